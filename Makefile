@@ -1,0 +1,39 @@
+# Two commands do everything: `make demo` and `make test`. Both set up .venv on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help setup demo test lint bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/.installed ## create .venv and install the package with everything it needs
+
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "lightning_prune needs Python 3.10 or newer; set PYTHON=/path/to/python3.10")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "Installing (about 80 s; torch is large) ..."
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+demo: setup ## prune a network on real digits with two retraining variants; table and pictures
+	$(BIN)/python -m lightning_prune.lab.demo
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup lint ## lint, types and the quick tests
+	$(BIN)/pytest -m "not slow"
+
+test-slow: setup ## the long tests
+	$(BIN)/pytest -m slow
+
+bench: setup ## speed and memory, against dense training and torch.nn.utils.prune
+	$(BIN)/python benchmarks/bench.py
+
+clean: ## remove the environment, caches and runs
+	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache
