@@ -1,0 +1,29 @@
+"""Prune a LightningModule inside one fit: callbacks that prune, rewind, and switch learning rates between cycles.
+
+Sparsity is the fraction of the prunable weights that was removed, density what is left. A cycle is one training at
+one sparsity; cycle 0 is the dense run. A step is an optimizer step. A mask is true where a weight is alive. A
+criterion gives scores, an allocation gives counts.
+"""
+
+from lightning_prune.allocation import erk as erk
+from lightning_prune.allocation import globally as globally
+from lightning_prune.allocation import layerwise as layerwise
+from lightning_prune.callbacks.cycle import Cycle as Cycle
+from lightning_prune.callbacks.cycle import CycleCallback as CycleCallback
+from lightning_prune.callbacks.iterative_pruning import IterativePruning as IterativePruning
+from lightning_prune.callbacks.learning_rate import FineTune as FineTune
+from lightning_prune.callbacks.learning_rate import LRRewind as LRRewind
+from lightning_prune.callbacks.learning_rate import OneCycleRetrain as OneCycleRetrain
+from lightning_prune.callbacks.learning_rate import SILOSchedule as SILOSchedule
+from lightning_prune.callbacks.policy import LearningRatePolicy as LearningRatePolicy
+from lightning_prune.callbacks.policy import ShapedRate as ShapedRate
+from lightning_prune.callbacks.weight_rewind import WeightRewind as WeightRewind
+from lightning_prune.criteria import magnitude as magnitude
+from lightning_prune.criteria import random as random
+from lightning_prune.schedules import Cubic as Cubic
+from lightning_prune.schedules import Geometric as Geometric
+from lightning_prune.schedules import Levels as Levels
+from lightning_prune.schedules import Linear as Linear
+from lightning_prune.schedules import OneShot as OneShot
+from lightning_prune.selection import Prunable as Prunable
+from lightning_prune.version import __version__ as __version__

@@ -1,0 +1,1 @@
+"""The callbacks: when things happen. What happens is in the functions and values above this folder."""

@@ -1,0 +1,78 @@
+"""Who takes part: the callbacks of a fit, checked, completed and put into an order that works."""
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from lightning_prune.callbacks.cycle import CycleCallback, CycleClock
+from lightning_prune.callbacks.learning_rate import FineTune, LRRewind
+from lightning_prune.callbacks.policy import LearningRatePolicy
+from lightning_prune.callbacks.settings import describe_object
+from lightning_prune.callbacks.timeline import Rewind
+from lightning_prune.callbacks.weight_rewind import WeightRewind
+
+
+def assemble(trainer: "pl.Trainer") -> LearningRatePolicy | None:
+    """Check the callbacks of a trainer, add the default policy, and let ours go first.
+
+    The clock comes before the policy and both before all others, so that whoever looks at the learning rate or the
+    weights of a batch, such as ``LearningRateMonitor``, sees what the batch is trained with.
+
+    Args:
+        trainer: The trainer; its list of callbacks is replaced.
+
+    Returns:
+        The policy that was added, to be set up by the caller; None if the user gave one.
+
+    Raises:
+        ValueError: If there are two clocks, two policies or two rewinds.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for kind in (CycleClock, LearningRatePolicy, WeightRewind):
+        _at_most_one(callbacks, kind)
+    added = None
+    if not any(isinstance(callback, LearningRatePolicy) for callback in callbacks):
+        added = default_policy(callbacks)
+        callbacks = [*callbacks, added]
+    ours = sorted((c for c in callbacks if isinstance(c, CycleClock | CycleCallback)), key=_rank)
+    others = [c for c in callbacks if not isinstance(c, CycleClock | CycleCallback)]
+    trainer.callbacks = [*ours, *others]  # type: ignore[attr-defined]
+    return added
+
+
+def default_policy(callbacks: list[Callback]) -> LearningRatePolicy:
+    """The policy of a fit that names none: rewound weights come with their learning rates, kept ones are fine-tuned."""
+    rewind = next((callback for callback in callbacks if isinstance(callback, WeightRewind)), None)
+    return FineTune() if rewind is None else LRRewind(to=rewind.to)
+
+
+def rewinding(trainer: "pl.Trainer") -> Rewind | None:
+    """Where the cycles of a fit go back to: the policy's point where it has one, or else the weights'."""
+    points = [
+        Rewind(callback.rewind_point, type(callback).__name__, callback.replays)
+        for callback in trainer.callbacks  # type: ignore[attr-defined]
+        if isinstance(callback, CycleCallback) and callback.rewind_point is not None
+    ]
+    return min(points, key=lambda rewind: not rewind.replays, default=None)
+
+
+def suite_settings(trainer: "pl.Trainer") -> dict[str, str]:
+    """How the cycles of a fit are retrained, for the record and for the comparison when it is resumed."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    policies = [describe_object(callback) for callback in callbacks if isinstance(callback, LearningRatePolicy)]
+    rewinds = [describe_object(callback) for callback in callbacks if isinstance(callback, WeightRewind)]
+    return {"learning_rate": policies[0], "weights": rewinds[0] if rewinds else "kept"}
+
+
+def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:
+    found = [type(callback).__name__ for callback in callbacks if isinstance(callback, kind)]
+    if len(found) > 1:
+        what = {CycleClock: "count the cycles", LearningRatePolicy: "set the learning rate"}.get(
+            kind, "set the weights"
+        )
+        raise ValueError(f"{' and '.join(found)} would both {what} of the cycles: keep one of them.")
+
+
+def _rank(callback: Callback) -> int:
+    if isinstance(callback, CycleClock):
+        return 0
+    return 1 if isinstance(callback, LearningRatePolicy) else 2

@@ -1,0 +1,95 @@
+"""How dead weights stay dead: hooks around the optimizers' steps."""
+
+from collections.abc import Callable
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lightning_prune.masks import multiply_
+from lightning_prune.optimizers import is_elementwise, mask_moments_, reset_
+
+
+class Hold:
+    """Keeps the dead weights of a fit at zero.
+
+    Weights are masked after every step, which is right for any optimizer: momentum and weight decay cannot revive
+    what is set to zero after them. Gradients are masked before the step as well wherever somebody looks at them:
+    clipping, a hook, or an optimizer whose steps mix weights.
+
+    Args:
+        weights: The prunable weights by name.
+    """
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        self.weights = weights
+        self._masks: dict[Tensor, Tensor] = {}
+        self._handles: list[torch.utils.hooks.RemovableHandle] = []
+
+    def install(self, optimizers: list[Optimizer], stepped: Callable[[], None]) -> None:
+        """Hook into the optimizers.
+
+        Args:
+            optimizers: The optimizers of the fit.
+            stepped: Called after each step.
+        """
+
+        def after_step(*_: object) -> None:
+            multiply_(self._masks.items())
+            stepped()
+
+        self._handles = [optimizer.register_step_post_hook(after_step) for optimizer in optimizers]
+
+    def remove(self) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def use(self, masks: dict[str, Tensor]) -> None:
+        """Hold by these masks from now on, by name, and apply them."""
+        self._masks = {self.weights[name]: mask for name, mask in masks.items()}
+        self.apply_()
+
+    def apply_(self) -> None:
+        """Mask the weights."""
+        multiply_(self._masks.items())
+
+    def mask_gradients_(self) -> None:
+        """Mask the gradients, so that norms count living weights only."""
+        multiply_((weight.grad, mask) for weight, mask in self._masks.items() if weight.grad is not None)
+
+    def treat_(self, optimizers: list[Optimizer], treatment: str) -> None:
+        """Treat the state of the optimizers at a prune: ``"mask"``, ``"reset"`` or ``"keep"``."""
+        for optimizer in optimizers:
+            if treatment == "mask":
+                mask_moments_(optimizer, self._masks)
+            elif treatment == "reset":
+                reset_(optimizer)
+
+
+def gradients_are_read(trainer: "pl.Trainer", optimizer: Optimizer) -> bool:
+    """Whether anybody looks at the gradients before the step, or the step mixes them.
+
+    Args:
+        trainer: The trainer.
+        optimizer: The optimizer that is about to step.
+
+    Returns:
+        False only where masking the gradients would change nothing but the moments of dead weights.
+    """
+    module = trainer.lightning_module
+    return (
+        bool(trainer.gradient_clip_val)
+        or not is_elementwise(optimizer)
+        or is_overridden("configure_gradient_clipping", module)
+        or is_overridden("on_before_optimizer_step", module)
+        or any(_looks(callback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    )
+
+
+def _looks(callback: "pl.Callback") -> bool:
+    ours = type(callback).__module__.startswith("lightning_prune.callbacks")
+    return not ours and type(callback).on_before_optimizer_step is not pl.Callback.on_before_optimizer_step

@@ -1,0 +1,271 @@
+"""IterativePruning: the clock of the cycles, and the only owner of the masks."""
+
+import logging
+import time
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+from torch.optim import Optimizer
+
+from lightning_prune import allocation as allocations
+from lightning_prune import criteria
+from lightning_prune.callbacks.assembly import assemble, rewinding, suite_settings
+from lightning_prune.callbacks.cycle import Cycle, CycleClock, announce
+from lightning_prune.callbacks.hold import Hold, gradients_are_read
+from lightning_prune.callbacks.limits import Limits, steps_per_epoch
+from lightning_prune.callbacks.position import Position
+from lightning_prune.callbacks.pruner import Pruner
+from lightning_prune.callbacks.record import Record
+from lightning_prune.callbacks.settings import describe, refuse_differences, refuse_foreign
+from lightning_prune.callbacks.timeline import Timeline, resolve_retrain
+from lightning_prune.durations import Duration, parse_duration
+from lightning_prune.schedules import Geometric, SparsitySchedule, check_levels
+from lightning_prune.selection import Prunable, Selection
+
+
+_log = logging.getLogger(__name__)
+
+
+class IterativePruning(CycleClock):
+    """Prune and retrain in cycles after the dense run, inside one fit.
+
+    ``Trainer(max_epochs=30)`` trains 30 dense epochs exactly as without this callback; then the same fit goes on for
+    ``cycles`` times ``retrain``. Each cycle begins before its first batch: the weights are scored, the lowest die,
+    and dead weights are zero after every optimizer step from then on. How the cycles learn is for a learning-rate
+    policy beside this callback (``FineTune`` without one), where their weights start for ``WeightRewind``.
+
+    Args:
+        cycles: How many cycles, at least 1.
+        retrain: How long each lasts: ``"15ep"`` or 15 for epochs, ``"500it"`` for optimizer steps. None for what
+            remains of the dense run from the rewind point of the callback beside this one; all of it without one.
+        sparsity: The sparsity of each cycle.
+        criterion: How much each weight matters.
+        allocation: How many weights each tensor keeps.
+        prunable: What may be pruned.
+        optimizer_state: What becomes of the optimizers' state when weights die: ``"mask"`` sets the moments of dead
+            weights to zero, ``"reset"`` forgets all of it, ``"keep"`` leaves it.
+        seed: Decides, with the cycle, what ``random`` keeps; the same on every process.
+
+    Raises:
+        ValueError: If an argument lies outside its range; when the fit starts, if the arguments do not fit the run.
+
+    Example:
+        >>> from lightning_prune import LRRewind
+        >>> callbacks = [IterativePruning(cycles=10, retrain="15ep"), LRRewind()]
+        >>> round(callbacks[0].scheduled(10), 3)
+        0.893
+    """
+
+    def __init__(
+        self,
+        cycles: int = 10,
+        retrain: str | int | None = None,
+        sparsity: SparsitySchedule = Geometric(rate=0.2),
+        criterion: criteria.Criterion = criteria.magnitude,
+        allocation: allocations.Allocation = allocations.globally,
+        prunable: Selection = Prunable(),
+        optimizer_state: Literal["mask", "reset", "keep"] = "mask",
+        seed: int = 0,
+    ) -> None:
+        _check(cycles, retrain, sparsity, optimizer_state)
+        self.cycles = cycles
+        self.retrain = retrain
+        self.sparsity = sparsity
+        self.criterion = criterion
+        self.allocation = allocation
+        self.prunable = prunable
+        self.optimizer_state = optimizer_state
+        self.seed = seed
+        self._at = Position()
+        self._loaded: dict[str, Any] | None = None
+        self._used = False
+
+    @property
+    def cycle(self) -> Cycle | None:
+        return self._at.cycle
+
+    @property
+    def step(self) -> int:
+        return self._at.step
+
+    @property
+    def epoch(self) -> int:
+        return self._at.epoch
+
+    @property
+    def dense_length(self) -> Duration:
+        return self._timeline.dense
+
+    @property
+    def cycle_length(self) -> Duration:
+        return self._timeline.retrain
+
+    @property
+    def measured_sparsity(self) -> float:
+        return self._pruner.masks.sparsity
+
+    def scheduled(self, cycle: int) -> float:
+        return self.sparsity(cycle) if cycle else 0.0
+
+    def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        if stage == "fit":
+            self._loaded = None
+            self._added = assemble(trainer)
+            if self._added is not None:
+                self._added.setup(trainer, pl_module, stage)
+
+    def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if self._used and self._loaded is None:
+            raise ValueError(
+                "This IterativePruning was already used in a fit. Give the Trainer new callbacks for a second fit, or "
+                "resume the first one with trainer.fit(..., ckpt_path=...)."
+            )
+        self._used = True
+        selected = self.prunable(pl_module)
+        for one in selected.skipped:
+            _log.debug("Not pruned: %s: %s", one.name, one.reason)
+        self._at = Position()
+        self._pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed)
+        self._record = Record(trainer, pl_module, selected)
+        self._hold = Hold(dict(selected.weights))
+        self._hold.install(trainer.optimizers, self._at.note_step)
+        self._limits = Limits(trainer)
+        if self._loaded is not None or self._limits.hold_back(trainer):
+            self._limits.lift(trainer)
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._timeline = self._plan(trainer)
+        self._record.settings = self._settings(trainer)
+        if self._loaded is None:
+            refuse_foreign(trainer.ckpt_path)
+            self._at.begin(trainer)
+        else:
+            self._take_over(self._loaded)
+        self._at.enter_batch(trainer, self._timeline.dense)
+        self._limits.follow(trainer, self._at, self._timeline, over=self._at.dense_end is not None)
+        self._end_when_done(trainer)
+
+    def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._epoch_began = time.perf_counter()
+        self._catch_up(trainer)
+
+    def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
+        self._catch_up(trainer)
+
+    def on_before_optimizer_step(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
+    ) -> None:
+        if gradients_are_read(trainer, optimizer):
+            self._hold.mask_gradients_()
+
+    def on_train_batch_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._at.finish_batch()
+        if self._at.dense_end is None and self._at.dense_is_over(trainer, self._timeline.dense):
+            self._limits.follow(trainer, self._at, self._timeline, over=True)
+        self._end_when_done(trainer)
+
+    def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if self._timeline.dense == Duration(self._at.epoch + 1, "ep"):
+            self._limits.follow(trainer, self._at, self._timeline, over=True)
+        index = 0 if self.cycle is None else self.cycle.index
+        sparsities = self._record.sparsities(self._pruner.masks)
+        pl_module.log("pruning/cycle", float(index), prog_bar=True)
+        pl_module.log("pruning/sparsity", sparsities.pop("pruning/sparsity"), prog_bar=True)
+        pl_module.log_dict({**sparsities, "pruning/seconds": time.perf_counter() - self._epoch_began})
+
+    def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._record.write(trainer, finished=self.cycle is not None and self.cycle.index == self.cycles)
+
+    def on_fit_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._clean_up(trainer)
+
+    def on_exception(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._clean_up(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        if not self._used:
+            return {}
+        return {
+            "format": 1,
+            "settings": self._record.settings,
+            "position": self._at.state_dict(),
+            "masks": self._pruner.masks.pack(),
+            "cycles": self._record.cycles,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loaded = state_dict  # taken over when training starts; evaluation loads it, too
+
+    def _take_over(self, saved: dict[str, Any]) -> None:
+        self._at.load(saved["position"])
+        refuse_differences(saved["settings"], self._record.settings, begun=self.cycle.index if self.cycle else 0)
+        self._record.cycles = list(saved["cycles"])
+        self._pruner.load(saved["masks"])
+        self._hold.use(self._pruner.held())
+
+    def _plan(self, trainer: "pl.Trainer") -> Timeline:
+        per_epoch = steps_per_epoch(trainer)
+        dense = self._limits.dense(per_epoch)
+        given = None if self.retrain is None else parse_duration(self.retrain, "IterativePruning(retrain")
+        rewind = rewinding(trainer)
+        length = resolve_retrain(given, dense, rewind, per_epoch)
+        return Timeline(dense, length, self.cycles).in_one_unit(per_epoch)
+
+    def _settings(self, trainer: "pl.Trainer") -> dict[str, Any]:
+        own = ("retrain", "criterion", "allocation", "prunable", "optimizer_state", "seed", "cycles", "sparsity")
+        return {
+            "dense": str(self._timeline.dense),
+            "cycle_length": str(self._timeline.retrain),
+            **{name: describe(getattr(self, name)) for name in own},
+            "sparsities": [self.scheduled(cycle) for cycle in range(1, self.cycles + 1)],
+            **suite_settings(trainer),
+        }
+
+    def _catch_up(self, trainer: "pl.Trainer") -> None:
+        """Begin the cycle that the coming batch belongs to, unless it has begun."""
+        self._at.enter_batch(trainer, self._timeline.dense)
+        due = min(self._timeline.index(self._at.epoch, self._at.steps_since_dense), self.cycles)
+        for index in range((self.cycle.index if self.cycle else 0) + 1, due + 1):
+            self._begin(trainer, index)
+
+    def _begin(self, trainer: "pl.Trainer", index: int) -> None:
+        began = time.perf_counter()
+        sparsity = self.scheduled(index)
+        self._pruner.prune_(index, sparsity)
+        self._hold.use(self._pruner.held())
+        self._hold.treat_(trainer.optimizers, self.optimizer_state)
+        steps = self._timeline.cycle_steps(steps_per_epoch(trainer) or self._at.epoch_steps)
+        self._at.cycle = Cycle(index, first_step=self.step, steps=steps, sparsity=sparsity)
+        announce(trainer, self._at.cycle)
+        self._hold.apply_()  # the listeners may have set weights
+        self._record.add(trainer, self._at.cycle, self._pruner.masks, time.perf_counter() - began)
+
+    def _end_when_done(self, trainer: "pl.Trainer") -> None:
+        """End a run that goes by steps after the last one; one that goes by epochs has its limit."""
+        if not self._timeline.by_epochs and self._timeline.index(0, self._at.steps_since_dense) > self.cycles:
+            trainer.should_stop = True
+
+    def _clean_up(self, trainer: "pl.Trainer") -> None:
+        if hasattr(self, "_hold"):
+            self._hold.remove()
+        if hasattr(self, "_limits"):
+            self._limits.put_back(trainer)
+        if self._added is not None:
+            trainer.callbacks.remove(self._added)  # type: ignore[attr-defined]
+            self._added = None
+
+
+def _check(cycles: int, retrain: str | int | None, sparsity: SparsitySchedule, optimizer_state: str) -> None:
+    if cycles < 1:
+        raise ValueError(f"IterativePruning(cycles={cycles}) must be at least 1: each cycle prunes once and retrains.")
+    if retrain is not None and parse_duration(retrain, "IterativePruning(retrain").amount < 1:
+        raise ValueError(f"IterativePruning(retrain={retrain!r}) must be at least one epoch or one step.")
+    if optimizer_state not in ("mask", "reset", "keep"):
+        raise ValueError(f"IterativePruning(optimizer_state={optimizer_state!r}) must be 'mask', 'reset' or 'keep'.")
+    check_levels(f"IterativePruning(sparsity={sparsity!r})", [sparsity(cycle) for cycle in range(1, cycles + 1)])
+    needed = getattr(sparsity, "cycles", 0)
+    if needed > cycles:
+        raise ValueError(
+            f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) would never get to the last sparsity: it takes "
+            f"{needed} cycles. Give the same number to both."
+        )

@@ -1,0 +1,84 @@
+"""Where in the run it is: the counters that decide which cycle it is, saved with every checkpoint."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.durations import Duration
+
+
+@dataclass
+class Position:
+    """The counters of a fit.
+
+    Lightning's hooks are not reliable edges: resumed in the middle of an epoch, or from a checkpoint of its last
+    batch, some never come. So every batch asks where it is, and catches up.
+
+    Attributes:
+        step: Optimizer steps since the start of the fit, before the current batch.
+        epoch: The current epoch since the start of the fit.
+        first_epoch: Lightning's epoch at the start of the fit; not 0 for a second fit of a Trainer.
+        first_global_step: Lightning's step at the start of the fit.
+        dense_end: The step at which the dense run ended; None while it goes on.
+        cycle: The cycle that is running; None in the dense run.
+        epoch_start: The step at which the epoch began.
+        epoch_steps: The steps of the last epoch that was counted; 0 before the first.
+        stepped: Whether an optimizer has stepped in the current batch.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    first_epoch: int = 0
+    first_global_step: int = 0
+    dense_end: int | None = None
+    cycle: Cycle | None = None
+    epoch_start: int = 0
+    epoch_steps: int = 0
+    stepped: bool = False
+
+    def begin(self, trainer: "pl.Trainer") -> None:
+        """Start counting here."""
+        self.first_epoch, self.first_global_step = trainer.current_epoch, trainer.global_step
+
+    def note_step(self) -> None:
+        """An optimizer has stepped; several in one batch count as one step."""
+        self.stepped = True
+
+    def finish_batch(self) -> None:
+        """Count the step of the batch, if it made one."""
+        self.step += self.stepped
+        self.stepped = False
+
+    def enter_batch(self, trainer: "pl.Trainer", dense: Duration) -> None:
+        """Look where the coming batch is."""
+        self.finish_batch()
+        epoch = trainer.current_epoch - self.first_epoch
+        if epoch != self.epoch:
+            self.epoch_steps = self.step - self.epoch_start
+            self.epoch, self.epoch_start = epoch, self.step
+        if self.dense_end is None and self.dense_is_over(trainer, dense):
+            self.dense_end = self.step
+
+    def dense_is_over(self, trainer: "pl.Trainer", dense: Duration) -> bool:
+        """Whether the dense run is over, before a batch or after its step."""
+        if dense.unit == "ep":
+            return self.epoch >= dense.amount
+        return trainer.global_step - self.first_global_step >= dense.amount
+
+    @property
+    def steps_since_dense(self) -> int | None:
+        """The steps made since the dense run ended; None while it goes on."""
+        return None if self.dense_end is None else self.step - self.dense_end
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types; the step of a batch that is under way is counted."""
+        return {**asdict(self), "step": self.step + self.stepped, "stepped": False}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        for name, value in state.items():
+            setattr(self, name, value)
+        if state["cycle"] is not None:
+            self.cycle = Cycle(**state["cycle"])

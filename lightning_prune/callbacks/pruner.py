@@ -1,0 +1,78 @@
+"""How a prune comes about: score, allocate, keep the best; the masks of one network and what decides them."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from lightning_prune.allocation import Allocation
+from lightning_prune.callbacks.settings import describe
+from lightning_prune.criteria import Criterion, Evidence
+from lightning_prune.masks import Masks
+from lightning_prune.scores import DEAD, Scores, check_finite
+
+
+class Pruner:
+    """The masks of a network.
+
+    Args:
+        weights: The prunable weights by name.
+        criterion: How much each weight matters.
+        allocation: How many weights each tensor keeps.
+        seed: Decides, with the cycle and the tensor's name, what a random criterion keeps.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], criterion: Criterion, allocation: Allocation, seed: int) -> None:
+        self.weights = dict(weights)
+        self.criterion = criterion
+        self.allocation = allocation
+        self.seed = seed
+        self.masks = Masks({name: weight.shape for name, weight in self.weights.items()})
+
+    def prune_(self, cycle: int, sparsity: float) -> None:
+        """Shrink the masks to a sparsity.
+
+        Args:
+            cycle: The number of the cycle, for the seed.
+            sparsity: The fraction of the prunable weights that is to be dead, in [0, 1).
+
+        Raises:
+            ValueError: If scores are not finite, or the allocation cannot be met; nothing was pruned then.
+        """
+        scores = Scores(self.masks.shapes, self.masks.living, partial(self._score, cycle))
+        before = dict(self.masks.living)
+        self.masks.shrink_(scores, self.allocation(scores, 1 - sparsity))
+        emptied = [name for name, living in self.masks.living.items() if before[name] and not living]
+        if emptied:
+            rank_zero_warn(
+                f"Cycle {cycle} leaves no weight alive in {', '.join(emptied)}: nothing passes through them any more. "
+                "Lower the sparsity, or allocate with lightning_prune.allocation.erk."
+            )
+
+    def held(self) -> dict[str, Tensor]:
+        """The masks of the weights that are not all alive."""
+        return {name: mask for name in self.weights if (mask := self.masks[name]) is not None}
+
+    def load(self, packed: Mapping[str, Tensor]) -> None:
+        """Take the packed masks of a checkpoint."""
+        self.masks.unpack_(packed, {name: weight.device for name, weight in self.weights.items()})
+
+    def _score(self, cycle: int, name: str) -> Tensor:
+        weight = self.weights[name].detach()
+        score = self.criterion(weight, Evidence(_generator(self.seed, cycle, name)))
+        if score.shape != weight.shape:
+            raise ValueError(
+                f"{describe(self.criterion)} gave scores of shape {tuple(score.shape)} for {name!r}, which has shape "
+                f"{tuple(weight.shape)}: a criterion returns one score for each weight."
+            )
+        check_finite(name, score, str(describe(self.criterion)))
+        mask = self.masks[name]
+        return score if mask is None else score.masked_fill(mask == 0, DEAD)
+
+
+def _generator(seed: int, cycle: int, name: str) -> torch.Generator:
+    digest = hashlib.sha256(f"{seed}/{cycle}/{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

@@ -1,0 +1,99 @@
+"""What is written down: the cycles of a run as a JSON file beside its logs, and what the loggers get."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers.logger import DummyLogger
+
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.masks import Masks
+from lightning_prune.selection import Selected
+from lightning_prune.version import __version__
+
+FILE_NAME = "pruning.json"
+
+
+class Record:
+    """The written record of a fit: ``pruning.json`` beside the files of the first logger, if there is one.
+
+    Args:
+        trainer: The trainer.
+        pl_module: The module that is pruned.
+        selected: What is pruned of it.
+    """
+
+    def __init__(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", selected: Selected) -> None:
+        self._path = _path(trainer)
+        self._selected = selected
+        self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
+        self.settings: dict[str, Any] = {}
+        self.cycles: list[dict[str, Any]] = []
+
+    def add(self, trainer: "pl.Trainer", cycle: Cycle, masks: Masks, seconds: float) -> None:
+        """Write that a cycle begins, and log the density of every pruned tensor.
+
+        Args:
+            trainer: The trainer.
+            cycle: The cycle.
+            masks: The masks it is trained with.
+            seconds: How long the prune took.
+        """
+        entry = {
+            "cycle": cycle.index,
+            "first_step": cycle.first_step,
+            "first_epoch": trainer.current_epoch,
+            "steps": cycle.steps,
+            "sparsity": cycle.sparsity,
+            "alive": dict(masks.living),
+            "seconds": seconds,
+        }
+        self.cycles.append(entry)
+        self.write(trainer, finished=False)
+        densities = {
+            f"pruning/density/{name}": masks.living[name] / size.numel() for name, size in masks.shapes.items()
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(densities, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+    def write(self, trainer: "pl.Trainer", finished: bool) -> None:
+        """Write the file aside and put it in place whole, so that whoever reads it never sees half of it."""
+        if self._path is None or not trainer.is_global_zero:
+            return
+        weights = self._selected.weights
+        content = {
+            "format": 1,
+            "version": __version__,
+            "settings": self.settings,
+            "dense": self.settings["dense"],
+            "model_weights": self.model_weights,
+            "prunable_weights": sum(weight.numel() for weight in weights.values()),
+            "pruned": [{"name": n, "shape": list(w.shape), "weights": w.numel()} for n, w in weights.items()],
+            "skipped": [asdict(one) for one in self._selected.skipped],
+            "cycles": self.cycles,
+            "finished": finished,
+        }
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        aside = self._path.with_suffix(f".{os.getpid()}.tmp")
+        aside.write_text(json.dumps(content, indent=1))
+        aside.replace(self._path)
+
+    def sparsities(self, masks: Masks) -> dict[str, float]:
+        """What is logged of the masks, from whole numbers: over what is prunable, and over the whole model."""
+        dead = masks.size - masks.alive
+        return {
+            "pruning/sparsity": masks.sparsity,
+            "pruning/density": masks.alive / masks.size,
+            "pruning/model_sparsity": dead / self.model_weights,
+            "pruning/model_density": (self.model_weights - dead) / self.model_weights,
+        }
+
+
+def _path(trainer: "pl.Trainer") -> Path | None:
+    """Where the file lies; to be asked on every process, since the processes agree on the folder."""
+    if not trainer.loggers or isinstance(trainer.loggers[0], DummyLogger):
+        return None
+    return None if trainer.log_dir is None else Path(trainer.log_dir) / FILE_NAME

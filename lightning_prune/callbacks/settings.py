@@ -1,0 +1,81 @@
+"""What a run was made with: settings as plain values, and how two of them differ."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def describe(value: Any) -> Any:
+    """Write a setting as a plain value: functions by their dotted path, other objects by their ``repr``.
+
+    Example:
+        >>> from lightning_prune.criteria import magnitude
+        >>> describe(magnitude), describe(3)
+        ('lightning_prune.criteria.magnitude', 3)
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return repr(value)
+
+
+def describe_object(thing: object) -> str:
+    """Write a callback as it was called: its public attributes that hold plain values.
+
+    Example:
+        >>> from lightning_prune import FineTune
+        >>> describe_object(FineTune(lr=0.1))
+        'FineTune(lr=0.1)'
+    """
+    plain = {
+        name: list(value) if isinstance(value, tuple) else value  # YAML knows lists only
+        for name, value in vars(thing).items()
+        if not name.startswith("_") and (value is None or isinstance(value, bool | int | float | str | list | tuple))
+    }
+    return f"{type(thing).__name__}({', '.join(f'{name}={value!r}' for name, value in plain.items())})"
+
+
+def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun: int) -> None:
+    """Refuse to resume a run with other settings than it was begun with; more cycles than before are welcome.
+
+    Args:
+        saved: The settings of the checkpoint.
+        given: The settings of this run.
+        begun: The number of the cycle that the checkpoint is in.
+
+    Raises:
+        ValueError: If they differ; names each difference.
+    """
+    differing = [
+        f"  {name}: the checkpoint has {saved.get(name)!r}, this run {given.get(name)!r}"
+        for name in [*saved, *(name for name in given if name not in saved)]
+        if name not in ("cycles", "sparsity", "sparsities") and saved.get(name) != given.get(name)
+    ]
+    if given["cycles"] < begun:
+        differing.append(f"  cycles: the checkpoint is in cycle {begun}, this run has {given['cycles']}")
+    common = min(saved["cycles"], given["cycles"])
+    if saved["sparsities"][:common] != given["sparsities"][:common]:
+        differing.append(f"  sparsity: the checkpoint has {saved['sparsity']}, this run {given['sparsity']}")
+    if differing:
+        raise ValueError(
+            "IterativePruning cannot resume: the checkpoint was made with other settings.\n"
+            + "\n".join(differing)
+            + "\nResume with the settings of the checkpoint, or start a new fit without ckpt_path."
+        )
+
+
+def refuse_foreign(ckpt_path: str | Path | None) -> None:
+    """Refuse to resume from a checkpoint that holds nothing of this callback.
+
+    Args:
+        ckpt_path: The checkpoint; None for a fit that starts anew.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if ckpt_path is not None:
+        raise ValueError(
+            f"IterativePruning cannot resume from '{ckpt_path}': it holds no masks, because it was made without "
+            "IterativePruning or saved with save_weights_only=True. Give a full checkpoint of a pruned run."
+        )

@@ -1,0 +1,40 @@
+"""How the user's own learning-rate schedules pause after the dense run: in place, each the object that it was.
+
+Taking a scheduler away, or putting another in its place, resumes silently wrong:
+Lightning matches schedulers with their saved states by position and fills
+whatever object is there. Here the object stays, with its state and its type;
+only its ``step`` does nothing until it is woken.
+"""
+
+from functools import cache
+from typing import Any
+
+import lightning.pytorch as pl
+
+
+class _Asleep:
+    """Put before a scheduler's class: a scheduler that does not step."""
+
+    def step(self, *_: Any, **__: Any) -> None:
+        """Do nothing."""
+
+
+@cache
+def _asleep(awake: type) -> type:
+    return type(awake.__name__, (_Asleep, awake), {"__module__": awake.__module__, "__doc__": awake.__doc__})
+
+
+def put_to_sleep(trainer: "pl.Trainer") -> None:
+    """Pause the learning-rate schedulers of a fit."""
+    for config in trainer.lr_scheduler_configs:
+        scheduler = config.scheduler
+        if not isinstance(scheduler, _Asleep):
+            scheduler.__class__ = _asleep(type(scheduler))  # type: ignore[arg-type]
+
+
+def wake(trainer: "pl.Trainer") -> None:
+    """Undo :func:`put_to_sleep`."""
+    for config in trainer.lr_scheduler_configs:
+        scheduler = config.scheduler
+        if isinstance(scheduler, _Asleep):
+            scheduler.__class__ = type(scheduler).__mro__[2]

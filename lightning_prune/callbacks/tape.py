@@ -1,0 +1,146 @@
+"""What the learning rate was: the rate of every parameter group at every step of the dense run."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class Rate(NamedTuple):
+    """How a parameter group steps.
+
+    Attributes:
+        lr: The learning rate.
+        momentum: ``momentum``, or the first of ``betas``; NaN where the optimizer has neither.
+    """
+
+    lr: float
+    momentum: float
+
+
+Row = tuple[Rate, ...]  # one for each parameter group, over all optimizers
+
+
+class Tape:
+    """The rates of a run, step by step; equal rows in a row are stored once.
+
+    Example:
+        >>> tape = Tape()
+        >>> for step, lr in enumerate([0.1, 0.1, 0.01]):
+        ...     tape.record(step, (Rate(lr, 0.9),))
+        >>> tape.length, tape.at(1), tape.at(2)[0].lr
+        (3, (Rate(lr=0.1, momentum=0.9),), 0.01)
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.epochs: list[int] = []  # the step at which each epoch began
+        self._starts: list[int] = []
+        self._rows: list[Row] = []
+
+    def begin_epoch(self, epoch: int, step: int) -> None:
+        """Note that an epoch begins; noting it twice changes nothing."""
+        if epoch == len(self.epochs):
+            self.epochs.append(step)
+
+    def record(self, step: int, row: Row) -> None:
+        """Write the rates of a step; a step that is repeated is written over.
+
+        Args:
+            step: The step, at most one past the last one.
+            row: The rate of every parameter group.
+        """
+        while self._starts and self._starts[-1] >= step:
+            self._starts.pop()
+            self._rows.pop()
+        if not self._rows or not _same(self._rows[-1], row):
+            self._starts.append(step)
+            self._rows.append(row)
+        self.length = step + 1
+
+    def at(self, step: int) -> Row:
+        """The rates of a step, ``0 <= step < length``."""
+        return self._rows[bisect_right(self._starts, step) - 1]
+
+    @property
+    def last(self) -> Row:
+        """The rates of the last step."""
+        return self._rows[-1]
+
+    def peaks(self) -> list[float]:
+        """The largest rate of each parameter group."""
+        groups = max((len(row) for row in self._rows), default=0)
+        return [max(row[group].lr for row in self._rows if group < len(row)) for group in range(groups)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types and tensors."""
+        groups = max((len(row) for row in self._rows), default=0)
+        padded = [[*row, *[Rate(math.nan, math.nan)] * (groups - len(row))] for row in self._rows]
+        return {
+            "length": self.length,
+            "epochs": torch.tensor(self.epochs, dtype=torch.int64),
+            "starts": torch.tensor(self._starts, dtype=torch.int64),
+            "groups": torch.tensor([len(row) for row in self._rows], dtype=torch.int64),
+            "rates": torch.tensor(padded, dtype=torch.float64).view(len(self._rows), groups, 2),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        rates: Tensor = state["rates"]
+        self.length = int(state["length"])
+        self.epochs = state["epochs"].tolist()
+        self._starts = state["starts"].tolist()
+        self._rows = [
+            tuple(Rate(*pair) for pair in row[:groups])
+            for row, groups in zip(rates.tolist(), state["groups"].tolist(), strict=True)
+        ]
+
+
+def read_rates(optimizers: Iterable[Optimizer]) -> Row:
+    """The rates that the optimizers would step with now."""
+    return tuple(Rate(float(group["lr"]), _momentum(group)) for optimizer in optimizers for group in _groups(optimizer))
+
+
+def write_rates(optimizers: Iterable[Optimizer], row: Sequence[Rate]) -> None:
+    """Make the optimizers step with these rates; groups beyond the row keep theirs.
+
+    Args:
+        optimizers: The optimizers.
+        row: The rate of every parameter group; a momentum of NaN is left as it is.
+    """
+    groups = [group for optimizer in optimizers for group in _groups(optimizer)]
+    for group, rate in zip(groups, row, strict=False):
+        if isinstance(group["lr"], Tensor):  # a capturable optimizer reads it on its device
+            group["lr"].fill_(rate.lr)
+        else:
+            group["lr"] = rate.lr
+        if not math.isnan(rate.momentum):
+            _write_momentum(group, rate.momentum)
+
+
+def _groups(optimizer: Optimizer) -> list[dict[str, Any]]:
+    return optimizer.param_groups
+
+
+def _momentum(group: Mapping[str, Any]) -> float:
+    if "betas" in group:
+        return float(group["betas"][0])
+    return float(group.get("momentum", math.nan))
+
+
+def _write_momentum(group: dict[str, Any], momentum: float) -> None:
+    if "betas" in group:
+        group["betas"] = (momentum, *group["betas"][1:])
+    elif "momentum" in group:
+        group["momentum"] = momentum
+
+
+def _same(one: Row, other: Row) -> bool:
+    return len(one) == len(other) and all(
+        a.lr == b.lr and (a.momentum == b.momentum or (math.isnan(a.momentum) and math.isnan(b.momentum)))
+        for a, b in zip(one, other, strict=True)
+    )

@@ -1,0 +1,80 @@
+"""Where a cycle's weights start: at their values of an earlier point of the dense run."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from lightning_prune.callbacks.cycle import Cycle, CycleCallback
+from lightning_prune.durations import Duration, parse_duration
+from lightning_prune.optimizers import reset_
+from lightning_prune.selection import plain_name
+
+
+class WeightRewind(CycleCallback):
+    """Rewind parameters and buffers to an earlier point of the dense run at the start of every cycle.
+
+    Buffers include the running statistics of BatchNorm. The masks are applied afterwards and the state of the
+    optimizers is reset. Without a learning-rate policy beside it, the learning rate is replayed from that point on
+    (``LRRewind(to=...)``).
+
+    Reference: Frankle et al., Linear Mode Connectivity and the Lottery Ticket Hypothesis, 2020,
+    https://arxiv.org/abs/1912.05671; Renda, Frankle & Carbin, Comparing Rewinding and Fine-tuning in Neural Network
+    Pruning, 2020, https://arxiv.org/abs/2003.02389.
+
+    Args:
+        to: The point: ``"2ep"``, ``"500it"``, 0 for the initial weights (Frankle & Carbin, The Lottery Ticket
+            Hypothesis, 2019).
+
+    Raises:
+        ValueError: If ``to`` is not a duration, or lies at or after the end of the dense run; that when the fit starts.
+
+    Example:
+        >>> WeightRewind(to="500it").rewind_point
+        Duration(amount=500, unit='it')
+    """
+
+    def __init__(self, to: str | int) -> None:
+        self.to = to
+        self.rewind_point: Duration = parse_duration(to, "WeightRewind(to")
+        self._snapshot: dict[str, Tensor] = {}
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._take_if_due(pl_module)
+
+    def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._take_if_due(pl_module)
+
+    def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
+        self._take_if_due(pl_module)
+
+    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
+        if not self._snapshot:
+            raise RuntimeError(
+                f"WeightRewind(to={self.to!r}) has no snapshot: the dense run ended at step {cycle.first_step}. Lower "
+                "`to`, or train the dense network for longer (Trainer(max_epochs=...))."
+            )
+        with torch.no_grad():
+            for name, tensor in _tensors(pl_module).items():
+                tensor.copy_(self._snapshot[name])
+        for optimizer in trainer.optimizers:
+            reset_(optimizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"to": str(self.rewind_point), "snapshot": self._snapshot}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._snapshot = dict(state_dict["snapshot"])
+
+    def _take_if_due(self, pl_module: "pl.LightningModule") -> None:
+        clock, point = self.clock, self.rewind_point
+        now = clock.step if point.unit == "it" else clock.epoch
+        if not self._snapshot and clock.cycle is None and now >= point.amount:
+            # On the CPU: the snapshot lives as long as the run, next to a network that may fill the device.
+            self._snapshot = {name: tensor.detach().cpu().clone() for name, tensor in _tensors(pl_module).items()}
+
+
+def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
+    """All parameters and all buffers, saved with the module or not."""
+    return {plain_name(name): tensor for name, tensor in [*module.named_parameters(), *module.named_buffers()]}

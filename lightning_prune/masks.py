@@ -1,0 +1,222 @@
+"""Which weights live: the masks of a network, shrunk exactly, held and packed to one bit a weight."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from lightning_prune.ranking import find_cut
+from lightning_prune.scores import Scores
+
+_BITS = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8)
+
+
+class Masks:
+    """One mask for every prunable weight: 1 where alive, 0 where dead.
+
+    Nothing is held until the first call of :meth:`shrink_`; from then on one byte a weight. (A uint8 mask multiplies
+    as fast as a float one; a bool one is several times slower on a CPU.)
+
+    Args:
+        shapes: The shape of every prunable weight, by name.
+
+    Example:
+        >>> masks = Masks({"a": torch.Size([4])})
+        >>> masks.shrink_(Scores.of({"a": torch.tensor([4.0, 1.0, 3.0, 2.0])}), {"a": 2})
+        >>> masks["a"], masks.sparsity
+        (tensor([1, 0, 1, 0], dtype=torch.uint8), 0.5)
+    """
+
+    def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
+        self.shapes = dict(shapes)
+        self.living = {name: shape.numel() for name, shape in self.shapes.items()}
+        self._masks: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor | None:
+        """The mask of a weight, of its shape; None while all of it lives."""
+        return self._masks.get(name)
+
+    @property
+    def size(self) -> int:
+        """How many prunable weights there are."""
+        return sum(shape.numel() for shape in self.shapes.values())
+
+    @property
+    def alive(self) -> int:
+        """How many of them live."""
+        return sum(self.living.values())
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction that is dead, in [0, 1), from whole numbers."""
+        return (self.size - self.alive) / self.size
+
+    def shrink_(self, scores: Scores, counts: Mapping[str, int]) -> None:
+        """Keep the highest scores of every tensor.
+
+        Args:
+            scores: The scores, minus infinity where a weight is dead.
+            counts: How many each tensor keeps; at most what lives in it. A ``cut`` attribute, if there is one, is the
+                score to look at first.
+
+        Raises:
+            ValueError: If a tensor is missing, or is to keep more than lives in it.
+        """
+        check_counts(self.living, counts)
+        guess = getattr(counts, "cut", None)
+        for name in self.shapes:
+            if counts[name] < self.living[name]:
+                score = scores[name]
+                mask = self._masks.setdefault(name, torch.empty_like(score, dtype=torch.uint8))
+                keep_top_(mask, score, counts[name], guess)
+                self.living[name] = counts[name]
+
+    def apply_(self, tensors: Mapping[str, Tensor]) -> None:
+        """Set the dead entries of tensors of the weights' shapes to zero, in place.
+
+        Args:
+            tensors: Tensors of the shapes of the weights, by name; names without a mask are left alone.
+        """
+        pairs = [(tensor, self._masks[name]) for name, tensor in tensors.items() if name in self._masks]
+        multiply_(pairs)
+
+    def pack(self) -> dict[str, Tensor]:
+        """The masks at one bit a weight, on the CPU; tensors that are all alive are left out."""
+        return {name: pack_bits(mask) for name, mask in self._masks.items()}
+
+    def unpack_(self, packed: Mapping[str, Tensor], devices: Mapping[str, torch.device]) -> None:
+        """Take masks from :meth:`pack`.
+
+        Args:
+            packed: The packed masks.
+            devices: Where the masks are to be held, by name.
+        """
+        for name, bits in packed.items():
+            mask = unpack_bits(bits, self.shapes[name]).to(devices[name])
+            self._masks[name] = mask
+            self.living[name] = int(torch.count_nonzero(mask))
+
+
+def multiply_(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Multiply tensors by masks in place.
+
+    Args:
+        pairs: Tensors and their masks, of the same shapes and on the same devices.
+    """
+    with torch.no_grad():
+        for tensor, mask in pairs:
+            tensor.mul_(mask)
+
+
+def keep_top(score: Tensor, count: int) -> Tensor:
+    """Mark the ``count`` highest scores, exactly; ties go to the lowest index.
+
+    Args:
+        score: Scores of any shape.
+        count: How many to keep, ``0 <= count <= score.numel()``.
+
+    Returns:
+        A uint8 tensor of the scores' shape with exactly ``count`` ones.
+
+    Example:
+        >>> keep_top(torch.tensor([[1.0, 9.0], [7.0, 7.0]]), count=2)
+        tensor([[0, 1],
+                [1, 0]], dtype=torch.uint8)
+    """
+    mask = torch.empty_like(score, dtype=torch.uint8)
+    keep_top_(mask, score, count)
+    return mask
+
+
+def keep_top_(mask: Tensor, score: Tensor, count: int, guess: float | None = None) -> None:
+    """Write :func:`keep_top` into ``mask``.
+
+    Args:
+        mask: A uint8 tensor of the scores' shape.
+        score: Scores of any shape.
+        count: How many to keep.
+        guess: A score that may be the lowest one kept. A right guess saves finding it; a wrong one costs one look.
+    """
+    if count == 0:
+        mask.zero_()
+        return
+    if guess is None or not _keep_above_(mask, score, count, guess):
+        cut = find_cut(Scores.of({"": score}), count).value
+        if not _keep_above_(mask, score, count, cut):
+            raise AssertionError("the exact cut did not fit")
+
+
+def _keep_above_(mask: Tensor, score: Tensor, count: int, cut: float) -> bool:
+    """Mark what is above ``cut``, and as many ties as are missing; False if ``cut`` is not the lowest score kept."""
+    torch.gt(score, cut, out=mask.view(torch.bool))  # bool and uint8 are both one byte
+    missing = count - int(torch.count_nonzero(mask))
+    if missing == 0:
+        return True
+    if missing < 0:
+        return False
+    ties = (score == cut).flatten().nonzero().squeeze(1)
+    if len(ties) < missing:
+        return False
+    mask.view(-1)[ties[:missing]] = 1
+    return True
+
+
+def check_counts(living: Mapping[str, int], counts: Mapping[str, int]) -> None:
+    """Refuse an allocation that cannot be met.
+
+    Args:
+        living: How many weights live, by name.
+        counts: How many are to live.
+
+    Raises:
+        ValueError: If the names differ, or a tensor is to keep less than none or more than live; names them.
+    """
+    if living.keys() != counts.keys():
+        raise ValueError(
+            f"The allocation must name every prunable tensor once: missing {sorted(living.keys() - counts.keys())}, "
+            f"unknown {sorted(counts.keys() - living.keys())}."
+        )
+    wrong = [
+        f"{name} (keep {counts[name]} of {living[name]} living)"
+        for name in living
+        if not 0 <= counts[name] <= living[name]
+    ]
+    if wrong:
+        raise ValueError(f"The allocation cannot be met in {', '.join(wrong)}: dead weights never come back.")
+
+
+def pack_bits(mask: Tensor) -> Tensor:
+    """Pack a mask of zeros and ones to one bit a weight.
+
+    Args:
+        mask: A uint8 tensor of any shape.
+
+    Returns:
+        A flat uint8 tensor of ``ceil(mask.numel() / 8)`` bytes on the CPU, the first weight in the lowest bit.
+
+    Example:
+        >>> pack_bits(torch.tensor([1, 0, 0, 1, 0, 0, 0, 0, 1], dtype=torch.uint8))
+        tensor([9, 1], dtype=torch.uint8)
+    """
+    flat = mask.flatten().cpu()
+    padded = torch.nn.functional.pad(flat, (0, -flat.numel() % 8)).view(-1, 8)
+    return (padded * _BITS).sum(dim=1, dtype=torch.uint8)
+
+
+def unpack_bits(bits: Tensor, shape: torch.Size) -> Tensor:
+    """Undo :func:`pack_bits`.
+
+    Args:
+        bits: The packed mask.
+        shape: The shape of the mask.
+
+    Returns:
+        The mask, uint8, of that shape, on the CPU.
+
+    Example:
+        >>> unpack_bits(torch.tensor([9], dtype=torch.uint8), torch.Size([2, 2]))
+        tensor([[1, 0],
+                [0, 1]], dtype=torch.uint8)
+    """
+    flat = (bits.cpu()[:, None] & _BITS).ne(0).to(torch.uint8).flatten()
+    return flat[: shape.numel()].view(shape)

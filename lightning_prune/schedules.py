@@ -1,0 +1,199 @@
+"""How sparse: from the number of a cycle to the fraction of weights that are removed in it.
+
+Every schedule is a frozen value; called with a cycle (1, 2, ...; cycle 0 is the
+dense run) it returns a sparsity in [0, 1). To add one, write the formula.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+
+class SparsitySchedule(ABC):
+    """From a cycle to a sparsity.
+
+    Example:
+        >>> class Halving(SparsitySchedule):
+        ...     def __call__(self, cycle: int) -> float:
+        ...         return 1 - 0.5**cycle
+        >>> Halving()(2)
+        0.75
+    """
+
+    @abstractmethod
+    def __call__(self, cycle: int) -> float:
+        """Return the sparsity of ``cycle``.
+
+        Args:
+            cycle: The number of the cycle, at least 0.
+
+        Returns:
+            The fraction of the prunable weights that are dead, in [0, 1).
+        """
+
+
+@dataclass(frozen=True)
+class Geometric(SparsitySchedule):
+    """Remove the same fraction of the living weights at every cycle: ``1 - (1 - rate) ** cycle``.
+
+    Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635 (rate 0.2).
+
+    Args:
+        rate: The fraction of what is left that each cycle removes, in (0, 1).
+
+    Raises:
+        ValueError: If ``rate`` lies outside (0, 1).
+
+    Example:
+        >>> [round(Geometric(rate=0.2)(cycle), 3) for cycle in (0, 1, 2, 10)]
+        [0.0, 0.2, 0.36, 0.893]
+    """
+
+    rate: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < 1:
+            raise ValueError(f"Geometric(rate={self.rate}) must lie strictly between 0 and 1, for instance 0.2.")
+
+    def __call__(self, cycle: int) -> float:
+        return float(1 - (1 - self.rate) ** cycle)
+
+
+@dataclass(frozen=True)
+class OneShot(SparsitySchedule):
+    """Remove everything at the first cycle.
+
+    Args:
+        final: The sparsity from cycle 1 on, in [0, 1).
+
+    Raises:
+        ValueError: If ``final`` lies outside [0, 1).
+
+    Example:
+        >>> [OneShot(final=0.9)(cycle) for cycle in (0, 1, 2)]
+        [0.0, 0.9, 0.9]
+    """
+
+    final: float
+
+    def __post_init__(self) -> None:
+        _check_final(self, self.final)
+
+    def __call__(self, cycle: int) -> float:
+        return self.final if cycle > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Linear(SparsitySchedule):
+    """Remove the same number of weights at each of ``cycles`` cycles.
+
+    Args:
+        final: The sparsity reached at cycle ``cycles`` and kept from there, in [0, 1).
+        cycles: In how many cycles, at least 1.
+
+    Raises:
+        ValueError: If ``final`` lies outside [0, 1) or ``cycles`` is below 1.
+
+    Example:
+        >>> [Linear(final=0.5, cycles=2)(cycle) for cycle in (0, 1, 2, 3)]
+        [0.0, 0.25, 0.5, 0.5]
+    """
+
+    final: float
+    cycles: int
+
+    def __post_init__(self) -> None:
+        _check_final(self, self.final)
+        _check_cycles(self, self.cycles)
+
+    def __call__(self, cycle: int) -> float:
+        return self.final * min(cycle / self.cycles, 1.0)
+
+
+@dataclass(frozen=True)
+class Cubic(SparsitySchedule):
+    """Remove much at first and ever less: ``final * (1 - (1 - cycle / cycles) ** 3)``.
+
+    Reference: Zhu & Gupta, To Prune, or Not to Prune, 2017, https://arxiv.org/abs/1710.01878.
+
+    Args:
+        final: The sparsity reached at cycle ``cycles`` and kept from there, in [0, 1).
+        cycles: In how many cycles, at least 1.
+
+    Raises:
+        ValueError: If ``final`` lies outside [0, 1) or ``cycles`` is below 1.
+
+    Example:
+        >>> [round(Cubic(final=0.8, cycles=2)(cycle), 3) for cycle in (0, 1, 2, 3)]
+        [0.0, 0.7, 0.8, 0.8]
+    """
+
+    final: float
+    cycles: int
+
+    def __post_init__(self) -> None:
+        _check_final(self, self.final)
+        _check_cycles(self, self.cycles)
+
+    def __call__(self, cycle: int) -> float:
+        return self.final * (1 - (1 - min(cycle / self.cycles, 1.0)) ** 3)
+
+
+@dataclass(frozen=True)
+class Levels(SparsitySchedule):
+    """Go through the sparsities of a list, the last one kept.
+
+    Args:
+        levels: One sparsity for each cycle from cycle 1 on, each in [0, 1), never falling.
+
+    Raises:
+        ValueError: If the list is empty, a level lies outside [0, 1), or the levels fall.
+
+    Example:
+        >>> [Levels([0.5, 0.9])(cycle) for cycle in (0, 1, 2, 3)]
+        [0.0, 0.5, 0.9, 0.9]
+    """
+
+    levels: list[float]
+
+    def __post_init__(self) -> None:
+        if not self.levels:
+            raise ValueError("Levels(levels=[]) is empty: give one sparsity for each cycle, for instance [0.5, 0.9].")
+        check_levels(f"Levels(levels={self.levels})", self.levels)
+
+    @property
+    def cycles(self) -> int:
+        """After how many cycles the last level is reached."""
+        return len(self.levels)
+
+    def __call__(self, cycle: int) -> float:
+        return self.levels[min(cycle, len(self.levels)) - 1] if cycle > 0 else 0.0
+
+
+def check_levels(owner: str, levels: list[float]) -> None:
+    """Refuse sparsities outside [0, 1) and sparsities that fall.
+
+    Args:
+        owner: Who gives the levels, for the error.
+        levels: The sparsities of cycles 1, 2, ...
+
+    Raises:
+        ValueError: If a level lies outside [0, 1) or below the one before it.
+    """
+    for cycle, level in enumerate(levels, start=1):
+        if not 0 <= level < 1:
+            raise ValueError(f"{owner} gives sparsity {level} at cycle {cycle}: it must lie in [0, 1).")
+        if cycle > 1 and level < levels[cycle - 2]:
+            raise ValueError(
+                f"{owner} falls from sparsity {levels[cycle - 2]} to {level} at cycle {cycle}: dead weights never come "
+                "back, so give sparsities that never fall."
+            )
+
+
+def _check_final(owner: SparsitySchedule, final: float) -> None:
+    if not 0 <= final < 1:
+        raise ValueError(f"{type(owner).__name__}(final={final}) must lie in [0, 1): 0.9 removes 90 % of the weights.")
+
+
+def _check_cycles(owner: SparsitySchedule, cycles: int) -> None:
+    if cycles < 1:
+        raise ValueError(f"{type(owner).__name__}(cycles={cycles}) must be at least 1.")

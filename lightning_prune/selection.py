@@ -1,0 +1,203 @@
+"""What may be pruned: from a module to its prunable weights, and the reason for each tensor that is left alone."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import UninitializedParameter
+
+_DEFAULT_TYPES: tuple[type[nn.Module], ...] = (
+    _ConvNd,
+    nn.Linear,
+    nn.Bilinear,
+    nn.RNNBase,
+    nn.RNNCellBase,
+    nn.MultiheadAttention,
+)
+_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+_NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
+_COMPILED = "_orig_mod."  # torch.compile puts it into the names of what it wraps
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A tensor that is not pruned.
+
+    Args:
+        name: Its name in the module.
+        weights: How many numbers it holds.
+        reason: Why it is left alone, to be read after "not pruned:".
+    """
+
+    name: str
+    weights: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What a selection found.
+
+    Args:
+        weights: The prunable weights by name, in the order of the module.
+        skipped: Every other parameter, with its reason.
+    """
+
+    weights: Mapping[str, nn.Parameter]
+    skipped: tuple[Skipped, ...]
+
+
+class Selection(ABC):
+    """From a module to its prunable weights."""
+
+    @abstractmethod
+    def __call__(self, module: nn.Module) -> Selected:
+        """Select.
+
+        Args:
+            module: The network, or the LightningModule that holds it.
+
+        Returns:
+            The prunable weights by name, and all other parameters with the reason.
+
+        Raises:
+            ValueError: If nothing is prunable, or a pattern matches nothing.
+        """
+
+
+@dataclass(frozen=True)
+class Prunable(Selection):
+    """Select by layer type and by name.
+
+    As it stands: the weight of every convolution, linear layer, and recurrent or attention projection. Never a bias
+    or a normalisation layer; embeddings on request. Tensors that are tied are one.
+
+    Args:
+        types: The layer types whose weights are selected, instead of those above.
+        include: Only tensors whose name matches one of these patterns: ``*`` and ``?`` as in file names, and the name
+            of a module stands for everything in it.
+        exclude: No tensor whose name matches one of these patterns.
+        embeddings: Whether embeddings are selected, too.
+        last_layer: Whether the last weight, in the order of the module, is selected: papers differ.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+        >>> selected = Prunable(last_layer=False)(network)
+        >>> list(selected.weights)
+        ['0.weight']
+        >>> for skipped in selected.skipped:
+        ...     print(f"{skipped.name}: {skipped.reason}")
+        0.bias: a bias
+        1.weight: a parameter of a normalisation layer (BatchNorm2d)
+        1.bias: a parameter of a normalisation layer (BatchNorm2d)
+        3.weight: the last layer (last_layer=False)
+        3.bias: a bias
+    """
+
+    types: tuple[type[nn.Module], ...] | None = None
+    include: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
+    embeddings: bool = False
+    last_layer: bool = True
+
+    def __call__(self, module: nn.Module) -> Selected:
+        tensors = list(_owned_parameters(module))
+        self._check_patterns([tensor.name for tensor in tensors])
+        reasons = {tensor.name: self._reason(tensor) for tensor in tensors}
+        prunable = [tensor for tensor in tensors if reasons[tensor.name] is None]
+        if prunable and not self.last_layer:
+            reasons[prunable.pop().name] = "the last layer (last_layer=False)"
+        skipped = tuple(Skipped(t.name, _size(t.parameter), reason) for t in tensors if (reason := reasons[t.name]))
+        if not prunable:
+            raise ValueError(_nothing_prunable(module, skipped))
+        return Selected({tensor.name: tensor.parameter for tensor in prunable}, skipped)
+
+    def _reason(self, tensor: "_Owned") -> str | None:
+        """Why the tensor is not pruned; None if it is."""
+        for owner, leaf in tensor.owners:
+            if reason := self._reason_of_owner(owner, leaf, tensor.parameter):
+                return reason if len(tensor.owners) == 1 else f"tied to {reason}"
+        if not tensor.parameter.requires_grad:
+            return "frozen (requires_grad=False)"
+        if self.include and not any(_matches(tensor.name, pattern) for pattern in self.include):
+            return "matches no pattern of include"
+        if pattern := next((pattern for pattern in self.exclude if _matches(tensor.name, pattern)), None):
+            return f"excluded by the pattern {pattern!r}"
+        return None
+
+    def _reason_of_owner(self, owner: nn.Module, leaf: str, parameter: nn.Parameter) -> str | None:
+        layer = type(owner).__name__
+        if isinstance(owner, _NORMALISATIONS):
+            return f"a parameter of a normalisation layer ({layer})"
+        if "bias" in leaf:
+            return "a bias"
+        if isinstance(owner, _EMBEDDINGS):
+            return None if self.embeddings else f"an embedding ({layer}; embeddings=True prunes it)"
+        if isinstance(parameter, UninitializedParameter):
+            return f"a parameter of a lazy layer ({layer}) that is not initialised: run one batch through it first"
+        if not isinstance(owner, self.types or _DEFAULT_TYPES):
+            return f"a parameter of a {layer}, which is not among the types"
+        if "weight" not in leaf or parameter.dim() < 2:
+            return f"not a weight matrix ({parameter.dim()} dimensions)"
+        return None
+
+    def _check_patterns(self, names: list[str]) -> None:
+        for argument in ("include", "exclude"):
+            for pattern in getattr(self, argument):
+                if not any(_matches(name, pattern) for name in names):
+                    raise ValueError(
+                        f"Prunable({argument}=[{pattern!r}]) matches no parameter. The parameters are: "
+                        f"{_first(names, 12)}."
+                    )
+
+
+@dataclass
+class _Owned:
+    """A parameter and every module that holds it under some name."""
+
+    name: str
+    parameter: nn.Parameter
+    owners: list[tuple[nn.Module, str]] = field(default_factory=list)
+
+
+def plain_name(name: str) -> str:
+    """The name of a parameter without what ``torch.compile`` puts into it.
+
+    Example:
+        >>> plain_name("network._orig_mod.0.weight")
+        'network.0.weight'
+    """
+    return name.replace(_COMPILED, "")
+
+
+def _owned_parameters(module: nn.Module) -> Iterator[_Owned]:
+    found: dict[int, _Owned] = {}
+    for prefix, owner in module.named_modules():
+        for leaf, parameter in owner.named_parameters(recurse=False, remove_duplicate=False):
+            name = plain_name(f"{prefix}.{leaf}" if prefix else leaf)
+            found.setdefault(id(parameter), _Owned(name, parameter)).owners.append((owner, leaf))
+    return iter(found.values())
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
+
+
+def _size(parameter: nn.Parameter) -> int:
+    return 0 if isinstance(parameter, UninitializedParameter) else parameter.numel()
+
+
+def _first(names: list[str], count: int) -> str:
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
+
+
+def _nothing_prunable(module: nn.Module, skipped: tuple[Skipped, ...]) -> str:
+    listed = _first([f"{one.name} ({one.reason})" for one in skipped], 8) or "it has no parameters at all"
+    return (
+        f"{type(module).__name__} has nothing to prune: {listed}. Give IterativePruning(prunable=Prunable(types=..., "
+        "include=..., exclude=...)) that selects at least one weight."
+    )
