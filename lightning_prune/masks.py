@@ -84,15 +84,15 @@ class Masks:
         """The masks at one bit a weight, on the CPU; tensors that are all alive are left out."""
         return {name: pack_bits(mask) for name, mask in self._masks.items()}
 
-    def unpack_(self, packed: Mapping[str, Tensor], devices: Mapping[str, torch.device]) -> None:
+    def unpack_(self, packed: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
         """Take masks from :meth:`pack`.
 
         Args:
             packed: The packed masks.
-            devices: Where the masks are to be held, by name.
+            weights: The weights by name: the masks go where they are, laid out as they are.
         """
         for name, bits in packed.items():
-            mask = unpack_bits(bits, self.shapes[name]).to(devices[name])
+            mask = torch.empty_like(weights[name], dtype=torch.uint8).copy_(unpack_bits(bits, self.shapes[name]))
             self._masks[name] = mask
             self.living[name] = int(torch.count_nonzero(mask))
 
@@ -154,10 +154,10 @@ def _keep_above_(mask: Tensor, score: Tensor, count: int, cut: float) -> bool:
         return True
     if missing < 0:
         return False
-    ties = (score == cut).flatten().nonzero().squeeze(1)
+    ties = (score == cut).nonzero()
     if len(ties) < missing:
         return False
-    mask.view(-1)[ties[:missing]] = 1
+    mask[tuple(ties[:missing].t())] = 1
     return True
 
 

@@ -41,6 +41,7 @@ class Toy(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = sgd,
         scheduler: Callable[[Optimizer, Trainer], Any] | None = step_decay,
         groups: tuple[float, ...] = (1.0,),
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.net = nn.Sequential(
@@ -50,7 +51,7 @@ class Toy(LightningModule):
             nn.Flatten(),
             nn.Linear(64, 10),
             nn.ReLU(),
-            nn.Dropout(0.1),
+            nn.Dropout(dropout),
             nn.Linear(10, 3),
         )
         self.make_optimizer, self.make_scheduler, self.groups = optimizer, scheduler, groups

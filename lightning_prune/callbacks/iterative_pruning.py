@@ -130,7 +130,7 @@ class IterativePruning(CycleClock):
         self._hold = Hold(dict(selected.weights))
         self._hold.install(trainer.optimizers, self._at.note_step)
         self._limits = Limits(trainer)
-        if self._loaded is not None or self._limits.hold_back(trainer):
+        if self._loaded is not None or trainer.ckpt_path is not None or self._limits.hold_back(trainer):
             self._limits.lift(trainer)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
@@ -251,7 +251,8 @@ class IterativePruning(CycleClock):
         if hasattr(self, "_limits"):
             self._limits.put_back(trainer)
         if self._added is not None:
-            trainer.callbacks.remove(self._added)  # type: ignore[attr-defined]
+            # A new list: the hook that is running goes over the old one.
+            trainer.callbacks = [c for c in trainer.callbacks if c is not self._added]  # type: ignore[attr-defined]
             self._added = None
 
 

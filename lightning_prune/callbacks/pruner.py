@@ -58,7 +58,7 @@ class Pruner:
 
     def load(self, packed: Mapping[str, Tensor]) -> None:
         """Take the packed masks of a checkpoint."""
-        self.masks.unpack_(packed, {name: weight.device for name, weight in self.weights.items()})
+        self.masks.unpack_(packed, {name: weight.detach() for name, weight in self.weights.items()})
 
     def _score(self, cycle: int, name: str) -> Tensor:
         weight = self.weights[name].detach()
