@@ -1,13 +1,15 @@
 """Who takes part: the callbacks of a fit, checked, completed and put into an order that works."""
 
+from typing import Any
+
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
 from lightning_prune.callbacks.cycle import CycleCallback, CycleClock
 from lightning_prune.callbacks.learning_rate import FineTune, LRRewind
 from lightning_prune.callbacks.policy import LearningRatePolicy
-from lightning_prune.callbacks.settings import describe_object
-from lightning_prune.callbacks.timeline import Rewind
+from lightning_prune.callbacks.settings import describe, describe_object
+from lightning_prune.callbacks.timeline import Rewind, Timeline
 from lightning_prune.callbacks.weight_rewind import WeightRewind
 
 
@@ -45,22 +47,46 @@ def default_policy(callbacks: list[Callback]) -> LearningRatePolicy:
     return FineTune() if rewind is None else LRRewind(to=rewind.to)
 
 
-def rewinding(trainer: "pl.Trainer") -> Rewind | None:
-    """Where the cycles of a fit go back to: the policy's point where it has one, or else the weights'."""
+def rewinding(trainer: "pl.Trainer", added: LearningRatePolicy | None) -> Rewind | None:
+    """Where the cycles of a fit go back to: the policy's point where it has one, or else the weights'.
+
+    Args:
+        trainer: The trainer.
+        added: The policy that the user did not write: errors speak of the rewind that it was added for.
+    """
     points = [
-        Rewind(callback.rewind_point, type(callback).__name__, callback.replays)
+        Rewind(
+            callback.rewind_point, "WeightRewind" if callback is added else type(callback).__name__, callback.replays
+        )
         for callback in trainer.callbacks  # type: ignore[attr-defined]
         if isinstance(callback, CycleCallback) and callback.rewind_point is not None
     ]
     return min(points, key=lambda rewind: not rewind.replays, default=None)
 
 
-def suite_settings(trainer: "pl.Trainer") -> dict[str, str]:
-    """How the cycles of a fit are retrained, for the record and for the comparison when it is resumed."""
+def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") -> dict[str, Any]:
+    """What a fit is made with, for the record and for the comparison when it is resumed.
+
+    Args:
+        clock: The ``IterativePruning`` of the fit.
+        timeline: What it makes of its lengths.
+        trainer: The trainer, for the callbacks beside it.
+
+    Returns:
+        Plain values by name.
+    """
+    own = {name: describe(value) for name, value in vars(clock).items() if not name.startswith("_")}
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     policies = [describe_object(callback) for callback in callbacks if isinstance(callback, LearningRatePolicy)]
     rewinds = [describe_object(callback) for callback in callbacks if isinstance(callback, WeightRewind)]
-    return {"learning_rate": policies[0], "weights": rewinds[0] if rewinds else "kept"}
+    return {
+        **own,
+        "dense": str(timeline.dense),
+        "cycle_length": str(timeline.retrain),
+        "sparsities": [clock.scheduled(cycle) for cycle in range(1, clock.cycles + 1)],
+        "learning_rate": policies[0],
+        "weights": rewinds[0] if rewinds else "kept",
+    }
 
 
 def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:
@@ -69,7 +95,7 @@ def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:
         what = {CycleClock: "count the cycles", LearningRatePolicy: "set the learning rate"}.get(
             kind, "set the weights"
         )
-        raise ValueError(f"{' and '.join(found)} would both {what} of the cycles: keep one of them.")
+        raise ValueError(f"{' and '.join(found)} would both {what}: keep one of them.")
 
 
 def _rank(callback: Callback) -> int:

@@ -9,19 +9,20 @@ from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
-from lightning_prune.callbacks.assembly import assemble, rewinding, suite_settings
+from lightning_prune.callbacks.assembly import assemble, rewinding, settings_of
+from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
 from lightning_prune.callbacks.cycle import Cycle, CycleClock, announce
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
 from lightning_prune.callbacks.limits import Limits, steps_per_epoch
+from lightning_prune.callbacks.policy import LearningRatePolicy
 from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.pruner import Pruner
 from lightning_prune.callbacks.record import Record
-from lightning_prune.callbacks.settings import describe, refuse_differences, refuse_foreign
-from lightning_prune.callbacks.timeline import Timeline, resolve_retrain
-from lightning_prune.durations import Duration, parse_duration
-from lightning_prune.schedules import Geometric, SparsitySchedule, check_levels
+from lightning_prune.callbacks.settings import refuse_differences, refuse_foreign
+from lightning_prune.callbacks.timeline import plan
+from lightning_prune.durations import Duration
+from lightning_prune.schedules import Geometric, SparsitySchedule
 from lightning_prune.selection import Prunable, Selection
-
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class IterativePruning(CycleClock):
         optimizer_state: Literal["mask", "reset", "keep"] = "mask",
         seed: int = 0,
     ) -> None:
-        _check(cycles, retrain, sparsity, optimizer_state)
+        check_arguments(cycles, retrain, sparsity, optimizer_state)
         self.cycles = cycles
         self.retrain = retrain
         self.sparsity = sparsity
@@ -77,6 +78,7 @@ class IterativePruning(CycleClock):
         self.optimizer_state = optimizer_state
         self.seed = seed
         self._at = Position()
+        self._added: LearningRatePolicy | None = None
         self._loaded: dict[str, Any] | None = None
         self._used = False
 
@@ -115,11 +117,7 @@ class IterativePruning(CycleClock):
                 self._added.setup(trainer, pl_module, stage)
 
     def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        if self._used and self._loaded is None:
-            raise ValueError(
-                "This IterativePruning was already used in a fit. Give the Trainer new callbacks for a second fit, or "
-                "resume the first one with trainer.fit(..., ckpt_path=...)."
-            )
+        refuse_reuse(self._used and self._loaded is None)
         self._used = True
         selected = self.prunable(pl_module)
         for one in selected.skipped:
@@ -134,13 +132,17 @@ class IterativePruning(CycleClock):
             self._limits.lift(trainer)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._timeline = self._plan(trainer)
-        self._record.settings = self._settings(trainer)
+        self._epoch_began = time.perf_counter()
+        per_epoch = steps_per_epoch(trainer)
+        dense, rewind = self._limits.dense(per_epoch), rewinding(trainer, self._added)
+        self._timeline = plan(dense, self.retrain, self.cycles, rewind, per_epoch)
+        self._record.settings = settings_of(self, self._timeline, trainer)
         if self._loaded is None:
             refuse_foreign(trainer.ckpt_path)
             self._at.begin(trainer)
         else:
             self._take_over(self._loaded)
+        self._record.write(trainer, finished=False)
         self._at.enter_batch(trainer, self._timeline.dense)
         self._limits.follow(trainer, self._at, self._timeline, over=self._at.dense_end is not None)
         self._end_when_done(trainer)
@@ -167,11 +169,7 @@ class IterativePruning(CycleClock):
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if self._timeline.dense == Duration(self._at.epoch + 1, "ep"):
             self._limits.follow(trainer, self._at, self._timeline, over=True)
-        index = 0 if self.cycle is None else self.cycle.index
-        sparsities = self._record.sparsities(self._pruner.masks)
-        pl_module.log("pruning/cycle", float(index), prog_bar=True)
-        pl_module.log("pruning/sparsity", sparsities.pop("pruning/sparsity"), prog_bar=True)
-        pl_module.log_dict({**sparsities, "pruning/seconds": time.perf_counter() - self._epoch_began})
+        self._record.log_epoch(pl_module, self.cycle, self._pruner.masks, time.perf_counter() - self._epoch_began)
 
     def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
         self._record.write(trainer, finished=self.cycle is not None and self.cycle.index == self.cycles)
@@ -202,24 +200,6 @@ class IterativePruning(CycleClock):
         self._record.cycles = list(saved["cycles"])
         self._pruner.load(saved["masks"])
         self._hold.use(self._pruner.held())
-
-    def _plan(self, trainer: "pl.Trainer") -> Timeline:
-        per_epoch = steps_per_epoch(trainer)
-        dense = self._limits.dense(per_epoch)
-        given = None if self.retrain is None else parse_duration(self.retrain, "IterativePruning(retrain")
-        rewind = rewinding(trainer)
-        length = resolve_retrain(given, dense, rewind, per_epoch)
-        return Timeline(dense, length, self.cycles).in_one_unit(per_epoch)
-
-    def _settings(self, trainer: "pl.Trainer") -> dict[str, Any]:
-        own = ("retrain", "criterion", "allocation", "prunable", "optimizer_state", "seed", "cycles", "sparsity")
-        return {
-            "dense": str(self._timeline.dense),
-            "cycle_length": str(self._timeline.retrain),
-            **{name: describe(getattr(self, name)) for name in own},
-            "sparsities": [self.scheduled(cycle) for cycle in range(1, self.cycles + 1)],
-            **suite_settings(trainer),
-        }
 
     def _catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
@@ -254,19 +234,3 @@ class IterativePruning(CycleClock):
             # A new list: the hook that is running goes over the old one.
             trainer.callbacks = [c for c in trainer.callbacks if c is not self._added]  # type: ignore[attr-defined]
             self._added = None
-
-
-def _check(cycles: int, retrain: str | int | None, sparsity: SparsitySchedule, optimizer_state: str) -> None:
-    if cycles < 1:
-        raise ValueError(f"IterativePruning(cycles={cycles}) must be at least 1: each cycle prunes once and retrains.")
-    if retrain is not None and parse_duration(retrain, "IterativePruning(retrain").amount < 1:
-        raise ValueError(f"IterativePruning(retrain={retrain!r}) must be at least one epoch or one step.")
-    if optimizer_state not in ("mask", "reset", "keep"):
-        raise ValueError(f"IterativePruning(optimizer_state={optimizer_state!r}) must be 'mask', 'reset' or 'keep'.")
-    check_levels(f"IterativePruning(sparsity={sparsity!r})", [sparsity(cycle) for cycle in range(1, cycles + 1)])
-    needed = getattr(sparsity, "cycles", 0)
-    if needed > cycles:
-        raise ValueError(
-            f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) would never get to the last sparsity: it takes "
-            f"{needed} cycles. Give the same number to both."
-        )

@@ -81,15 +81,25 @@ class Record:
         aside.write_text(json.dumps(content, indent=1))
         aside.replace(self._path)
 
-    def sparsities(self, masks: Masks) -> dict[str, float]:
-        """What is logged of the masks, from whole numbers: over what is prunable, and over the whole model."""
+    def log_epoch(self, pl_module: "pl.LightningModule", cycle: Cycle | None, masks: Masks, seconds: float) -> None:
+        """Log the cycle, and the sparsity over what is prunable and over the whole model, from whole numbers.
+
+        Args:
+            pl_module: The module, in a hook that may log.
+            cycle: The cycle that is running; None in the dense run.
+            masks: The masks.
+            seconds: How long the epoch took.
+        """
         dead = masks.size - masks.alive
-        return {
-            "pruning/sparsity": masks.sparsity,
+        shown = {"pruning/cycle": float(cycle.index if cycle else 0), "pruning/sparsity": masks.sparsity}
+        others = {
             "pruning/density": masks.alive / masks.size,
             "pruning/model_sparsity": dead / self.model_weights,
             "pruning/model_density": (self.model_weights - dead) / self.model_weights,
+            "pruning/seconds": seconds,
         }
+        pl_module.log_dict(shown, prog_bar=True)
+        pl_module.log_dict(others)
 
 
 def _path(trainer: "pl.Trainer") -> Path | None:

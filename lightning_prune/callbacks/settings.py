@@ -1,6 +1,7 @@
 """What a run was made with: settings as plain values, and how two of them differ."""
 
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ def describe(value: Any) -> Any:
         >>> describe(magnitude), describe(3)
         ('lightning_prune.criteria.magnitude', 3)
     """
+    if isinstance(value, list | tuple):  # YAML knows lists only
+        return [describe(one) for one in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if hasattr(value, "__qualname__"):
@@ -21,19 +24,15 @@ def describe(value: Any) -> Any:
 
 
 def describe_object(thing: object) -> str:
-    """Write a callback as it was called: its public attributes that hold plain values.
+    """Write a callback as it was called, from the attributes that bear the names of its arguments.
 
     Example:
         >>> from lightning_prune import FineTune
         >>> describe_object(FineTune(lr=0.1))
         'FineTune(lr=0.1)'
     """
-    plain = {
-        name: list(value) if isinstance(value, tuple) else value  # YAML knows lists only
-        for name, value in vars(thing).items()
-        if not name.startswith("_") and (value is None or isinstance(value, bool | int | float | str | list | tuple))
-    }
-    return f"{type(thing).__name__}({', '.join(f'{name}={value!r}' for name, value in plain.items())})"
+    values = {name: describe(getattr(thing, name, None)) for name in signature(type(thing)).parameters}
+    return f"{type(thing).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
 
 def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun: int) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lightning_prune.durations import Duration
+from lightning_prune.durations import Duration, parse_duration
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,33 @@ class Rewind:
 
     def __str__(self) -> str:
         return f"{self.owner}(to='{self.point}')"
+
+
+def plan(
+    dense: Duration, retrain: str | int | None, cycles: int, rewind: Rewind | None, per_epoch: int | None
+) -> Timeline:
+    """Lay out a run.
+
+    Args:
+        dense: The length of the dense run.
+        retrain: The length of a cycle as the user gave it; None to take what remains of the dense run.
+        cycles: How many cycles.
+        rewind: Where every cycle goes back to, if anywhere.
+        per_epoch: Optimizer steps in an epoch; None if the data has no length.
+
+    Returns:
+        The timeline.
+
+    Raises:
+        ValueError: If these do not fit together.
+
+    Example:
+        >>> plan(Duration(30, "ep"), "500it", cycles=2, rewind=None, per_epoch=22).by_epochs
+        False
+    """
+    given = None if retrain is None else parse_duration(retrain, "IterativePruning(retrain")
+    length = resolve_retrain(given, dense, rewind, per_epoch)
+    return Timeline(dense, length, cycles).in_one_unit(per_epoch)
 
 
 def resolve_retrain(given: Duration | None, dense: Duration, rewind: Rewind | None, per_epoch: int | None) -> Duration:

@@ -1,0 +1,47 @@
+"""What IterativePruning refuses before there is a fit."""
+
+from lightning_prune.durations import parse_duration
+from lightning_prune.schedules import SparsitySchedule, check_levels
+
+
+def check_arguments(cycles: int, retrain: str | int | None, sparsity: SparsitySchedule, optimizer_state: str) -> None:
+    """Refuse arguments of ``IterativePruning`` that cannot work in any fit.
+
+    Args:
+        cycles: At least 1.
+        retrain: None, or a duration of at least one epoch or step.
+        sparsity: In [0, 1) and never falling over the cycles, its end within them.
+        optimizer_state: ``"mask"``, ``"reset"`` or ``"keep"``.
+
+    Raises:
+        ValueError: If one of them is not.
+    """
+    if cycles < 1:
+        raise ValueError(f"IterativePruning(cycles={cycles}) must be at least 1: each cycle prunes once and retrains.")
+    if retrain is not None and parse_duration(retrain, "IterativePruning(retrain").amount < 1:
+        raise ValueError(f"IterativePruning(retrain={retrain!r}) must be at least one epoch or one step.")
+    if optimizer_state not in ("mask", "reset", "keep"):
+        raise ValueError(f"IterativePruning(optimizer_state={optimizer_state!r}) must be 'mask', 'reset' or 'keep'.")
+    check_levels(f"IterativePruning(sparsity={sparsity!r})", [sparsity(cycle) for cycle in range(1, cycles + 1)])
+    needed = getattr(sparsity, "cycles", 0)
+    if needed > cycles:
+        raise ValueError(
+            f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) would never get to the last sparsity: it takes "
+            f"{needed} cycles. Give the same number to both."
+        )
+
+
+def refuse_reuse(used: bool) -> None:
+    """Refuse a callback that still holds the masks of another fit.
+
+    Args:
+        used: Whether it does, and this fit does not resume that one.
+
+    Raises:
+        ValueError: If so.
+    """
+    if used:
+        raise ValueError(
+            "This IterativePruning was already used in a fit. Give the Trainer new callbacks for a second fit, or "
+            "resume the first one with trainer.fit(..., ckpt_path=...)."
+        )

@@ -1,0 +1,78 @@
+"""The ``lightning-prune`` command: what to run, and how to say what went wrong."""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+PACKAGE = Path(__file__).parent
+DEBUG = "LIGHTNING_PRUNE_DEBUG"
+EXPECTED = (ValueError, FileNotFoundError, NotADirectoryError, MisconfigurationException)
+LAB = ("jsonargparse", "rich", "pandas", "matplotlib", "sklearn", "torchmetrics", "torchvision")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Bad input ends with one message and exit code 2; set ``LIGHTNING_PRUNE_DEBUG=1`` to see where it was found.
+
+    Args:
+        arguments: The words after ``lightning-prune``; left out, those of the process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    missing = [name for name in LAB if find_spec(name) is None]
+    if missing:
+        sys.exit(
+            f"lightning-prune: {', '.join(missing)} not installed; the command line needs the `lab` extra: "
+            "pip install 'lightning-prune[lab]'"
+        )
+    try:
+        run(words)
+    except EXPECTED as error:
+        message = complaint(error)
+        if message is None or os.environ.get(DEBUG):
+            raise
+        command = " ".join(["lightning-prune", *words[:1]])
+        print(f"{command}: error: {message}\n({DEBUG}=1 shows where this was found.)", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(words: Sequence[str]) -> None:
+    """Run a command: ``report``, or one of the Trainer's.
+
+    Args:
+        words: The command and its arguments.
+    """
+    # Imported late: the extra may be missing, and the report needs no Trainer.
+    if words[:1] == ["report"]:
+        importlib.import_module("lightning_prune.lab.report.command").main(words[1:])
+    else:
+        importlib.import_module("lightning_prune.lab.command_line").CommandLine(words)
+
+
+def complaint(error: BaseException | None) -> str | None:
+    """Tell a message to the user from a fault: was it raised on purpose, by this package or by Lightning's checks?
+
+    Args:
+        error: What was caught; what jsonargparse raised stands for its cause.
+
+    Returns:
+        The message; ``None`` for a fault, or what may be one.
+    """
+    if error is None:
+        return None
+    if isinstance(error, MisconfigurationException):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    if PACKAGE in Path(where.filename).parents and (where.line or "").startswith("raise "):
+        return str(error)
+    return complaint(error.__cause__) if "jsonargparse" in Path(where.filename).parts else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""What a command-line run needs and a library user does not: networks, data and the classifier."""
+
+from lightning_prune.lab.classifier import Classifier
+from lightning_prune.lab.data import (
+    CIFAR10,
+    CIFAR100,
+    Digits,
+    ImageFolders,
+)
+from lightning_prune.lab.networks import (
+    VGG,
+    ConvNet,
+    LeNet300100,
+    ResNet,
+    WideResNet,
+    torchvision_network,
+)
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "VGG",
+    "Classifier",
+    "ConvNet",
+    "Digits",
+    "ImageFolders",
+    "LeNet300100",
+    "ResNet",
+    "WideResNet",
+    "torchvision_network",
+]

@@ -1,0 +1,12 @@
+"""Data modules: images as bytes in memory, divided by seed, augmented and normalized a batch at a time."""
+
+from lightning_prune.lab.data.cifar import CIFAR10, CIFAR100
+from lightning_prune.lab.data.digits import Digits
+from lightning_prune.lab.data.image_folders import ImageFolders
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "Digits",
+    "ImageFolders",
+]

@@ -1,0 +1,126 @@
+"""CIFAR-10 and CIFAR-100: 50,000 training and 10,000 test images of 32x32 pixels in colour."""
+
+from abc import ABC
+from pathlib import Path
+from typing import ClassVar
+from urllib.error import URLError
+
+import torch
+from torchvision import datasets
+
+from lightning_prune.lab.data.augmentation import Augmentation
+from lightning_prune.lab.data.image_set import ImagesInMemory
+from lightning_prune.lab.data.module import ImageData, ImageSource
+from lightning_prune.lab.data.normalization import Normalization
+
+
+class CIFAR(ImageData, ABC):
+    """What CIFAR-10 and CIFAR-100 share: the layout, and the way it is loaded and augmented.
+
+    Args:
+        root: Folder of the data; created when it is downloaded.
+        batch_size: Images in a batch, at least 1.
+        validation: Fraction of the training images to validate on, in [0, 1).
+        seed: Seed of the division into training and validation images.
+        subset: How many training images to use, the first of the seeded order; None for all.
+        padding: Largest shift of a training image in pixels, each way; 0 for none.
+        flip: Whether a training image is mirrored with probability one half.
+        download: Whether to download the data (about 170 MB) where ``root`` does not have it.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    dataset: ClassVar[type[datasets.CIFAR10]]
+    constants: ClassVar[Normalization]
+
+    def __init__(
+        self,
+        root: str = ".data",
+        batch_size: int = 128,
+        validation: float = 0.1,
+        seed: int = 0,
+        subset: int | None = None,
+        padding: int = 4,
+        flip: bool = True,
+        download: bool = True,
+    ) -> None:
+        super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip))
+        self.root = root
+        self.download = download
+
+    def prepare_data(self) -> None:
+        if not self.download:
+            return
+        try:
+            self.dataset(self.root, train=False, download=True)
+        except URLError as error:
+            raise FileNotFoundError(
+                f"{self._described()} could not download: {error.reason}. {self._advice()}"
+            ) from error
+
+    def load(self) -> ImageSource:
+        train, test = self._read(train=True), self._read(train=False)
+        return ImageSource(
+            train=in_memory(train),
+            test=in_memory(test),
+            normalization=self.constants,
+            classes=tuple(train.classes),
+        )
+
+    def _read(self, train: bool) -> datasets.CIFAR10:
+        try:
+            return self.dataset(self.root, train=train)
+        except RuntimeError as error:
+            found = sorted(file.name for file in Path(self.root).glob("*")) or "nothing"
+            raise FileNotFoundError(
+                f"{self._described()} found {found}, no complete data set. {self._advice()}"
+            ) from error
+
+    def _advice(self) -> str:
+        return f"Download {self.dataset.url}, unpack it in {self.root!r}, or set `download=True`."
+
+    def _described(self) -> str:
+        return f"{type(self).__name__}(root={self.root!r}, download={self.download})"
+
+
+class CIFAR10(CIFAR):
+    """CIFAR-10: 6,000 images of each of ten classes; the arguments are those of ``CIFAR``.
+
+    Example:
+        >>> CIFAR10(root=".data", batch_size=64).num_classes
+        10
+
+    Reference:
+        Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009,
+        https://www.cs.toronto.edu/~kriz/cifar.html
+    """
+
+    num_classes = 10
+    dataset = datasets.CIFAR10
+    constants = Normalization(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+
+
+class CIFAR100(CIFAR):
+    """CIFAR-100: 600 images of each of a hundred classes; the arguments are those of ``CIFAR``.
+
+    Example:
+        >>> CIFAR100(validation=0.0).num_classes
+        100
+
+    Reference:
+        Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009,
+        https://www.cs.toronto.edu/~kriz/cifar.html
+    """
+
+    num_classes = 100
+    dataset = datasets.CIFAR100
+    constants = Normalization(mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762))
+
+
+def in_memory(images: datasets.CIFAR10) -> ImagesInMemory:
+    """Hold torchvision's images, ``[N, H, W, C]``, as a set of ``[N, C, H, W]``."""
+    return ImagesInMemory(
+        images=torch.from_numpy(images.data).permute(0, 3, 1, 2).contiguous(),
+        labels=torch.tensor(images.targets),
+    )

@@ -1,0 +1,91 @@
+"""How image files become bytes of one size: one at a time, or all at once on several threads."""
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from torchvision.transforms import v2
+
+FILES_PER_TASK = 256
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Read a file, scale its shorter side to ``size`` pixels and cut the square in the middle.
+
+    Args:
+        size: Width and height of the result in pixels, at least 1.
+        channels: 3 for colour, 1 for grey.
+
+    Raises:
+        ValueError: When called on a file that is not an image that can be read.
+
+    Example:
+        >>> Decoder(size=32, channels=1).shape
+        (1, 32, 32)
+    """
+
+    size: int
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every decoded image."""
+        return (self.channels, self.size, self.size)
+
+    def __call__(self, path: Path) -> Tensor:
+        try:
+            with Image.open(path) as file:
+                image = file.convert("RGB" if self.channels == 3 else "L")
+        except OSError as error:
+            raise ValueError(f"{path} cannot be decoded: {error}. Repair or remove the file.") from error
+        if image.size != (self.size, self.size):
+            image = v2.functional.center_crop(v2.functional.resize(image, [self.size]), [self.size])
+        pixels = numpy.array(image, dtype=numpy.uint8).reshape(self.size, self.size, self.channels)
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def decode_all(paths: Sequence[Path], decoder: Decoder, threads: int) -> Tensor:
+    """Decode every file, with a progress bar where somebody watches.
+
+    Args:
+        paths: The files, at least one.
+        decoder: Turns one file into uint8 ``[C, H, W]``.
+        threads: How many decode at the same time, at least 1; the decoders release Python's lock.
+
+    Returns:
+        uint8 ``[len(paths), C, H, W]``, in the order of ``paths``.
+
+    Raises:
+        ValueError: If a file cannot be decoded.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (40, 20), "white").save(Path(folder, "white.png"))
+        ...     decode_all([Path(folder, "white.png")], Decoder(size=8, channels=3), threads=1).shape
+        torch.Size([1, 3, 8, 8])
+    """
+    images = torch.empty(len(paths), *decoder.shape, dtype=torch.uint8)
+    firsts = range(0, len(paths), FILES_PER_TASK)
+    with ThreadPoolExecutor(threads) as pool:
+        done = pool.map(partial(decode_some_, images, paths, decoder), firsts)
+        watched = track(done, "Decoding", len(firsts), console=Console(stderr=True), disable=not sys.stderr.isatty())
+        for _ in watched:
+            pass
+    return images
+
+
+def decode_some_(images: Tensor, paths: Sequence[Path], decoder: Decoder, first: int) -> None:
+    """Fill ``images`` from ``first`` on with the files of one task."""
+    for index in range(first, min(first + FILES_PER_TASK, len(paths))):
+        images[index] = decoder(paths[index])

@@ -1,0 +1,64 @@
+"""Handwritten digits that come with scikit-learn: 1,797 images of 8x8 pixels, nothing to download."""
+
+import torch
+from sklearn.datasets import load_digits
+
+from lightning_prune.lab.data.augmentation import Augmentation
+from lightning_prune.lab.data.division import shuffled
+from lightning_prune.lab.data.image_set import ImagesInMemory
+from lightning_prune.lab.data.module import ImageData, ImageSource
+from lightning_prune.lab.data.normalization import Normalization
+
+TEST_IMAGES = 360
+NORMALIZATION = Normalization(mean=(0.3053,), std=(0.3760,), white=16)  # of all 1,797 images
+
+
+class Digits(ImageData):
+    """Ten digits, grey, 8x8: 1,437 training and 360 test images.
+
+    The test images are the same whatever the seed, so that results of different seeds compare.
+
+    Args:
+        batch_size: Images in a batch, at least 1.
+        validation: Fraction of the training images to validate on, in [0, 1).
+        seed: Seed of the division into training and validation images.
+        subset: How many training images to use, the first of the seeded order; None for all.
+        padding: Largest shift of a training image in pixels, each way; 0 for none.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> digits = Digits(batch_size=100)
+        >>> digits.setup("fit")
+        >>> len(digits.train_images), len(digits.validation_images)
+        (1293, 144)
+
+    Reference:
+        Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", 1998, https://doi.org/10.24432/C50P49
+    """
+
+    num_classes = 10
+
+    def __init__(
+        self,
+        batch_size: int = 128,
+        validation: float = 0.1,
+        seed: int = 0,
+        subset: int | None = None,
+        padding: int = 0,
+    ) -> None:
+        super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip=False))
+
+    def load(self) -> ImageSource:
+        digits = load_digits()
+        images = torch.from_numpy(digits.images).to(torch.uint8).unsqueeze(1)
+        labels = torch.from_numpy(digits.target).long()
+        order = torch.tensor(shuffled(len(images), seed=0))
+        test, train = order[:TEST_IMAGES], order[TEST_IMAGES:]
+        return ImageSource(
+            train=ImagesInMemory(images[train], labels[train]),
+            test=ImagesInMemory(images[test], labels[test]),
+            normalization=NORMALIZATION,
+            classes=tuple(str(digit) for digit in range(10)),
+        )

@@ -1,0 +1,138 @@
+"""Any folder tree of images: decoded once into memory where it fits, image by image where it does not."""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from lightning_prune.lab.arguments import require, require_positive
+from lightning_prune.lab.data.augmentation import Augmentation
+from lightning_prune.lab.data.cache import cached, fingerprint
+from lightning_prune.lab.data.decoding import Decoder, decode_all
+from lightning_prune.lab.data.division import shuffled
+from lightning_prune.lab.data.folder_tree import LabelledFiles, class_names, labelled_files
+from lightning_prune.lab.data.image_set import ImageSet, ImagesInMemory, ImagesOnDisk
+from lightning_prune.lab.data.module import ImageData, ImageSource
+from lightning_prune.lab.data.normalization import Normalization, normalization_of
+
+SAMPLE = 2048  # images that tell the mean and deviation of a set too large for memory
+
+
+class ImageFolders(ImageData):
+    """Images in ``root/train/<class>/`` and ``root/test/<class>/``, and in ``root/val/<class>/`` if you like.
+
+    Args:
+        root: The folder that has ``train`` and ``test`` in it.
+        image_size: Width and height in pixels, at least 1: the shorter side is
+            scaled to it and the square in the middle is cut out.
+        channels: 3 for colour, 1 for grey.
+        batch_size: Images in a batch, at least 1.
+        validation: Fraction of the training images to validate on, in [0, 1); unused where there is a ``val`` folder.
+        seed: Seed of the division into training and validation images.
+        subset: How many training images to use, the first of the seeded order; None for all.
+        padding: Largest shift of a training image in pixels, each way; 0 for none.
+        flip: Whether a training image is mirrored with probability one half.
+        mean: Mean brightness of each channel, in [0, 1]; None to measure it on the training images.
+        std: Deviation of the brightness of each channel, above 0; None to measure it.
+        memory_limit: Gigabytes (1e9 bytes) that the decoded images may take; a
+            larger set is decoded anew in every epoch, by ``workers`` processes.
+        workers: Threads that decode into memory, or processes that load from disk; at least 1.
+        cache: Folder to keep the decoded images in, so that they are decoded
+            once for all runs; a changed file, size or number of channels makes a new one.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        FileNotFoundError: On use, if the tree is not as described.
+
+    Example:
+        >>> ImageFolders(root="flowers", image_size=64, mean=[0.5])
+        Traceback (most recent call last):
+        ValueError: ImageFolders(mean=[0.5]): `mean` must have 3 values, as many as `channels`, or be None.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        image_size: int = 32,
+        channels: Literal[1, 3] = 3,
+        batch_size: int = 128,
+        validation: float = 0.1,
+        seed: int = 0,
+        subset: int | None = None,
+        padding: int = 4,
+        flip: bool = True,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        memory_limit: float = 4.0,
+        workers: int = 4,
+        cache: str | None = None,
+    ) -> None:
+        super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip))
+        require_positive("ImageFolders", image_size=image_size, workers=workers)
+        require(channels in (1, 3), "ImageFolders", "channels", channels, "be 3 (colour) or 1 (grey)")
+        require(memory_limit >= 0, "ImageFolders", "memory_limit", memory_limit, "be 0 gigabytes or more")
+        for name, values in (("mean", mean), ("std", std)):
+            fits = values is None or len(values) == channels
+            require(fits, "ImageFolders", name, values, f"have {channels} values, as many as `channels`, or be None")
+        require(
+            (mean is None) == (std is None), "ImageFolders", "std", std, f"go with mean={mean}: give both or neither"
+        )
+        self.root = Path(root).expanduser()
+        self.decoder = Decoder(image_size, channels)
+        self.mean = mean
+        self.std = std
+        self.memory_limit = memory_limit
+        self.workers = workers
+        self.cache = cache
+
+    @property
+    def num_classes(self) -> int:
+        """Number of folders in ``root/train``; needs no ``setup``."""
+        return len(class_names(self.root))
+
+    def prepare_data(self) -> None:
+        if self.cache is not None:  # one process decodes and writes; all of them read in `setup`
+            self.load()
+
+    def load(self) -> ImageSource:
+        classes = class_names(self.root)
+        parts = ("train", "val", "test") if (self.root / "val").is_dir() else ("train", "test")
+        files = {part: labelled_files(self.root, part, classes) for part in parts}
+        fits = self._decoded_bytes(files) <= self.memory_limit * 1e9
+        held = self._in_memory if fits else self._on_disk
+        images = {part: held(part, listed) for part, listed in files.items()}
+        return ImageSource(
+            train=images["train"],
+            test=images["test"],
+            validation=images.get("val"),
+            normalization=self._normalization(images["train"]),
+            classes=classes,
+            workers=0 if fits else self.workers,
+        )
+
+    def _decoded_bytes(self, files: Mapping[str, LabelledFiles]) -> int:
+        return math.prod(self.decoder.shape) * sum(len(listed) for listed in files.values())
+
+    def _in_memory(self, part: str, files: LabelledFiles) -> ImageSet:
+        paths = [path for path, _ in files]
+        decode = partial(decode_all, paths, self.decoder, self.workers)
+        if self.cache is None:
+            images = decode()
+        else:
+            name = f"{part}-{fingerprint(paths, self.root, self.decoder)}.pt"
+            images = cached(Path(self.cache, name).expanduser(), decode)
+        return ImagesInMemory(images, torch.tensor([label for _, label in files]))
+
+    def _on_disk(self, part: str, files: LabelledFiles) -> ImageSet:
+        return ImagesOnDisk(files, self.decoder)
+
+    def _normalization(self, train: ImageSet) -> Normalization:
+        if self.mean is not None and self.std is not None:
+            return Normalization(tuple(self.mean), tuple(self.std))
+        if isinstance(train, ImagesInMemory):
+            return normalization_of(train.images)
+        images, _ = train.__getitems__(shuffled(len(train), seed=0)[:SAMPLE])
+        return normalization_of(images)

@@ -1,0 +1,136 @@
+"""What every data module shares: parts drawn by seed, loaders of whole batches, augmentation where the batch is."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from lightning import LightningDataModule, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from lightning_prune.lab.arguments import require, require_positive
+from lightning_prune.lab.data.augmentation import Augmentation
+from lightning_prune.lab.data.division import divided
+from lightning_prune.lab.data.image_set import Batch, ImageSet, batches
+from lightning_prune.lab.data.normalization import Normalization
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """What a data set has on offer, before its training images are divided.
+
+    Args:
+        train: Training images.
+        test: Test images.
+        normalization: From bytes to what a network sees.
+        classes: Name of every class, in the order of the labels.
+        validation: Validation images, where the data set itself sets some apart.
+        workers: Processes that load batches; images in memory need none.
+    """
+
+    train: ImageSet
+    test: ImageSet
+    normalization: Normalization
+    classes: tuple[str, ...]
+    validation: ImageSet | None = None
+    workers: int = 0
+
+
+class ImageData(LightningDataModule, ABC):
+    """A data module over bytes ``[N, C, H, W]``: a subclass only says where the images come from.
+
+    The loaders hand out bytes. Augmentation and normalization wait until the
+    batch is on its device: a quarter of the traffic to a GPU, a few kernels
+    there for the whole batch, and draws made when the batch is used, so that no
+    prefetched batch runs ahead of a random state that was saved.
+
+    Args:
+        batch_size: Images in a batch, at least 1.
+        validation: Fraction of the training images to validate on, in [0, 1).
+        seed: Seed of the division into training and validation images.
+        subset: How many training images to use, the first of the seeded order; None for all.
+        augmentation: How training images vary.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    trainer: Trainer | None
+
+    def __init__(
+        self, batch_size: int, validation: float, seed: int, subset: int | None, augmentation: Augmentation
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        require_positive(owner, batch_size=batch_size)
+        require(0 <= validation < 1, owner, "validation", validation, "be a fraction in [0, 1)")
+        require(subset is None or subset >= 1, owner, "subset", subset, "be at least 1, or None for all images")
+        self.batch_size = batch_size
+        self.validation = validation
+        self.seed = seed
+        self.subset = subset
+        self.augmentation = augmentation
+        self._source: ImageSource | None = None
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int:
+        """Number of classes, known before the images are."""
+
+    @abstractmethod
+    def load(self) -> ImageSource:
+        """Find the images; called once in every process."""
+
+    @property
+    def source(self) -> ImageSource:
+        """The images, once ``setup`` has found them."""
+        if self._source is None:
+            owner = type(self).__name__
+            raise RuntimeError(f"{owner} has no images yet. Call {owner}.setup('fit') or give it to a Trainer first.")
+        return self._source
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Name of every class, in the order of the labels."""
+        return self.source.classes
+
+    @property
+    def normalization(self) -> Normalization:
+        """From bytes to what the network sees."""
+        return self.source.normalization
+
+    def setup(self, stage: str) -> None:
+        if self._source is not None:
+            return
+        self._source = self.load()
+        set_apart = self._source.validation
+        fraction = self.validation if set_apart is None else 0.0
+        self.train_images, self.validation_images = divided(self._source.train, fraction, self.seed)
+        self.train_images.indices = self.train_images.indices[: self.subset]
+        if set_apart is not None:
+            self.validation_images = Subset(set_apart, range(len(set_apart)))
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        workers = self.source.workers
+        return batches(self.train_images, self.batch_size, shuffle=True, workers=workers)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        workers = self.source.workers
+        if not len(self.validation_images):
+            return []  # Lightning's way to say that there is nothing to validate on
+        return batches(self.validation_images, self.batch_size, workers=workers)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return batches(self.source.test, self.batch_size, workers=self.source.workers)
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        return self.test_dataloader()
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        images, labels = batch
+        trainer = self.trainer
+        if trainer is None:
+            return self.normalization(images), labels
+        if trainer.training:
+            images = self.augmentation(images)
+        converted: Tensor = trainer.precision_plugin.convert_input(self.normalization(images))
+        return converted, labels

@@ -1,0 +1,90 @@
+"""What a parser's complaint means, in one sentence: where it is, what was given, and what is nearest to it."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+PLACE = re.compile(r"""Parser key "(.+?)":|Problem with given class_path '(.+?)':""")
+SIBLING = re.compile(r"\n {4}- ")
+UNKNOWN = re.compile(r"does not accept option '(.+?)'|unrecognized arguments: (\S+)")
+NOT_ACCEPTED = re.compile(r"Option '(.+?)' is not accepted")
+NO_ATTRIBUTE = re.compile(r"module '(.+?)' has no attribute '(.+?)'")
+EXPECTED = re.compile(r"Expected an? (.+?)(?:\. |\.?\n|$)")
+GIVEN = re.compile(r"(?:Given|Got) value: (.+)")
+
+
+def explain(message: str, keys: Iterable[str]) -> str:
+    """Shorten a complaint of jsonargparse to the sentence that helps.
+
+    Args:
+        message: The complaint, of one line or many.
+        keys: The keys that the parser knows.
+
+    Returns:
+        One sentence or two, or ``message`` as it is where nothing is known to be superfluous.
+
+    Example:
+        >>> explain("Subcommand 'fit' does not accept option 'trainer.max_epoch'", ["trainer.max_epochs"])
+        'There is no `trainer.max_epoch`. Did you mean `trainer.max_epochs`?'
+        >>> explain("something unforeseen", [])
+        'something unforeseen'
+    """
+    unknown = UNKNOWN.search(message)
+    if unknown:
+        key = (unknown[1] or unknown[2]).lstrip("-").split("=")[0]
+        return f"There is no `{key}`.{_nearest(key, keys)}"
+    places, reason = _innermost(message)
+    return (_sentence(reason, places) if places else None) or message
+
+
+def _sentence(reason: str, places: list[str]) -> str | None:
+    where = " > ".join(places)
+    if match := NOT_ACCEPTED.search(reason):
+        name = match[1].split(".")[0]
+        return f"{where}: there is no `{name}`.{_nearest(name, _arguments_of(places[-1]))}"
+    if match := NO_ATTRIBUTE.search(reason):
+        return f"{where}: {match[1]} has no `{match[2]}`.{_nearest(match[2], dir(importlib.import_module(match[1])))}"
+    expected, given = EXPECTED.findall(reason), GIVEN.search(reason)
+    if expected and given:
+        return f"{where}: given was `{given[1]}`, expected {' or '.join(map(_plain, dict.fromkeys(expected)))}."
+    return None
+
+
+def _innermost(message: str) -> tuple[list[str], str]:
+    """Follow the first branch of a nested complaint to its end.
+
+    Returns:
+        The keys and classes on the way, and what is said there.
+    """
+    branches = SIBLING.split(message)
+    problems = [branch for branch in branches[1:] if branch.startswith("Problem with")]
+    text = branches[0] + problems[0] if problems else message
+    places: list[str] = []
+    while match := PLACE.search(text):
+        places.append(match[1] or match[2])
+        text = text[match.end() :]
+    return places, text
+
+
+def _arguments_of(class_path: str) -> list[str]:
+    module, _, name = class_path.rpartition(".")
+    target = getattr(importlib.import_module(module), name, None) if module else None
+    return ["class_path", "init_args", *inspect.signature(target).parameters] if callable(target) else []
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    nearest = get_close_matches(name, list(known), n=1)
+    return f" Did you mean `{nearest[0]}`?" if nearest else ""
+
+
+def _plain(expectation: str) -> str:
+    """Write a type as people do.
+
+    Example:
+        >>> _plain("<class 'int'>"), _plain("typing.Literal['step', 'epoch']"), _plain("<class 'NoneType'>")
+        ('int', "'step', 'epoch'", 'null')
+    """
+    text = re.sub(r"<class '(?:.+\.)?(.+?)'>", r"\1", expectation).replace("NoneType", "null")
+    return re.sub(r"typing\.Literal\[(.+)\]", r"\1", text)

@@ -1,0 +1,156 @@
+"""Residual networks for small images: three stages of two-convolution blocks, depth 6n+2."""
+
+from typing import Literal, cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lightning_prune.lab.arguments import require, require_positive
+from lightning_prune.lab.networks.initialization import kaiming_normal_
+
+Shortcut = Literal["padding", "projection"]
+
+
+class ResNet(nn.Module):
+    """The CIFAR ResNets: ResNet-20, -32, -44, -56, -110.
+
+    Args:
+        depth: Number of layers with weights on the main path: 6n+2 with n >= 1.
+        classes: Number of classes, at least 1.
+        channels: Channels of an image: 1 for grey, 3 for colour. At least 1.
+        width: Filters of the first stage, at least 1; the others have 2 and 4 times as many.
+        shortcut: How a shortcut widens where a stage begins. ``"padding"``, the
+            paper's option A and its choice for CIFAR, skips every other pixel and
+            adds channels of zeros, without parameters; ``"projection"``, its
+            option B, is a 1x1 convolution with BatchNorm.
+
+    Raises:
+        ValueError: If ``depth`` is not 6n+2, ``shortcut`` is unknown, or another argument is below 1.
+
+    Example:
+        >>> sum(weight.numel() for weight in ResNet(depth=20).parameters())
+        269722
+        >>> ResNet(depth=21)
+        Traceback (most recent call last):
+        ValueError: ResNet(depth=21): `depth` must be 6n+2: 20, 32, 44, 56, 110 and so on.
+
+    Reference:
+        He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2016,
+        https://arxiv.org/abs/1512.03385 (section 4.2)
+    """
+
+    def __init__(
+        self,
+        depth: int = 20,
+        classes: int = 10,
+        channels: int = 3,
+        width: int = 16,
+        shortcut: Shortcut = "padding",
+    ) -> None:
+        super().__init__()
+        require(depth >= 8 and depth % 6 == 2, "ResNet", "depth", depth, "be 6n+2: 20, 32, 44, 56, 110 and so on")
+        require(shortcut in SHORTCUTS, "ResNet", "shortcut", shortcut, f"be one of {', '.join(SHORTCUTS)}")
+        require_positive("ResNet", classes=classes, channels=channels, width=width)
+        blocks = (depth - 2) // 6
+        self.stem = nn.Sequential(convolution(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.stages = nn.Sequential(
+            stage(width, width, blocks, stride=1, shortcut=shortcut),
+            stage(width, 2 * width, blocks, stride=2, shortcut=shortcut),
+            stage(2 * width, 4 * width, blocks, stride=2, shortcut=shortcut),
+        )
+        self.classifier = nn.Linear(4 * width, classes)
+        kaiming_normal_(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images ``[N, channels, H, W]`` to class scores ``[N, classes]``."""
+        features = self.stages(self.stem(images))
+        return cast(Tensor, self.classifier(features.mean(dim=(2, 3))))
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions, and the shortcut around them.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out.
+        stride: Stride of the first convolution and of the shortcut.
+        shortcut: The shortcut where the shape changes; where it does not, it is the identity.
+
+    Example:
+        >>> import torch
+        >>> Block(16, 32, stride=2, shortcut="padding")(torch.zeros(1, 16, 8, 8)).shape
+        torch.Size([1, 32, 4, 4])
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, shortcut: Shortcut) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            convolution(inputs, outputs, stride),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            convolution(outputs, outputs),
+            nn.BatchNorm2d(outputs),
+        )
+        changes = stride != 1 or inputs != outputs
+        self.shortcut = SHORTCUTS[shortcut](inputs, outputs, stride) if changes else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``[N, inputs, H, W]`` to ``[N, outputs, ceil(H / stride), ceil(W / stride)]``."""
+        return functional.relu(self.residual(images) + self.shortcut(images))
+
+
+class PaddingShortcut(nn.Module):
+    """Skip pixels and add channels of zeros behind: widens without a parameter.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out, at least ``inputs``.
+        stride: Every how many pixels one is kept.
+
+    Example:
+        >>> import torch
+        >>> PaddingShortcut(1, 2, stride=2)(torch.ones(1, 1, 2, 2)).flatten()
+        tensor([1., 0.])
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.extra = outputs - inputs
+        self.stride = stride
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``[N, inputs, H, W]`` to ``[N, outputs, ceil(H / stride), ceil(W / stride)]``."""
+        kept = images[:, :, :: self.stride, :: self.stride]
+        return functional.pad(kept, (0, 0, 0, 0, 0, self.extra))
+
+
+class ProjectionShortcut(nn.Sequential):
+    """A 1x1 convolution with BatchNorm.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out.
+        stride: Stride of the convolution.
+
+    Example:
+        >>> import torch
+        >>> ProjectionShortcut(16, 32, stride=2)(torch.zeros(1, 16, 8, 8)).shape
+        torch.Size([1, 32, 4, 4])
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+SHORTCUTS: dict[Shortcut, type[nn.Module]] = {"padding": PaddingShortcut, "projection": ProjectionShortcut}
+
+
+def stage(inputs: int, outputs: int, blocks: int, stride: int, shortcut: Shortcut) -> nn.Sequential:
+    """Chain ``blocks`` blocks, of which the first changes the shape."""
+    first = Block(inputs, outputs, stride, shortcut)
+    return nn.Sequential(first, *(Block(outputs, outputs, 1, shortcut) for _ in range(blocks - 1)))
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """Make a 3x3 convolution without bias, because a BatchNorm follows."""
+    return nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)

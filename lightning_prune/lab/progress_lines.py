@@ -1,0 +1,67 @@
+"""How far it is, without a terminal: a line when a cycle ends, and now and then one from a long cycle."""
+
+import time
+from collections.abc import Callable
+
+SECONDS_OF_SILENCE = 30.0
+
+
+class ProgressLines:
+    """Write what happened in a cycle once it is over.
+
+    Args:
+        write: Takes a line.
+        now: Tells the time in seconds.
+
+    Example:
+        >>> lines = ProgressLines(print, now=iter([0.0, 1.0, 12.1, 13.0]).__next__)
+        >>> lines.enter("dense")
+        >>> lines.epoch_ended("val/accuracy 97.0 %", "epoch 30/60")
+        >>> lines.enter("cycle 1/2 · sparsity 20.0 %")
+        dense · val/accuracy 97.0 % · 12.1 s
+    """
+
+    def __init__(self, write: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
+        self.write = write
+        self.now = now
+        self.where: str | None = None
+        self.result: str | None = None
+        self.entered = 0.0
+        self.written = 0.0
+
+    def enter(self, where: str) -> None:
+        """Say which cycle it is; a new one ends the one before.
+
+        Args:
+            where: The cycle, in words.
+        """
+        if where != self.where:
+            now = self.now()
+            self._sum_up(now)
+            self.where, self.result = where, None
+            self.entered = self.written = now
+
+    def epoch_ended(self, result: str, epoch: str) -> None:
+        """Take note of an epoch's result, and write it if nothing was written for long.
+
+        Args:
+            result: What was measured, in words.
+            epoch: Which epoch it was, in words.
+        """
+        self.result = result
+        now = self.now()
+        if now - self.written > SECONDS_OF_SILENCE:
+            self.written = now
+            self._line(epoch, result)
+
+    def leave(self) -> None:
+        """End the last cycle."""
+        self._sum_up(self.now())
+        self.where = self.result = None
+
+    def _sum_up(self, now: float) -> None:
+        if self.result is not None:
+            self._line(self.result, f"{now - self.entered:.1f} s")
+
+    def _line(self, *parts: str) -> None:
+        self.write(" · ".join(part for part in (self.where, *parts) if part))

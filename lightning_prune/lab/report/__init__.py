@@ -1,0 +1,5 @@
+"""What runs amount to: read the logged files, make tables, draw pictures."""
+
+from lightning_prune.lab.report.command import report
+
+__all__ = ["report"]
