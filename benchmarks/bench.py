@@ -103,8 +103,7 @@ def step_ratio(batch: int, steps: int) -> float:
     """The time of a step at 90 % sparsity over that of a dense one."""
     watch = Alternate()
     quiet_fit(Cifar18(batch, steps), [IterativePruning(cycles=1, retrain="1ep", sparsity=OneShot(0.9)), watch], 0)
-    skip = 5  # the first steps allocate
-    return statistics.median(watch.times["ours"][skip:]) / statistics.median(watch.times["dense"][skip:])
+    return ratio_of_pairs(watch.times["ours"], watch.times["dense"])
 
 
 def torch_step_ratio(batch: int, steps: int) -> float:
@@ -121,7 +120,12 @@ def torch_step_ratio(batch: int, steps: int) -> float:
             module.training_step(batch_of_data, 0).backward()
             optimizer.step()
             times[name].append(time.perf_counter() - began)
-    return statistics.median(times["pruned"][5:]) / statistics.median(times["dense"][5:])
+    return ratio_of_pairs(times["pruned"], times["dense"])
+
+
+def ratio_of_pairs(one: list[float], other: list[float]) -> float:
+    """The median ratio of neighbours, without the first ones, which allocate."""
+    return statistics.median(a / b for a, b in zip(one[5:], other[5:], strict=False))
 
 
 # The pruning event.
@@ -272,6 +276,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few repetitions, to see that it works")
     quick = parser.parse_args().quick
+    warnings.simplefilter("ignore")  # untrained networks lose whole layers, which is not the point here
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     pl.seed_everything(0, verbose=False)
     table = Table("measured", "value", "target", "met", "for comparison")

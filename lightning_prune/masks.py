@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from lightning_prune.ranking import find_cut
-from lightning_prune.scores import Scores
+from lightning_prune.ranking import find_cut, mark_above
+from lightning_prune.scores import PIECE, Scores
 
 _BITS = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8)
 
@@ -18,17 +18,18 @@ class Masks:
     as fast as a float one; a bool one is several times slower on a CPU.)
 
     Args:
-        shapes: The shape of every prunable weight, by name.
+        weights: The prunable weights by name; masks have their shapes and layouts, and lie where they lie.
 
     Example:
-        >>> masks = Masks({"a": torch.Size([4])})
+        >>> masks = Masks({"a": torch.rand(4)})
         >>> masks.shrink_(Scores.of({"a": torch.tensor([4.0, 1.0, 3.0, 2.0])}), {"a": 2})
         >>> masks["a"], masks.sparsity
         (tensor([1, 0, 1, 0], dtype=torch.uint8), 0.5)
     """
 
-    def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
-        self.shapes = dict(shapes)
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        self._like = {name: weight.detach() for name, weight in weights.items()}
+        self.shapes = {name: weight.shape for name, weight in weights.items()}
         self.living = {name: shape.numel() for name, shape in self.shapes.items()}
         self._masks: dict[str, Tensor] = {}
 
@@ -66,9 +67,9 @@ class Masks:
         guess = getattr(counts, "cut", None)
         for name in self.shapes:
             if counts[name] < self.living[name]:
-                score = scores[name]
-                mask = self._masks.setdefault(name, torch.empty_like(score, dtype=torch.uint8))
-                keep_top_(mask, score, counts[name], guess)
+                mask = torch.empty_like(self._like[name], dtype=torch.uint8)
+                keep_top_(mask, scores.only(name), counts[name], guess)  # the scores still read the old mask
+                self._masks[name] = mask
                 self.living[name] = counts[name]
 
     def apply_(self, tensors: Mapping[str, Tensor]) -> None:
@@ -84,15 +85,10 @@ class Masks:
         """The masks at one bit a weight, on the CPU; tensors that are all alive are left out."""
         return {name: pack_bits(mask) for name, mask in self._masks.items()}
 
-    def unpack_(self, packed: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-        """Take masks from :meth:`pack`.
-
-        Args:
-            packed: The packed masks.
-            weights: The weights by name: the masks go where they are, laid out as they are.
-        """
+    def unpack_(self, packed: Mapping[str, Tensor]) -> None:
+        """Take masks from :meth:`pack`."""
         for name, bits in packed.items():
-            mask = torch.empty_like(weights[name], dtype=torch.uint8).copy_(unpack_bits(bits, self.shapes[name]))
+            mask = torch.empty_like(self._like[name], dtype=torch.uint8).copy_(unpack_bits(bits, self.shapes[name]))
             self._masks[name] = mask
             self.living[name] = int(torch.count_nonzero(mask))
 
@@ -124,41 +120,44 @@ def keep_top(score: Tensor, count: int) -> Tensor:
                 [1, 0]], dtype=torch.uint8)
     """
     mask = torch.empty_like(score, dtype=torch.uint8)
-    keep_top_(mask, score, count)
+    keep_top_(mask, Scores.of({"": score}), count)
     return mask
 
 
-def keep_top_(mask: Tensor, score: Tensor, count: int, guess: float | None = None) -> None:
+def keep_top_(mask: Tensor, scores: Scores, count: int, guess: float | None = None) -> None:
     """Write :func:`keep_top` into ``mask``.
 
     Args:
         mask: A uint8 tensor of the scores' shape.
-        score: Scores of any shape.
+        scores: The scores of one tensor.
         count: How many to keep.
         guess: A score that may be the lowest one kept. A right guess saves finding it; a wrong one costs one look.
     """
     if count == 0:
         mask.zero_()
         return
-    if guess is None or not _keep_above_(mask, score, count, guess):
-        cut = find_cut(Scores.of({"": score}), count).value
-        if not _keep_above_(mask, score, count, cut):
+    flat = mask.view(-1) if mask.is_contiguous() else torch.empty_like(mask.flatten())
+    if guess is None or not _keep_above_(flat, scores, count, guess):
+        cut = find_cut(scores, count).value
+        if not _keep_above_(flat, scores, count, cut):
             raise AssertionError("the exact cut did not fit")
+    if not mask.is_contiguous():
+        mask.copy_(flat.view_as(mask))
 
 
-def _keep_above_(mask: Tensor, score: Tensor, count: int, cut: float) -> bool:
+def _keep_above_(flat: Tensor, scores: Scores, count: int, cut: float) -> bool:
     """Mark what is above ``cut``, and as many ties as are missing; False if ``cut`` is not the lowest score kept."""
-    torch.gt(score, cut, out=mask.view(torch.bool))  # bool and uint8 are both one byte
-    missing = count - int(torch.count_nonzero(mask))
-    if missing == 0:
-        return True
-    if missing < 0:
-        return False
-    ties = (score == cut).nonzero()
-    if len(ties) < missing:
-        return False
-    mask[tuple(ties[:missing].t())] = 1
-    return True
+    (name,) = scores
+    missing = count
+    for part, piece in zip(torch.split(flat, PIECE), scores.pieces(name), strict=True):
+        missing -= mark_above(piece, cut, part)
+    if missing <= 0:
+        return missing == 0
+    for part, piece in zip(torch.split(flat, PIECE), scores.pieces(name), strict=True):
+        ties = (piece == cut).nonzero().squeeze(1)[:missing]
+        part[ties] = 1
+        missing -= len(ties)
+    return missing == 0
 
 
 def check_counts(living: Mapping[str, int], counts: Mapping[str, int]) -> None:

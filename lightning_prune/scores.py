@@ -1,4 +1,4 @@
-"""What the criterion says of every weight: a mapping from names to scores that holds one tensor at a time."""
+"""What the criterion says of every weight: a mapping from names to scores that holds a piece at a time."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -6,18 +6,23 @@ import torch
 from torch import Tensor
 
 DEAD = float("-inf")  # what dead weights score, so that none is kept before a living one
+PIECE = 2**18  # scores looked at together: their temporaries stay in the cache
+
+Whole = Callable[[str], Tensor]
+Part = Callable[[str, slice], Tensor]
 
 
 class Scores(Mapping[str, Tensor]):
-    """The scores of all prunable weights, each computed when it is looked up and never stored.
+    """The scores of all prunable weights, each computed when it is looked at and never stored.
 
-    A network's scores take as much memory as the network. Allocations go over them once or twice, so computing them
-    again is cheaper than keeping them.
+    A network's scores take as much memory as the network. A prune goes over them a few times, so computing them again
+    is cheaper than keeping them; where each score depends on its own weight alone, in pieces that fit into the cache.
 
     Args:
         shapes: The shape of every tensor, by name.
         living: How many of its weights live, by name. Dead weights score minus infinity.
-        score: From a name to the scores, of the tensor's shape; the same at every call.
+        whole: From a name to the scores, of the tensor's shape; the same at every call.
+        part: From a name and a slice of the flat tensor to its scores; None if only whole tensors can be scored.
 
     Example:
         >>> scores = Scores.of({"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([2.0, DEAD])})
@@ -26,11 +31,12 @@ class Scores(Mapping[str, Tensor]):
     """
 
     def __init__(
-        self, shapes: Mapping[str, torch.Size], living: Mapping[str, int], score: Callable[[str], Tensor]
+        self, shapes: Mapping[str, torch.Size], living: Mapping[str, int], whole: Whole, part: Part | None = None
     ) -> None:
         self.shapes = dict(shapes)
         self.living = dict(living)
-        self._score = score
+        self._whole = whole
+        self._part = part
 
     @classmethod
     def of(cls, scores: Mapping[str, Tensor]) -> "Scores":
@@ -38,13 +44,17 @@ class Scores(Mapping[str, Tensor]):
         living = {name: int(torch.count_nonzero(score != DEAD)) for name, score in scores.items()}
         return cls({name: score.shape for name, score in scores.items()}, living, scores.__getitem__)
 
+    def only(self, name: str) -> "Scores":
+        """The scores of one tensor."""
+        return Scores({name: self.shapes[name]}, {name: self.living[name]}, self._whole, self._part)
+
     @property
     def size(self) -> int:
         """How many weights there are, dead ones included."""
         return sum(shape.numel() for shape in self.shapes.values())
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._score(name)
+        return self._whole(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -52,23 +62,37 @@ class Scores(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self.shapes)
 
+    def pieces(self, name: str) -> Iterator[Tensor]:
+        """The scores of a tensor, flat and in order, in pieces of at most ``PIECE``."""
+        if self._part is None:
+            yield from torch.split(self._whole(name).detach().flatten(), PIECE)
+            return
+        for start in range(0, self.shapes[name].numel(), PIECE):
+            yield self._part(name, slice(start, start + PIECE))
+
+    def sample(self, name: str, stride: int) -> Tensor:
+        """Every ``stride``-th score of the flat tensor."""
+        if self._part is None:
+            return self._whole(name).detach().flatten()[::stride].clone()  # a view would keep all of them
+        return self._part(name, slice(None, None, stride))
+
 
 def check_finite(name: str, score: Tensor, criterion: str) -> None:
     """Refuse scores that are not numbers.
 
     Args:
         name: The tensor's name, for the error.
-        score: Its scores, before dead weights are marked.
+        score: Scores of it, before dead weights are marked.
         criterion: Who gave them, for the error.
 
     Raises:
         ValueError: If a score is NaN or infinite.
     """
-    # A sum is one read of the tensor, a third of what isfinite costs; it can overflow, hence the second look.
+    # A sum is one read of the scores, a third of what isfinite costs; it can overflow, hence the second look.
     if torch.isfinite(score.sum(dtype=torch.promote_types(score.dtype, torch.float32))) or score.isfinite().all():
         return
     wrong = int(torch.count_nonzero(~score.isfinite()))
     raise ValueError(
-        f"{criterion} gave {wrong} scores of {score.numel()} for {name!r} that are NaN or infinite. Nothing was "
-        "pruned. Look for a run that diverged: lower the learning rate, or clip the gradients."
+        f"{criterion} gave {wrong} scores for {name!r} that are NaN or infinite, and the run stops before it prunes by "
+        "them. It has probably diverged: lower the learning rate, or clip the gradients."
     )

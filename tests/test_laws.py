@@ -94,7 +94,7 @@ def test_a_criterion_gives_finite_scores_of_the_shape_and_leaves_the_weight_alon
 @pytest.mark.parametrize("criterion", CRITERIA, ids=lambda f: f.__name__)
 def test_any_criterion_with_any_allocation_hits_every_target_and_never_revives(criterion, allocate, kind):
     weights = network(kind)
-    masks = Masks({name: weight.shape for name, weight in weights.items()})
+    masks = Masks(weights)
     dead_before = {name: torch.zeros(weight.shape, dtype=torch.bool) for name, weight in weights.items()}
     for cycle, sparsity in enumerate([0.2, 0.2, 0.36, 0.9, 0.995]):
         scores = scores_of(weights, masks, criterion, seed=cycle)

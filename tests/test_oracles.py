@@ -65,7 +65,7 @@ def test_the_guess_changes_the_speed_and_not_the_result():
         from lightning_prune.masks import keep_top_
 
         mask = torch.empty_like(score, dtype=torch.uint8)
-        keep_top_(mask, score, count, guess)
+        keep_top_(mask, Scores.of({"": score}), count, guess)
         assert torch.equal(mask, keep_top(score, count))
 
 

@@ -1,7 +1,8 @@
 """How a prune comes about: score, allocate, keep the best; the masks of one network and what decides them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from lightning_prune.allocation import Allocation
 from lightning_prune.callbacks.settings import describe
-from lightning_prune.criteria import Criterion, Evidence
+from lightning_prune.criteria import Criterion, Evidence, is_elementwise
 from lightning_prune.masks import Masks
 from lightning_prune.scores import DEAD, Scores, check_finite
 
@@ -30,7 +31,8 @@ class Pruner:
         self.criterion = criterion
         self.allocation = allocation
         self.seed = seed
-        self.masks = Masks({name: weight.shape for name, weight in self.weights.items()})
+        self._unchecked: set[str] = set()
+        self.masks = Masks(self.weights)
 
     def prune_(self, cycle: int, sparsity: float) -> None:
         """Shrink the masks to a sparsity.
@@ -42,9 +44,12 @@ class Pruner:
         Raises:
             ValueError: If scores are not finite, or the allocation cannot be met; nothing was pruned then.
         """
-        scores = Scores(self.masks.shapes, self.masks.living, partial(self._score, cycle))
+        self._unchecked = set(self.weights)
+        part = partial(self._score, cycle) if is_elementwise(self.criterion) else None
+        scores = Scores(self.masks.shapes, self.masks.living, partial(self._score, cycle, part=None), part)
         before = dict(self.masks.living)
-        self.masks.shrink_(scores, self.allocation(scores, 1 - sparsity))
+        with one_thread() if part is not None else nullcontext():
+            self.masks.shrink_(scores, self.allocation(scores, 1 - sparsity))
         emptied = [name for name, living in self.masks.living.items() if before[name] and not living]
         if emptied:
             rank_zero_warn(
@@ -58,19 +63,39 @@ class Pruner:
 
     def load(self, packed: Mapping[str, Tensor]) -> None:
         """Take the packed masks of a checkpoint."""
-        self.masks.unpack_(packed, {name: weight.detach() for name, weight in self.weights.items()})
+        self.masks.unpack_(packed)
 
-    def _score(self, cycle: int, name: str) -> Tensor:
-        weight = self.weights[name].detach()
+    def _score(self, cycle: int, name: str, part: slice | None) -> Tensor:
+        """The scores of a weight, or of a part of the flat weight; dead ones are marked."""
+        weight, mask = self.weights[name].detach(), self.masks[name]
+        if part is not None:
+            weight, mask = weight.flatten()[part], None if mask is None else mask.flatten()[part]
         score = self.criterion(weight, Evidence(_generator(self.seed, cycle, name)))
         if score.shape != weight.shape:
             raise ValueError(
                 f"{describe(self.criterion)} gave scores of shape {tuple(score.shape)} for {name!r}, which has shape "
                 f"{tuple(weight.shape)}: a criterion returns one score for each weight."
             )
-        check_finite(name, score, str(describe(self.criterion)))
-        mask = self.masks[name]
+        self._check(name, score, part)
         return score if mask is None else score.masked_fill(mask == 0, DEAD)
+
+    def _check(self, name: str, score: Tensor, part: slice | None) -> None:
+        """Look for scores that are not numbers, once for each of them."""
+        if name in self._unchecked:
+            check_finite(name, score, str(describe(self.criterion)))
+            last = part is None or (part.step is None and part.stop >= self.weights[name].numel())
+            self._unchecked -= {name} if last else set()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one core: pieces that fit into a cache take less time than it takes to wake the others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _generator(seed: int, cycle: int, name: str) -> torch.Generator:
