@@ -41,5 +41,5 @@ def test_the_files_and_commands_it_names_exist():
     for name in re.findall(r"(?:configs|benchmarks|docs)/[\w/.]+\.(?:yaml|py|png)", README):
         assert (Path(__file__).parent.parent / name).exists(), name
     makefile = (Path(__file__).parent.parent / "Makefile").read_text()
-    for target in re.findall(r"`?make (\w+)", README):
+    for target in re.findall(r"(?:^|`)make (\w+)", README, flags=re.MULTILINE):
         assert f"\n{target}:" in makefile, target
