@@ -1,10 +1,14 @@
 """Interrupted and resumed equals uninterrupted, tensor for tensor: at every epoch end, for every policy."""
 
+import random as random_of_python
+
+import numpy
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from test_runs import POLICIES
-from toys import STEPS, Rates, equal, fit, one_cycle_lr, plateau, step_decay, toy
+from toys import STEPS, Images, Rates, equal, fit, one_cycle_lr, plateau, step_decay, toy
 
 from lightning_prune import (
     Geometric,
@@ -33,14 +37,15 @@ OPTIMIZERS = {
 def run(folder, policy, scheduler, optimizer, ckpt_path=None, retrain="2ep", **options):
     """Train a toy over two cycles, with a checkpoint at the end of every epoch."""
     rates = Rates()
-    module = toy(scheduler=scheduler, optimizer=optimizer, dropout=0.0, groups=(1.0, 0.5))
+    module = toy(scheduler=scheduler, optimizer=optimizer, groups=(1.0, 0.5))
     keep = ModelCheckpoint(
         folder, filename="{epoch}", save_top_k=-1, every_n_epochs=1, save_on_train_epoch_end=True,
         enable_version_counter=False,
     )  # fmt: skip
     length = None if policy()[0].rewind_point is not None else retrain
     callbacks = [IterativePruning(cycles=2, retrain=length), *policy(), rates, keep]
-    trainer = fit(callbacks, module, ckpt_path=ckpt_path, enable_checkpointing=True, **options)
+    data = Images(shuffle=True)  # in an order that is drawn, as is what drops out
+    trainer = fit(callbacks, module, data, ckpt_path=ckpt_path, enable_checkpointing=True, **options)
     return trainer, rates
 
 
@@ -164,3 +169,29 @@ def test_a_checkpoint_without_masks_is_refused(tmp_path):
     fit([ModelCheckpoint(tmp_path, filename="dense")], toy(), enable_checkpointing=True)
     with pytest.raises(ValueError, match="it holds no masks, because it was made without IterativePruning"):
         fit([IterativePruning(cycles=1, retrain="2ep")], toy(), ckpt_path=tmp_path / "dense.ckpt")
+
+
+def test_the_random_state_of_torch_numpy_and_python_goes_on(tmp_path):
+    class Draws(Callback):
+        """Draws from everything that a run may draw from."""
+
+        def __init__(self):
+            self.drawn = []
+
+        def on_train_batch_start(self, trainer, *_):
+            self.drawn.append((random_of_python.random(), float(numpy.random.rand()), float(torch.rand(1))))  # noqa: NPY002
+
+    def draws(ckpt_path=None):
+        draws = Draws()
+        keep = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
+        fit(
+            [IterativePruning(cycles=1, retrain="2ep"), draws, keep],
+            toy(),
+            Images(shuffle=True),
+            ckpt_path,
+            enable_checkpointing=True,
+        )
+        return draws.drawn
+
+    whole = draws()
+    assert draws(tmp_path / "epoch=4.ckpt") == whole[5 * STEPS :]

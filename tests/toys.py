@@ -87,17 +87,18 @@ class Toy(LightningModule):
 
 
 class Images(pl.LightningDataModule):
-    """Separable noise images; the order of a training epoch depends on nothing but the epoch."""
+    """Separable noise images."""
 
-    def __init__(self, samples: int = SAMPLES, batch: int = BATCH) -> None:
+    def __init__(self, samples: int = SAMPLES, batch: int = BATCH, shuffle: bool = False) -> None:
         super().__init__()
+        self.shuffle = shuffle
         generator = torch.Generator().manual_seed(1)
         labels = torch.arange(samples) % 3
         images = torch.randn(samples, 1, 6, 6, generator=generator) + labels.view(-1, 1, 1, 1) * 0.5
         self.batch, self.set = batch, TensorDataset(images, labels)
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(self.set, batch_size=self.batch, shuffle=False)
+        return DataLoader(self.set, batch_size=self.batch, shuffle=self.shuffle)
 
     def val_dataloader(self) -> DataLoader:
         return DataLoader(self.set, batch_size=self.batch)

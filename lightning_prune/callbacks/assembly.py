@@ -8,13 +8,14 @@ from lightning.pytorch.callbacks import Callback
 from lightning_prune.callbacks.cycle import CycleCallback, CycleClock
 from lightning_prune.callbacks.learning_rate import FineTune, LRRewind
 from lightning_prune.callbacks.policy import LearningRatePolicy
+from lightning_prune.callbacks.random_state import RandomState
 from lightning_prune.callbacks.settings import describe, describe_object
 from lightning_prune.callbacks.timeline import Rewind, Timeline
 from lightning_prune.callbacks.weight_rewind import WeightRewind
 
 
-def assemble(trainer: "pl.Trainer") -> LearningRatePolicy | None:
-    """Check the callbacks of a trainer, add the default policy, and let ours go first.
+def assemble(trainer: "pl.Trainer") -> list[Callback]:
+    """Check the callbacks of a trainer, add the default policy and the random state, and let ours go first.
 
     The clock comes before the policy and both before all others, so that whoever looks at the learning rate or the
     weights of a batch, such as ``LearningRateMonitor``, sees what the batch is trained with.
@@ -23,7 +24,7 @@ def assemble(trainer: "pl.Trainer") -> LearningRatePolicy | None:
         trainer: The trainer; its list of callbacks is replaced.
 
     Returns:
-        The policy that was added, to be set up by the caller; None if the user gave one.
+        What was added, to be set up by the caller.
 
     Raises:
         ValueError: If there are two clocks, two policies or two rewinds.
@@ -31,13 +32,12 @@ def assemble(trainer: "pl.Trainer") -> LearningRatePolicy | None:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for kind in (CycleClock, LearningRatePolicy, WeightRewind):
         _at_most_one(callbacks, kind)
-    added = None
+    added: list[Callback] = []
     if not any(isinstance(callback, LearningRatePolicy) for callback in callbacks):
-        added = default_policy(callbacks)
-        callbacks = [*callbacks, added]
-    ours = sorted((c for c in callbacks if isinstance(c, CycleClock | CycleCallback)), key=_rank)
-    others = [c for c in callbacks if not isinstance(c, CycleClock | CycleCallback)]
-    trainer.callbacks = [*ours, *others]  # type: ignore[attr-defined]
+        added.append(default_policy(callbacks))
+    if not any(isinstance(callback, RandomState) for callback in callbacks):
+        added.append(RandomState())
+    trainer.callbacks = sorted([*callbacks, *added], key=_rank)  # type: ignore[attr-defined]
     return added
 
 
@@ -47,16 +47,16 @@ def default_policy(callbacks: list[Callback]) -> LearningRatePolicy:
     return FineTune() if rewind is None else LRRewind(to=rewind.to)
 
 
-def rewinding(trainer: "pl.Trainer", added: LearningRatePolicy | None) -> Rewind | None:
+def rewinding(trainer: "pl.Trainer", added: list[Callback]) -> Rewind | None:
     """Where the cycles of a fit go back to: the policy's point where it has one, or else the weights'.
 
     Args:
         trainer: The trainer.
-        added: The policy that the user did not write: errors speak of the rewind that it was added for.
+        added: What the user did not write: errors speak of the rewind that a policy was added for.
     """
     points = [
         Rewind(
-            callback.rewind_point, "WeightRewind" if callback is added else type(callback).__name__, callback.replays
+            callback.rewind_point, "WeightRewind" if callback in added else type(callback).__name__, callback.replays
         )
         for callback in trainer.callbacks  # type: ignore[attr-defined]
         if isinstance(callback, CycleCallback) and callback.rewind_point is not None
@@ -99,6 +99,5 @@ def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:
 
 
 def _rank(callback: Callback) -> int:
-    if isinstance(callback, CycleClock):
-        return 0
-    return 1 if isinstance(callback, LearningRatePolicy) else 2
+    order = (CycleClock, LearningRatePolicy, CycleCallback, RandomState)
+    return next((rank for rank, kind in enumerate(order) if isinstance(callback, kind)), len(order))

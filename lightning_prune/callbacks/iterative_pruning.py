@@ -5,6 +5,7 @@ import time
 from typing import Any, Literal
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
 from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
@@ -14,7 +15,6 @@ from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
 from lightning_prune.callbacks.cycle import Cycle, CycleClock, announce
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
 from lightning_prune.callbacks.limits import Limits, steps_per_epoch
-from lightning_prune.callbacks.policy import LearningRatePolicy
 from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.pruner import Pruner
 from lightning_prune.callbacks.record import Record
@@ -78,7 +78,7 @@ class IterativePruning(CycleClock):
         self.optimizer_state = optimizer_state
         self.seed = seed
         self._at = Position()
-        self._added: LearningRatePolicy | None = None
+        self._added: list[Callback] = []
         self._loaded: dict[str, Any] | None = None
         self._used = False
 
@@ -113,8 +113,8 @@ class IterativePruning(CycleClock):
         if stage == "fit":
             self._loaded = None
             self._added = assemble(trainer)
-            if self._added is not None:
-                self._added.setup(trainer, pl_module, stage)
+            for callback in self._added:
+                callback.setup(trainer, pl_module, stage)
 
     def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         refuse_reuse(self._used and self._loaded is None)
@@ -230,7 +230,6 @@ class IterativePruning(CycleClock):
             self._hold.remove()
         if hasattr(self, "_limits"):
             self._limits.put_back(trainer)
-        if self._added is not None:
-            # A new list: the hook that is running goes over the old one.
-            trainer.callbacks = [c for c in trainer.callbacks if c is not self._added]  # type: ignore[attr-defined]
-            self._added = None
+        # A new list: the hook that is running goes over the old one.
+        trainer.callbacks = [c for c in trainer.callbacks if c not in self._added]  # type: ignore[attr-defined]
+        self._added = []

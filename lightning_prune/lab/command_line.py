@@ -12,9 +12,9 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from lightning_prune.callbacks.random_state import RandomState
 from lightning_prune.lab.explain import explain
 from lightning_prune.lab.progress import CycleProgressBar
-from lightning_prune.lab.random_state import RandomState
 from lightning_prune.lab.report.command import HELP as REPORT_HELP
 from lightning_prune.lab.report.command import report_parser
 from lightning_prune.lab.run_folder import RunConfig, RunLogger, find_checkpoint, run_of
