@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data.distributed import DistributedSampler
 
 SAMPLES, BATCH = 48, 8
 STEPS = SAMPLES // BATCH  # in an epoch
@@ -42,6 +43,7 @@ class Toy(LightningModule):
         scheduler: Callable[[Optimizer, Trainer], Any] | None = step_decay,
         groups: tuple[float, ...] = (1.0,),
         dropout: float = 0.1,
+        plain: bool = False,
     ) -> None:
         super().__init__()
         self.net = nn.Sequential(
@@ -54,6 +56,8 @@ class Toy(LightningModule):
             nn.Dropout(dropout),
             nn.Linear(10, 3),
         )
+        if plain:  # no statistics of a batch, nothing drawn: the same on one process and on several
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.ReLU(), nn.Linear(16, 3))
         self.make_optimizer, self.make_scheduler, self.groups = optimizer, scheduler, groups
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,6 +102,9 @@ class Images(pl.LightningDataModule):
         self.batch, self.set = batch, TensorDataset(images, labels)
 
     def train_dataloader(self) -> DataLoader:
+        if torch.distributed.is_initialized():  # Lightning's own sampler would shuffle
+            sampler = DistributedSampler(self.set, shuffle=self.shuffle)
+            return DataLoader(self.set, batch_size=self.batch, sampler=sampler)
         return DataLoader(self.set, batch_size=self.batch, shuffle=self.shuffle)
 
     def val_dataloader(self) -> DataLoader:

@@ -16,6 +16,7 @@ from lightning_prune.callbacks.cycle import Cycle, CycleClock, announce
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
 from lightning_prune.callbacks.limits import Limits, steps_per_epoch
 from lightning_prune.callbacks.position import Position
+from lightning_prune.callbacks.processes import check_agreement, refuse_strategy, take_from_first
 from lightning_prune.callbacks.pruner import Pruner
 from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.settings import refuse_differences, refuse_foreign
@@ -112,6 +113,7 @@ class IterativePruning(CycleClock):
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
             self._loaded = None
+            refuse_strategy(trainer.strategy)
             self._added = assemble(trainer)
             for callback in self._added:
                 callback.setup(trainer, pl_module, stage)
@@ -141,7 +143,7 @@ class IterativePruning(CycleClock):
             refuse_foreign(trainer.ckpt_path)
             self._at.begin(trainer)
         else:
-            self._take_over(self._loaded)
+            self._take_over(trainer, self._loaded)
         self._record.write(trainer, finished=False)
         self._at.enter_batch(trainer, self._timeline.dense)
         self._limits.follow(trainer, self._at, self._timeline, over=self._at.dense_end is not None)
@@ -194,11 +196,12 @@ class IterativePruning(CycleClock):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict  # taken over when training starts; evaluation loads it, too
 
-    def _take_over(self, saved: dict[str, Any]) -> None:
+    def _take_over(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
         self._at.load(saved["position"])
         refuse_differences(saved["settings"], self._record.settings, begun=self.cycle.index if self.cycle else 0)
         self._record.cycles = list(saved["cycles"])
         self._pruner.load(saved["masks"])
+        check_agreement(trainer, self._pruner.masks)
         self._hold.use(self._pruner.held())
 
     def _catch_up(self, trainer: "pl.Trainer") -> None:
@@ -212,6 +215,8 @@ class IterativePruning(CycleClock):
         began = time.perf_counter()
         sparsity = self.scheduled(index)
         self._pruner.prune_(index, sparsity)
+        take_from_first(trainer, self._pruner.masks)
+        check_agreement(trainer, self._pruner.masks)
         self._hold.use(self._pruner.held())
         self._hold.treat_(trainer.optimizers, self.optimizer_state)
         steps = self._timeline.cycle_steps(steps_per_epoch(trainer) or self._at.epoch_steps)
