@@ -5,6 +5,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
+from lightning_prune.callbacks.averaging import refuse_stochastic_averaging
 from lightning_prune.callbacks.cycle import CycleCallback, CycleClock
 from lightning_prune.callbacks.learning_rate import FineTune, LRRewind
 from lightning_prune.callbacks.policy import LearningRatePolicy
@@ -32,6 +33,7 @@ def assemble(trainer: "pl.Trainer") -> list[Callback]:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for kind in (CycleClock, LearningRatePolicy, WeightRewind):
         _at_most_one(callbacks, kind)
+    refuse_stochastic_averaging(callbacks)
     added: list[Callback] = []
     if not any(isinstance(callback, LearningRatePolicy) for callback in callbacks):
         added.append(default_policy(callbacks))

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
 from lightning_prune.callbacks.assembly import assemble, rewinding, settings_of
+from lightning_prune.callbacks.averaging import restart_averages
 from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
 from lightning_prune.callbacks.cycle import Cycle, CycleClock, announce
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
@@ -223,6 +224,7 @@ class IterativePruning(CycleClock):
         self._at.cycle = Cycle(index, first_step=self.step, steps=steps, sparsity=sparsity)
         announce(trainer, self._at.cycle)
         self._hold.apply_()  # the listeners may have set weights
+        restart_averages(trainer)
         self._record.add(trainer, self._at.cycle, self._pruner.masks, time.perf_counter() - began)
 
     def _end_when_done(self, trainer: "pl.Trainer") -> None:

@@ -1,0 +1,46 @@
+"""What becomes of an averaged model at a prune: it starts afresh from the pruned one."""
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
+from torch.optim.swa_utils import AveragedModel
+
+
+def restart_averages(trainer: "pl.Trainer") -> None:
+    """Let the averages of ``WeightAveraging`` and its like start afresh from the pruned network.
+
+    An average over networks of different sparsity has none of theirs. Started from masked weights, every later average
+    is zero where they are.
+
+    Args:
+        trainer: The trainer.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        average = getattr(callback, "_average_model", None)
+        if isinstance(average, AveragedModel):
+            _restart(average, trainer.lightning_module)
+
+
+def refuse_stochastic_averaging(callbacks: list[Callback]) -> None:
+    """Refuse Lightning's older averaging, which also takes over learning rates and the end of the fit.
+
+    Args:
+        callbacks: The callbacks of the fit.
+
+    Raises:
+        ValueError: If it is among them.
+    """
+    if any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks):
+        raise ValueError(
+            "StochasticWeightAveraging and IterativePruning cannot go together: it replaces the learning-rate "
+            "schedules, moves the end of the fit, and averages networks of different sparsity. Use WeightAveraging or "
+            "EMAWeightAveraging instead: their average starts afresh in every cycle."
+        )
+
+
+def _restart(average: AveragedModel, module: "pl.LightningModule") -> None:
+    with torch.no_grad():
+        theirs = [*average.module.parameters(), *average.module.buffers()]
+        for tensor, current in zip(theirs, [*module.parameters(), *module.buffers()], strict=True):
+            tensor.copy_(current)
+        average.n_averaged.zero_()
