@@ -161,7 +161,7 @@ def event(name: str, rounds: int) -> Event:
             with torch.no_grad():
                 reads.append(timed(lambda: [weight.sum() for weight in weights.values()]))
             pruner = Pruner(weights, magnitude, globally, seed=0)
-            hold = Hold(dict(weights))
+            hold = Hold(weights)
             ours.append(timed(partial(prune_once, pruner, hold)))
             masks = pruner.held().values()
             mask_bytes = sum(m.numel() * m.element_size() for m in masks) / pruner.masks.size
@@ -182,7 +182,7 @@ def event(name: str, rounds: int) -> Event:
 def extra_memory(name: str) -> int:
     """The highest memory use of the event above that before it, in bytes; 0 where the system does not tell."""
     weights = Prunable()(NETWORKS[name]()).weights
-    pruner, hold = Pruner(weights, magnitude, globally, seed=0), Hold(dict(weights))
+    pruner, hold = Pruner(weights, magnitude, globally, seed=0), Hold(weights)
     before = reset_peak()
     prune_once(pruner, hold)
     return peak() - before

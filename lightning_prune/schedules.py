@@ -156,6 +156,7 @@ class Levels(SparsitySchedule):
     levels: list[float]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", [float(level) for level in self.levels])
         if not self.levels:
             raise ValueError("Levels(levels=[]) is empty: give one sparsity for each cycle, for instance [0.5, 0.9].")
         check_levels(f"Levels(levels={self.levels})", self.levels)

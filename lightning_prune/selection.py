@@ -141,6 +141,8 @@ class Prunable(Selection):
             return f"a parameter of a lazy layer ({layer}) that is not initialised: run one batch through it first"
         if not isinstance(owner, self.types or _DEFAULT_TYPES):
             return f"a parameter of a {layer}, which is not among the types"
+        if leaf in ("weight_g", "weight_v"):
+            return "a part of a weight under weight_norm; prune it without (remove_weight_norm)"
         if "weight" not in leaf or parameter.dim() < 2:
             return f"not a weight matrix ({parameter.dim()} dimensions)"
         return None

@@ -18,6 +18,7 @@ from lightning_prune import (
     Prunable,
     SILOSchedule,
     WeightRewind,
+    layerwise,
 )
 from lightning_prune.schedules import SparsitySchedule
 
@@ -35,7 +36,7 @@ AT_ONCE = {
     "a negative duration": (lambda: LRRewind(to=-1), r"LRRewind\(to=-1\) is not a duration"),
     "a fraction as a duration": (lambda: WeightRewind(to="0.5ep"), r"WeightRewind\(to='0.5ep'\) is not a duration"),
     "no retraining": (lambda: IterativePruning(retrain=0), r"IterativePruning\(retrain=0\) must be at least one"),
-    "no cycles": (lambda: IterativePruning(cycles=0), r"IterativePruning\(cycles=0\) must be at least 1"),
+    "no cycles": (lambda: IterativePruning(cycles=0), r"IterativePruning\(cycles=0\) must be a whole number of at least 1"),
     "a rate of one": (lambda: Geometric(rate=1.0), r"Geometric\(rate=1.0\) must lie strictly between 0 and 1"),
     "a sparsity of one": (lambda: OneShot(final=1.0), r"OneShot\(final=1.0\) must lie in \[0, 1\): 0.9 removes 90 %"),
     "a percentage": (lambda: Linear(final=90, cycles=3), r"Linear\(final=90\) must lie in"),
@@ -45,6 +46,10 @@ AT_ONCE = {
     "a schedule that falls": (lambda: IterativePruning(cycles=2, sparsity=Falls()), r"IterativePruning\(sparsity=Falls\(\)\) falls"),
     "too few cycles for the schedule": (lambda: IterativePruning(cycles=3, sparsity=Cubic(0.9, 5)), r"cycles=3.*would never get to the last sparsity: it takes 5 cycles"),
     "an unknown treatment": (lambda: IterativePruning(optimizer_state="drop"), r"optimizer_state='drop'\) must be 'mask', 'reset' or 'keep'"),
+    "a criterion by its name": (lambda: IterativePruning(criterion="magnitude"), r"IterativePruning\(criterion='magnitude'\) is not callable: give lightning_prune.magnitude"),
+    "a number as a schedule": (lambda: IterativePruning(sparsity=0.5), r"IterativePruning\(sparsity=0.5\) is not callable: give lightning_prune.Geometric"),
+    "half a cycle": (lambda: IterativePruning(cycles=2.5), r"IterativePruning\(cycles=2.5\) must be a whole number"),
+    "an unknown end": (lambda: IterativePruning(early_stopping="never"), r"early_stopping='never'\) must be 'cycle' or 'run'"),
     "a rate of zero": (lambda: FineTune(lr=0), r"FineTune\(lr=0\) must be greater than 0"),
     "a warm-up in percent": (lambda: OneCycleRetrain(warmup=10), r"OneCycleRetrain\(warmup=10\) is a fraction of the cycle: give 0 to 1"),
     "a divisor of zero": (lambda: OneCycleRetrain(final_div=0), r"OneCycleRetrain\(final_div=0\) must be greater than 0"),
@@ -80,8 +85,18 @@ WHEN_IT_STARTS = {
     "a run without end": ([IterativePruning], {"max_epochs": -1}, r"Trainer\(max_epochs=-1\) never is"),
     "a pattern without a match": ([lambda: IterativePruning(prunable=Prunable(include=["bert"]))], {}, r"Prunable\(include=\['bert'\]\) matches no parameter"),
     "no dense run to replay": ([lambda: IterativePruning(retrain="1ep"), LRRewind], {"max_epochs": 0}, "there is none"),
+    "a replay longer than the run, in steps": ([lambda: IterativePruning(retrain="100it"), LRRewind], {}, r"LRRewind\(\) cannot replay the last 100it of a dense run of 4ep"),
+    "a criterion of another shape": ([lambda: IterativePruning(criterion=lambda weight, evidence: weight.sum())], {}, r"gave scores of shape \(\) for 'net.0.weight', which has shape \(4, 1, 3, 3\)"),
+    "a criterion that fails": ([lambda: IterativePruning(criterion=lambda weight, evidence: weight / 0, allocation=layerwise)], {}, "NaN or infinite"),
+    "an allocation of more than there is": ([lambda: IterativePruning(allocation=greedy)], {}, r"cannot be met in net.4.weight \(keep 641 of 640 living\)"),
+    "an allocation that forgets": ([lambda: IterativePruning(allocation=lambda scores, density: {})], {}, r"must name every prunable tensor once: missing \['net.0.weight', 'net.4.weight'"),
+    "a sparsity that leaves nothing": ([lambda: IterativePruning(cycles=2, sparsity=Levels([0.5, 0.9999]))], {}, "keeps none of 706 prunable weights"),
     "no dense run to measure by": ([IterativePruning], {"max_epochs": 0}, "say how long each cycle lasts"),
 }  # fmt: skip
+
+
+def greedy(scores, density):
+    return {name: shape.numel() for name, shape in scores.shapes.items()} | {"net.4.weight": 641}
 
 
 class Second(IterativePruning):
@@ -110,20 +125,14 @@ def test_a_model_with_nothing_prunable_is_refused():
         fit([IterativePruning()], module)
 
 
-def test_an_allocation_that_cannot_be_met_names_the_layers():
-    def greedy(scores, density):
-        return {name: shape.numel() for name, shape in scores.shapes.items()} | {"net.4.weight": 641}
+def test_steps_of_several_optimizers_are_no_length_of_a_dense_run():
+    class Two(Toy):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
 
-    with pytest.raises(ValueError, match=r"cannot be met in net.4.weight \(keep 641 of 640 living\)"):
-        fit([IterativePruning(retrain="1ep", allocation=greedy)], max_epochs=1)
-    with pytest.raises(
-        ValueError, match=r"must name every prunable tensor once: missing \['net.0.weight', 'net.4.weight'"
-    ):
-        fit([IterativePruning(retrain="1ep", allocation=lambda scores, density: {})], max_epochs=1)
+        def configure_optimizers(self):
+            return [self.make_optimizer(self.net[0].parameters()), self.make_optimizer(self.net[4].parameters())]
 
-
-def test_a_criterion_of_another_shape_is_refused():
-    with pytest.raises(
-        ValueError, match=r"gave scores of shape \(\) for 'net.0.weight', which has shape \(4, 1, 3, 3\)"
-    ):
-        fit([IterativePruning(retrain="1ep", criterion=lambda weight, evidence: weight.sum())], max_epochs=1)
+    with pytest.raises(ValueError, match=r"Trainer\(max_steps=20\) counts the steps of all 2 optimizers"):
+        fit([IterativePruning()], Two(), max_steps=20, max_epochs=None)

@@ -1,10 +1,12 @@
 """Other callbacks beside ours: they work, and a test shows it, or they are refused before training."""
 
+import warnings
+
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
-from toys import Toy, fit, toy
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging
+from toys import Toy, equal, fit, toy
 
 from lightning_prune import IterativePruning, LRRewind, WeightRewind
 
@@ -63,3 +65,56 @@ def test_stochastic_weight_averaging_is_refused():
         ValueError, match="StochasticWeightAveraging and IterativePruning cannot go together.*Use WeightAveraging"
     ):
         fit([StochasticWeightAveraging(swa_lrs=0.1), IterativePruning(cycles=1, retrain="1ep")], Toy())
+
+
+class Plateaus(Toy):
+    """Its validation loss stands still, except where a cycle begins."""
+
+    def validation_step(self, batch, index):
+        self.log("val_loss", torch.tensor(1.0))
+
+
+def phases(callbacks, **options):
+    """How many epochs the dense run and each cycle lasted."""
+    epochs = []
+
+    class Counts(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            pruning = next(c for c in trainer.callbacks if isinstance(c, IterativePruning))
+            epochs.append(pruning.cycle.index if pruning.cycle else 0)
+
+    trainer = fit([Counts(), *callbacks], Plateaus(), **options)
+    return [epochs.count(index) for index in range(max(epochs) + 1)], trainer
+
+
+@pytest.mark.parametrize("options", [{}, {"val_check_interval": 0.5}, {"max_epochs": None, "max_steps": 24}])
+@pytest.mark.parametrize("retrain", ["4ep", "24it"])
+def test_early_stopping_ends_the_phase_and_starts_afresh_in_the_next(retrain, options):
+    stopping = EarlyStopping("val_loss", patience=1 if "val_check_interval" not in options else 3)
+    epochs, trainer = phases([stopping, IterativePruning(cycles=3, retrain=retrain), LRRewind()], **options)
+    assert epochs == [2, 2, 2, 2]
+    assert type(stopping) is EarlyStopping
+    assert trainer.max_epochs == options.get("max_epochs", 4) or options.get("max_epochs", 4) is None
+
+
+def test_early_stopping_ends_the_run_where_that_is_asked_for():
+    pruning = IterativePruning(cycles=3, retrain="4ep", early_stopping="run")
+    epochs, _ = phases([EarlyStopping("val_loss", patience=1), pruning])
+    assert epochs == [2]
+
+
+def test_a_run_whose_phases_were_cut_short_resumes_where_it_was(tmp_path):
+    def callbacks(name):
+        keep = ModelCheckpoint(tmp_path / name, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
+        return [EarlyStopping("val_loss", patience=1), IterativePruning(cycles=2, retrain="4ep"), LRRewind(), keep]
+
+    epochs, whole = phases(callbacks("whole"), enable_checkpointing=True)
+    assert epochs == [2, 2, 2]
+    for epoch in range(5):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, again = phases(
+                callbacks(f"{epoch}"), enable_checkpointing=True, ckpt_path=tmp_path / "whole" / f"epoch={epoch}.ckpt"
+            )
+        assert again.current_epoch == whole.current_epoch, epoch
+        assert equal(again.lightning_module.state_dict(), whole.lightning_module.state_dict()), epoch

@@ -1,5 +1,6 @@
 """Who takes part: the callbacks of a fit, checked, completed and put into an order that works."""
 
+from inspect import signature
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,6 +14,8 @@ from lightning_prune.callbacks.random_state import RandomState
 from lightning_prune.callbacks.settings import describe, describe_object
 from lightning_prune.callbacks.timeline import Rewind, Timeline
 from lightning_prune.callbacks.weight_rewind import WeightRewind
+
+_ADDED = "_added_by_the_clock"
 
 
 def assemble(trainer: "pl.Trainer") -> list[Callback]:
@@ -30,7 +33,8 @@ def assemble(trainer: "pl.Trainer") -> list[Callback]:
     Raises:
         ValueError: If there are two clocks, two policies or two rewinds.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    # A fit that failed has left what was added for it, so that its last checkpoint could hold it.
+    callbacks: list[Callback] = [c for c in trainer.callbacks if not hasattr(c, _ADDED)]  # type: ignore[attr-defined]
     for kind in (CycleClock, LearningRatePolicy, WeightRewind):
         _at_most_one(callbacks, kind)
     refuse_stochastic_averaging(callbacks)
@@ -39,8 +43,15 @@ def assemble(trainer: "pl.Trainer") -> list[Callback]:
         added.append(default_policy(callbacks))
     if not any(isinstance(callback, RandomState) for callback in callbacks):
         added.append(RandomState())
+    for callback in added:
+        setattr(callback, _ADDED, True)
     trainer.callbacks = sorted([*callbacks, *added], key=_rank)  # type: ignore[attr-defined]
     return added
+
+
+def take_out(trainer: "pl.Trainer", added: list[Callback]) -> None:
+    """Take the added callbacks out of the list, which is a new one: the hook that is running goes over the old."""
+    trainer.callbacks = [c for c in trainer.callbacks if c not in added]  # type: ignore[attr-defined]
 
 
 def default_policy(callbacks: list[Callback]) -> LearningRatePolicy:
@@ -77,14 +88,14 @@ def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") ->
     Returns:
         Plain values by name.
     """
-    own = {name: describe(value) for name, value in vars(clock).items() if not name.startswith("_")}
+    own = {name: describe(getattr(clock, name)) for name in signature(type(clock)).parameters}
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     policies = [describe_object(callback) for callback in callbacks if isinstance(callback, LearningRatePolicy)]
     rewinds = [describe_object(callback) for callback in callbacks if isinstance(callback, WeightRewind)]
     return {
         **own,
         "dense": str(timeline.dense),
-        "cycle_length": str(timeline.retrain),
+        "retrain": str(timeline.retrain),
         "sparsities": [clock.scheduled(cycle) for cycle in range(1, clock.cycles + 1)],
         "learning_rate": policies[0],
         "weights": rewinds[0] if rewinds else "kept",
@@ -101,5 +112,5 @@ def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:
 
 
 def _rank(callback: Callback) -> int:
-    order = (CycleClock, LearningRatePolicy, CycleCallback, RandomState)
+    order = (CycleClock, LearningRatePolicy, WeightRewind, CycleCallback, RandomState)
     return next((rank for rank, kind in enumerate(order) if isinstance(callback, kind)), len(order))

@@ -1,28 +1,55 @@
 """What IterativePruning refuses before there is a fit."""
 
+from numbers import Integral
+
 from lightning_prune.durations import parse_duration
 from lightning_prune.schedules import SparsitySchedule, check_levels
 
+_EXAMPLES = {
+    "sparsity": "lightning_prune.Geometric(rate=0.2)",
+    "criterion": "lightning_prune.magnitude",
+    "allocation": "lightning_prune.globally",
+    "prunable": "lightning_prune.Prunable()",
+}
 
-def check_arguments(cycles: int, retrain: str | int | None, sparsity: SparsitySchedule, optimizer_state: str) -> None:
+
+def check_arguments(
+    cycles: int,
+    retrain: str | int | None,
+    sparsity: SparsitySchedule,
+    optimizer_state: str,
+    early_stopping: str,
+    **functions: object,
+) -> None:
     """Refuse arguments of ``IterativePruning`` that cannot work in any fit.
 
     Args:
-        cycles: At least 1.
+        cycles: A whole number, at least 1.
         retrain: None, or a duration of at least one epoch or step.
         sparsity: In [0, 1) and never falling over the cycles, its end within them.
         optimizer_state: ``"mask"``, ``"reset"`` or ``"keep"``.
+        early_stopping: ``"cycle"`` or ``"run"``.
+        functions: What is called: the criterion, the allocation and the selection.
 
     Raises:
         ValueError: If one of them is not.
     """
-    if cycles < 1:
-        raise ValueError(f"IterativePruning(cycles={cycles}) must be at least 1: each cycle prunes once and retrains.")
+    if not isinstance(cycles, Integral) or isinstance(cycles, bool) or cycles < 1:
+        raise ValueError(
+            f"IterativePruning(cycles={cycles!r}) must be a whole number of at least 1: each cycle prunes and retrains."
+        )
+    for name, function in {"sparsity": sparsity, **functions}.items():
+        if not callable(function):
+            raise ValueError(
+                f"IterativePruning({name}={function!r}) is not callable: give {_EXAMPLES[name]}, not a name or number."
+            )
     if retrain is not None and parse_duration(retrain, "IterativePruning(retrain").amount < 1:
         raise ValueError(f"IterativePruning(retrain={retrain!r}) must be at least one epoch or one step.")
     if optimizer_state not in ("mask", "reset", "keep"):
         raise ValueError(f"IterativePruning(optimizer_state={optimizer_state!r}) must be 'mask', 'reset' or 'keep'.")
-    check_levels(f"IterativePruning(sparsity={sparsity!r})", [sparsity(cycle) for cycle in range(1, cycles + 1)])
+    if early_stopping not in ("cycle", "run"):
+        raise ValueError(f"IterativePruning(early_stopping={early_stopping!r}) must be 'cycle' or 'run'.")
+    check_levels(f"IterativePruning(sparsity={sparsity!r})", [float(sparsity(cycle)) for cycle in range(1, cycles + 1)])
     needed = getattr(sparsity, "cycles", 0)
     if needed > cycles:
         raise ValueError(

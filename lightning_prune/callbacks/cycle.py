@@ -1,15 +1,16 @@
 """What a cycle is, and the one extra hook: ``on_cycle_start``.
 
 ``IterativePruning`` calls ``on_cycle_start(trainer, pl_module, cycle)`` on every
-callback that defines it, and ``on_cycle_start(cycle)`` on the LightningModule
-(whose hooks never take themselves) where it defines it: after the weights were
-pruned and before the first batch of the cycle. What it changes in the weights
-is masked once more afterwards. A retraining variant of your own needs nothing
-else.
+callback that defines it and on the LightningModule where it defines it (there
+``on_cycle_start(cycle)`` will do, as Lightning's own hooks have it): after the
+weights were pruned and before the first batch of the cycle. What it changes in
+the weights is masked once more afterwards. A retraining variant of your own
+needs nothing else.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import lightning.pytorch as pl
@@ -83,6 +84,10 @@ class CycleClock(Callback, ABC):
     def scheduled(self, cycle: int) -> float:
         """The sparsity that the schedule asks for in a cycle."""
 
+    @abstractmethod
+    def end_phase(self, trainer: "pl.Trainer") -> bool:
+        """End the dense run or the cycle with the current epoch; True if nothing comes after it."""
+
 
 class CycleCallback(Callback):
     """A callback that works beside ``IterativePruning`` and may ask it for the time.
@@ -99,6 +104,10 @@ class CycleCallback(Callback):
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
             self._clock = find_clock(trainer, self)
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop what an earlier fit, or loading for an evaluation, has left; a resumed state comes after this."""
 
     @property
     def clock(self) -> CycleClock:
@@ -141,7 +150,9 @@ def announce(trainer: "pl.Trainer", cycle: Cycle) -> None:
     module = trainer.lightning_module
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         _call(getattr(callback, "on_cycle_start", None), trainer, module, cycle)
-    _call(getattr(module, "on_cycle_start", None), cycle)
+    hook = getattr(module, "on_cycle_start", None)
+    takes_all = callable(hook) and len(signature(hook).parameters) == 3
+    _call(hook, *((trainer, module, cycle) if takes_all else (cycle,)))
 
 
 def _call(hook: Any, *arguments: Any) -> None:

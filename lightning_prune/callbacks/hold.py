@@ -1,9 +1,8 @@
 """How dead weights stay dead: hooks around the optimizers' steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
@@ -21,20 +20,15 @@ class Hold:
 
     Args:
         weights: The prunable weights by name.
+        optimizers: The optimizers of the fit; the hooks go there.
+        stepped: Called after each step.
     """
 
-    def __init__(self, weights: dict[str, Tensor]) -> None:
+    def __init__(
+        self, weights: Mapping[str, Tensor], optimizers: Sequence[Optimizer] = (), stepped: Callable[[], object] = int
+    ) -> None:
         self.weights = weights
         self._masks: dict[Tensor, Tensor] = {}
-        self._handles: list[torch.utils.hooks.RemovableHandle] = []
-
-    def install(self, optimizers: list[Optimizer], stepped: Callable[[], None]) -> None:
-        """Hook into the optimizers.
-
-        Args:
-            optimizers: The optimizers of the fit.
-            stepped: Called after each step.
-        """
 
         def after_step(*_: object) -> None:
             multiply_(self._masks.items())
@@ -92,4 +86,5 @@ def gradients_are_read(trainer: "pl.Trainer", optimizer: Optimizer) -> bool:
 
 def _looks(callback: "pl.Callback") -> bool:
     ours = type(callback).__module__.startswith("lightning_prune.callbacks")
-    return not ours and type(callback).on_before_optimizer_step is not pl.Callback.on_before_optimizer_step
+    hook = getattr(callback.on_before_optimizer_step, "__func__", None)  # a LambdaCallback has it on the object
+    return not ours and hook is not pl.Callback.on_before_optimizer_step

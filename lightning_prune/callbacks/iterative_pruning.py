@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -10,10 +11,11 @@ from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
-from lightning_prune.callbacks.assembly import assemble, rewinding, settings_of
+from lightning_prune.callbacks.assembly import assemble, rewinding, settings_of, take_out
 from lightning_prune.callbacks.averaging import restart_averages
 from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
 from lightning_prune.callbacks.cycle import Cycle, CycleClock, announce
+from lightning_prune.callbacks.early_stopping import start_afresh, stop_phases, stop_runs
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
 from lightning_prune.callbacks.limits import Limits, steps_per_epoch
 from lightning_prune.callbacks.position import Position
@@ -21,7 +23,6 @@ from lightning_prune.callbacks.processes import check_agreement, refuse_strategy
 from lightning_prune.callbacks.pruner import Pruner
 from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.settings import refuse_differences, refuse_foreign
-from lightning_prune.callbacks.timeline import plan
 from lightning_prune.durations import Duration
 from lightning_prune.schedules import Geometric, SparsitySchedule
 from lightning_prune.selection import Prunable, Selection
@@ -48,6 +49,8 @@ class IterativePruning(CycleClock):
         optimizer_state: What becomes of the optimizers' state when weights die: ``"mask"`` sets the moments of dead
             weights to zero, ``"reset"`` forgets all of it, ``"keep"`` leaves it.
         seed: Decides, with the cycle, what ``random`` keeps; the same on every process.
+        early_stopping: What an ``EarlyStopping`` ends: ``"cycle"``, the dense run or the cycle that is under way, with
+            fresh patience in each; ``"run"``, the whole fit, as without this callback.
 
     Raises:
         ValueError: If an argument lies outside its range; when the fit starts, if the arguments do not fit the run.
@@ -69,9 +72,11 @@ class IterativePruning(CycleClock):
         prunable: Selection = Prunable(),
         optimizer_state: Literal["mask", "reset", "keep"] = "mask",
         seed: int = 0,
+        early_stopping: Literal["cycle", "run"] = "cycle",
     ) -> None:
-        check_arguments(cycles, retrain, sparsity, optimizer_state)
-        self.cycles = cycles
+        functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
+        check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, **functions)
+        self.cycles = int(cycles)
         self.retrain = retrain
         self.sparsity = sparsity
         self.criterion = criterion
@@ -79,8 +84,10 @@ class IterativePruning(CycleClock):
         self.prunable = prunable
         self.optimizer_state = optimizer_state
         self.seed = seed
+        self.early_stopping = early_stopping
         self._at = Position()
         self._added: list[Callback] = []
+        self._undo = ExitStack()
         self._loaded: dict[str, Any] | None = None
         self._used = False
 
@@ -109,7 +116,14 @@ class IterativePruning(CycleClock):
         return self._pruner.masks.sparsity
 
     def scheduled(self, cycle: int) -> float:
-        return self.sparsity(cycle) if cycle else 0.0
+        return float(self.sparsity(cycle)) if cycle else 0.0
+
+    def end_phase(self, trainer: "pl.Trainer") -> bool:
+        if self.cycle is not None and self.cycle.index >= self.cycles:
+            return True
+        self._at.cut_short(self._timeline)
+        self._limits.follow(trainer, self._at, self._timeline, over=True)
+        return False
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
@@ -120,35 +134,37 @@ class IterativePruning(CycleClock):
                 callback.setup(trainer, pl_module, stage)
 
     def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._resumes_from = trainer.ckpt_path  # a tuner that restores what it tried would change it
         refuse_reuse(self._used and self._loaded is None)
-        self._used = True
-        selected = self.prunable(pl_module)
-        for one in selected.skipped:
+        self._selected = self.prunable(pl_module)
+        for one in self._selected.skipped:
             _log.debug("Not pruned: %s: %s", one.name, one.reason)
-        self._at = Position()
-        self._pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed)
-        self._record = Record(trainer, pl_module, selected)
-        self._hold = Hold(dict(selected.weights))
-        self._hold.install(trainer.optimizers, self._at.note_step)
         self._limits = Limits(trainer)
-        if self._loaded is not None or trainer.ckpt_path is not None or self._limits.hold_back(trainer):
+        self._undo.callback(self._limits.put_back, trainer)
+        if self._loaded is not None or self._resumes_from is not None or self._limits.hold_back(trainer):
             self._limits.lift(trainer)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._epoch_began = time.perf_counter()
-        per_epoch = steps_per_epoch(trainer)
-        dense, rewind = self._limits.dense(per_epoch), rewinding(trainer, self._added)
-        self._timeline = plan(dense, self.retrain, self.cycles, rewind, per_epoch)
-        self._record.settings = settings_of(self, self._timeline, trainer)
+        self._at, self._epoch_began = Position(), time.perf_counter()
+        self._timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewinding(trainer, self._added))
+        self._pruner = Pruner(self._selected.weights, self.criterion, self.allocation, self.seed)
+        self._record = Record(trainer, pl_module, self._selected, settings_of(self, self._timeline, trainer))
+        self._hold = Hold(self._selected.weights, trainer.optimizers, self._at.note_step)
+        self._undo.callback(self._hold.remove)
+        self._used = True
         if self._loaded is None:
-            refuse_foreign(trainer.ckpt_path)
+            refuse_foreign(self._resumes_from)
+            self._pruner.rehearse([self.scheduled(cycle) for cycle in range(1, self.cycles + 1)])
             self._at.begin(trainer)
         else:
             self._take_over(trainer, self._loaded)
-        self._record.write(trainer, finished=False)
+        if self.early_stopping == "cycle":
+            stop_phases(trainer)
+            self._undo.callback(stop_runs, trainer)
         self._at.enter_batch(trainer, self._timeline.dense)
         self._limits.follow(trainer, self._at, self._timeline, over=self._at.dense_end is not None)
         self._end_when_done(trainer)
+        self._record.write(trainer, finished=False)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._epoch_began = time.perf_counter()
@@ -163,14 +179,20 @@ class IterativePruning(CycleClock):
         if gradients_are_read(trainer, optimizer):
             self._hold.mask_gradients_()
 
-    def on_train_batch_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+    def on_after_backward(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if not pl_module.automatic_optimization:  # who clips by hand does so before the hook above
+            self._hold.mask_gradients_()
+
+    def on_train_batch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
+        if not pl_module.automatic_optimization:  # an optimizer inside another one steps unseen
+            self._hold.apply_()
         self._at.finish_batch()
         if self._at.dense_end is None and self._at.dense_is_over(trainer, self._timeline.dense):
             self._limits.follow(trainer, self._at, self._timeline, over=True)
         self._end_when_done(trainer)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        if self._timeline.dense == Duration(self._at.epoch + 1, "ep"):
+        if self._timeline.dense == Duration(self._at.epoch + 1 + self._at.cut_epochs, "ep"):
             self._limits.follow(trainer, self._at, self._timeline, over=True)
         self._record.log_epoch(pl_module, self.cycle, self._pruner.masks, time.perf_counter() - self._epoch_began)
 
@@ -178,10 +200,11 @@ class IterativePruning(CycleClock):
         self._record.write(trainer, finished=self.cycle is not None and self.cycle.index == self.cycles)
 
     def on_fit_end(self, trainer: "pl.Trainer", *_: Any) -> None:
-        self._clean_up(trainer)
+        self._undo.close()
+        take_out(trainer, self._added)
 
     def on_exception(self, trainer: "pl.Trainer", *_: Any) -> None:
-        self._clean_up(trainer)
+        self._undo.close()
 
     def state_dict(self) -> dict[str, Any]:
         if not self._used:
@@ -208,7 +231,7 @@ class IterativePruning(CycleClock):
     def _catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
         self._at.enter_batch(trainer, self._timeline.dense)
-        due = min(self._timeline.index(self._at.epoch, self._at.steps_since_dense), self.cycles)
+        due = min(self._timeline.index(self._at.epoch + self._at.cut_epochs, self._at.steps_since_dense), self.cycles)
         for index in range((self.cycle.index if self.cycle else 0) + 1, due + 1):
             self._begin(trainer, index)
 
@@ -225,18 +248,10 @@ class IterativePruning(CycleClock):
         announce(trainer, self._at.cycle)
         self._hold.apply_()  # the listeners may have set weights
         restart_averages(trainer)
+        start_afresh(trainer)
         self._record.add(trainer, self._at.cycle, self._pruner.masks, time.perf_counter() - began)
 
     def _end_when_done(self, trainer: "pl.Trainer") -> None:
         """End a run that goes by steps after the last one; one that goes by epochs has its limit."""
         if not self._timeline.by_epochs and self._timeline.index(0, self._at.steps_since_dense) > self.cycles:
             trainer.should_stop = True
-
-    def _clean_up(self, trainer: "pl.Trainer") -> None:
-        if hasattr(self, "_hold"):
-            self._hold.remove()
-        if hasattr(self, "_limits"):
-            self._limits.put_back(trainer)
-        # A new list: the hook that is running goes over the old one.
-        trainer.callbacks = [c for c in trainer.callbacks if c not in self._added]  # type: ignore[attr-defined]
-        self._added = []

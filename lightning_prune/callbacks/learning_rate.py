@@ -8,6 +8,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_prune import rates
 from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.limits import steps_per_epoch
 from lightning_prune.callbacks.policy import (
     LearningRatePolicy,
     ShapedRate,
@@ -16,6 +17,7 @@ from lightning_prune.callbacks.policy import (
     in_proportion,
 )
 from lightning_prune.callbacks.tape import Rate
+from lightning_prune.callbacks.timeline import is_shorter
 from lightning_prune.durations import Duration, parse_duration
 
 
@@ -68,7 +70,7 @@ class LRRewind(LearningRatePolicy):
 
     Args:
         to: The point of the dense run to replay from: ``"10ep"``, ``"500it"``, 0 for its start. None for the last part
-            of it, as long as a cycle.
+            of it, as long as a cycle. A cycle that is longer than what remains from there goes on at the last rate.
 
     Raises:
         ValueError: If ``to`` is not a duration, lies at or after the end of the dense run, or leaves less than nothing
@@ -88,12 +90,14 @@ class LRRewind(LearningRatePolicy):
 
     def on_train_start(self, trainer: "pl.Trainer", *_: Any) -> None:
         dense, retrain = self.clock.dense_length, self.clock.cycle_length
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         if dense.amount == 0:
             raise ValueError(
                 "LRRewind replays the learning rate of the dense run, but there is none (max_epochs=0). Use a policy "
                 "with a rate of its own, such as OneCycleRetrain(max_lr=...)."
             )
-        if self.rewind_point is None and dense.unit == retrain.unit and retrain.amount > dense.amount:
+        if self.rewind_point is None and is_shorter(dense, retrain, steps_per_epoch(trainer)):
             raise ValueError(
                 f"LRRewind() cannot replay the last {retrain} of a dense run of {dense}. Retrain for at most as long "
                 f"(IterativePruning(retrain='{dense}')), or train the dense network for longer."
@@ -116,7 +120,7 @@ class LRRewind(LearningRatePolicy):
         return max(self.tape.length - retrain.amount, 0), span
 
     def _position(self, point: Duration, epochs: list[int]) -> int:
-        return epochs[min(point.amount, len(epochs) - 1)] if point.unit == "ep" else point.amount
+        return epochs[min(point.amount, len(epochs) - 1)] if point.unit == "ep" else min(point.amount, epochs[-1] - 1)
 
 
 class OneCycleRetrain(ShapedRate):

@@ -5,7 +5,7 @@ import math
 import lightning.pytorch as pl
 
 from lightning_prune.callbacks.position import Position
-from lightning_prune.callbacks.timeline import Timeline
+from lightning_prune.callbacks.timeline import Rewind, Timeline, plan
 from lightning_prune.durations import Duration
 
 
@@ -42,6 +42,32 @@ class Limits:
         )
         return Duration(self.max_steps, "it") if in_steps else Duration(self.max_epochs, "ep")
 
+    def plan(self, trainer: "pl.Trainer", retrain: str | int | None, cycles: int, rewind: Rewind | None) -> Timeline:
+        """Lay out the run, when its data is loaded.
+
+        Args:
+            trainer: The trainer.
+            retrain: The length of a cycle as the user gave it, or None.
+            cycles: How many cycles.
+            rewind: Where every cycle goes back to, if anywhere.
+
+        Returns:
+            The timeline; of a ``fast_dev_run`` cycles of one step.
+
+        Raises:
+            ValueError: If the lengths do not fit together.
+        """
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return Timeline(Duration(1, "ep"), Duration(1, "it"), cycles)
+        per_epoch = steps_per_epoch(trainer)
+        dense = self.dense(per_epoch)
+        if dense.unit == "it" and len(trainer.optimizers) > 1:
+            raise ValueError(
+                f"Trainer(max_steps={self.max_steps}) counts the steps of all {len(trainer.optimizers)} optimizers "
+                "together, which is no length of the dense run in batches. Give Trainer(max_epochs=...)."
+            )
+        return plan(dense, retrain, cycles, rewind, per_epoch)
+
     def hold_back(self, trainer: "pl.Trainer") -> bool:
         """Whether the user's limits would end the fit before it begins: another fit came before, or no dense run."""
         epochs = self.max_epochs != -1 and trainer.current_epoch >= self.max_epochs
@@ -64,7 +90,7 @@ class Limits:
             epochs = -1 if self.max_epochs == -1 else at.first_epoch + self.max_epochs
             _set(trainer, epochs, -1 if self.max_steps == -1 else at.first_global_step + self.max_steps)
         elif timeline.by_epochs:
-            _set(trainer, at.first_epoch + timeline.epochs, -1)
+            _set(trainer, at.first_epoch + timeline.epochs - at.cut_epochs, -1)
         else:
             _set(trainer, -1, -1)  # the last step of the last cycle ends the fit
 

@@ -26,9 +26,12 @@ class LearningRatePolicy(CycleCallback, ABC):
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self.tape = Tape()
-        self._lowest = float("inf")
-        self._highest = 0.0
+        self._row: Sequence[Rate] = ()
+        self._lowest, self._highest = float("inf"), 0.0
 
     @abstractmethod
     def rates(self, step: int, cycle: Cycle) -> Sequence[Rate]:
@@ -51,6 +54,8 @@ class LearningRatePolicy(CycleCallback, ABC):
     def on_before_optimizer_step(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
     ) -> None:
+        if self.clock.cycle is not None:
+            write_rates(trainer.optimizers, self._row)  # once more: the user's own code may set rates, too
         row = read_rates(trainer.optimizers)
         if self.clock.cycle is None:
             self.tape.record(self.clock.step, row)
@@ -85,7 +90,8 @@ class LearningRatePolicy(CycleCallback, ABC):
         step = min(self.clock.step - cycle.first_step, cycle.steps - 1)
         if not self.tape.length:  # no dense run: what the optimizers were made with is all there is
             self.tape.record(0, read_rates(trainer.optimizers))
-        write_rates(trainer.optimizers, self.rates(step, cycle))
+        self._row = self.rates(step, cycle)
+        write_rates(trainer.optimizers, self._row)
 
 
 class ShapedRate(LearningRatePolicy):

@@ -6,6 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.timeline import Timeline
 from lightning_prune.durations import Duration
 
 
@@ -26,6 +27,8 @@ class Position:
         epoch_start: The step at which the epoch began.
         epoch_steps: The steps of the last epoch that was counted; 0 before the first.
         stepped: Whether an optimizer has stepped in the current batch.
+        cut_epochs: How many epochs were left out, in all, by phases that ended early.
+        cut_steps: The same for cycles that go by steps, in optimizer steps.
     """
 
     step: int = 0
@@ -37,6 +40,8 @@ class Position:
     epoch_start: int = 0
     epoch_steps: int = 0
     stepped: bool = False
+    cut_epochs: int = 0
+    cut_steps: int = 0
 
     def begin(self, trainer: "pl.Trainer") -> None:
         """Start counting here."""
@@ -64,13 +69,24 @@ class Position:
     def dense_is_over(self, trainer: "pl.Trainer", dense: Duration) -> bool:
         """Whether the dense run is over, before a batch or after its step."""
         if dense.unit == "ep":
-            return self.epoch >= dense.amount
+            return self.epoch + self.cut_epochs >= dense.amount
         return trainer.global_step - self.first_global_step >= dense.amount
 
     @property
     def steps_since_dense(self) -> int | None:
         """The steps made since the dense run ended; None while it goes on."""
-        return None if self.dense_end is None else self.step - self.dense_end
+        return None if self.dense_end is None else self.step - self.dense_end + self.cut_steps
+
+    def cut_short(self, timeline: Timeline) -> None:
+        """End the phase that is under way with the current epoch, or with the current step where cycles go by steps."""
+        index = 0 if self.cycle is None else self.cycle.index
+        if self.dense_end is None and timeline.dense.unit == "it":
+            self.dense_end = self.step + self.stepped
+        elif timeline.by_epochs or self.dense_end is None:
+            end = timeline.dense.amount + index * timeline.retrain.amount * timeline.by_epochs
+            self.cut_epochs += max(end - (self.epoch + 1 + self.cut_epochs), 0)
+        else:
+            self.cut_steps += index * timeline.retrain.amount - (self.steps_since_dense or 0) - self.stepped
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types; the step of a batch that is under way is counted."""

@@ -1,7 +1,7 @@
 """How a prune comes about: score, allocate, keep the best; the masks of one network and what decides them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_prune.allocation import Allocation
 from lightning_prune.callbacks.settings import describe
 from lightning_prune.criteria import Criterion, Evidence, is_elementwise
-from lightning_prune.masks import Masks
+from lightning_prune.masks import Masks, check_counts
 from lightning_prune.scores import DEAD, Scores, check_finite
 
 
@@ -44,11 +44,8 @@ class Pruner:
         Raises:
             ValueError: If scores are not finite, or the allocation cannot be met; nothing was pruned then.
         """
-        self._unchecked = set(self.weights)
-        part = partial(self._score, cycle) if is_elementwise(self.criterion) else None
-        scores = Scores(self.masks.shapes, self.masks.living, partial(self._score, cycle, part=None), part)
-        before = dict(self.masks.living)
-        with one_thread() if part is not None else nullcontext():
+        scores, before = self._scores(cycle), dict(self.masks.living)
+        with one_thread() if is_elementwise(self.criterion) else nullcontext():
             self.masks.shrink_(scores, self.allocation(scores, 1 - sparsity))
         emptied = [name for name, living in self.masks.living.items() if before[name] and not living]
         if emptied:
@@ -57,6 +54,21 @@ class Pruner:
                 "Lower the sparsity, or allocate with lightning_prune.allocation.erk."
             )
 
+    def rehearse(self, sparsities: Sequence[float]) -> None:
+        """Score and allocate without pruning, to find before the training what would fail after it.
+
+        Args:
+            sparsities: The sparsities of the cycles to come.
+
+        Raises:
+            ValueError: If scores are not finite or of another shape, or an allocation cannot be met.
+        """
+        for sparsity in sorted({sparsities[0], sparsities[-1]}):
+            scores = self._scores(1)
+            check_counts(self.masks.living, self.allocation(scores, 1 - sparsity))
+        for name in sorted(self._unchecked):  # an allocation need not look at the scores
+            self._score(1, name, part=None)
+
     def held(self) -> dict[str, Tensor]:
         """The masks of the weights that are not all alive."""
         return {name: mask for name in self.weights if (mask := self.masks[name]) is not None}
@@ -64,6 +76,11 @@ class Pruner:
     def load(self, packed: Mapping[str, Tensor]) -> None:
         """Take the packed masks of a checkpoint."""
         self.masks.unpack_(packed)
+
+    def _scores(self, cycle: int) -> Scores:
+        self._unchecked = set(self.weights)
+        part = partial(self._score, cycle) if is_elementwise(self.criterion) else None
+        return Scores(self.masks.shapes, self.masks.living, partial(self._score, cycle, part=None), part)
 
     def _score(self, cycle: int, name: str, part: slice | None) -> Tensor:
         """The scores of a weight, or of a part of the flat weight; dead ones are marked."""

@@ -24,13 +24,16 @@ class Record:
         trainer: The trainer.
         pl_module: The module that is pruned.
         selected: What is pruned of it.
+        settings: What the fit is made with, in plain values.
     """
 
-    def __init__(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", selected: Selected) -> None:
+    def __init__(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", selected: Selected, settings: dict[str, Any]
+    ) -> None:
         self._path = _path(trainer)
         self._selected = selected
         self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
-        self.settings: dict[str, Any] = {}
+        self.settings = settings
         self.cycles: list[dict[str, Any]] = []
 
     def add(self, trainer: "pl.Trainer", cycle: Cycle, masks: Masks, seconds: float) -> None:

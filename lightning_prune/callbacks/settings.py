@@ -1,7 +1,10 @@
 """What a run was made with: settings as plain values, and how two of them differ."""
 
+import hashlib
 from collections.abc import Mapping
+from functools import partial
 from inspect import signature
+from numbers import Integral, Number
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,25 @@ def describe(value: Any) -> Any:
     """
     if isinstance(value, list | tuple):  # YAML knows lists only
         return [describe(one) for one in value]
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | str):
         return value
+    if isinstance(value, Number):  # numpy's own would not load with weights_only=True
+        return int(value) if isinstance(value, Integral) else float(value)  # type: ignore[arg-type]
+    if isinstance(value, partial):
+        return f"partial({describe(value.func)}, {describe(value.args)}, {value.keywords})"
     if hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
+        return f"{value.__module__}.{value.__qualname__}{_code(value)}"
+    if " at 0x" in repr(value):  # the address of an object is another one in every process
+        return f"{type(value).__module__}.{type(value).__qualname__}({vars(value)})"
     return repr(value)
+
+
+def _code(function: Any) -> str:
+    """What tells functions without a name of their own apart."""
+    code = getattr(function, "__code__", None)
+    if code is None or "<" not in function.__qualname__:
+        return ""
+    return "#" + hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest()[:8]
 
 
 def describe_object(thing: object) -> str:
@@ -49,7 +66,7 @@ def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun
     differing = [
         f"  {name}: the checkpoint has {saved.get(name)!r}, this run {given.get(name)!r}"
         for name in [*saved, *(name for name in given if name not in saved)]
-        if name not in ("cycles", "sparsity", "sparsities") and saved.get(name) != given.get(name)
+        if name not in ("cycles", "sparsity", "sparsities", "early_stopping") and saved.get(name) != given.get(name)
     ]
     if given["cycles"] < begun:
         differing.append(f"  cycles: the checkpoint is in cycle {begun}, this run has {given['cycles']}")

@@ -117,9 +117,9 @@ def write_rates(optimizers: Iterable[Optimizer], row: Sequence[Rate]) -> None:
         if isinstance(group["lr"], Tensor):  # a capturable optimizer reads it on its device
             group["lr"].fill_(rate.lr)
         else:
-            group["lr"] = rate.lr
+            group["lr"] = float(rate.lr)
         if not math.isnan(rate.momentum):
-            _write_momentum(group, rate.momentum)
+            _write_momentum(group, float(rate.momentum))
 
 
 def _groups(optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ def resolve_retrain(given: Duration | None, dense: Duration, rewind: Rewind | No
             f"IterativePruning(retrain=None) takes the length of the dense run, which is {dense}: say how long each "
             "cycle lasts, for instance retrain='15ep'."
         )
-    if given is not None and _shorter(given, remaining, per_epoch):
+    if given is not None and is_shorter(given, remaining, per_epoch):
         raise ValueError(
             f"IterativePruning(retrain='{given}') and {rewind} disagree: the replay would stop short of the end of the "
             f"dense run ({dense}), at a learning rate that was never meant to be the last. Change one of the two: "
@@ -178,7 +178,8 @@ def _remaining(rewind: Rewind, dense: Duration, per_epoch: int | None) -> Durati
     return Duration(end.amount - start.amount, end.unit)
 
 
-def _shorter(one: Duration, other: Duration, per_epoch: int | None) -> bool:
+def is_shorter(one: Duration, other: Duration, per_epoch: int | None) -> bool:
+    """Whether one duration is shorter than the other; in steps, if their units differ."""
     left, right = _common(one, other, f"IterativePruning(retrain='{one}')", per_epoch)
     return left.amount < right.amount
 

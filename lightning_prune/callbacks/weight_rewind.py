@@ -4,6 +4,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_prune.callbacks.cycle import Cycle, CycleCallback
@@ -38,16 +39,19 @@ class WeightRewind(CycleCallback):
     def __init__(self, to: str | int) -> None:
         self.to = to
         self.rewind_point: Duration = parse_duration(to, "WeightRewind(to")
+        self.forget()
+
+    def forget(self) -> None:
         self._snapshot: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._take_if_due(pl_module)
+        self._take_if_due(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._take_if_due(pl_module)
+        self._take_if_due(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
-        self._take_if_due(pl_module)
+        self._take_if_due(trainer, pl_module)
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
         if not self._snapshot:
@@ -55,11 +59,21 @@ class WeightRewind(CycleCallback):
                 f"WeightRewind(to={self.to!r}) has no snapshot: the dense run ended at step {cycle.first_step}. Lower "
                 "`to`, or train the dense network for longer (Trainer(max_epochs=...))."
             )
-        with torch.no_grad():
-            for name, tensor in _tensors(pl_module).items():
-                tensor.copy_(self._snapshot[name])
+        self._restore(pl_module)
         for optimizer in trainer.optimizers:
             reset_(optimizer)
+
+    def _restore(self, pl_module: "pl.LightningModule") -> None:
+        tensors = _tensors(pl_module)
+        known = {n: t for n, t in tensors.items() if n in self._snapshot and t.shape == self._snapshot[n].shape}
+        if unknown := sorted(tensors.keys() - known.keys()):
+            rank_zero_warn(
+                f"WeightRewind(to={self.to!r}) leaves {', '.join(unknown)} as they are: at the rewind point they did "
+                "not exist, or had another shape."
+            )
+        with torch.no_grad():
+            for name, tensor in known.items():
+                tensor.copy_(self._snapshot[name])
 
     def state_dict(self) -> dict[str, Any]:
         return {"to": str(self.rewind_point), "snapshot": self._snapshot}
@@ -67,10 +81,10 @@ class WeightRewind(CycleCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._snapshot = dict(state_dict["snapshot"])
 
-    def _take_if_due(self, pl_module: "pl.LightningModule") -> None:
-        clock, point = self.clock, self.rewind_point
-        now = clock.step if point.unit == "it" else clock.epoch
-        if not self._snapshot and clock.cycle is None and now >= point.amount:
+    def _take_if_due(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        now = self.clock.step if self.rewind_point.unit == "it" else self.clock.epoch
+        due = now >= self.rewind_point.amount or trainer.fast_dev_run  # type: ignore[attr-defined]  # it never gets anywhere
+        if due and not self._snapshot and self.clock.cycle is None:
             # On the CPU: the snapshot lives as long as the run, next to a network that may fill the device.
             self._snapshot = {name: tensor.detach().cpu().clone() for name, tensor in _tensors(pl_module).items()}
 
