@@ -8,7 +8,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging
 from toys import Toy, equal, fit, toy
 
-from lightning_prune import IterativePruning, LRRewind, WeightRewind
+from lightning_prune import CycleCheckpoint, IterativePruning, LRRewind, WeightRewind
 
 averaging = pytest.importorskip("lightning.pytorch.callbacks.weight_averaging", reason="came with lightning 2.6")
 AVERAGES = {
@@ -118,3 +118,55 @@ def test_a_run_whose_phases_were_cut_short_resumes_where_it_was(tmp_path):
             )
         assert again.current_epoch == whole.current_epoch, epoch
         assert equal(again.lightning_module.state_dict(), whole.lightning_module.state_dict()), epoch
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", None])
+def test_cycle_checkpoints_keep_the_last_and_the_best_of_every_cycle(monitor, tmp_path):
+    losses = {}
+
+    class Losses(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            losses.setdefault(max(trainer.current_epoch - 2, 0) // 2, {})[trainer.current_epoch] = float(
+                trainer.callback_metrics["val_loss"]
+            )
+
+    def callbacks(folder):
+        keep = CycleCheckpoint(monitor=monitor, dirpath=str(folder))
+        return [keep, IterativePruning(cycles=3, retrain="2ep"), LRRewind(), Losses()]
+
+    fit(callbacks(tmp_path / "whole"), toy(), enable_checkpointing=True)
+    kinds = ["last"] if monitor is None else ["best", "last"]
+    densities = ["1.000", "0.800", "0.640", "0.512"]
+    names = [f"cycle={i:02d}-density={d}-{kind}.ckpt" for i, d in enumerate(densities) for kind in kinds]
+    assert sorted(path.name for path in (tmp_path / "whole").iterdir()) == names
+    for index, density in enumerate(densities):
+        for kind in kinds:
+            saved = torch.load(
+                tmp_path / "whole" / f"cycle={index:02d}-density={density}-{kind}.ckpt", weights_only=True
+            )
+            assert alive(saved["state_dict"]) == round(0.8**index * 706)
+            if kind == "best" and index:
+                assert saved["epoch"] == min(losses[index], key=losses[index].get)
+            if kind == "last":
+                assert saved["epoch"] == 3 + 2 * index
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit(
+            callbacks(tmp_path / "resumed"),
+            toy(),
+            enable_checkpointing=True,
+            ckpt_path=tmp_path / "whole" / "cycle=01-density=0.800-last.ckpt",
+        )
+    assert sorted(path.name for path in (tmp_path / "resumed").iterdir()) == [
+        name for name in names if name >= "cycle=02"
+    ]
+
+
+def test_a_checkpoint_that_compares_sparsities_is_pointed_out(tmp_path):
+    with pytest.warns(UserWarning, match="compares networks of different sparsity.*CycleCheckpoint"):
+        fit(
+            [ModelCheckpoint(monitor="val_loss"), IterativePruning(cycles=1, retrain="1ep")],
+            toy(),
+            enable_checkpointing=True,
+            default_root_dir=tmp_path,
+        )

@@ -6,7 +6,7 @@ import numpy
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import LearningRateFinder, OnExceptionCheckpoint
+from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, OnExceptionCheckpoint
 from toys import STEPS, Images, Rates, Toy, equal, fit, make_trainer, one_cycle_lr, toy
 
 from lightning_prune import (
@@ -213,10 +213,16 @@ def test_a_second_fit_by_steps_trains_all_of_them():
 
 
 def test_what_the_masks_count_is_right_after_a_resumption(tmp_path):
-    fit([IterativePruning(cycles=1, retrain="1ep", sparsity=OneShot(0.5))], toy()).save_checkpoint(tmp_path / "x.ckpt")
-    pruning = IterativePruning(cycles=2, retrain="1ep", sparsity=OneShot(0.5))
-    trainer = fit([pruning], toy(), ckpt_path=tmp_path / "x.ckpt")
-    assert pruning.measured_sparsity == 0.5
+    class Counts(Callback):
+        def on_train_epoch_end(self, trainer, *_):
+            self.alive = pruning._pruner.masks.alive
+
+    keep = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
+    pruning = IterativePruning(cycles=1, retrain="2ep", sparsity=OneShot(0.5))
+    fit([pruning, keep], toy(), enable_checkpointing=True)
+    pruning, counts = IterativePruning(cycles=1, retrain="2ep", sparsity=OneShot(0.5)), Counts()
+    trainer = fit([pruning, counts], toy(), ckpt_path=tmp_path / "epoch=4.ckpt")
+    assert counts.alive == 353
     assert trainer.callback_metrics["pruning/density"] == 0.5
 
 

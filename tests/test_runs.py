@@ -109,6 +109,7 @@ def test_the_dense_phase_sees_the_users_limits():
 # 2. Checkpoints are plain models.
 
 
+@pytest.mark.filterwarnings("ignore:ModelCheckpoint.monitor='val_loss'. compares networks of different sparsity")
 def test_checkpoints_of_every_trigger_hold_exact_zeros_and_load_into_the_plain_module(tmp_path):
     class SaveEverywhere(Callback):
         """Saves at every hook at which a checkpoint callback may."""

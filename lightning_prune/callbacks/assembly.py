@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_prune.callbacks.averaging import refuse_stochastic_averaging
 from lightning_prune.callbacks.cycle import CycleCallback, CycleClock
+from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
 from lightning_prune.callbacks.learning_rate import FineTune, LRRewind
 from lightning_prune.callbacks.policy import LearningRatePolicy
 from lightning_prune.callbacks.random_state import RandomState
@@ -38,6 +39,7 @@ def assemble(trainer: "pl.Trainer") -> list[Callback]:
     for kind in (CycleClock, LearningRatePolicy, WeightRewind):
         _at_most_one(callbacks, kind)
     refuse_stochastic_averaging(callbacks)
+    warn_of_mixed_sparsities(callbacks)
     added: list[Callback] = []
     if not any(isinstance(callback, LearningRatePolicy) for callback in callbacks):
         added.append(default_policy(callbacks))

@@ -14,7 +14,7 @@ class RandomState(Callback):
 
     Lightning does not. With it, a run that is resumed at an epoch end shuffles, augments and drops out as the
     uninterrupted run does; resumed within an epoch it does so if the data loader keeps its place (torchdata's
-    ``StatefulDataLoader``). ``IterativePruning`` brings it along.
+    ``StatefulDataLoader``). On several processes it does nothing. ``IterativePruning`` brings it along.
 
     Example:
         >>> state = RandomState().state_dict()
@@ -31,6 +31,8 @@ class RandomState(Callback):
         self._loaded = None
 
     def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if trainer.world_size > 1:  # the checkpoint holds the state of one process, and is no other's
+            self._loaded = None
         if self._loaded is not None:
             put_back(self._loaded)
 
