@@ -128,8 +128,8 @@ def test_an_optimizer_inside_another_revives_nothing():
             optimizer = self.optimizers().optimizer
             optimizer.zero_grad()
             self.manual_backward(super().training_step(batch, index))
-            optimizer.inner.step()
             optimizer.step()
+            optimizer.inner.step()
 
         def configure_optimizers(self):
             optimizer = torch.optim.SGD(self.parameters(), lr=0.0)
