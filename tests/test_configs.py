@@ -1,9 +1,11 @@
+import inspect
 import json
 import re
 import socket
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lightning_prune import IterativePruning
 from lightning_prune.cli import main
@@ -43,6 +45,19 @@ def test_a_config_becomes_objects_and_its_dump_parses_back(config: Path, monkeyp
     assert command.trainer.logger.log_dir == f"runs/{name_of(config)}/version_0"
     dump = command.parser.dump(command.config)
     assert command.parser.dump(command.parser.parse_string(dump)) == dump
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+def test_what_a_config_leaves_out_is_the_default_of_its_class(config: Path) -> None:
+    command = CommandLine([f"--config={config}"], run=False)
+    written = yaml.safe_load(config.read_text())
+    for key, made in (("model", command.model), ("data", command.datamodule)):
+        parameters = inspect.signature(type(made)).parameters.values()
+        given = written[key]["init_args"]
+        left_out = {one.name: one.default for one in parameters if one.name not in given}
+        parsed = command.config[key].init_args
+        assert {name: parsed[name] for name in left_out} == left_out
+    assert command.datamodule.augmentation.padding == (4 if "cifar10" in config.parts else 0)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)

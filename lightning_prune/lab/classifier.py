@@ -95,11 +95,18 @@ class Classifier(LightningModule):
         self.scheduler_length = scheduler_length
         self.monitor = monitor
         self.label_smoothing = label_smoothing
+        self.classes = classes
         # Not persistent: a checkpoint has the weights of the network and nothing else. Checking every label
         # would make the host wait for the GPU at every step; the loss refuses wrong ones anyway.
         self.train_accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
         self.val_accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
         self.test_accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+
+    def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        found = getattr(data, "num_classes", self.classes)
+        expected = f"be {found}, as many as {type(data).__name__} has"
+        require(found == self.classes, "Classifier", "classes", self.classes, expected)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images ``[N, C, H, W]`` to class scores ``[N, classes]``."""

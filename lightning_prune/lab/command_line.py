@@ -2,36 +2,30 @@
 
 import logging
 import os
+import shlex
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ActionSubCommands
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from lightning_prune.callbacks.random_state import RandomState
+from lightning_prune.lab.checkpoints import find_checkpoint, read_checkpoint, run_of
+from lightning_prune.lab.default_callbacks import default_callbacks
+from lightning_prune.lab.defaults import defaults_for, refuse_unknown_sections
 from lightning_prune.lab.explain import explain
-from lightning_prune.lab.progress import CycleProgressBar
 from lightning_prune.lab.report.command import HELP as REPORT_HELP
 from lightning_prune.lab.report.command import report_parser
-from lightning_prune.lab.run_folder import RunConfig, RunLogger, find_checkpoint, run_of
+from lightning_prune.lab.run_folder import RunConfig, RunLogger
+from lightning_prune.lab.run_lookup import checkpoint_roots, last_checkpoint, loggers_of, resuming
 from lightning_prune.version import __version__
 
 DESCRIPTION = "Take a network from dense to sparse inside one fit, and show what came of it."
-TRAINER_DEFAULTS = {
-    "logger": {"class_path": "lightning_prune.lab.run_folder.RunLogger", "init_args": {"save_dir": "runs"}},
-    "log_every_n_steps": 10,
-}
-MODEL = {
-    "class_path": "lightning_prune.lab.Classifier",
-    "init_args": {
-        "network": {"class_path": "lightning_prune.lab.LeNet300100", "init_args": {"inputs": 64}},
-    },
-}
-DATA = {"class_path": "lightning_prune.lab.Digits"}
+TRAINER_DEFAULTS = {"log_every_n_steps": 10}
+EVALUATIONS = ("validate", "test", "predict")
 
 
 class Parser(LightningArgumentParser):
@@ -64,6 +58,7 @@ class CommandLine(LightningCLI):
     """
 
     def __init__(self, arguments: Sequence[str], run: bool = True) -> None:
+        self.words = list(arguments)
         silence()
         super().__init__(
             LightningModule,
@@ -76,35 +71,59 @@ class CommandLine(LightningCLI):
             save_config_callback=RunConfig,
             parser_class=Parser,
             parser_kwargs={"prog": "lightning-prune", "description": DESCRIPTION, "version": __version__},
-            args=list(arguments),
+            args=self.words,
             run=run,
         )
 
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.set_defaults(defaults_for(self.words))
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the given words, without Lightning's warning where the process was started with others."""
+        command = next(iter(self.words), "")
+        known = self._parser(command if command in self.subcommands() and self.words == args else None)
+        refuse_unknown_sections(self.words, known.get_defaults().keys())
         self.config = parser.parse_args(args)
+        self._check_checkpoint()
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.set_defaults({"model": MODEL, "data": DATA})
+    def _check_checkpoint(self) -> None:
+        command = self.config.get("subcommand")
+        given = self.config[command].get("ckpt_path") if command else None
+        if given is None and command in EVALUATIONS:
+            raise ValueError(f"`{command}` needs trained weights. Add --ckpt_path=<a checkpoint>, or --ckpt_path=last.")
+        if given not in (None, "last"):
+            read_checkpoint(find_checkpoint(given, []))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._get(self.config_init, "trainer")
-        self._continue_run(settings["logger"])
         callbacks = settings["callbacks"] or []
         given = callbacks if isinstance(callbacks, list) else [callbacks]
+        self._continue_run(settings, given)
         missing = default_callbacks(given, settings)
         return super().instantiate_trainer(callbacks=[*given, *missing], **kwargs)
 
-    def _continue_run(self, logger: object) -> None:
+    def _continue_run(self, settings: Mapping[str, Any], callbacks: Sequence[Callback]) -> None:
         """Let a command that is given a checkpoint log in the folder of the run that the checkpoint is from."""
         given = self._get(self.config_init, "ckpt_path")
-        if given is None or not isinstance(logger, RunLogger):
+        if given is None:
             return
-        checkpoint = find_checkpoint(given, Path(logger.root_dir))
+        checkpoint = find_checkpoint(given, checkpoint_roots(settings, callbacks))
+        read_checkpoint(checkpoint)
         self.config_init[self.subcommand]["ckpt_path"] = str(checkpoint)
         folder = run_of(checkpoint)
-        if folder is not None:
-            logger.continue_run(folder)
+        for logger in loggers_of(settings):
+            if folder is not None and isinstance(logger, RunLogger):
+                logger.continue_run(folder)
+
+    def fit(self, **kwargs: Any) -> None:
+        """Fit, and say how to go on after Ctrl-C."""
+        try:
+            self.trainer.fit(**kwargs)
+        finally:
+            checkpoint = last_checkpoint(self.trainer)
+            if self.trainer.interrupted and checkpoint and self.trainer.is_global_zero:
+                command = shlex.join(["lightning-prune", *resuming(self.words, checkpoint)])
+                sys.stderr.write(f"\nInterrupted. To resume:\n  {command}\n")
 
 
 def silence() -> None:
@@ -114,31 +133,5 @@ def silence() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
 
 
-def default_callbacks(given: Sequence[Callback], settings: Mapping[str, Any]) -> list[Callback]:
-    """Make the callbacks that every run has, less those that the user gave or switched off.
-
-    Args:
-        given: The user's own callbacks; one of the same kind takes a default's place.
-        settings: The arguments of the Trainer.
-
-    Returns:
-        What makes a resumed run repeat an uninterrupted one; and those missing of a progress bar with the cycle in
-        it, a LearningRateMonitor, and a checkpoint after every epoch.
-    """
-    callbacks: list[Callback] = [RandomState()]
-    bare = settings["barebones"]
-    if not (_has(given, ProgressBar) or bare or settings["enable_progress_bar"] is False):
-        callbacks.append(CycleProgressBar())
-    if not (_has(given, LearningRateMonitor) or bare or settings["logger"] is False):
-        callbacks.append(LearningRateMonitor(logging_interval="step"))
-    if not (_has(given, ModelCheckpoint) or bare or settings["enable_checkpointing"] is False):
-        callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))  # after every epoch, anew
-    return callbacks
-
-
 def _is_no_advertisement(record: logging.LogRecord) -> bool:
     return "Tip: For seamless cloud" not in record.getMessage()
-
-
-def _has(callbacks: Sequence[Callback], kind: type[Callback]) -> bool:
-    return any(isinstance(callback, kind) for callback in callbacks)

@@ -46,7 +46,7 @@ class CycleProgressBar(RichProgressBar):
 
     def get_metrics(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)
-        return {name: value for name, value in metrics.items() if not name.startswith("pruning/")}
+        return {name: value for name, value in metrics.items() if name != "v_num" and not name.startswith("pruning/")}
 
     def on_train_batch_end(self, trainer: "pl.Trainer", *args: Any, **kwargs: Any) -> None:
         self._look(trainer)

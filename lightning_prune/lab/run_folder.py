@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
-METRICS = ExperimentWriter.NAME_METRICS_FILE
-CHECKPOINTS = "checkpoints"
-LAST = "last.ckpt"
+from lightning_prune.lab.checkpoints import METRICS
+from lightning_prune.lab.rate_log import RATES
+from lightning_prune.lab.tables import drop_rows, keep_copy
 
 
 class RunLogger(CSVLogger):
@@ -40,6 +41,8 @@ class RunLogger(CSVLogger):
     ) -> None:
         super().__init__(save_dir, name, version, prefix, flush_logs_every_n_steps)
         self.numbered = version is None
+        self.fitting = True
+        self._copied: Path | None = None
 
     @property
     @rank_zero_experiment
@@ -47,6 +50,11 @@ class RunLogger(CSVLogger):
         if self._experiment is None:
             self._experiment = _ContinuedWriter(self.log_dir)
         return self._experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        if self.fitting:  # what another command measures says nothing about the course of the fit
+            super().log_metrics(dict(metrics), step)
 
     def continue_run(self, folder: Path) -> None:
         """Log on where another process stopped: in its folder, or in a copy of its log.
@@ -60,110 +68,70 @@ class RunLogger(CSVLogger):
         if self.numbered and folder.resolve().parent == Path(self.root_dir).resolve():
             self._version = folder.name
         elif folder.resolve() != Path(self.log_dir).resolve():
-            _copy(folder / METRICS, Path(self.log_dir, METRICS))
+            self._copied = folder
+
+    @rank_zero_only
+    def take_over(self, first_step: int) -> None:
+        """Bring the log to where this process begins.
+
+        Args:
+            first_step: The first step that it makes; what the log says of it and later ones is forgotten.
+        """
+        path = Path(self.log_dir, METRICS)
+        if self._copied is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            keep_copy(path)
+            for file in filter(Path.is_file, (self._copied / METRICS, self._copied / RATES)):
+                shutil.copyfile(file, path.with_name(file.name))
+        drop_rows(path, first_step)
+        if isinstance(self._experiment, _ContinuedWriter):
+            self._experiment.read_header()
 
 
 class RunConfig(SaveConfigCallback):
     """Save the config beside the log, and cut the log where the run takes over: a new one at its start.
 
-    The first config of a run stays what it is; that of a resumed run is ``config_resumed.yaml``. Commands other than
-    ``fit`` save none in a folder that has one.
+    Both wait until training starts, when nothing can refuse the run any more. The first config of a run stays what it
+    is; that of a resumed run is ``config_resumed.yaml``. Commands other than ``fit`` save none in a folder that has
+    one, and keep out of the log of the fit.
     """
 
+    first_step = 0
+
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
-        there = Path(trainer.log_dir or trainer.default_root_dir, "config.yaml").exists()
-        there = trainer.strategy.broadcast(there)
-        self.overwrite = True
-        self.already_saved = not trainer.loggers or (there and stage != "fit")
-        if there and self.resumed:
-            self.config_filename = "config_resumed.yaml"
-        super().setup(trainer, pl_module, stage)
+        self.overwrite, self.first_step = True, 0
+        for logger in _run_loggers(trainer):
+            logger.fitting = stage == "fit"
+        if stage != "fit" and trainer.loggers and not self._is_there(trainer):
+            super().setup(trainer, pl_module, stage)
 
     def on_load_checkpoint(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
     ) -> None:
         # The count by which Lightning numbers the rows of its loggers; public only inside a checkpoint.
-        _cut_logs(trainer, checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"])
+        self.first_step = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
 
-    def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        if not self.resumed:
-            _cut_logs(trainer, first_step=0)
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if not trainer.loggers:
+            return
+        if self.resumed and self._is_there(trainer):
+            self.config_filename = "config_resumed.yaml"
+        super().setup(trainer, pl_module, "fit")
+        for logger in _run_loggers(trainer):
+            logger.take_over(self.first_step)
 
     @property
     def resumed(self) -> bool:
         """Whether the command was given a checkpoint."""
         return self.config.get("ckpt_path") is not None
 
-
-def drop_rows(path: Path, first_step: int) -> int:
-    """Drop what a log says about steps that will be made again; the whole file stays beside it.
-
-    Args:
-        path: A metrics.csv; nothing happens if it does not exist.
-        first_step: The first step to forget.
-
-    Returns:
-        How many rows were dropped. If any, the old file is kept as ``metrics.previous.csv``.
-    """
-    if not path.exists():
-        return 0
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    kept = [row for row in rows if int(row["step"]) < first_step]
-    if len(kept) < len(rows):
-        aside = path.with_suffix(".new")
-        with aside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=reader.fieldnames or [])
-            writer.writeheader()
-            writer.writerows(kept)
-        shutil.copyfile(path, path.with_suffix(".previous.csv"))
-        aside.replace(path)
-    return len(rows) - len(kept)
+    def _is_there(self, trainer: "pl.Trainer") -> bool:
+        there = Path(trainer.log_dir or trainer.default_root_dir, "config.yaml").exists()
+        return trainer.strategy.broadcast(there)
 
 
-def find_checkpoint(given: str, root: Path) -> Path:
-    """Find the checkpoint that ``--ckpt_path`` means.
-
-    Args:
-        given: A path, or ``last`` for the newest last.ckpt below ``root``.
-        root: The folder that holds the run folders.
-
-    Returns:
-        The checkpoint.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    if given != "last":
-        if not Path(given).exists():
-            raise FileNotFoundError(f"`--ckpt_path {given}` does not exist. Give a checkpoint, or `last`.")
-        return Path(given)
-    candidates = list(root.glob(f"*/{CHECKPOINTS}/{LAST}"))
-    if not candidates:
-        raise FileNotFoundError(
-            f"`--ckpt_path last`: no run in {root} has a {CHECKPOINTS}/{LAST}. Give the path of a checkpoint, "
-            "or leave it out to start a new run."
-        )
-    return max(candidates, key=lambda path: path.stat().st_mtime)
-
-
-def run_of(checkpoint: Path) -> Path | None:
-    """Tell the run folder that a checkpoint lies in, if it lies in one."""
-    folder = checkpoint.parent.parent
-    return folder if checkpoint.parent.name == CHECKPOINTS and (folder / METRICS).is_file() else None
-
-
-@rank_zero_only
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-
-
-def _cut_logs(trainer: "pl.Trainer", first_step: int) -> None:
-    for logger in trainer.loggers:
-        if trainer.is_global_zero and isinstance(logger, RunLogger):
-            drop_rows(Path(logger.log_dir, METRICS), first_step)
+def _run_loggers(trainer: "pl.Trainer") -> list[RunLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
 
 
 class _ContinuedWriter(ExperimentWriter):
@@ -171,6 +139,9 @@ class _ContinuedWriter(ExperimentWriter):
 
     def __init__(self, log_dir: str) -> None:
         super().__init__(log_dir)
+        self.read_header()
+
+    def read_header(self) -> None:
         if Path(self.metrics_file_path).exists():
             with Path(self.metrics_file_path).open(newline="") as file:
                 self.metrics_keys = next(csv.reader(file), [])

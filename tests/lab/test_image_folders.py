@@ -168,3 +168,16 @@ def test_a_broken_file_is_named(tree, memory_limit):
 def test_what_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ImageFolders(root="pets", **arguments)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_deep_images_are_refused(tree, mode):
+    Image.new(mode, (12, 12)).save(tree / "train" / "cat" / "000.tiff")
+    with pytest.raises(ValueError, match=r"000.tiff has more than 8 bits a pixel .* Scale the images to 8 bits first"):
+        ready(tree)
+
+
+def test_decoding_is_not_silent_where_there_is_no_terminal(tree, monkeypatch, capsys):
+    monkeypatch.setattr("lightning_prune.lab.data.decoding.SECONDS_OF_SILENCE", -1.0)
+    ready(tree)
+    assert capsys.readouterr().err.splitlines()[0] == "Decoding: 40 of 40 images"

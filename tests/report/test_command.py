@@ -25,7 +25,8 @@ def test_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "Judged by val/accuracy",
         "test/accuracy 93.0 %",
         "a bias",
-        "accuracy_over_density",
+        "accuracy_over_density.png",
+        "cycles.csv",
     ):
         assert words in printed
     assert "Not finished" not in printed
@@ -45,9 +46,12 @@ def test_several_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     out = tmp_path / "out"
     main([*map(str, runs), "--out", str(out)])
     assert files(out) == {"a", "b", "comparison.csv", "comparison.png"}
+    printed = capsys.readouterr().out
+    assert "learning_rate.png" not in printed
+    assert f"\n  {out / 'a'}\n" in printed
     assert files(out / "a") == PICTURES | {"cycles.csv", "skipped.csv"}
     assert pd.read_csv(out / "comparison.csv").columns.tolist() == ["density", "a", "b"]
-    assert "val/accuracy at the end of the cycle" in capsys.readouterr().out
+    assert "val/accuracy at the end of the cycle" in printed
 
 
 def test_several_runs_go_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,3 +100,25 @@ def test_a_misspelt_metric_names_the_nearest(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", cycles=1)
     with pytest.raises(ValueError, match=r"`--metric val/accuracies` was not logged. Did you mean `val/accuracy`"):
         main([str(folder), "--metric", "val/accuracies"])
+
+
+def test_different_metrics_have_a_panel_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [write_run(tmp_path / name, cycles=2, accuracy=f"val/{name}_acc") for name in ("a", "b")]
+    out = tmp_path / "out"
+    main([*map(str, runs), "--out", str(out)])
+    assert "The runs are judged by val/a_acc, val/b_acc: --metric chooses one" in capsys.readouterr().out
+    assert pd.read_csv(out / "comparison.csv").columns.tolist() == ["density", "a val/a_acc", "b val/b_acc"]
+    one = matplotlib.image.imread(out / "a" / "accuracy_over_density.png")
+    assert matplotlib.image.imread(out / "comparison.png").shape[0] == 2 * one.shape[0]
+
+
+def test_out_onto_a_file_is_said(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", cycles=1)
+    with pytest.raises(ValueError, match=r"`--out .*metrics.csv` cannot be a folder"):
+        main([str(run), "--out", str(run / "metrics.csv")])
+
+
+def test_a_folder_of_runs_lists_them_and_the_command(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "digits" / name / "version_0", cycles=1).parent for name in ("a", "b")]
+    with pytest.raises(FileNotFoundError, match=rf"holds 2:(.|\n)*lightning-prune report {runs[0]} {runs[1]}$"):
+        main([str(tmp_path)])

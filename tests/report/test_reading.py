@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from synthetic import STEPS_PER_EPOCH, write_run
 
-from lightning_prune.lab.report.reading import find_run, read_run, read_runs
+from lightning_prune.lab.report.finding import find_run
+from lightning_prune.lab.report.reading import read_run, read_runs
 
 
 def test_the_newest_version_of_a_parent_is_taken(tmp_path: Path) -> None:
@@ -59,4 +60,32 @@ def test_a_damaged_record_is_said(tmp_path: Path) -> None:
     assert json.loads(text)["finished"]
     (folder / "pruning.json").write_text(text[:50])
     with pytest.raises(ValueError, match=r"pruning.json is damaged .*Delete it"):
+        read_run(folder, "run")
+
+
+@pytest.mark.parametrize("part", ["settings", "cycles.alive", "pruned.weights"])
+def test_missing_keys_are_named(tmp_path: Path, part: str) -> None:
+    folder = write_run(tmp_path / "run", cycles=1)
+    record = json.loads((folder / "pruning.json").read_text())
+    outer, _, inner = part.partition(".")
+    if inner:
+        del record[outer][0][inner]
+    else:
+        del record[outer]
+    (folder / "pruning.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=rf"pruning.json lacks {part}. Delete it"):
+        read_run(folder, "run")
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "rates.csv", "test.csv"])
+def test_a_malformed_csv_is_said(tmp_path: Path, name: str) -> None:
+    folder = write_run(tmp_path / "run", cycles=1)
+    (folder / name).write_text("step,epoch,pruning/cycle\n1,2,3\n1,2,3,4,5\n")
+    with pytest.raises(ValueError, match=rf"{name} cannot be read as a CSV file"):
+        read_run(folder, "run")
+    (folder / name).write_text("step,epoch,pruning/cycle\n1,2,3\nstep,2,3\n")
+    with pytest.raises(ValueError, match=rf"{name} is damaged: column step holds 'step'"):
+        read_run(folder, "run")
+    (folder / name).write_text("epoch,pruning/cycle\n2,3\n")
+    with pytest.raises(ValueError, match=rf"{name} has no column step"):
         read_run(folder, "run")

@@ -1,16 +1,16 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from synthetic import LAYERS, write_run
+from synthetic import LAYERS, STEPS_PER_EPOCH, write_run
 
 from lightning_prune.lab.report.names import choose_columns
-from lightning_prune.lab.report.reading import Run, read_run
+from lightning_prune.lab.report.reading import read_run
+from lightning_prune.lab.report.run import Run
 from lightning_prune.lab.report.table import (
     comparison_table,
     cycle_table,
     layer_table,
-    rate_curves,
-    results_of_testing,
     skipped_table,
 )
 
@@ -36,10 +36,22 @@ def test_the_metric_is_the_last_one_and_the_best_is_beside_it(tmp_path: Path) ->
     assert dense["best"] == pytest.approx(0.972)
 
 
-def test_a_cycle_that_just_began_has_no_row(tmp_path: Path) -> None:
+def test_a_cycle_that_just_began_measured_nothing(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "run", cycles=2, dense=4, retrain=3), "run")
-    running = Run(run.name, run.folder, run.rows[run.rows["step"] <= 7 * 22], run.record)
-    assert summarise(running)["cycle"].tolist() == [0, 1]
+    table = summarise(Run(run.name, run.folder, run.rows[run.rows["step"] <= 7 * 22], run.record))
+    assert table["cycle"].tolist() == [0, 1, 2]
+    assert table["val/accuracy"].isna().tolist() == [False, False, True]
+
+
+def test_cycles_shorter_than_an_epoch_keep_their_rows(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", cycles=6, dense=4, retrain=3), "run")
+    for index, entry in enumerate(run.record["cycles"]):
+        entry["first_step"] = 4 * STEPS_PER_EPOCH + 11 * index  # two cycles an epoch
+    table = summarise(run)
+    assert table["cycle"].tolist() == list(range(7))
+    assert table["val/accuracy"].isna().tolist() == [False, True, False, True, False, True, False]
+    assert table["first_step"].tolist() == [0, 88, 99, 110, 121, 132, 143]
+    assert table["density"].iloc[1] == pytest.approx(0.797, abs=0.01)  # from the record
 
 
 def test_the_layers_agree_with_and_without_the_record(tmp_path: Path) -> None:
@@ -56,27 +68,17 @@ def test_what_is_not_pruned(tmp_path: Path) -> None:
     assert skipped_table(read_run(write_run(tmp_path / "b", cycles=1, record=False), "b")).empty
 
 
-def test_tested_are_found(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run", cycles=1, tested=True), "run")
-    assert results_of_testing(run) == {"test/accuracy": 0.93, "test/loss": 0.2}
-    assert len(run.epochs) == 45
+def test_rows_that_are_not_of_the_fit_change_nothing(tmp_path: Path) -> None:
+    plain = summarise(read_run(write_run(tmp_path / "a", cycles=1, dense=4), "a"))
+    folder = write_run(tmp_path / "b", cycles=1, dense=4)
+    rows = pd.read_csv(folder / "metrics.csv")
+    late = pd.DataFrame({"step": [0, 400], "epoch": [0, 0], "val/accuracy": [0.1, 0.1], "test/accuracy": [0.93, 0.9]})
+    pd.concat([rows, late]).to_csv(folder / "metrics.csv", index=False)
+    pd.testing.assert_frame_equal(plain, summarise(read_run(folder, "b")))
 
 
-def test_runs_share_a_row_where_their_densities_agree(tmp_path: Path) -> None:
-    tables = [
-        summarise(read_run(write_run(tmp_path / name, cycles=cycles), name)) for name, cycles in (("a", 1), ("b", 2))
-    ]
-    tables[0].loc[1, "density"] = 0.80004
-    compared = comparison_table(tables, ["a", "b"], ["val/accuracy", "val/accuracy"])
+def test_runs_share_a_row_where_their_densities_agree() -> None:
+    curves = {"a": pd.Series([0.9, 0.8], index=[1.0, 0.80004]), "b": pd.Series([0.9, 0.8, 0.7], index=[1, 0.8, 0.64])}
+    compared = comparison_table(curves)
     assert compared.index.tolist() == [1.0, 0.8, 0.64]
     assert compared["a"].isna().tolist() == [False, False, True]
-
-
-def test_parameter_groups_that_agree_are_one_curve(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run", cycles=1), "run")
-    run.rows["lr-SGD/pg2"] = run.rows["lr-SGD"]
-    run.rows["lr-SGD-momentum"] = 0.9
-    assert list(rate_curves(run)) == ["lr-SGD"]
-    monitored = [name for name in run.rows if name.startswith("lr-")]
-    bare = Run(run.name, run.folder, run.rows.drop(columns=monitored), run.record)
-    assert list(rate_curves(bare)) == ["pruning/lr_max"]

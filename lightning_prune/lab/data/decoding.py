@@ -1,6 +1,7 @@
 """How image files become bytes of one size: one at a time, or all at once on several threads."""
 
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 FILES_PER_TASK = 256
+SECONDS_OF_SILENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Decoder:
     def __call__(self, path: Path) -> Tensor:
         try:
             with Image.open(path) as file:
+                _refuse_deep(path, file.mode)
                 image = file.convert("RGB" if self.channels == 3 else "L")
         except OSError as error:
             raise ValueError(f"{path} cannot be decoded: {error}. Repair or remove the file.") from error
@@ -54,8 +57,17 @@ class Decoder:
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
+def _refuse_deep(path: Path, mode: str) -> None:
+    """Refuse what Pillow would cut off at 255 instead of scaling it."""
+    if mode in ("I", "F") or mode.startswith("I;16"):
+        raise ValueError(
+            f"{path} has more than 8 bits a pixel (Pillow's mode {mode!r}), which bytes cannot hold. "
+            "Scale the images to 8 bits first."
+        )
+
+
 def decode_all(paths: Sequence[Path], decoder: Decoder, threads: int) -> Tensor:
-    """Decode every file, with a progress bar where somebody watches.
+    """Decode every file, with a progress bar on a terminal and a line now and then elsewhere.
 
     Args:
         paths: The files, at least one.
@@ -79,9 +91,13 @@ def decode_all(paths: Sequence[Path], decoder: Decoder, threads: int) -> Tensor:
     firsts = range(0, len(paths), FILES_PER_TASK)
     with ThreadPoolExecutor(threads) as pool:
         done = pool.map(partial(decode_some_, images, paths, decoder), firsts)
-        watched = track(done, "Decoding", len(firsts), console=Console(stderr=True), disable=not sys.stderr.isatty())
-        for _ in watched:
-            pass
+        terminal = sys.stderr.isatty()
+        watched = track(done, "Decoding", len(firsts), console=Console(stderr=True), disable=not terminal)
+        written = time.monotonic()
+        for tasks, _ in enumerate(watched, start=1):
+            if not terminal and time.monotonic() - written > SECONDS_OF_SILENCE:
+                written = time.monotonic()
+                sys.stderr.write(f"Decoding: {min(tasks * FILES_PER_TASK, len(paths))} of {len(paths)} images\n")
     return images
 
 

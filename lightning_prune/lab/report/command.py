@@ -8,9 +8,11 @@ import pandas as pd
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from lightning_prune.lab.report import pictures, table, terminal
+from lightning_prune.lab.report import layout, pictures, results, table, terminal
+from lightning_prune.lab.report.learning_rate import draw_learning_rate
 from lightning_prune.lab.report.names import Columns, choose_columns
-from lightning_prune.lab.report.reading import RECORD, Run, read_runs
+from lightning_prune.lab.report.reading import RECORD, read_runs
+from lightning_prune.lab.report.run import Run
 
 HELP = "Show what runs amount to: a table per cycle, CSV files and pictures."
 
@@ -64,18 +66,30 @@ def report(
 
     Raises:
         FileNotFoundError: If a path is not a run.
-        ValueError: If a run logged nothing about pruning, or did not log ``metric``.
+        ValueError: If a run logged nothing about pruning, or did not log ``metric``, or files cannot go to ``out``.
     """
     console = console or terminal.report_console()
     runs = read_runs(paths)
-    folder = out or (runs[0].folder / "report" if len(runs) == 1 else Path("report"))
+    folder = _require_folder(out or (runs[0].folder / "report" if len(runs) == 1 else Path("report")))
     summaries = [_summarise(run, metric) for run in runs]
-    written = []
-    for summary in summaries:
-        written += _report_one(summary, folder if len(runs) == 1 else folder / summary.run.name, console)
-    if len(runs) > 1:
-        written += _compare(summaries, folder, console)
-    console.print("Pictures:", *written, sep="\n  ", soft_wrap=True, highlight=False)
+    if len(runs) == 1:
+        written = _report_one(summaries[0], folder, console)
+    else:
+        for summary in summaries:
+            _report_one(summary, folder / summary.run.name, console)
+        written = [*_compare(summaries, folder, console), *(folder / run.name for run in runs)]
+    console.print("Written:", *written, sep="\n  ", soft_wrap=True, highlight=False)
+    return folder
+
+
+def _require_folder(folder: Path) -> Path:
+    """Make the folder now, so that a wrong one is said before any work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"`--out {folder}` cannot be a folder: {error}. Give a folder, or the name of a new one."
+        ) from error
     return folder
 
 
@@ -86,51 +100,50 @@ def _summarise(run: Run, metric: str | None) -> Summary:
 
 def _report_one(summary: Summary, folder: Path, console: Console) -> list[Path]:
     run, skipped = summary.run, table.skipped_table(summary.run)
-    console.print(terminal.cycles(f"{run.name} ({run.folder})", summary.cycles, summary.columns))
+    console.print(layout.cycles(f"{run.name} ({run.folder})", summary.cycles, summary.columns, console.width))
     for note in _notes(summary):
         console.print(note, highlight=False)
     if not skipped.empty:
-        console.print(terminal.skipped(skipped))
-    folder.mkdir(parents=True, exist_ok=True)
-    summary.cycles.to_csv(folder / "cycles.csv", index=False)
-    skipped.to_csv(folder / "skipped.csv", index=False)
-    return _draw(summary, folder)
+        console.print(layout.skipped(skipped))
+    _require_folder(folder)
+    tables = {folder / "cycles.csv": summary.cycles, folder / "skipped.csv": skipped}
+    for path, content in tables.items():
+        content.to_csv(path, index=False)
+    return [*tables, *_draw(summary, folder)]
 
 
 def _notes(summary: Summary) -> list[str]:
-    tested = table.results_of_testing(summary.run).items()
-    results = ", ".join(f"{name} {terminal.score(name, value)}" for name, value in tested)
     notes = [
         terminal.progress_of(summary.run),
         f"Judged by {summary.columns.metric}." if summary.columns.metric else "No validation metric was logged.",
-        f"Test: {results}." if results else None,
+        *results.sentences(summary.run),
         f"There is no {RECORD} beside metrics.csv: what is not pruned is unknown." if not summary.run.record else None,
     ]
     return [note for note in notes if note is not None]
 
 
 def _draw(summary: Summary, folder: Path) -> list[Path]:
-    layers = table.layer_table(summary.run)
-    written = []
+    run, layers = summary.run, table.layer_table(summary.run)
+    written = [draw_learning_rate(folder / "learning_rate.png", run)]
     if summary.columns.metric is not None:
-        curves = {summary.run.name: summary.curve}
-        written.append(pictures.accuracy_over_density(folder / "accuracy_over_density.png", curves))
-    if table.rate_curves(summary.run):
-        written.append(pictures.learning_rate(folder / "learning_rate.png", summary.run))
+        curves = {run.name: summary.curve}
+        written.append(pictures.accuracy_over_density(folder / "accuracy_over_density.png", curves, run.name))
     if not layers.empty:
-        written.append(pictures.density_per_layer(folder / "density_per_layer.png", layers))
-    return written
+        written.append(pictures.density_per_layer(folder / "density_per_layer.png", layers, run.name))
+    return [path for path in written if path is not None]
 
 
 def _compare(summaries: Sequence[Summary], folder: Path, console: Console) -> list[Path]:
-    judged = [summary for summary in summaries if summary.columns.metric is not None]
-    metrics = [str(summary.columns.metric) for summary in judged]
-    if not judged:
+    curves = {summary.run.name: summary.curve for summary in summaries if summary.columns.metric is not None}
+    if not curves:
         return []
-    compared = table.comparison_table(
-        [summary.cycles for summary in judged], [summary.run.name for summary in judged], metrics
-    )
-    console.print(terminal.comparison(compared, metrics))
+    compared = table.comparison_table(curves)
+    metrics = list(dict.fromkeys(str(curve.name) for curve in curves.values()))
+    for metric in metrics:
+        runs = [name for name, curve in curves.items() if curve.name == metric]
+        console.print(layout.comparison(compared[runs].dropna(how="all"), metric, console.width))
+    if len(metrics) > 1:
+        console.print(f"The runs are judged by {', '.join(metrics)}: --metric chooses one for all.", highlight=False)
+        compared = compared.rename(columns={name: f"{name} {curve.name}" for name, curve in curves.items()})
     compared.to_csv(folder / "comparison.csv")
-    curves = {summary.run.name: summary.curve for summary in judged}
-    return [pictures.accuracy_over_density(folder / "comparison.png", curves)]
+    return [folder / "comparison.csv", pictures.accuracy_over_density(folder / "comparison.png", curves)]

@@ -1,50 +1,21 @@
-"""What a run left behind: metrics.csv and pruning.json, read into one value."""
+"""From files to a run: metrics.csv, pruning.json, rates.csv, test.csv and validate.csv, checked."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
-METRICS = "metrics.csv"
+from lightning_prune.lab.report.finding import METRICS, find_run, short_names
+from lightning_prune.lab.report.run import CYCLE, Run
+
 RECORD = "pruning.json"
-CYCLE = "pruning/cycle"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run, as it was logged."""
-
-    name: str
-    """How tables and pictures call it."""
-    folder: Path
-    """Where metrics.csv lies."""
-    rows: pd.DataFrame
-    """metrics.csv: one row per call of a logger, most cells empty."""
-    record: Mapping[str, Any] | None
-    """pruning.json, if there is one."""
-
-    @property
-    def epochs(self) -> pd.DataFrame:
-        """One row per finished epoch: the last value of every column, and the epoch's cycle as an integer."""
-        named = self.rows.dropna(subset=["epoch"])
-        epochs = named.groupby(named["epoch"].astype(int)).last(numeric_only=True).dropna(subset=[CYCLE])
-        return epochs.astype({CYCLE: int}).drop(columns="epoch", errors="ignore")
-
-    @property
-    def first_steps(self) -> dict[int, int]:
-        """The optimizer step that each cycle began with, cycle 0 being the dense training."""
-        if self.record is not None:
-            return {0: 0} | {entry["cycle"]: entry["first_step"] for entry in self.record["cycles"]}
-        last_steps = self.epochs.groupby(CYCLE)["step"].max()
-        return {int(cycle): 0 if cycle == 0 else int(last_steps.get(cycle - 1, -1)) + 1 for cycle in last_steps.index}
-
-    @property
-    def finished(self) -> bool | None:
-        """Whether the run came to its end; ``None`` where it cannot be known."""
-        return None if self.record is None else bool(self.record["finished"])
+RATES = "rates.csv"
+EVALUATIONS = ("test", "validate")
+KEYS = ("settings", "pruned", "skipped", "cycles", "finished")
+KEYS_OF_A_CYCLE = ("cycle", "first_step", "alive")
+KEYS_OF_A_TENSOR = ("name", "weights")
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
@@ -60,27 +31,6 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     return [read_run(folder, name) for folder, name in zip(folders, short_names(folders), strict=True)]
 
 
-def find_run(path: Path) -> Path:
-    """Find the folder that holds metrics.csv: the path itself, or the newest of its ``version_*`` folders.
-
-    Raises:
-        FileNotFoundError: If there is no such folder; the message says what was found instead.
-    """
-    if not path.is_dir():
-        what = "is a file" if path.is_file() else "does not exist"
-        raise FileNotFoundError(f"`report {path}`: {path} {what}. Give the folder of a run, the one with {METRICS}.")
-    if (path / METRICS).is_file():
-        return path
-    versions = [folder for folder in path.glob("version_*") if (folder / METRICS).is_file()]
-    if not versions:
-        found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
-        raise FileNotFoundError(
-            f"`report {path}`: there is no {METRICS} in {path} nor in a version_* folder of it; found {found}. "
-            "Give the folder of a run that logged with a CSVLogger."
-        )
-    return max(versions, key=lambda folder: (folder / METRICS).stat().st_mtime)
-
-
 def read_run(folder: Path, name: str) -> Run:
     """Read one run.
 
@@ -89,13 +39,10 @@ def read_run(folder: Path, name: str) -> Run:
         name: How tables and pictures are to call the run.
 
     Raises:
-        ValueError: If metrics.csv is empty or holds nothing about pruning, or pruning.json is damaged.
+        ValueError: If metrics.csv is empty or holds nothing about pruning, or any of the files is damaged.
     """
     path = folder / METRICS
-    try:
-        rows = pd.read_csv(path)
-    except pd.errors.EmptyDataError:
-        rows = pd.DataFrame()
+    rows = _read_csv(path)
     if rows.empty:
         raise ValueError(f"`report {folder}`: {path} is empty. Wait for the first epoch to end, then report again.")
     if CYCLE not in rows:
@@ -103,34 +50,83 @@ def read_run(folder: Path, name: str) -> Run:
             f"`report {folder}`: {path} has no column {CYCLE}, only {', '.join(map(str, rows.columns[:8]))}. "
             "Was `lightning_prune.IterativePruning` among the callbacks, and one epoch finished?"
         )
-    return Run(name, folder, rows, _read_record(folder / RECORD))
+    _require_numbers(path, rows, ("epoch", "step", CYCLE))
+    fit = rows_of_the_fit(rows)
+    results = {stage: _read_table(folder / f"{stage}.csv") for stage in EVALUATIONS}
+    results["test"] = _tests_of_old(rows) if results["test"].empty else results["test"]
+    rates = _read_table(folder / RATES)
+    rates = rates.set_index("step").filter(regex="^lr-") if len(rates) else rates
+    return Run(name, folder, fit, _read_record(folder / RECORD), rates, results)
 
 
-def short_names(folders: Sequence[Path]) -> list[str]:
-    """Name every folder by the last parts of its path, as many as tell the folders apart.
-
-    A ``version_*`` alone says nothing, so its parent speaks for it where that is enough.
+def rows_of_the_fit(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out what a later ``test`` or ``validate`` appended: time cannot run backwards in a fit.
 
     Example:
-        >>> short_names([Path("runs/silo/version_0"), Path("runs/clr/version_3")])
-        ['silo', 'clr']
-        >>> short_names([Path("runs/silo/version_0"), Path("runs/silo/version_1")])
-        ['silo/version_0', 'silo/version_1']
+        >>> rows = pd.DataFrame({"step": [9, 16, 0], "epoch": [None, 0, 0], "val/loss": [0.9, 0.2, 7.0]})
+        >>> rows_of_the_fit(rows)["step"].tolist()
+        [9, 16]
     """
-    full = [folder.resolve() for folder in folders]
-    spoken = [path.parent if path.name.startswith("version_") else path for path in full]
-    paths, shallowest = (spoken, 1) if len(set(spoken)) == len(full) else (full, 2)
-    for depth in range(shallowest, max(len(path.parts) for path in paths)):
-        names = ["/".join(path.parts[-depth:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
+    backwards = (rows["step"] < rows["step"].cummax()) | (rows["epoch"] < rows["epoch"].ffill().cummax())
+    others = [name for name in rows if name not in ("step", "epoch") and not str(name).startswith("test")]
+    return rows[~backwards & rows[others].notna().any(axis=1)]
+
+
+def _tests_of_old(rows: pd.DataFrame) -> pd.DataFrame:
+    """What was tested as metrics.csv tells it, which says nothing about the step of the checkpoint."""
+    tested = rows[[name for name in rows if str(name).startswith("test")]].dropna(how="all")
+    return tested.ffill().tail(1)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    table = _read_csv(path) if path.is_file() else pd.DataFrame()
+    if len(table):
+        _require_numbers(path, table, ("step",))
+    return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, low_memory=False)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as a CSV file ({str(error).strip()}). Mend or delete it.") from error
+
+
+def _require_numbers(path: Path, table: pd.DataFrame, columns: Collection[str]) -> None:
+    for column in columns:
+        if column not in table:
+            raise ValueError(f"{path} has no column {column}, only {', '.join(map(str, table.columns[:8]))}.")
+    for name in table:
+        if str(name).startswith(("epoch", "step", "lr-", "pruning/")) and not pd.api.types.is_numeric_dtype(
+            table[name]
+        ):
+            wrong = table[name][pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()]
+            raise ValueError(f"{path} is damaged: column {name} holds {wrong.iloc[0]!r}, not a number. Mend that row.")
 
 
 def _read_record(path: Path) -> Mapping[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return cast(Mapping[str, Any], json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
+        record = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged ({error}). Delete it to report what {METRICS} holds.") from error
+    missing = _missing_keys(record)
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}. Delete it to report what {METRICS} holds.")
+    return dict(record)
+
+
+def _missing_keys(record: Any) -> list[str]:
+    if not isinstance(record, dict):
+        return list(KEYS)
+    missing = [key for key in KEYS if key not in record]
+    parts = [("settings", ("cycles",), [record.get("settings")]), ("cycles", KEYS_OF_A_CYCLE, record.get("cycles", []))]
+    parts += [(part, KEYS_OF_A_TENSOR, record.get(part, [])) for part in ("pruned", "skipped")]
+    for part, keys, entries in parts:
+        whole = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+        absent = [key for key in keys if not whole or any(key not in entry for entry in entries)]
+        missing += [f"{part}.{key}" for key in absent if part not in missing]
+    return missing

@@ -1,11 +1,12 @@
 """What a run amounts to: one row per cycle, one row per tensor left out, one row per density of several runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from lightning_prune.lab.report.names import Columns, lower_is_better
-from lightning_prune.lab.report.reading import CYCLE, Run
+from lightning_prune.lab.report.run import Run
 
 LAST = {
     "density": "pruning/density",
@@ -17,33 +18,54 @@ LAST = {
 def cycle_table(run: Run, columns: Columns) -> pd.DataFrame:
     """Summarise every cycle, the dense training being cycle 0.
 
+    A row of metrics.csv belongs to the cycle in which its step was taken; what a cycle did not measure is missing.
+
     Args:
         run: What was read.
         columns: Which logged columns to show.
 
     Returns:
-        One row per cycle. Densities, losses and the metric are those of the cycle's last epoch; ``best`` is the best
-        that the metric was in the cycle; learning rates span the cycle; seconds are summed.
+        One row per cycle that began. Densities, losses and the metric are the last that were measured in the cycle;
+        ``best`` is the best that the metric was; learning rates span the cycle; seconds are summed.
     """
-    cycles = run.epochs.reset_index().groupby(CYCLE)
-    last = cycles.last()
-    table = pd.DataFrame({"first_epoch": cycles["epoch"].min(), "last_epoch": cycles["epoch"].max()})
+    rows = run.rows.select_dtypes("number")
+    cycles = rows.groupby(run.cycles_of(rows["step"]))
+    table = _when(run).join(pd.DataFrame({"first_epoch": cycles["epoch"].min(), "last_epoch": cycles["epoch"].max()}))
     table["epochs"] = cycles["epoch"].nunique()
     for name, column in {**LAST, **{name: name for name in columns.logged()}}.items():
-        table[name] = last.get(column)
+        table[name] = cycles[column].last() if column in rows else None
     if columns.metric is not None:
         values = cycles[columns.metric]
         table["best"] = values.min() if lower_is_better(columns.metric) else values.max()
-    table["lr_min"] = cycles["pruning/lr_min"].min() if "pruning/lr_min" in last else None
-    table["lr_max"] = cycles["pruning/lr_max"].max() if "pruning/lr_max" in last else None
-    table["seconds"] = cycles["pruning/seconds"].sum() if "pruning/seconds" in last else None
-    return table.rename_axis("cycle").reset_index()
+    table["lr_min"] = cycles["pruning/lr_min"].min() if "pruning/lr_min" in rows else None
+    table["lr_max"] = cycles["pruning/lr_max"].max() if "pruning/lr_max" in rows else None
+    table["seconds"] = cycles["pruning/seconds"].sum(min_count=1) if "pruning/seconds" in rows else None
+    whole = dict.fromkeys(("first_epoch", "last_epoch", "epochs"), "Int64")
+    return _fill_densities(table, run).astype(whole).reset_index()
 
 
-def results_of_testing(run: Run) -> dict[str, float]:
-    """Collect the last value of everything that was logged while testing."""
-    logged = [name for name in run.rows if str(name).startswith("test")]
-    return {str(name): float(run.rows[name].dropna().iloc[-1]) for name in logged if run.rows[name].notna().any()}
+def _when(run: Run) -> pd.DataFrame:
+    """The steps of every cycle; a dense training of no steps is left out."""
+    starts = pd.Series(run.first_steps, dtype=int).rename_axis("cycle")
+    ends = starts.shift(-1, fill_value=max(run.steps, int(starts.iloc[-1]))).astype(int)
+    begun = np.flatnonzero((ends > starts) | (starts.index == starts.index[-1]))
+    steps = pd.DataFrame({"first_step": starts, "last_step": ends - 1})
+    return steps.iloc[begun]
+
+
+def _fill_densities(table: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """Take from the record what a cycle without the end of an epoch did not log."""
+    if run.record is None:
+        return table
+    alive = pd.Series({entry["cycle"]: sum(entry["alive"].values()) for entry in run.record["cycles"]}, dtype=float)
+    prunable = sum(tensor["weights"] for tensor in run.record["pruned"])
+    alive[0] = float(prunable)
+    known = {"density": alive / max(prunable, 1)}
+    known["sparsity"] = 1 - known["density"]
+    if "model_weights" in run.record:
+        known["model_density"] = 1 - (prunable - alive) / max(run.record["model_weights"], 1)
+    filled = {name: table[name].astype(float).fillna(values) for name, values in known.items()}
+    return table.assign(**filled)
 
 
 def skipped_table(run: Run) -> pd.DataFrame:
@@ -69,42 +91,18 @@ def layer_table(run: Run) -> pd.DataFrame:
     return layers.set_axis([str(name).removeprefix(prefix) for name in layers.index])
 
 
-def rate_curves(run: Run) -> dict[str, pd.Series]:
-    """Collect the learning rate over the steps.
-
-    Returns:
-        The columns of a LearningRateMonitor, groups that always agree once; without one, the smallest and the largest
-        rate of every epoch.
-    """
-    by_step = run.rows.groupby("step").last(numeric_only=True)
-    names = [str(name) for name in by_step]
-    monitored = [name for name in names if name.startswith("lr-") and not name.endswith(("-momentum", "-weight_decay"))]
-    columns = monitored or [name for name in ("pruning/lr_max", "pruning/lr_min") if name in names]
-    curves = {name: by_step[name].dropna() for name in columns}
-    distinct: dict[str, pd.Series] = {}
-    for name, curve in curves.items():
-        if curve.size and not any(curve.equals(other) for other in distinct.values()):
-            distinct[name] = curve
-    return distinct
-
-
-def comparison_table(tables: Sequence[pd.DataFrame], names: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+def comparison_table(curves: Mapping[str, pd.Series]) -> pd.DataFrame:
     """Set several runs side by side.
 
     Densities that agree to three digits share a row: counts are whole numbers, so they differ in the last place.
 
     Args:
-        tables: What :func:`cycle_table` made of each run.
-        names: The runs' names, all different.
-        metrics: The column of each table to compare.
+        curves: Name of the run -> its metric over the density.
 
     Returns:
         One row per density, from dense to sparse, one column per run.
     """
-    columns = {
-        name: table.assign(density=table["density"].map(_three_digits)).groupby("density")[metric].last()
-        for table, name, metric in zip(tables, names, metrics, strict=True)
-    }
+    columns = {name: curve.groupby(curve.index.map(_three_digits)).last() for name, curve in curves.items()}
     return pd.DataFrame(columns).sort_index(ascending=False).rename_axis("density")
 
 

@@ -1,16 +1,9 @@
-"""The tables as a person reads them: per cent, few digits, no column without news."""
+"""Numbers as a person reads them: per cent, few digits, and a console as wide as the tables need."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from rich.console import Console
 
-import pandas as pd
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from lightning_prune.lab.report.names import Columns, is_fraction
-from lightning_prune.lab.report.reading import Run
+from lightning_prune.lab.report.names import is_fraction
+from lightning_prune.lab.report.run import Run
 
 WIDTH_OF_A_FILE = 120
 
@@ -19,47 +12,6 @@ def report_console() -> Console:
     """Open a console as wide as the terminal; wide enough for the tables where there is none."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_OF_A_FILE)
-
-
-def cycles(title: str, table: pd.DataFrame, columns: Columns) -> RenderableType:
-    """Lay out the table per cycle."""
-    shown = {"cycle": ["dense" if cycle == 0 else str(cycle) for cycle in table["cycle"]]}
-    spans = zip(table["first_epoch"], table["last_epoch"], strict=True)
-    shown["epochs"] = [f"{first}-{last}" for first, last in spans]
-    shown["density"] = _texts(table["density"], percent)
-    if table["model_density"].notna().any():
-        shown["of the\nmodel"] = _texts(table["model_density"], percent)
-    for name in columns.logged():
-        shown[name.replace("/", "/\n")] = _texts(table[name], _style_of(name))
-    if columns.metric is not None and not table["best"].equals(table[columns.metric]):
-        shown["best in\nthe cycle"] = _texts(table["best"], _style_of(columns.metric))
-    if table["lr_max"].notna().any():
-        rates = zip(table["lr_min"], table["lr_max"], strict=True)
-        shown["learning\nrate"] = [rate_range(low, high) for low, high in rates]
-    if table["seconds"].notna().any():
-        shown["seconds"] = _texts(table["seconds"], "{:.1f}".format)
-    return _layout(title, shown)
-
-
-def skipped(table: pd.DataFrame) -> RenderableType:
-    """Lay out what is not pruned, one row per reason."""
-    groups = table.groupby("reason", sort=False)
-    shown = {
-        "not pruned": [str(reason) for reason, _ in groups],
-        "tensors": [str(len(group)) for _, group in groups],
-        "weights": [f"{group['weights'].sum():,}" for _, group in groups],
-        "such as": [str(group["name"].iloc[0]) for _, group in groups],
-    }
-    return _layout("", shown)
-
-
-def comparison(table: pd.DataFrame, metrics: Iterable[str]) -> RenderableType:
-    """Lay out several runs side by side."""
-    wanted = list(metrics)
-    shown = {"density": [percent(float(density)) for density in table.index]}
-    for name, metric in zip(table, wanted, strict=True):
-        shown[str(name)] = _texts(table[name], _style_of(metric))
-    return _layout(f"{', '.join(dict.fromkeys(wanted))} at the end of the cycle", shown)
 
 
 def progress_of(run: Run) -> str | None:
@@ -108,22 +60,4 @@ def rate_range(low: float, high: float) -> str:
         >>> rate_range(0.001, 0.1), rate_range(0.01, 0.01)
         ('0.001-0.1', '0.01')
     """
-    return f"{high:.3g}" if low == high else f"{low:.3g}-{high:.3g}"
-
-
-def _style_of(metric: str) -> Callable[[float], str]:
-    return partial(score, metric)
-
-
-def _texts(values: pd.Series, write: Callable[[float], str]) -> list[str]:
-    return ["" if pd.isna(value) else write(float(value)) for value in values]
-
-
-def _layout(title: str, shown: dict[str, list[str]]) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, texts in shown.items():
-        words = any(character.isalpha() for text in texts for character in text if text != "dense")
-        table.add_column(name, justify="left" if words else "right", no_wrap=not words)
-    for row in zip(*shown.values(), strict=True):
-        table.add_row(*row)
-    return Group(Text(title, style="bold"), table) if title else table
+    return f"{high:.2g}" if low == high else f"{low:.2g}-{high:.2g}"

@@ -1,0 +1,69 @@
+"""Which checkpoint is meant, whether it is one, and whose it is."""
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+METRICS = "metrics.csv"
+CHECKPOINTS = "checkpoints"
+LAST = "last.ckpt"
+
+
+def find_checkpoint(given: str, roots: Sequence[Path]) -> Path:
+    """Find the checkpoint that ``--ckpt_path`` means.
+
+    Args:
+        given: A path, or ``last`` for the newest last.ckpt in or below ``roots``.
+        roots: Folders that hold run folders, or checkpoints themselves.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if given != "last":
+        if not Path(given).exists():
+            raise FileNotFoundError(f"`--ckpt_path {given}` does not exist. Give a checkpoint, or `last`.")
+        return Path(given)
+    patterns = (f"*/{CHECKPOINTS}/{LAST}", f"{CHECKPOINTS}/{LAST}", LAST)
+    candidates = [path for root in roots for pattern in patterns for path in root.glob(pattern)]
+    if not candidates:
+        raise FileNotFoundError(
+            f"`--ckpt_path last`: no run in {' or '.join(map(str, roots))} has a {CHECKPOINTS}/{LAST}. Give the path "
+            "of a checkpoint, or leave it out to start a new run."
+        )
+    return max(candidates, key=lambda path: path.stat().st_mtime)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without its tensors' data, to see that it is one.
+
+    Args:
+        path: A file that Lightning saved; a folder, as sharded strategies save, is taken on trust.
+
+    Returns:
+        What is in it; nothing for a folder.
+
+    Raises:
+        ValueError: If it is no checkpoint of Lightning's.
+    """
+    if path.is_dir():
+        return {}
+    try:
+        content = torch.load(path, map_location="meta", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"`--ckpt_path {path}` cannot be read ({reason}). Give a whole checkpoint file.") from error
+    if not isinstance(content, dict) or not {"state_dict", "global_step"} <= content.keys():
+        raise ValueError(f"`--ckpt_path {path}` is no checkpoint of a Trainer. Give one from a `{CHECKPOINTS}` folder.")
+    return content
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """Tell the run folder that a checkpoint lies in, if it lies in one."""
+    folder = checkpoint.parent.parent
+    return folder if checkpoint.parent.name == CHECKPOINTS and (folder / METRICS).is_file() else None

@@ -1,0 +1,86 @@
+"""What a run writes row by row beside its log: small CSV files that are continued, never mixed up."""
+
+import csv
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV file; none if it does not exist."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Add rows below those that are there; a new column is empty in the older ones.
+
+    Args:
+        path: The file; it and its folder are made if they do not exist.
+        rows: The new rows.
+    """
+    if not rows:
+        return
+    header = _header(path)
+    columns = list(dict.fromkeys([*header, *(name for row in rows for name in row)]))
+    if columns == header:
+        with path.open("a", newline="") as file:
+            csv.DictWriter(file, columns).writerows(rows)
+    else:
+        write_rows(path, columns, [*read_rows(path), *rows])
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Write a CSV file anew, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".new")
+    with aside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    aside.replace(path)
+
+
+def drop_rows(path: Path, first_step: int, keep_old: bool = True) -> int:
+    """Drop what a file says about steps that will be made again.
+
+    Args:
+        path: A CSV file with a ``step`` column; nothing happens if it does not exist.
+        first_step: The first step to forget.
+        keep_old: Whether the whole file stays beside it, as ``<name>.previous.csv``, ``<name>.previous-2.csv``, ...
+
+    Returns:
+        How many rows were dropped.
+    """
+    rows = read_rows(path)
+    kept = [row for row in rows if int(row["step"]) < first_step]
+    if len(kept) < len(rows):
+        if keep_old:
+            keep_copy(path)
+        write_rows(path, _header(path), kept)
+    return len(rows) - len(kept)
+
+
+def keep_copy(path: Path) -> None:
+    """Copy a file, if it exists, to ``<name>.previous.csv`` beside it, or the next free ``<name>.previous-2.csv``."""
+    if path.exists():
+        names = chain([path.with_suffix(".previous.csv")], map(partial(_numbered, path), count(2)))
+        shutil.copyfile(path, next(name for name in names if not name.exists()))
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_suffix(f".previous-{number}.csv")
+
+
+def _header(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return next(csv.reader(file), [])
