@@ -27,10 +27,10 @@ lint: setup ## ruff and mypy
 	$(BIN)/mypy
 
 test: setup lint ## lint, types and the quick tests
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" # one thread for each of two processes: more would wait for each other
 
 test-slow: setup ## the long tests
-	$(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
 bench: setup ## speed and memory, against dense training and torch.nn.utils.prune
 	$(BIN)/python benchmarks/bench.py
