@@ -147,9 +147,9 @@ class Event:
     mask_bytes: float
 
 
-def event(name: str, rounds: int) -> Event:
+def event(kind: str, rounds: int) -> Event:
     """Global magnitude pruning of a dense network to 80 % sparsity, alternating with torch's."""
-    network = NETWORKS[name]()
+    network = NETWORKS[kind]()
     weights = Prunable()(network).weights
     state = {name: weight.detach().clone() for name, weight in weights.items()}
     ours, reads, torchs = [], [], []
@@ -175,7 +175,7 @@ def event(name: str, rounds: int) -> Event:
     total = sum(weight.numel() for weight in weights.values())
     median = statistics.median
     # In a process of its own: memory that was freed here would hide what the event takes.
-    extra = int(subprocess.check_output([sys.executable, __file__, "--memory", name], text=True))
+    extra = int(subprocess.check_output([sys.executable, __file__, "--memory", kind], text=True))
     return Event(median(torchs), median(ours), median(reads), extra, total + 6 * largest, mask_bytes)
 
 
