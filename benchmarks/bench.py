@@ -214,7 +214,7 @@ def checkpoint_ratio() -> float:
 
 def results(quick: bool) -> Iterator[Result]:
     """Every line of the table, as it is measured."""
-    steps = 20 if quick else 240
+    steps = 48 if quick else 240
     for batch, limit in ((4, 1.04), (32, 1.01)):
         ratio = step_ratio(batch, steps if batch == 4 else steps // 2)
         torchs = torch_step_ratio(batch, steps // 2)
