@@ -8,8 +8,8 @@ criterion gives scores, an allocation gives counts.
 from lightning_prune.allocation import erk as erk
 from lightning_prune.allocation import globally as globally
 from lightning_prune.allocation import layerwise as layerwise
+from lightning_prune.callbacks.clock import CycleCallback as CycleCallback
 from lightning_prune.callbacks.cycle import Cycle as Cycle
-from lightning_prune.callbacks.cycle import CycleCallback as CycleCallback
 from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
 from lightning_prune.callbacks.iterative_pruning import IterativePruning as IterativePruning
 from lightning_prune.callbacks.learning_rate import FineTune as FineTune

@@ -80,7 +80,7 @@ def test_a_checkpoint_saved_on_an_exception_holds_all_that_is_needed(beside, epo
             enable_checkpointing=True,
         )
     saved = torch.load(tmp_path / "saved.ckpt", weights_only=True)
-    assert {"IterativePruning", "RandomState"} < set(saved["callbacks"])
+    assert {"IterativePruning", "ExactResume"} < set(saved["callbacks"])
     module = toy()
     trainer = fit(callbacks(), module, ckpt_path=tmp_path / "saved.ckpt")
     assert trainer.current_epoch == 10

@@ -7,11 +7,11 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
 from lightning_prune.callbacks.averaging import refuse_stochastic_averaging
-from lightning_prune.callbacks.cycle import CycleCallback, CycleClock
+from lightning_prune.callbacks.clock import CycleCallback, CycleClock
 from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
+from lightning_prune.callbacks.exact_resume import ExactResume
 from lightning_prune.callbacks.learning_rate import FineTune, LRRewind
 from lightning_prune.callbacks.policy import LearningRatePolicy
-from lightning_prune.callbacks.random_state import RandomState
 from lightning_prune.callbacks.settings import describe, describe_object
 from lightning_prune.callbacks.timeline import Rewind, Timeline
 from lightning_prune.callbacks.weight_rewind import WeightRewind
@@ -20,7 +20,7 @@ _ADDED = "_added_by_the_clock"
 
 
 def assemble(trainer: "pl.Trainer") -> list[Callback]:
-    """Check the callbacks of a trainer, add the default policy and the random state, and let ours go first.
+    """Check the callbacks of a trainer, add the default policy and the exact resume, and let ours go first.
 
     The clock comes before the policy and both before all others, so that whoever looks at the learning rate or the
     weights of a batch, such as ``LearningRateMonitor``, sees what the batch is trained with.
@@ -43,8 +43,8 @@ def assemble(trainer: "pl.Trainer") -> list[Callback]:
     added: list[Callback] = []
     if not any(isinstance(callback, LearningRatePolicy) for callback in callbacks):
         added.append(default_policy(callbacks))
-    if not any(isinstance(callback, RandomState) for callback in callbacks):
-        added.append(RandomState())
+    if not any(isinstance(callback, ExactResume) for callback in callbacks):
+        added.append(ExactResume())
     for callback in added:
         setattr(callback, _ADDED, True)
     trainer.callbacks = sorted([*callbacks, *added], key=_rank)  # type: ignore[attr-defined]
@@ -114,5 +114,5 @@ def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:
 
 
 def _rank(callback: Callback) -> int:
-    order = (CycleClock, LearningRatePolicy, WeightRewind, CycleCallback, RandomState)
+    order = (CycleClock, LearningRatePolicy, WeightRewind, CycleCallback, ExactResume)
     return next((rank for rank, kind in enumerate(order) if isinstance(callback, kind)), len(order))

@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
-from lightning_prune.callbacks.cycle import find_clock
+from lightning_prune.callbacks.clock import find_clock
 
 
 class _ByPhase:
@@ -17,7 +17,13 @@ class _ByPhase:
         stopping = trainer.should_stop
         super()._run_early_stopping_check(trainer)  # type: ignore[misc]
         if trainer.should_stop and not stopping:
-            trainer.should_stop = find_clock(trainer, self).end_phase(trainer)
+            trainer.should_stop = _may_stop(trainer) and find_clock(trainer, self).end_phase(trainer)
+
+
+def _may_stop(trainer: "pl.Trainer") -> bool:
+    """Whether the least that the user asked for will be trained by the end of the current epoch."""
+    epochs, steps = trainer.min_epochs or 0, trainer.min_steps or 0
+    return trainer.current_epoch + 1 >= epochs and trainer.global_step >= steps
 
 
 @cache

@@ -14,8 +14,10 @@ from lightning_prune import criteria
 from lightning_prune.callbacks.assembly import assemble, rewinding, settings_of, take_out
 from lightning_prune.callbacks.averaging import restart_averages
 from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
-from lightning_prune.callbacks.cycle import Cycle, CycleClock, announce
+from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.cycle import Cycle, announce
 from lightning_prune.callbacks.early_stopping import start_afresh, stop_phases, stop_runs
+from lightning_prune.callbacks.exact_resume import settle
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
 from lightning_prune.callbacks.limits import Limits, steps_per_epoch
 from lightning_prune.callbacks.position import Position
@@ -23,6 +25,7 @@ from lightning_prune.callbacks.processes import check_agreement, refuse_strategy
 from lightning_prune.callbacks.pruner import Pruner
 from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.settings import refuse_differences, refuse_foreign
+from lightning_prune.callbacks.sleep import put_to_sleep
 from lightning_prune.durations import Duration
 from lightning_prune.schedules import Geometric, SparsitySchedule
 from lightning_prune.selection import Prunable, Selection
@@ -92,26 +95,6 @@ class IterativePruning(CycleClock):
         self._used = False
 
     @property
-    def cycle(self) -> Cycle | None:
-        return self._at.cycle
-
-    @property
-    def step(self) -> int:
-        return self._at.step
-
-    @property
-    def epoch(self) -> int:
-        return self._at.epoch
-
-    @property
-    def dense_length(self) -> Duration:
-        return self._timeline.dense
-
-    @property
-    def cycle_length(self) -> Duration:
-        return self._timeline.retrain
-
-    @property
     def measured_sparsity(self) -> float:
         return self._pruner.masks.sparsity
 
@@ -163,7 +146,8 @@ class IterativePruning(CycleClock):
             self._undo.callback(stop_runs, trainer)
         self._at.enter_batch(trainer, self._timeline.dense)
         self._limits.follow(trainer, self._at, self._timeline, over=self._at.dense_end is not None)
-        self._end_when_done(trainer)
+        if not trainer.fit_loop.restarted_mid_epoch:  # else that epoch has to end first
+            self._end_when_done(trainer)
         self._record.write(trainer, finished=False)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
@@ -194,6 +178,7 @@ class IterativePruning(CycleClock):
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if self._timeline.dense == Duration(self._at.epoch + 1 + self._at.cut_epochs, "ep"):
             self._limits.follow(trainer, self._at, self._timeline, over=True)
+        self._end_when_done(trainer)
         self._record.log_epoch(pl_module, self.cycle, self._pruner.masks, time.perf_counter() - self._epoch_began)
 
     def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
@@ -227,6 +212,9 @@ class IterativePruning(CycleClock):
         self._pruner.load(saved["masks"])
         check_agreement(trainer, self._pruner.masks)
         self._hold.use(self._pruner.held())
+        if self.cycle is not None:
+            put_to_sleep(trainer)  # or a plateau schedule would make up for a step that it never made
+        settle(trainer, over=self._is_done())
 
     def _catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
@@ -253,5 +241,8 @@ class IterativePruning(CycleClock):
 
     def _end_when_done(self, trainer: "pl.Trainer") -> None:
         """End a run that goes by steps after the last one; one that goes by epochs has its limit."""
-        if not self._timeline.by_epochs and self._timeline.index(0, self._at.steps_since_dense) > self.cycles:
+        if self._is_done():
             trainer.should_stop = True
+
+    def _is_done(self) -> bool:
+        return not self._timeline.by_epochs and self._timeline.index(0, self._at.steps_since_dense) > self.cycles

@@ -13,7 +13,8 @@ from typing import Any
 import lightning.pytorch as pl
 from torch.optim import Optimizer
 
-from lightning_prune.callbacks.cycle import Cycle, CycleCallback
+from lightning_prune.callbacks.clock import CycleCallback
+from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.sleep import put_to_sleep, wake
 from lightning_prune.callbacks.tape import Rate, Tape, read_rates, write_rates
 

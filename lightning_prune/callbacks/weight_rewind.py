@@ -7,7 +7,8 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightning_prune.callbacks.cycle import Cycle, CycleCallback
+from lightning_prune.callbacks.clock import CycleCallback
+from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.durations import Duration, parse_duration
 from lightning_prune.optimizers import reset_
 from lightning_prune.selection import plain_name

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import (
     ProgressBar,
 )
 
-from lightning_prune.callbacks.random_state import RandomState
+from lightning_prune.callbacks.exact_resume import ExactResume
 from lightning_prune.lab.progress import CycleProgressBar
 from lightning_prune.lab.rate_log import RateLog
 from lightning_prune.lab.results import Predictions, Results
@@ -28,7 +28,7 @@ def default_callbacks(given: Sequence[Callback], settings: Mapping[str, Any]) ->
         What makes a resumed run repeat an uninterrupted one; and those missing of a progress bar with the cycle in
         it, a LearningRateMonitor, a checkpoint after every epoch, and what writes rates, results and predictions.
     """
-    callbacks: list[Callback] = [RandomState()]
+    callbacks: list[Callback] = [ExactResume()]
     bare = settings["barebones"]
     if not (bare or settings["logger"] is False):
         callbacks += [RateLog(), Results()]

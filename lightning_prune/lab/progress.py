@@ -9,7 +9,8 @@ from rich import get_console
 from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
-from lightning_prune.callbacks.cycle import Cycle, CycleClock
+from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.lab.progress_lines import ProgressLines
 from lightning_prune.lab.report.names import main_metric
 from lightning_prune.lab.report.terminal import percent, score

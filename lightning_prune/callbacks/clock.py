@@ -1,0 +1,108 @@
+"""What time it is: the clock of the cycles, and what those callbacks share that ask it."""
+
+from abc import ABC, abstractmethod
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.position import Position
+from lightning_prune.callbacks.timeline import Timeline
+from lightning_prune.durations import Duration
+
+
+class CycleClock(Callback, ABC):
+    """The callback that says which cycle it is: ``IterativePruning``."""
+
+    cycles: int
+    _at: Position
+    _timeline: Timeline
+
+    @property
+    def cycle(self) -> Cycle | None:
+        """The cycle that is running; None in the dense run."""
+        return self._at.cycle
+
+    @property
+    def step(self) -> int:
+        """How many optimizer steps were made since the start of the fit, before the current batch."""
+        return self._at.step
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, counted from 0 at the start of the fit."""
+        return self._at.epoch
+
+    @property
+    def dense_length(self) -> Duration:
+        """The length of the dense run."""
+        return self._timeline.dense
+
+    @property
+    def cycle_length(self) -> Duration:
+        """The length of a cycle."""
+        return self._timeline.retrain
+
+    @property
+    @abstractmethod
+    def measured_sparsity(self) -> float:
+        """The fraction of the prunable weights that is dead, counted."""
+
+    @abstractmethod
+    def scheduled(self, cycle: int) -> float:
+        """The sparsity that the schedule asks for in a cycle."""
+
+    @abstractmethod
+    def end_phase(self, trainer: "pl.Trainer") -> bool:
+        """End the dense run or the cycle with the current epoch; True if nothing comes after it."""
+
+
+class CycleCallback(Callback):
+    """A callback that works beside ``IterativePruning`` and may ask it for the time.
+
+    Attributes:
+        rewind_point: The point of the dense run that every cycle goes back to; None if it goes nowhere.
+        replays: Whether the cycle is to repeat the dense run from the rewind point to its end.
+    """
+
+    rewind_point: Duration | None = None
+    replays: bool = False
+    _clock: CycleClock | None = None
+
+    def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        if stage == "fit":
+            self._clock = find_clock(trainer, self)
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop what an earlier fit, or loading for an evaluation, has left; a resumed state comes after this."""
+
+    @property
+    def clock(self) -> CycleClock:
+        """The ``IterativePruning`` of this fit."""
+        if self._clock is None:
+            raise RuntimeError(f"{type(self).__name__} has no clock before the fit is set up.")
+        return self._clock
+
+
+def find_clock(trainer: "pl.Trainer", asker: Callback) -> CycleClock:
+    """Find the ``IterativePruning`` among the callbacks of a trainer.
+
+    Args:
+        trainer: The trainer.
+        asker: Who needs it, for the error.
+
+    Returns:
+        The clock.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, CycleClock):
+            return callback
+    name = type(asker).__name__
+    raise ValueError(
+        f"{name} does nothing without IterativePruning: it only says how the cycles are retrained. Add it: "
+        f"Trainer(callbacks=[IterativePruning(cycles=10, retrain='15ep'), {name}(...)])."
+    )

@@ -1,0 +1,93 @@
+"""What a resumed run needs, beyond what Lightning saves, to go on as the uninterrupted one would."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from lightning_prune.callbacks import restart
+from lightning_prune.callbacks.random_state import put_back, take
+
+
+class ExactResume(Callback):
+    """Resume exactly, wherever the run was stopped; ``IterativePruning`` brings it along.
+
+    Lightning saves weights, optimizers, schedules and counters. This saves what else a run depends on: the random
+    generators of every process, the metrics that a ``ReduceLROnPlateau`` waits for, and the gradients of a window of
+    ``accumulate_grad_batches`` that is not full. Resumed from the end of an epoch, a run shuffles, augments and drops
+    out as the uninterrupted one does; resumed within an epoch it does so if the data loader keeps its place
+    (torchdata's ``StatefulDataLoader``).
+
+    On another number of processes than the checkpoint's, each takes over the generators of the process of its rank,
+    and those beyond keep theirs. The gradients of an unfinished window are saved on one process only.
+
+    Example:
+        >>> trainer = pl.Trainer(callbacks=[ExactResume()], logger=False)  # a dense run that resumes exactly
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        self._loaded = {}
+
+    def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._put_back(trainer)
+
+    def settle(self, trainer: "pl.Trainer", over: bool = False) -> None:
+        """Let Lightning go on where it was; called by whoever needs the right counters in ``on_train_start`` first."""
+        trainer._logger_connector._callback_metrics.update(self._loaded.get("metrics", {}))
+        restart.settle(trainer, over)
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self.settle(trainer)
+        for name, gradient in self._loaded.get("gradients", {}).items():
+            parameter = pl_module.get_parameter(name)
+            parameter.grad = gradient.to(parameter)
+        self._put_back(trainer)  # what was done since on_fit_start may have drawn
+        self._loaded = {}
+
+    def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        restart.close_validation(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
+    ) -> None:
+        generators: list[Any] = [take()]
+        if trainer.world_size > 1:
+            mine, generators = generators[0], [None] * trainer.world_size
+            torch.distributed.all_gather_object(generators, mine)
+        checkpoint["callbacks"][self.state_key] = {
+            "generators": generators,
+            "metrics": {name: value.cpu() for name, value in trainer.callback_metrics.items()},
+            "gradients": _unfinished(trainer, pl_module),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loaded = state_dict
+
+    def _put_back(self, trainer: "pl.Trainer") -> None:
+        generators = self._loaded.get("generators", [])
+        if trainer.global_rank < len(generators):
+            put_back(generators[trainer.global_rank])
+
+
+def settle(trainer: "pl.Trainer", over: bool) -> None:
+    """Let Lightning go on where it was, before anybody reads its counters in ``on_train_start``.
+
+    Args:
+        trainer: The trainer.
+        over: Whether the last batch of the fit is done, though the epoch has more.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ExactResume):
+            callback.settle(trainer, over)
+
+
+def _unfinished(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> dict[str, torch.Tensor]:
+    """The gradients of a window of batches whose step is still to come."""
+    epoch = trainer.fit_loop.epoch_loop
+    if trainer.world_size > 1 or not epoch.batch_progress.current.ready or not epoch._should_accumulate():
+        return {}
+    return {name: p.grad.cpu() for name, p in pl_module.named_parameters() if p.grad is not None}

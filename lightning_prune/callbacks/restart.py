@@ -1,0 +1,95 @@
+"""What Lightning leaves out where it resumes, made up for, so that the run goes on where it was.
+
+A checkpoint is saved at one of five moments, and Lightning 2.6 resumes each in its own way: saved after the last
+batch of an epoch, the validation and the end of that epoch are left out; saved when an epoch begins, all batches of
+it; saved at the end of an epoch, the step of a ``ReduceLROnPlateau``. Here the counters of its loops are set so that
+what was to come comes. They are private to Lightning: the tests resume from every one of these moments.
+"""
+
+import lightning.pytorch as pl
+from lightning.pytorch.loops.evaluation_loop import RestartStage as EvaluationStage
+from lightning.pytorch.loops.training_epoch_loop import RestartStage as EpochStage
+
+
+def settle(trainer: "pl.Trainer", over: bool = False) -> None:
+    """Let a resumed fit do what the saved one had still to do; in ``on_train_start``, where a second call does nothing.
+
+    Args:
+        trainer: The trainer; the counters of its loops are changed.
+        over: Whether the last batch of the fit is done, though the epoch has more.
+    """
+    fit = trainer.fit_loop
+    if not fit.is_resuming:
+        return
+    _load_loaders(trainer)
+    if over and fit.restarted_mid_epoch:  # nothing comes but the validation and the end of the epoch
+        fit.epoch_loop.batch_progress.is_last_batch = True
+        trainer.val_check_batch = float("inf")
+    if fit.restarted_on_epoch_start:
+        _begin_epoch(trainer)
+    elif fit.epoch_loop.restarted_on_train_batch_end:
+        _finish_batch(trainer)
+    elif fit.resumed_on_epoch_end or fit.restarted_on_epoch_end:
+        _finish_epoch(trainer)
+    # From here on it is a fit like any other: a plateau schedule steps at the end of the epoch, and the next epoch
+    # makes an iterator of its own.
+    fit._restarting = False
+    fit._resuming_from_checkpoint = False
+
+
+def close_validation(trainer: "pl.Trainer") -> None:
+    """Undo what :func:`settle` did for an epoch that had no batch left; when the next one begins."""
+    if not trainer.fit_loop.restarting:
+        trainer.fit_loop.epoch_loop.restarting = False
+
+
+def _load_loaders(trainer: "pl.Trainer") -> None:
+    """Give the data loaders their states.
+
+    Lightning does so within an epoch only, and only if nobody asked for the number of steps before.
+    """
+    fit = trainer.fit_loop
+    states, loaders = fit._combined_loader_states_to_load, fit._combined_loader
+    if states and loaders is not None and fit._data_fetcher is not None:
+        loaders._load_state_dicts(states)
+        fit._combined_loader_states_to_load = []
+        iter(fit._data_fetcher)
+
+
+def _begin_epoch(trainer: "pl.Trainer") -> None:
+    """The epoch had not begun: none of its batches is done."""
+    epoch = trainer.fit_loop.epoch_loop
+    epoch.batch_progress.reset_on_run()
+    epoch.scheduler_progress.reset_on_run()
+    epoch.automatic_optimization.optim_progress.reset_on_run()
+    epoch.restarting = False
+
+
+def _finish_batch(trainer: "pl.Trainer") -> None:
+    """The batch was done, but not what comes after it."""
+    fit, epoch = trainer.fit_loop, trainer.fit_loop.epoch_loop
+    last = epoch.batch_progress.is_last_batch
+    if fit.epoch_progress.total.processed == fit.epoch_progress.total.started:  # Lightning has counted it as done
+        for progress in (fit.epoch_progress.total, fit.epoch_progress.current):
+            progress.processed -= 1  # type: ignore[attr-defined]
+            progress.completed = progress.processed  # type: ignore[attr-defined]
+    if epoch._should_check_val_fx(fit._data_fetcher):  # type: ignore[arg-type]
+        epoch.val_loop.restarting = False
+        epoch.val_loop._restart_stage = EvaluationStage.RESTARTED_MID_EVALUATION  # it returns to the validation
+    else:
+        epoch.update_lr_schedulers("step", update_plateau_schedulers=True)
+        if not last:
+            return
+        epoch.val_loop._has_run = True
+        epoch._batches_that_stepped += 1
+    epoch.batch_progress.increment_completed()
+    epoch._restart_stage = EpochStage.RESTARTED_ON_LAST  # or it would count the batch once more
+
+
+def _finish_epoch(trainer: "pl.Trainer") -> None:
+    """The epoch was done but for its plateau schedules, which need what was measured in it."""
+    fit = trainer.fit_loop
+    if fit.epoch_loop._num_ready_batches_reached():
+        fit.epoch_progress.current.completed -= 1  # the schedules count the epochs that are done
+        fit.epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
+        fit.epoch_progress.current.completed += 1
