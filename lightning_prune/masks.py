@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lightning_prune.ranking import find_cut, mark_above
 from lightning_prune.scores import PIECE, Scores
+from lightning_prune.sharding import blank_mask, placed, whole
 
 _BITS = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8)
 
@@ -67,9 +68,9 @@ class Masks:
         guess = getattr(counts, "cut", None)
         for name in self.shapes:
             if counts[name] < self.living[name]:
-                mask = torch.empty_like(self._like[name], dtype=torch.uint8)
+                mask = blank_mask(self._like[name])
                 keep_top_(mask, scores.only(name), counts[name], guess)  # the scores still read the old mask
-                self._masks[name] = mask
+                self._masks[name] = placed(mask, self._like[name])
                 self.living[name] = counts[name]
 
     def apply_(self, tensors: Mapping[str, Tensor]) -> None:
@@ -83,13 +84,13 @@ class Masks:
 
     def pack(self) -> dict[str, Tensor]:
         """The masks at one bit a weight, on the CPU; tensors that are all alive are left out."""
-        return {name: pack_bits(mask) for name, mask in self._masks.items()}
+        return {name: pack_bits(whole(mask)) for name, mask in self._masks.items()}
 
     def unpack_(self, packed: Mapping[str, Tensor]) -> None:
         """Take masks from :meth:`pack`."""
         for name, bits in packed.items():
-            mask = torch.empty_like(self._like[name], dtype=torch.uint8).copy_(unpack_bits(bits, self.shapes[name]))
-            self._masks[name] = mask
+            mask = blank_mask(self._like[name]).copy_(unpack_bits(bits, self.shapes[name]))
+            self._masks[name] = placed(mask, self._like[name])
             self.living[name] = int(torch.count_nonzero(mask))
 
 

@@ -140,7 +140,7 @@ def test_saved_at_any_moment_a_run_ends_as_the_uninterrupted_one(policy, schedul
         ("one cycle", "adamw", {}),
         ("plateau", "sgd", {}),
         ("steps", "sgd", {"max_epochs": None, "max_steps": 8}),
-        ("plateau", "adamw", {"max_epochs": None, "max_steps": 8, "check_val_every_n_epoch": 2}),
+        ("one cycle", "adamw", {"max_epochs": None, "max_steps": 8, "check_val_every_n_epoch": 2}),
         ("none", "adamw", {"limit_val_batches": 0, "accumulate_grad_batches": 4}),
         ("one cycle", "sgd", {"val_check_interval": 2, "accumulate_grad_batches": 1}),
     ],

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from toys import Images, fit, make_trainer, toy
 
 from lightning_prune import IterativePruning, LRRewind, magnitude, random
@@ -69,11 +69,16 @@ def test_two_processes_hold_the_same_masks_and_train_the_network_of_one(strategy
     assert [cycle["alive"] for cycle in written["cycles"]] == [held(tmp_path / "two", c)[0]["alive"] for c in (1, 2)]
 
 
-@pytest.mark.parametrize("kind", [FSDPStrategy, ModelParallelStrategy])
-def test_strategies_that_shard_weights_are_refused_by_name(kind):
+def deepspeed():
+    """DeepSpeed's strategy, without DeepSpeed."""
+    return object.__new__(DeepSpeedStrategy)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(FSDPStrategy, "FSDPStrategy"), (deepspeed, "DeepSpeedStrategy")])
+def test_strategies_that_hide_the_weights_are_refused_by_name(kind, name):
     trainer = make_trainer([IterativePruning(retrain="1ep")])
     trainer._accelerator_connector.strategy = kind()
-    with pytest.raises(ValueError, match=f"IterativePruning cannot prune under {kind.__name__}: .*; use DDP"):
+    with pytest.raises(ValueError, match=f"IterativePruning cannot prune under {name}: .*; use DDP"):
         refuse_strategy(trainer.strategy)
 
 

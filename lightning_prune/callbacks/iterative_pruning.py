@@ -29,6 +29,7 @@ from lightning_prune.callbacks.sleep import put_to_sleep
 from lightning_prune.durations import Duration
 from lightning_prune.schedules import Geometric, SparsitySchedule
 from lightning_prune.selection import Prunable, Selection
+from lightning_prune.sharding import reshard
 
 _log = logging.getLogger(__name__)
 
@@ -118,17 +119,23 @@ class IterativePruning(CycleClock):
 
     def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._resumes_from = trainer.ckpt_path  # a tuner that restores what it tried would change it
-        refuse_reuse(self._used and self._loaded is None)
+        late = trainer.strategy.restore_checkpoint_after_setup  # only then it is known whether there is a checkpoint
+        refuse_reuse(self._used and self._loaded is None and not late)
         self._selected = self.prunable(pl_module)
         for one in self._selected.skipped:
             _log.debug("Not pruned: %s: %s", one.name, one.reason)
         self._limits = Limits(trainer)
         self._undo.callback(self._limits.put_back, trainer)
-        if self._loaded is not None or self._resumes_from is not None or self._limits.hold_back(trainer):
+        if late or self._loaded is not None or self._resumes_from is not None or self._limits.hold_back(trainer):
             self._limits.lift(trainer)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if trainer.strategy.restore_checkpoint_after_setup:
+            self._resumes_from = trainer.ckpt_path
+            refuse_reuse(self._used and self._loaded is None)
         self._at, self._epoch_began = Position(), time.perf_counter()
+        reshard(pl_module)
+        self._selected = self.prunable(pl_module)  # once more: a strategy that loads late may have made new weights
         self._timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewinding(trainer, self._added))
         self._pruner = Pruner(self._selected.weights, self.criterion, self.allocation, self.seed)
         self._record = Record(trainer, pl_module, self._selected, settings_of(self, self._timeline, trainer))
@@ -207,6 +214,7 @@ class IterativePruning(CycleClock):
 
     def _take_over(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
         self._at.load(saved["position"])
+        self._at.rescale(self._timeline, steps_per_epoch(trainer))
         refuse_differences(saved["settings"], self._record.settings, begun=self.cycle.index if self.cycle else 0)
         self._record.cycles = list(saved["cycles"])
         self._pruner.load(saved["masks"])
@@ -226,6 +234,7 @@ class IterativePruning(CycleClock):
     def _begin(self, trainer: "pl.Trainer", index: int) -> None:
         began = time.perf_counter()
         sparsity = self.scheduled(index)
+        reshard(trainer.lightning_module)
         self._pruner.prune_(index, sparsity)
         take_from_first(trainer, self._pruner.masks)
         check_agreement(trainer, self._pruner.masks)
@@ -234,6 +243,7 @@ class IterativePruning(CycleClock):
         steps = self._timeline.cycle_steps(steps_per_epoch(trainer) or self._at.epoch_steps)
         self._at.cycle = Cycle(index, first_step=self.step, steps=steps, sparsity=sparsity)
         announce(trainer, self._at.cycle)
+        reshard(trainer.lightning_module)
         self._hold.apply_()  # the listeners may have set weights
         restart_averages(trainer)
         start_afresh(trainer)

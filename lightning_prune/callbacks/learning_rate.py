@@ -18,7 +18,7 @@ from lightning_prune.callbacks.policy import (
 )
 from lightning_prune.callbacks.tape import Rate
 from lightning_prune.callbacks.timeline import is_shorter
-from lightning_prune.durations import Duration, parse_duration
+from lightning_prune.durations import parse_duration
 
 
 class FineTune(LearningRatePolicy):
@@ -104,23 +104,29 @@ class LRRewind(LearningRatePolicy):
             )
 
     def rates(self, step: int, cycle: Cycle) -> Sequence[Rate]:
-        start, span = self._stretch()
-        return self.tape.at(min(start + step * span // cycle.steps, self.tape.length - 1))
+        epochs, retrain = [*self.tape.epochs, self.tape.length], self.clock.cycle_length
+        if retrain.unit == "ep" and (self.rewind_point is None or self.rewind_point.unit == "ep"):
+            index = self._in_epoch(step, cycle.steps // retrain.amount, epochs)
+        else:
+            start, span = self._stretch(epochs)
+            index = start + step * span // cycle.steps
+        return self.tape.at(min(index, self.tape.length - 1))
 
-    def _stretch(self) -> tuple[int, int]:
+    def _in_epoch(self, step: int, per_epoch: int, epochs: list[int]) -> int:
+        """The recorded step at the same place of the same epoch of the replay."""
+        first = len(epochs) - 1 - self.clock.cycle_length.amount if self.rewind_point is None else self.rewind_point.amount
+        epoch, done = divmod(step, per_epoch)
+        begin, end = (epochs[min(max(first, 0) + epoch + shift, len(epochs) - 1)] for shift in (0, 1))
+        return begin + done * (end - begin) // per_epoch
+
+    def _stretch(self, epochs: list[int]) -> tuple[int, int]:
         """The first recorded step of the replay, and how many recorded steps a cycle stands for."""
-        retrain = self.clock.cycle_length
-        epochs = [*self.tape.epochs, self.tape.length]
-        span = retrain.steps(per_epoch=epochs[-1] - epochs[-2])
-        if self.rewind_point is not None:
-            return self._position(self.rewind_point, epochs), span
-        if retrain.unit == "ep":
-            start = epochs[max(len(epochs) - 1 - retrain.amount, 0)]
-            return start, self.tape.length - start
-        return max(self.tape.length - retrain.amount, 0), span
-
-    def _position(self, point: Duration, epochs: list[int]) -> int:
-        return epochs[min(point.amount, len(epochs) - 1)] if point.unit == "ep" else min(point.amount, epochs[-1] - 1)
+        span = self.clock.cycle_length.steps(per_epoch=epochs[-1] - epochs[-2])
+        if self.rewind_point is None:
+            return max(self.tape.length - span, 0), span
+        point = self.rewind_point
+        at = epochs[min(point.amount, len(epochs) - 1)] if point.unit == "ep" else min(point.amount, epochs[-1] - 1)
+        return at, span
 
 
 class OneCycleRetrain(ShapedRate):

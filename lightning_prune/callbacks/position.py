@@ -1,6 +1,6 @@
 """Where in the run it is: the counters that decide which cycle it is, saved with every checkpoint."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -87,6 +87,19 @@ class Position:
             self.cut_epochs += max(end - (self.epoch + 1 + self.cut_epochs), 0)
         else:
             self.cut_steps += index * timeline.retrain.amount - (self.steps_since_dense or 0) - self.stepped
+
+    def rescale(self, timeline: Timeline, per_epoch: int | None) -> None:
+        """Stay at the same place of the cycle where epochs have another number of steps: on more or fewer processes.
+
+        Args:
+            timeline: The timeline.
+            per_epoch: Optimizer steps in an epoch of this fit; None if unknown.
+        """
+        if self.cycle is None or per_epoch is None or not timeline.by_epochs:
+            return
+        steps, done = timeline.cycle_steps(per_epoch), self.step - self.cycle.first_step
+        if steps != self.cycle.steps:
+            self.cycle = replace(self.cycle, first_step=self.step - done * steps // self.cycle.steps, steps=steps)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types; the step of a batch that is under way is counted."""

@@ -10,9 +10,8 @@ from torch import Tensor
 from lightning_prune.masks import Masks
 
 REFUSED = {
-    "FSDPStrategy": "flattens weights into shards without shapes; use DDP",
-    "DeepSpeedStrategy": "keeps its own copies of the weights, which would revive dead ones; use DDP",
-    "ModelParallelStrategy": "is not supported yet; use DDP",
+    "FSDPStrategy": "flattens weights into shards without shapes; use DDP or ModelParallelStrategy",
+    "DeepSpeedStrategy": "keeps its own copies of the weights, which would revive dead ones; use DDP or ModelParallelStrategy",
 }
 
 

@@ -14,6 +14,7 @@ from lightning_prune.callbacks.settings import describe
 from lightning_prune.criteria import Criterion, Evidence, is_elementwise
 from lightning_prune.masks import Masks, check_counts
 from lightning_prune.scores import DEAD, Scores, check_finite
+from lightning_prune.sharding import is_sharded, whole
 
 
 class Pruner:
@@ -79,12 +80,14 @@ class Pruner:
 
     def _scores(self, cycle: int) -> Scores:
         self._unchecked = set(self.weights)
-        part = partial(self._score, cycle) if is_elementwise(self.criterion) else None
+        in_pieces = is_elementwise(self.criterion) and not any(map(is_sharded, self.weights.values()))
+        part = partial(self._score, cycle) if in_pieces else None
         return Scores(self.masks.shapes, self.masks.living, partial(self._score, cycle, part=None), part)
 
     def _score(self, cycle: int, name: str, part: slice | None) -> Tensor:
         """The scores of a weight, or of a part of the flat weight; dead ones are marked."""
-        weight, mask = self.weights[name].detach(), self.masks[name]
+        weight, mask = whole(self.weights[name]).detach(), self.masks[name]
+        mask = None if mask is None else whole(mask)
         if part is not None:
             weight, mask = weight.flatten()[part], None if mask is None else mask.flatten()[part]
         score = self.criterion(weight, Evidence(_generator(self.seed, cycle, name)))

@@ -12,6 +12,7 @@ from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.durations import Duration, parse_duration
 from lightning_prune.optimizers import reset_
 from lightning_prune.selection import plain_name
+from lightning_prune.sharding import placed, reshard, whole
 
 
 class WeightRewind(CycleCallback):
@@ -19,7 +20,8 @@ class WeightRewind(CycleCallback):
 
     Buffers include the running statistics of BatchNorm. The masks are applied afterwards and the state of the
     optimizers is reset. Without a learning-rate policy beside it, the learning rate is replayed from that point on
-    (``LRRewind(to=...)``).
+    (``LRRewind(to=...)``). The snapshot lies in the memory of the processor, whole on each process, also where the
+    weights are sharded.
 
     Reference: Frankle et al., Linear Mode Connectivity and the Lottery Ticket Hypothesis, 2020,
     https://arxiv.org/abs/1912.05671; Renda, Frankle & Carbin, Comparing Rewinding and Fine-tuning in Neural Network
@@ -74,7 +76,7 @@ class WeightRewind(CycleCallback):
             )
         with torch.no_grad():
             for name, tensor in known.items():
-                tensor.copy_(self._snapshot[name])
+                tensor.copy_(placed(self._snapshot[name], tensor))
 
     def state_dict(self) -> dict[str, Any]:
         return {"to": str(self.rewind_point), "snapshot": self._snapshot}
@@ -87,9 +89,10 @@ class WeightRewind(CycleCallback):
         due = now >= self.rewind_point.amount or trainer.fast_dev_run  # type: ignore[attr-defined]  # it never gets anywhere
         if due and not self._snapshot and self.clock.cycle is None:
             # On the CPU: the snapshot lives as long as the run, next to a network that may fill the device.
-            self._snapshot = {name: tensor.detach().cpu().clone() for name, tensor in _tensors(pl_module).items()}
+            self._snapshot = {name: whole(tensor).detach().cpu().clone() for name, tensor in _tensors(pl_module).items()}
 
 
 def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
     """All parameters and all buffers, saved with the module or not."""
+    reshard(module)
     return {plain_name(name): tensor for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
