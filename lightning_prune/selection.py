@@ -5,10 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils.parametrize import ParametrizationList
+
+from lightning_prune.reasons import reason_of_parametrization, reason_of_storage
 
 _DEFAULT_TYPES: tuple[type[nn.Module], ...] = (
     _ConvNd,
@@ -65,7 +69,7 @@ class Selection(ABC):
             The prunable weights by name, and all other parameters with the reason.
 
         Raises:
-            ValueError: If nothing is prunable, or a pattern matches nothing.
+            ValueError: If nothing is prunable, a pattern matches nothing, or a lazy layer is not initialised.
         """
 
 
@@ -74,10 +78,12 @@ class Prunable(Selection):
     """Select by layer type and by name.
 
     As it stands: the weight of every convolution, linear layer, and recurrent or attention projection. Never a bias
-    or a normalisation layer; embeddings on request. Tensors that are tied are one.
+    or a normalisation layer; embeddings on request. Tensors that are tied are one. Left alone is what a layer computes
+    its weight from (``weight_norm``, ``spectral_norm``, any parametrization): what a criterion sees there is not what
+    the layer multiplies with, and zeros need not stay zeros.
 
     Args:
-        types: The layer types whose weights are selected, instead of those above.
+        types: The layer types that are selected, instead of those above: all their matrices, whatever their names.
         include: Only tensors whose name matches one of these patterns: ``*`` and ``?`` as in file names, and the name
             of a module stands for everything in it.
         exclude: No tensor whose name matches one of these patterns.
@@ -106,12 +112,13 @@ class Prunable(Selection):
 
     def __call__(self, module: nn.Module) -> Selected:
         tensors = list(_owned_parameters(module))
+        _refuse_uninitialised(module, tensors)
         self._check_patterns([tensor.name for tensor in tensors])
         reasons = {tensor.name: self._reason(tensor) for tensor in tensors}
         prunable = [tensor for tensor in tensors if reasons[tensor.name] is None]
         if prunable and not self.last_layer:
             reasons[prunable.pop().name] = "the last layer (last_layer=False)"
-        skipped = tuple(Skipped(t.name, _size(t.parameter), reason) for t in tensors if (reason := reasons[t.name]))
+        skipped = tuple(Skipped(t.name, t.parameter.numel(), reason) for t in tensors if (reason := reasons[t.name]))
         if not prunable:
             raise ValueError(_nothing_prunable(module, skipped))
         return Selected({tensor.name: tensor.parameter for tensor in prunable}, skipped)
@@ -121,6 +128,8 @@ class Prunable(Selection):
         for owner, leaf in tensor.owners:
             if reason := self._reason_of_owner(owner, leaf, tensor.parameter):
                 return reason if len(tensor.owners) == 1 else f"tied to {reason}"
+        if reason := reason_of_storage(tensor.parameter):
+            return reason
         if not tensor.parameter.requires_grad:
             return "frozen (requires_grad=False)"
         if self.include and not any(_matches(tensor.name, pattern) for pattern in self.include):
@@ -131,19 +140,19 @@ class Prunable(Selection):
 
     def _reason_of_owner(self, owner: nn.Module, leaf: str, parameter: nn.Parameter) -> str | None:
         layer = type(owner).__name__
+        if reason := reason_of_parametrization(owner, leaf):
+            return reason
         if isinstance(owner, _NORMALISATIONS):
             return f"a parameter of a normalisation layer ({layer})"
         if "bias" in leaf:
             return "a bias"
         if isinstance(owner, _EMBEDDINGS):
             return None if self.embeddings else f"an embedding ({layer}; embeddings=True prunes it)"
-        if isinstance(parameter, UninitializedParameter):
-            return f"a parameter of a lazy layer ({layer}) that is not initialised: run one batch through it first"
         if not isinstance(owner, self.types or _DEFAULT_TYPES):
             return f"a parameter of a {layer}, which is not among the types"
-        if leaf in ("weight_g", "weight_v"):
-            return "a part of a weight under weight_norm; prune it without (remove_weight_norm)"
-        if "weight" not in leaf or parameter.dim() < 2:
+        if self.types is None and "weight" not in leaf:
+            return f"not a weight by its name (Prunable(types=...) with {layer} prunes it)"
+        if parameter.dim() < 2:
             return f"not a weight matrix ({parameter.dim()} dimensions)"
         return None
 
@@ -177,20 +186,37 @@ def plain_name(name: str) -> str:
 
 
 def _owned_parameters(module: nn.Module) -> Iterator[_Owned]:
-    found: dict[int, _Owned] = {}
-    for prefix, owner in module.named_modules():
-        for leaf, parameter in owner.named_parameters(recurse=False, remove_duplicate=False):
+    found: dict[object, _Owned] = {}
+    parametrizations: dict[str, nn.Module] = {}
+    for prefix, holder in module.named_modules():
+        if isinstance(holder, ParametrizationList):
+            parametrizations[f"{prefix}."] = holder
+        around = (one for start, one in parametrizations.items() if prefix.startswith(start))
+        owner = next(around, holder)  # what a parametrization is made of is its own
+        for leaf, parameter in holder.named_parameters(recurse=False, remove_duplicate=False):
             name = plain_name(f"{prefix}.{leaf}" if prefix else leaf)
-            found.setdefault(id(parameter), _Owned(name, parameter)).owners.append((owner, leaf))
+            found.setdefault(_identity(parameter), _Owned(name, parameter)).owners.append((owner, leaf))
     return iter(found.values())
+
+
+def _identity(parameter: nn.Parameter) -> object:
+    """Equal for two parameters that are one, or that lie in the same memory: two masks would kill more than is due."""
+    if type(parameter) is not nn.Parameter or parameter.layout is not torch.strided or not parameter.data_ptr():
+        return id(parameter)
+    return parameter.data_ptr(), parameter.numel()
+
+
+def _refuse_uninitialised(module: nn.Module, tensors: list[_Owned]) -> None:
+    lazy = [tensor.name for tensor in tensors if isinstance(tensor.parameter, UninitializedParameter)]
+    if lazy:
+        raise ValueError(
+            f"{type(module).__name__} has lazy layers that are not initialised: {_first(lazy, 8)}. Run one batch "
+            "through it before the fit, or at the end of its configure_model."
+        )
 
 
 def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
-
-
-def _size(parameter: nn.Parameter) -> int:
-    return 0 if isinstance(parameter, UninitializedParameter) else parameter.numel()
 
 
 def _first(names: list[str], count: int) -> str:

@@ -16,7 +16,9 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # From the bottom to the top; a file imports only from layers below its own, or from its own.
 LAYERS = [
-    {"version", "durations", "scores", "schedules", "rates", "criteria", "selection", "optimizers"},
+    {"version", "durations", "scores", "schedules", "rates", "criteria", "optimizers", "sharding"},
+    {"reasons"},
+    {"selection"},
     {"ranking"},
     {"allocation", "masks"},
     {"callbacks"},

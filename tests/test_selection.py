@@ -99,3 +99,24 @@ def test_a_module_with_nothing_prunable_is_refused():
         Prunable()(nn.Sequential(nn.BatchNorm1d(3)))
     with pytest.raises(ValueError, match="it has no parameters at all"):
         Prunable()(nn.ReLU())
+
+
+class Adapted(nn.Linear):
+    """A layer with matrices beside its weight, as the original LoRA package has them."""
+
+    def __init__(self):
+        super().__init__(6, 4)
+        self.lora_a, self.lora_b = nn.Parameter(torch.ones(2, 6)), nn.Parameter(torch.ones(4, 2))
+
+
+def test_a_layer_type_that_is_named_is_selected_with_all_its_matrices():
+    module = nn.Sequential(Adapted(), nn.Linear(4, 3))
+    assert list(Prunable()(module).weights) == ["0.weight", "1.weight"]
+    assert (
+        reasons(Prunable()(module))["0.lora_a"]
+        == "not a weight by its name (Prunable(types=...) with Adapted prunes it)"
+    )
+    assert list(Prunable(types=(Adapted,))(module).weights) == ["0.weight", "0.lora_a", "0.lora_b"]
+    everything = Prunable(types=(Everything,))(Everything())
+    assert list(everything.weights) == ["table"]
+    assert reasons(everything)["scale"] == "not a weight matrix (1 dimensions)"
