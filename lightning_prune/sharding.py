@@ -1,4 +1,4 @@
-"""Weights that lie on several devices in parts (DTensors, as FSDP2 and tensor parallelism make them): whole and back."""
+"""Weights that lie on several devices in parts (DTensors, as FSDP2 and tensor parallelism make them): whole and not."""
 
 import torch
 from torch import Tensor, nn

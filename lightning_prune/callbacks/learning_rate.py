@@ -114,9 +114,10 @@ class LRRewind(LearningRatePolicy):
 
     def _in_epoch(self, step: int, per_epoch: int, epochs: list[int]) -> int:
         """The recorded step at the same place of the same epoch of the replay."""
-        first = len(epochs) - 1 - self.clock.cycle_length.amount if self.rewind_point is None else self.rewind_point.amount
+        last = len(epochs) - 1
+        first = last - self.clock.cycle_length.amount if self.rewind_point is None else self.rewind_point.amount
         epoch, done = divmod(step, per_epoch)
-        begin, end = (epochs[min(max(first, 0) + epoch + shift, len(epochs) - 1)] for shift in (0, 1))
+        begin, end = (epochs[min(max(first, 0) + epoch + shift, last)] for shift in (0, 1))
         return begin + done * (end - begin) // per_epoch
 
     def _stretch(self, epochs: list[int]) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from torch import Tensor
 from lightning_prune.masks import Masks
 
 REFUSED = {
-    "FSDPStrategy": "flattens weights into shards without shapes; use DDP or ModelParallelStrategy",
-    "DeepSpeedStrategy": "keeps its own copies of the weights, which would revive dead ones; use DDP or ModelParallelStrategy",
+    "FSDPStrategy": "flattens weights into shards without shapes",
+    "DeepSpeedStrategy": "keeps its own copies of the weights, which would revive dead ones",
 }
 
 
@@ -26,7 +26,10 @@ def refuse_strategy(strategy: object) -> None:
     """
     for kind in type(strategy).__mro__:
         if kind.__name__ in REFUSED:
-            raise ValueError(f"IterativePruning cannot prune under {kind.__name__}: it {REFUSED[kind.__name__]}.")
+            raise ValueError(
+                f"IterativePruning cannot prune under {kind.__name__}: it {REFUSED[kind.__name__]}; use DDP, or FSDP2 "
+                "(ModelParallelStrategy)."
+            )
 
 
 def take_from_first(trainer: "pl.Trainer", masks: Masks) -> None:

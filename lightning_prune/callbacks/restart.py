@@ -69,7 +69,8 @@ def _finish_batch(trainer: "pl.Trainer") -> None:
     """The batch was done, but not what comes after it."""
     fit, epoch = trainer.fit_loop, trainer.fit_loop.epoch_loop
     last = epoch.batch_progress.is_last_batch
-    if fit.epoch_progress.total.processed == fit.epoch_progress.total.started:  # Lightning has counted it as done
+    total = fit.epoch_progress.total
+    if total.processed == total.started:  # type: ignore[attr-defined]  # Lightning has counted the epoch as done
         for progress in (fit.epoch_progress.total, fit.epoch_progress.current):
             progress.processed -= 1  # type: ignore[attr-defined]
             progress.completed = progress.processed  # type: ignore[attr-defined]

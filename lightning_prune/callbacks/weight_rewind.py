@@ -89,7 +89,8 @@ class WeightRewind(CycleCallback):
         due = now >= self.rewind_point.amount or trainer.fast_dev_run  # type: ignore[attr-defined]  # it never gets anywhere
         if due and not self._snapshot and self.clock.cycle is None:
             # On the CPU: the snapshot lives as long as the run, next to a network that may fill the device.
-            self._snapshot = {name: whole(tensor).detach().cpu().clone() for name, tensor in _tensors(pl_module).items()}
+            tensors = _tensors(pl_module)
+            self._snapshot = {name: whole(tensor).detach().cpu().clone() for name, tensor in tensors.items()}
 
 
 def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
