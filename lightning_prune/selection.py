@@ -130,13 +130,11 @@ class Prunable(Selection):
                 return reason if len(tensor.owners) == 1 else f"tied to {reason}"
         if reason := reason_of_storage(tensor.parameter):
             return reason
-        if not tensor.parameter.requires_grad:
-            return "frozen (requires_grad=False)"
         if self.include and not any(_matches(tensor.name, pattern) for pattern in self.include):
             return "matches no pattern of include"
         if pattern := next((pattern for pattern in self.exclude if _matches(tensor.name, pattern)), None):
             return f"excluded by the pattern {pattern!r}"
-        return None
+        return None if tensor.parameter.requires_grad else "frozen (requires_grad=False)"
 
     def _reason_of_owner(self, owner: nn.Module, leaf: str, parameter: nn.Parameter) -> str | None:
         layer = type(owner).__name__

@@ -16,7 +16,7 @@ def pruning():
 
 def dead_gradients(module):
     """How many gradients of dead weights are not zero."""
-    held = next(c for c in module.trainer.callbacks if isinstance(c, IterativePruning))._pruner.held()
+    held = next(c for c in module.trainer.callbacks if isinstance(c, IterativePruning)).masks
     return sum(int(module.get_parameter(name).grad[mask == 0].count_nonzero()) for name, mask in held.items())
 
 

@@ -27,8 +27,8 @@ class Masks(Callback):
     def on_cycle_start(self, trainer, pl_module, cycle):
         pruning = next(c for c in trainer.callbacks if isinstance(c, IterativePruning))
         content = {
-            "masks": digest(pruning._pruner.masks.pack()),
-            "alive": pruning._pruner.masks.living,
+            "masks": digest(pruning._run.pruner.masks.pack()),
+            "alive": pruning._run.pruner.masks.living,
             "steps": cycle.steps,
         }
         (self.folder / f"cycle {cycle.index} rank {trainer.global_rank}.json").write_text(json.dumps(content))
@@ -94,6 +94,6 @@ class Corrupts(Callback):
     def on_cycle_start(self, trainer, pl_module, cycle):
         if trainer.global_rank == 1 and cycle.index == 1:
             pruning = next(c for c in trainer.callbacks if isinstance(c, IterativePruning))
-            pruning._pruner.masks["net.1.weight"].fill_(1)
-            pruning._pruner.prune_ = lambda *_: None
-            pruning._pruner.masks.unpack_ = lambda _: None
+            pruning._run.pruner.masks["net.1.weight"].fill_(1)
+            pruning._run.pruner.prune_ = lambda *_: None
+            pruning._run.pruner.masks.unpack_ = lambda _: None

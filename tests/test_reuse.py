@@ -215,7 +215,7 @@ def test_a_second_fit_by_steps_trains_all_of_them():
 def test_what_the_masks_count_is_right_after_a_resumption(tmp_path):
     class Counts(Callback):
         def on_train_epoch_end(self, trainer, *_):
-            self.alive = pruning._pruner.masks.alive
+            self.alive = pruning._run.pruner.masks.alive
 
     keep = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
     pruning = IterativePruning(cycles=1, retrain="2ep", sparsity=OneShot(0.5))

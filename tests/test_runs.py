@@ -56,7 +56,7 @@ class Watch(Callback):
         pruning = next(c for c in trainer.callbacks if isinstance(c, IterativePruning))
         if len(self.cycles) > len(self.at_start):
             self.at_start.append({n: t.detach().clone() for n, t in pl_module.state_dict().items()})
-            self.masks = {name: mask.clone() for name, mask in pruning._pruner.held().items()}
+            self.masks = {name: mask.clone() for name, mask in pruning.masks.items()}
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         for name, weight in pl_module.named_parameters():
@@ -202,7 +202,7 @@ def test_clipping_counts_living_weights_only():
             pruning = next(c for c in self.trainer.callbacks if isinstance(c, IterativePruning))
             living = []
             for name, parameter in self.named_parameters():
-                mask = pruning._pruner.held().get(name, torch.ones_like(parameter))
+                mask = pruning.masks.get(name, torch.ones_like(parameter))
                 assert not parameter.grad[mask == 0].any()
                 living.append(parameter.grad[mask == 1])
             norms.append((torch.nn.utils.get_total_norm([p.grad for p in self.parameters()]), torch.cat(living).norm()))
@@ -547,7 +547,7 @@ def test_a_compiled_network_is_pruned_under_its_plain_names_without_recompiling(
 
     pruning = IterativePruning(cycles=2, retrain="1ep", prunable=Prunable(exclude=["net.7"]))
     fit([pruning, watch, Graphs()], module)
-    assert list(pruning._pruner.weights) == ["net.0.weight", "net.4.weight"]
+    assert list(pruning._run.pruner.weights) == ["net.0.weight", "net.4.weight"]
     assert int(module.net._orig_mod[4].weight.count_nonzero()) < 640
     assert graphs[0] == graphs[-1], "a prune compiles nothing"
 

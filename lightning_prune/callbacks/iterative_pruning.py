@@ -7,29 +7,28 @@ from typing import Any, Literal
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
 from lightning_prune.callbacks.assembly import assemble, rewinding, settings_of, take_out
-from lightning_prune.callbacks.averaging import restart_averages
 from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
 from lightning_prune.callbacks.clock import CycleClock
-from lightning_prune.callbacks.cycle import Cycle, announce
-from lightning_prune.callbacks.early_stopping import start_afresh, stop_phases, stop_runs
-from lightning_prune.callbacks.exact_resume import settle
+from lightning_prune.callbacks.early_stopping import stop_phases, stop_runs
+from lightning_prune.callbacks.finetuning import select, settle_unfreezing
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
-from lightning_prune.callbacks.limits import Limits, steps_per_epoch
+from lightning_prune.callbacks.limits import Limits
 from lightning_prune.callbacks.position import Position
-from lightning_prune.callbacks.processes import check_agreement, refuse_strategy, take_from_first
+from lightning_prune.callbacks.processes import refuse_strategy
 from lightning_prune.callbacks.pruner import Pruner
 from lightning_prune.callbacks.record import Record
-from lightning_prune.callbacks.settings import refuse_differences, refuse_foreign
-from lightning_prune.callbacks.sleep import put_to_sleep
+from lightning_prune.callbacks.run import Run
+from lightning_prune.callbacks.settings import refuse_foreign
 from lightning_prune.durations import Duration
 from lightning_prune.schedules import Geometric, SparsitySchedule
 from lightning_prune.selection import Prunable, Selection
-from lightning_prune.sharding import reshard
+from lightning_prune.sharding import reshard, whole
 
 _log = logging.getLogger(__name__)
 
@@ -97,17 +96,18 @@ class IterativePruning(CycleClock):
 
     @property
     def measured_sparsity(self) -> float:
-        return self._pruner.masks.sparsity
+        return self._run.pruner.masks.sparsity
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """The masks by name, true where a weight is alive; tensors that are all alive are left out."""
+        return {name: whole(mask).bool() for name, mask in self._run.pruner.held().items()}
 
     def scheduled(self, cycle: int) -> float:
         return float(self.sparsity(cycle)) if cycle else 0.0
 
     def end_phase(self, trainer: "pl.Trainer") -> bool:
-        if self.cycle is not None and self.cycle.index >= self.cycles:
-            return True
-        self._at.cut_short(self._timeline)
-        self._limits.follow(trainer, self._at, self._timeline, over=True)
-        return False
+        return self._run.end_phase(trainer)
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
@@ -120,76 +120,72 @@ class IterativePruning(CycleClock):
     def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._resumes_from = trainer.ckpt_path  # a tuner that restores what it tried would change it
         late = trainer.strategy.restore_checkpoint_after_setup  # only then it is known whether there is a checkpoint
-        refuse_reuse(self._used and self._loaded is None and not late)
-        self._selected = self.prunable(pl_module)
-        for one in self._selected.skipped:
+        if not late:
+            self._check_start()
+        for one in select(self.prunable, trainer, pl_module).skipped:
             _log.debug("Not pruned: %s: %s", one.name, one.reason)
         self._limits = Limits(trainer)
         self._undo.callback(self._limits.put_back, trainer)
-        if late or self._loaded is not None or self._resumes_from is not None or self._limits.hold_back(trainer):
+        if late or self._loaded is not None or self._limits.hold_back(trainer):
             self._limits.lift(trainer)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if trainer.strategy.restore_checkpoint_after_setup:
             self._resumes_from = trainer.ckpt_path
-            refuse_reuse(self._used and self._loaded is None)
-        self._at, self._epoch_began = Position(), time.perf_counter()
+            self._check_start()
         reshard(pl_module)
-        self._selected = self.prunable(pl_module)  # once more: a strategy that loads late may have made new weights
-        self._timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewinding(trainer, self._added))
-        self._pruner = Pruner(self._selected.weights, self.criterion, self.allocation, self.seed)
-        self._record = Record(trainer, pl_module, self._selected, settings_of(self, self._timeline, trainer))
-        self._hold = Hold(self._selected.weights, trainer.optimizers, self._at.note_step)
-        self._undo.callback(self._hold.remove)
-        self._used = True
+        self._run = run = self._make_run(trainer, pl_module)
+        self._at, self._timeline = run.at, run.timeline
         if self._loaded is None:
-            refuse_foreign(self._resumes_from)
-            self._pruner.rehearse([self.scheduled(cycle) for cycle in range(1, self.cycles + 1)])
-            self._at.begin(trainer)
+            run.pruner.rehearse([self.scheduled(cycle) for cycle in range(1, self.cycles + 1)])
+            run.at.begin(trainer)
         else:
-            self._take_over(trainer, self._loaded)
+            run.resume(trainer, self._loaded)
+        settle_unfreezing(trainer, run.record.selected, run.timeline, run.at.first_epoch)
         if self.early_stopping == "cycle":
             stop_phases(trainer)
             self._undo.callback(stop_runs, trainer)
-        self._at.enter_batch(trainer, self._timeline.dense)
-        self._limits.follow(trainer, self._at, self._timeline, over=self._at.dense_end is not None)
+        run.at.enter_batch(trainer, run.timeline.dense)
+        run.follow(trainer, over=run.at.dense_end is not None)
         if not trainer.fit_loop.restarted_mid_epoch:  # else that epoch has to end first
-            self._end_when_done(trainer)
-        self._record.write(trainer, finished=False)
+            run.end_when_done(trainer)
+        run.record.write(trainer, finished=False)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._epoch_began = time.perf_counter()
-        self._catch_up(trainer)
+        self._run.catch_up(trainer)
 
     def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
-        self._catch_up(trainer)
+        self._run.catch_up(trainer)
 
     def on_before_optimizer_step(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
     ) -> None:
         if gradients_are_read(trainer, optimizer):
-            self._hold.mask_gradients_()
+            self._run.hold.mask_gradients_()
 
     def on_after_backward(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if not pl_module.automatic_optimization:  # who clips by hand does so before the hook above
-            self._hold.mask_gradients_()
+            self._run.hold.mask_gradients_()
 
     def on_train_batch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
+        run = self._run
         if not pl_module.automatic_optimization:  # an optimizer inside another one steps unseen
-            self._hold.apply_()
-        self._at.finish_batch()
-        if self._at.dense_end is None and self._at.dense_is_over(trainer, self._timeline.dense):
-            self._limits.follow(trainer, self._at, self._timeline, over=True)
-        self._end_when_done(trainer)
+            run.hold.apply_()
+        run.at.finish_batch()
+        if run.at.dense_end is None and run.at.dense_is_over(trainer, run.timeline.dense):
+            run.follow(trainer, over=True)
+        run.end_when_done(trainer)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        if self._timeline.dense == Duration(self._at.epoch + 1 + self._at.cut_epochs, "ep"):
-            self._limits.follow(trainer, self._at, self._timeline, over=True)
-        self._end_when_done(trainer)
-        self._record.log_epoch(pl_module, self.cycle, self._pruner.masks, time.perf_counter() - self._epoch_began)
+        run = self._run
+        if run.timeline.dense == Duration(run.at.epoch + 1 + run.at.cut_epochs, "ep"):
+            run.follow(trainer, over=True)
+        run.end_when_done(trainer)
+        run.record.log_epoch(pl_module, self.cycle, run.pruner.masks, time.perf_counter() - self._epoch_began)
 
     def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
-        self._record.write(trainer, finished=self.cycle is not None and self.cycle.index == self.cycles)
+        self._run.record.write(trainer, finished=self._run.is_finished(trainer))
 
     def on_fit_end(self, trainer: "pl.Trainer", *_: Any) -> None:
         self._undo.close()
@@ -199,60 +195,23 @@ class IterativePruning(CycleClock):
         self._undo.close()
 
     def state_dict(self) -> dict[str, Any]:
-        if not self._used:
-            return {}
-        return {
-            "format": 1,
-            "settings": self._record.settings,
-            "position": self._at.state_dict(),
-            "masks": self._pruner.masks.pack(),
-            "cycles": self._record.cycles,
-        }
+        return self._run.state_dict() if self._used else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict  # taken over when training starts; evaluation loads it, too
 
-    def _take_over(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
-        self._at.load(saved["position"])
-        self._at.rescale(self._timeline, steps_per_epoch(trainer))
-        refuse_differences(saved["settings"], self._record.settings, begun=self.cycle.index if self.cycle else 0)
-        self._record.cycles = list(saved["cycles"])
-        self._pruner.load(saved["masks"])
-        check_agreement(trainer, self._pruner.masks)
-        self._hold.use(self._pruner.held())
-        if self.cycle is not None:
-            put_to_sleep(trainer)  # or a plateau schedule would make up for a step that it never made
-        settle(trainer, over=self._is_done())
+    def _check_start(self) -> None:
+        refuse_reuse(self._used and self._loaded is None)
+        if self._loaded is None:
+            refuse_foreign(self._resumes_from)
 
-    def _catch_up(self, trainer: "pl.Trainer") -> None:
-        """Begin the cycle that the coming batch belongs to, unless it has begun."""
-        self._at.enter_batch(trainer, self._timeline.dense)
-        due = min(self._timeline.index(self._at.epoch + self._at.cut_epochs, self._at.steps_since_dense), self.cycles)
-        for index in range((self.cycle.index if self.cycle else 0) + 1, due + 1):
-            self._begin(trainer, index)
-
-    def _begin(self, trainer: "pl.Trainer", index: int) -> None:
-        began = time.perf_counter()
-        sparsity = self.scheduled(index)
-        reshard(trainer.lightning_module)
-        self._pruner.prune_(index, sparsity)
-        take_from_first(trainer, self._pruner.masks)
-        check_agreement(trainer, self._pruner.masks)
-        self._hold.use(self._pruner.held())
-        self._hold.treat_(trainer.optimizers, self.optimizer_state)
-        steps = self._timeline.cycle_steps(steps_per_epoch(trainer) or self._at.epoch_steps)
-        self._at.cycle = Cycle(index, first_step=self.step, steps=steps, sparsity=sparsity)
-        announce(trainer, self._at.cycle)
-        reshard(trainer.lightning_module)
-        self._hold.apply_()  # the listeners may have set weights
-        restart_averages(trainer)
-        start_afresh(trainer)
-        self._record.add(trainer, self._at.cycle, self._pruner.masks, time.perf_counter() - began)
-
-    def _end_when_done(self, trainer: "pl.Trainer") -> None:
-        """End a run that goes by steps after the last one; one that goes by epochs has its limit."""
-        if self._is_done():
-            trainer.should_stop = True
-
-    def _is_done(self) -> bool:
-        return not self._timeline.by_epochs and self._timeline.index(0, self._at.steps_since_dense) > self.cycles
+    def _make_run(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Run:
+        selected = select(self.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
+        timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewinding(trainer, self._added))
+        at, self._epoch_began = Position(), time.perf_counter()
+        hold = Hold(selected.weights, trainer.optimizers, at.note_step)
+        self._undo.callback(hold.remove)
+        record = Record(trainer, pl_module, selected, settings_of(self, timeline, trainer))
+        pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed)
+        self._used = True
+        return Run(at, timeline, self._limits, pruner, hold, record, self.scheduled, self.optimizer_state)

@@ -1,5 +1,6 @@
 """How fast the cycles learn: the policies, each the rates of one retraining variant."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,7 +111,9 @@ class LRRewind(LearningRatePolicy):
         else:
             start, span = self._stretch(epochs)
             index = start + step * span // cycle.steps
-        return self.tape.at(min(index, self.tape.length - 1))
+        row = self.tape.at(min(index, self.tape.length - 1))
+        missing = len(self.tape.last) - len(row)  # groups that came later, such as an unfrozen backbone, were at rest
+        return (*row, *[Rate(lr=0.0, momentum=math.nan)] * missing)
 
     def _in_epoch(self, step: int, per_epoch: int, epochs: list[int]) -> int:
         """The recorded step at the same place of the same epoch of the replay."""

@@ -3,9 +3,12 @@
 import math
 
 import lightning.pytorch as pl
+from lightning.fabric.utilities.data import sized_len
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, Timer
 
 from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.timeline import Rewind, Timeline, plan
+from lightning_prune.callbacks.tuners import refuse_tuning
 from lightning_prune.durations import Duration
 
 
@@ -19,28 +22,43 @@ class Limits:
         trainer: The trainer, before it trains.
 
     Raises:
-        ValueError: If the dense run has no end.
+        ValueError: If the dense run has no end, nothing is trained, or a tuner would not put back what was.
     """
 
     def __init__(self, trainer: "pl.Trainer") -> None:
         self.max_epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
         self.max_steps = trainer.max_steps
+        self.min_epochs, self.min_steps = trainer.min_epochs, trainer.min_steps
         if self.max_epochs == -1 and self.max_steps == -1:
+            raise ValueError(_endless(trainer))
+        refuse_tuning(trainer.callbacks, trainer.ckpt_path)  # type: ignore[attr-defined]
+        if trainer.limit_train_batches == 0:
             raise ValueError(
-                "IterativePruning prunes when the dense run is over, but Trainer(max_epochs=-1) never is. Give the "
-                "length of the dense run, for instance Trainer(max_epochs=30)."
+                "IterativePruning prunes after a dense run, but Trainer(limit_train_batches=0) trains nothing. Leave "
+                "limit_train_batches out, or IterativePruning."
             )
 
-    def dense(self, per_epoch: int | None) -> Duration:
+    def dense(self, trainer: "pl.Trainer") -> Duration:
         """The length of the dense run, by whichever limit comes first.
 
         Args:
-            per_epoch: Optimizer steps in an epoch; None if unknown.
+            trainer: The trainer, when its data is loaded.
+
+        Raises:
+            ValueError: If nobody can tell which one that is.
         """
-        in_steps = self.max_steps != -1 and (
-            self.max_epochs == -1 or per_epoch is None or self.max_steps < self.max_epochs * per_epoch
-        )
-        return Duration(self.max_steps, "it") if in_steps else Duration(self.max_epochs, "ep")
+        if self.max_steps == -1:
+            return Duration(self.max_epochs, "ep")
+        if self.max_epochs == -1:
+            return Duration(self.max_steps, "it")
+        if not has_length(trainer):
+            raise ValueError(
+                f"Trainer(max_epochs={self.max_epochs}, max_steps={self.max_steps}) ends the dense run by whichever "
+                "comes first, but the training data has no length, so IterativePruning cannot tell which one that is. "
+                "Give one of the two."
+            )
+        in_epochs = sum(_steps(trainer, epoch) or 0 for epoch in range(self.max_epochs))
+        return Duration(self.max_steps, "it") if self.max_steps < in_epochs else Duration(self.max_epochs, "ep")
 
     def plan(self, trainer: "pl.Trainer", retrain: str | int | None, cycles: int, rewind: Rewind | None) -> Timeline:
         """Lay out the run, when its data is loaded.
@@ -59,14 +77,20 @@ class Limits:
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return Timeline(Duration(1, "ep"), Duration(1, "it"), cycles)
-        per_epoch = steps_per_epoch(trainer)
-        dense = self.dense(per_epoch)
+        dense = self.dense(trainer)
         if dense.unit == "it" and len(trainer.optimizers) > 1:
             raise ValueError(
                 f"Trainer(max_steps={self.max_steps}) counts the steps of all {len(trainer.optimizers)} optimizers "
                 "together, which is no length of the dense run in batches. Give Trainer(max_epochs=...)."
             )
-        return plan(dense, retrain, cycles, rewind, per_epoch)
+        timeline = plan(dense, retrain, cycles, rewind, steps_per_epoch(trainer))
+        if timeline.retrain.unit == "ep" and not has_length(trainer) and len(_windows(trainer)) > 1:
+            raise ValueError(
+                f"GradientAccumulationScheduler(scheduling={_scheduling(trainer)}) changes how many batches a step "
+                "takes, and the training data has no length, so IterativePruning cannot tell how many steps a cycle of "
+                f"retrain='{timeline.retrain}' has. Give retrain in steps, for instance retrain='500it'."
+            )
+        return timeline
 
     def hold_back(self, trainer: "pl.Trainer") -> bool:
         """Whether the user's limits would end the fit before it begins: another fit came before, or no dense run."""
@@ -89,7 +113,10 @@ class Limits:
         if not over:
             epochs = -1 if self.max_epochs == -1 else at.first_epoch + self.max_epochs
             _set(trainer, epochs, -1 if self.max_steps == -1 else at.first_global_step + self.max_steps)
-        elif timeline.by_epochs:
+            return
+        # The least that the user asked for is of the dense run, too, and would keep the last cycle from ending.
+        trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = 0, None
+        if timeline.by_epochs:
             _set(trainer, at.first_epoch + timeline.epochs - at.cut_epochs, -1)
         else:
             _set(trainer, -1, -1)  # the last step of the last cycle ends the fit
@@ -97,12 +124,68 @@ class Limits:
     def put_back(self, trainer: "pl.Trainer") -> None:
         """Set the limits that the user gave."""
         _set(trainer, self.max_epochs, self.max_steps)
+        trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = self.min_epochs, self.min_steps
 
 
 def steps_per_epoch(trainer: "pl.Trainer") -> int | None:
-    """Optimizer steps in an epoch of a fit whose data is loaded; None if the data has no length."""
+    """Optimizer steps in an epoch of a fit whose data is loaded; None if it has no length, or epochs differ."""
+    steps = {_steps_of(trainer, window) for window in _windows(trainer)}
+    return steps.pop() if len(steps) == 1 else None
+
+
+def cycle_steps(trainer: "pl.Trainer", timeline: Timeline, counted: int) -> int:
+    """How many optimizer steps the cycle has that begins with the current epoch, or within it.
+
+    Args:
+        trainer: The trainer, with the data of this epoch loaded.
+        timeline: The lengths.
+        counted: The steps of the last epoch, for data without a length.
+    """
+    if timeline.retrain.unit == "it":
+        return timeline.retrain.amount
+    first = trainer.current_epoch
+    planned = [_steps(trainer, epoch) for epoch in range(first, first + timeline.retrain.amount)]
+    if not has_length(trainer) and counted:  # it may end before limit_train_batches
+        return sum(min(steps or counted, counted) for steps in planned)
+    return sum(steps or 0 for steps in planned)
+
+
+def _steps(trainer: "pl.Trainer", epoch: int) -> int | None:
+    """Optimizer steps in one epoch of the trainer; None if the data has no length."""
+    scheduling = _scheduling(trainer)
+    window = scheduling[max(e for e in scheduling if e <= epoch)] if scheduling else trainer.accumulate_grad_batches
+    return _steps_of(trainer, window)
+
+
+def _steps_of(trainer: "pl.Trainer", window: int) -> int | None:
     batches = trainer.num_training_batches
-    return None if math.isinf(batches) else math.ceil(batches / trainer.accumulate_grad_batches)
+    return None if math.isinf(batches) else math.ceil(batches / window)
+
+
+def _windows(trainer: "pl.Trainer") -> set[int]:
+    """How many batches a step takes, over all epochs."""
+    return set(_scheduling(trainer).values()) or {trainer.accumulate_grad_batches}
+
+
+def _scheduling(trainer: "pl.Trainer") -> dict[int, int]:
+    """From which epoch on a step takes how many batches, where a callback changes it; it names epoch 0."""
+    callbacks = [c for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]  # type: ignore[attr-defined]
+    return callbacks[-1].scheduling if callbacks else {}
+
+
+def has_length(trainer: "pl.Trainer") -> bool:
+    """Whether the data says how long it is, not only ``limit_train_batches``."""
+    loader = trainer.fit_loop._combined_loader
+    return loader is not None and all(sized_len(one) is not None for one in loader.flattened)
+
+
+def _endless(trainer: "pl.Trainer") -> str:
+    timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    given = "a limit of time alone (max_time, Timer) ends the whole fit" if timed else "Trainer(max_epochs=-1) never is"
+    return (
+        f"IterativePruning prunes when the dense run is over, but {given}. Give the length of the dense run, for "
+        "instance Trainer(max_epochs=30)."
+    )
 
 
 def _set(trainer: "pl.Trainer", max_epochs: int, max_steps: int) -> None:

@@ -72,6 +72,13 @@ class Position:
             return self.epoch + self.cut_epochs >= dense.amount
         return trainer.global_step - self.first_global_step >= dense.amount
 
+    def is_over(self, trainer: "pl.Trainer", timeline: Timeline) -> bool:
+        """Whether the last cycle was trained to its end, when the fit ends: something else may have stopped it."""
+        if not timeline.by_epochs:
+            return timeline.index(0, self.steps_since_dense) > timeline.cycles
+        whole = not trainer.should_stop or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        return whole and trainer.current_epoch - self.first_epoch + self.cut_epochs >= timeline.epochs
+
     @property
     def steps_since_dense(self) -> int | None:
         """The steps made since the dense run ended; None while it goes on."""

@@ -31,7 +31,7 @@ class Record:
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", selected: Selected, settings: dict[str, Any]
     ) -> None:
         self._path = _path(trainer)
-        self._selected = selected
+        self.selected = selected
         self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
         self.settings = settings
         self.cycles: list[dict[str, Any]] = []
@@ -66,7 +66,7 @@ class Record:
         """Write the file aside and put it in place whole, so that whoever reads it never sees half of it."""
         if self._path is None or not trainer.is_global_zero:
             return
-        weights = self._selected.weights
+        weights = self.selected.weights
         content = {
             "format": 1,
             "version": __version__,
@@ -75,7 +75,7 @@ class Record:
             "model_weights": self.model_weights,
             "prunable_weights": sum(weight.numel() for weight in weights.values()),
             "pruned": [{"name": n, "shape": list(w.shape), "weights": w.numel()} for n, w in weights.items()],
-            "skipped": [asdict(one) for one in self._selected.skipped],
+            "skipped": [asdict(one) for one in self.selected.skipped],
             "cycles": self.cycles,
             "finished": finished,
         }

@@ -180,7 +180,7 @@ def _remaining(rewind: Rewind, dense: Duration, per_epoch: int | None) -> Durati
 
 def is_shorter(one: Duration, other: Duration, per_epoch: int | None) -> bool:
     """Whether one duration is shorter than the other; in steps, if their units differ."""
-    left, right = _common(one, other, f"IterativePruning(retrain='{one}')", per_epoch)
+    left, right = _common(one, other, f"IterativePruning with a dense run and cycles of {one} and {other}", per_epoch)
     return left.amount < right.amount
 
 
@@ -209,7 +209,7 @@ def in_steps(duration: Duration, per_epoch: int | None, argument: str) -> Durati
         return duration
     if per_epoch is None:
         raise ValueError(
-            f"{argument} mixes epochs and steps, but the training data has no length, so an epoch has no known number "
-            "of steps. Give all durations in the same unit."
+            f"{argument} mixes epochs and steps, but an epoch has no known number of steps: the training data has no "
+            "length, or GradientAccumulationScheduler changes it. Give all durations in the same unit."
         )
     return Duration(duration.steps(per_epoch), "it")

@@ -1,0 +1,135 @@
+"""One fit of ``IterativePruning``: its parts, and what happens where a cycle begins, it resumes, or it is over."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lightning_prune.callbacks.averaging import restart_averages
+from lightning_prune.callbacks.cycle import Cycle, announce
+from lightning_prune.callbacks.early_stopping import start_afresh
+from lightning_prune.callbacks.exact_resume import settle
+from lightning_prune.callbacks.hold import Hold
+from lightning_prune.callbacks.limits import Limits, cycle_steps, has_length, steps_per_epoch
+from lightning_prune.callbacks.position import Position
+from lightning_prune.callbacks.processes import check_agreement, take_from_first
+from lightning_prune.callbacks.pruner import Pruner
+from lightning_prune.callbacks.record import Record
+from lightning_prune.callbacks.settings import refuse_differences
+from lightning_prune.callbacks.sleep import put_to_sleep
+from lightning_prune.callbacks.timeline import Timeline
+from lightning_prune.sharding import reshard
+
+
+@dataclass
+class Run:
+    """A fit.
+
+    Attributes:
+        at: Where it is.
+        timeline: When the cycles begin.
+        limits: How long Lightning trains.
+        pruner: The masks, and what decides them.
+        hold: What keeps dead weights at zero.
+        record: What is written down.
+        scheduled: The sparsity of each cycle.
+        optimizer_state: What becomes of the optimizers' state at a prune.
+        ended: Whether something ended the last cycle early, and so the fit.
+    """
+
+    at: Position
+    timeline: Timeline
+    limits: Limits
+    pruner: Pruner
+    hold: Hold
+    record: Record
+    scheduled: Callable[[int], float]
+    optimizer_state: str
+    ended: bool = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types and tensors."""
+        return {
+            "format": 1,
+            "settings": self.record.settings,
+            "position": self.at.state_dict(),
+            "masks": self.pruner.masks.pack(),
+            "cycles": self.record.cycles,
+        }
+
+    def resume(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken.
+
+        Raises:
+            ValueError: If the run was begun with other settings.
+        """
+        self.at.load(saved["position"])
+        self.at.rescale(self.timeline, steps_per_epoch(trainer) if has_length(trainer) else None)
+        begun = self.at.cycle.index if self.at.cycle else 0
+        refuse_differences(saved["settings"], self.record.settings, begun)
+        self.record.cycles = list(saved["cycles"])
+        self.take_masks(trainer, saved["masks"])
+        if self.at.cycle is not None:
+            put_to_sleep(trainer)  # or a plateau schedule would make up for a step that it never made
+        settle(trainer, over=self._is_done())
+
+    def take_masks(self, trainer: "pl.Trainer", packed: dict[str, Any]) -> None:
+        """Hold by packed masks from now on.
+
+        Raises:
+            RuntimeError: If the processes have different ones.
+        """
+        self.pruner.load(packed)
+        check_agreement(trainer, self.pruner.masks)
+        self.hold.use(self.pruner.held())
+
+    def catch_up(self, trainer: "pl.Trainer") -> None:
+        """Begin the cycle that the coming batch belongs to, unless it has begun."""
+        self.at.enter_batch(trainer, self.timeline.dense)
+        due = self.timeline.index(self.at.epoch + self.at.cut_epochs, self.at.steps_since_dense)
+        for index in range((self.at.cycle.index if self.at.cycle else 0) + 1, min(due, self.timeline.cycles) + 1):
+            self._begin(trainer, index)
+
+    def _begin(self, trainer: "pl.Trainer", index: int) -> None:
+        began = time.perf_counter()
+        sparsity = self.scheduled(index)
+        reshard(trainer.lightning_module)
+        self.pruner.prune_(index, sparsity)
+        take_from_first(trainer, self.pruner.masks)
+        check_agreement(trainer, self.pruner.masks)
+        self.hold.use(self.pruner.held())
+        self.hold.treat_(trainer.optimizers, self.optimizer_state)
+        self.at.cycle = Cycle(index, self.at.step, cycle_steps(trainer, self.timeline, self.at.epoch_steps), sparsity)
+        announce(trainer, self.at.cycle)
+        reshard(trainer.lightning_module)
+        self.hold.apply_()  # the listeners may have set weights
+        restart_averages(trainer)
+        start_afresh(trainer)
+        self.record.add(trainer, self.at.cycle, self.pruner.masks, time.perf_counter() - began)
+
+    def end_phase(self, trainer: "pl.Trainer") -> bool:
+        """End the dense run or the cycle with the current epoch; True if nothing comes after it."""
+        if self.at.cycle is not None and self.at.cycle.index >= self.timeline.cycles:
+            self.ended = True
+            return True
+        self.at.cut_short(self.timeline)
+        self.follow(trainer, over=True)
+        return False
+
+    def follow(self, trainer: "pl.Trainer", over: bool) -> None:
+        """Set Lightning's limits to those of the dense run, or of the whole run once that is over."""
+        self.limits.follow(trainer, self.at, self.timeline, over)
+
+    def end_when_done(self, trainer: "pl.Trainer") -> None:
+        """End a run that goes by steps after the last one; one that goes by epochs has its limit."""
+        if self._is_done():
+            trainer.should_stop = True
+
+    def is_finished(self, trainer: "pl.Trainer") -> bool:
+        """Whether the last cycle was trained to its end, when the fit ends: something else may have stopped it."""
+        return self.ended or self.at.is_over(trainer, self.timeline)
+
+    def _is_done(self) -> bool:
+        return not self.timeline.by_epochs and self.timeline.index(0, self.at.steps_since_dense) > self.timeline.cycles
