@@ -27,4 +27,7 @@ from lightning_prune.schedules import Levels as Levels
 from lightning_prune.schedules import Linear as Linear
 from lightning_prune.schedules import OneShot as OneShot
 from lightning_prune.selection import Prunable as Prunable
+from lightning_prune.ticket import Ticket as Ticket
+from lightning_prune.ticket import load_ticket as load_ticket
+from lightning_prune.ticket import save_ticket as save_ticket
 from lightning_prune.version import __version__ as __version__

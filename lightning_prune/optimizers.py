@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim import (
     ASGD,
+    LBFGS,
     SGD,
     Adadelta,
     Adagrad,
@@ -17,17 +18,21 @@ from torch.optim import (
     RAdam,
     RMSprop,
     Rprop,
+    SparseAdam,
 )
 
 # Each weight's step depends on its own gradient alone, so the gradients of dead weights disturb nobody.
-_ELEMENTWISE = {SGD, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta, Adagrad, ASGD, RMSprop, Rprop}
+_ELEMENTWISE = {SGD, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta, Adagrad, ASGD, RMSprop, Rprop, SparseAdam}
 
 
 def mask_moments_(optimizer: Optimizer, masks: Mapping[Tensor, Tensor]) -> None:
     """Set the moments of dead weights to zero, in place.
 
     Args:
-        optimizer: The optimizer; every tensor in a weight's state with the weight's shape is masked.
+        optimizer: The optimizer; every tensor in a weight's state with the weight's shape is a moment and is masked,
+            but for what an optimizer that mixes weights keeps of a square weight's rows or columns: masked, it would
+            no longer be the matrix that it takes roots of. LBFGS keeps the history of all weights in one, which is
+            forgotten.
         masks: Masks by weight.
 
     Example:
@@ -39,16 +44,36 @@ def mask_moments_(optimizer: Optimizer, masks: Mapping[Tensor, Tensor]) -> None:
         >>> optimizer.state[weight]["momentum_buffer"]
         tensor([1., 0.])
     """
+    if isinstance(optimizer, LBFGS):
+        reset_(optimizer)
+        return
+    may_mix = not is_elementwise(optimizer)
     with torch.no_grad():
         for weight, mask in masks.items():
             for moment in optimizer.state.get(weight, {}).values():
-                if isinstance(moment, Tensor) and moment.shape == weight.shape:
+                of_weight = isinstance(moment, Tensor) and moment.shape == weight.shape
+                if of_weight and not (may_mix and _is_symmetric(moment)):
                     moment.mul_(mask)
 
 
 def reset_(optimizer: Optimizer) -> None:
     """Forget everything the optimizer gathered, as if it were new; its parameter groups stay as they are."""
     optimizer.state.clear()
+    if isinstance(optimizer, Adagrad):  # it has a state from the start, and in older torch no other way to get one
+        optimizer.state.update(Adagrad([dict(group) for group in optimizer.param_groups], **optimizer.defaults).state)
+
+
+def has_skipped(optimizer: Optimizer) -> bool:
+    """Whether the step that an optimizer ends with has changed nothing, because its gradients overflowed.
+
+    Only a fused optimizer is asked to step all the same: it looks at the gradients itself. For the others the
+    ``GradScaler`` looks, and leaves out the step.
+
+    Args:
+        optimizer: The optimizer, in a hook after its step.
+    """
+    found_inf = getattr(optimizer, "found_inf", None)
+    return found_inf is not None and bool(found_inf)
 
 
 def is_elementwise(optimizer: Optimizer) -> bool:
@@ -61,3 +86,8 @@ def is_elementwise(optimizer: Optimizer) -> bool:
         True for torch's elementwise optimizers; False for the others and for all that are not torch's own.
     """
     return type(optimizer) in _ELEMENTWISE
+
+
+def _is_symmetric(moment: Tensor) -> bool:
+    square = moment.dim() == 2 and moment.shape[0] == moment.shape[1] > 1
+    return square and torch.allclose(moment, moment.T)

@@ -33,15 +33,16 @@ class SparsitySchedule(ABC):
 
 @dataclass(frozen=True)
 class Geometric(SparsitySchedule):
-    """Remove the same fraction of the living weights at every cycle: ``1 - (1 - rate) ** cycle``.
+    """Remove the same fraction of the living weights at every cycle: ``1 - (1 - initial) * (1 - rate) ** cycle``.
 
     Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635 (rate 0.2).
 
     Args:
         rate: The fraction of what is left that each cycle removes, in (0, 1).
+        initial: The sparsity before the first cycle, in [0, 1).
 
     Raises:
-        ValueError: If ``rate`` lies outside (0, 1).
+        ValueError: If an argument lies outside its range.
 
     Example:
         >>> [round(Geometric(rate=0.2)(cycle), 3) for cycle in (0, 1, 2, 10)]
@@ -49,13 +50,15 @@ class Geometric(SparsitySchedule):
     """
 
     rate: float = 0.2
+    initial: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_final(self, self.initial, "initial")
         if not 0 < self.rate < 1:
             raise ValueError(f"Geometric(rate={self.rate}) must lie strictly between 0 and 1, for instance 0.2.")
 
     def __call__(self, cycle: int) -> float:
-        return float(1 - (1 - self.rate) ** cycle)
+        return float(1 - (1 - self.initial) * (1 - self.rate) ** cycle)
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,10 @@ class Linear(SparsitySchedule):
     Args:
         final: The sparsity reached at cycle ``cycles`` and kept from there, in [0, 1).
         cycles: In how many cycles, at least 1.
+        initial: The sparsity before the first cycle, in [0, final].
 
     Raises:
-        ValueError: If ``final`` lies outside [0, 1) or ``cycles`` is below 1.
+        ValueError: If an argument lies outside its range.
 
     Example:
         >>> [Linear(final=0.5, cycles=2)(cycle) for cycle in (0, 1, 2, 3)]
@@ -100,27 +104,30 @@ class Linear(SparsitySchedule):
 
     final: float
     cycles: int
+    initial: float = 0.0
 
     def __post_init__(self) -> None:
         _check_final(self, self.final)
         _check_cycles(self, self.cycles)
+        _check_initial(self, self.initial, self.final)
 
     def __call__(self, cycle: int) -> float:
-        return self.final * min(cycle / self.cycles, 1.0)
+        return self.initial + (self.final - self.initial) * min(cycle / self.cycles, 1.0)
 
 
 @dataclass(frozen=True)
 class Cubic(SparsitySchedule):
-    """Remove much at first and ever less: ``final * (1 - (1 - cycle / cycles) ** 3)``.
+    """Remove much at first and ever less: ``final + (initial - final) * (1 - cycle / cycles) ** 3``.
 
     Reference: Zhu & Gupta, To Prune, or Not to Prune, 2017, https://arxiv.org/abs/1710.01878.
 
     Args:
         final: The sparsity reached at cycle ``cycles`` and kept from there, in [0, 1).
         cycles: In how many cycles, at least 1.
+        initial: The sparsity before the first cycle, in [0, final].
 
     Raises:
-        ValueError: If ``final`` lies outside [0, 1) or ``cycles`` is below 1.
+        ValueError: If an argument lies outside its range.
 
     Example:
         >>> [round(Cubic(final=0.8, cycles=2)(cycle), 3) for cycle in (0, 1, 2, 3)]
@@ -129,13 +136,15 @@ class Cubic(SparsitySchedule):
 
     final: float
     cycles: int
+    initial: float = 0.0
 
     def __post_init__(self) -> None:
         _check_final(self, self.final)
         _check_cycles(self, self.cycles)
+        _check_initial(self, self.initial, self.final)
 
     def __call__(self, cycle: int) -> float:
-        return self.final * (1 - (1 - min(cycle / self.cycles, 1.0)) ** 3)
+        return self.final + (self.initial - self.final) * (1 - min(cycle / self.cycles, 1.0)) ** 3
 
 
 @dataclass(frozen=True)
@@ -190,9 +199,18 @@ def check_levels(owner: str, levels: list[float]) -> None:
             )
 
 
-def _check_final(owner: SparsitySchedule, final: float) -> None:
+def _check_final(owner: SparsitySchedule, final: float, argument: str = "final") -> None:
     if not 0 <= final < 1:
-        raise ValueError(f"{type(owner).__name__}(final={final}) must lie in [0, 1): 0.9 removes 90 % of the weights.")
+        name = type(owner).__name__
+        raise ValueError(f"{name}({argument}={final}) must lie in [0, 1): 0.9 removes 90 % of the weights.")
+
+
+def _check_initial(owner: SparsitySchedule, initial: float, final: float) -> None:
+    if not 0 <= initial <= final:
+        raise ValueError(
+            f"{type(owner).__name__}(initial={initial}, final={final}) would rise from above its end: give an initial "
+            "sparsity from 0 to the final one."
+        )
 
 
 def _check_cycles(owner: SparsitySchedule, cycles: int) -> None:

@@ -21,6 +21,7 @@ LAYERS = [
     {"selection"},
     {"ranking"},
     {"allocation", "masks"},
+    {"ticket"},
     {"callbacks"},
     {""},  # the public names
     {"lab"},

@@ -383,7 +383,7 @@ class Interrupt(Callback):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"cycles": 0}, "IterativePruning(cycles=0) must be"),
+        ({"cycles": -1}, "IterativePruning(cycles=-1) must be"),
         ({"to": "9ep"}, "9ep"),
         ({"to": "soon"}, "WeightRewind(to='soon'"),
     ],

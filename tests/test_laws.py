@@ -31,6 +31,9 @@ SCHEDULES = [
     schedules.Linear(0.9, 7),
     schedules.Cubic(0.9, 7),
     schedules.Levels([0.1, 0.1, 0.7]),
+    schedules.Geometric(0.2, initial=0.5),
+    schedules.Linear(0.9, 7, initial=0.3),
+    schedules.Cubic(0.9, 7, initial=0.3),
 ]
 
 
@@ -123,9 +126,9 @@ def test_an_allocation_that_keeps_nothing_is_refused(allocate):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
-def test_a_schedule_starts_dense_stays_below_one_and_never_falls(schedule):
+def test_a_schedule_starts_where_it_says_stays_below_one_and_never_falls(schedule):
     levels = [schedule(cycle) for cycle in range(15)]
-    assert levels[0] == 0
+    assert levels[0] == pytest.approx(getattr(schedule, "initial", 0), abs=1e-12)
     assert all(0 <= level < 1 for level in levels)
     assert levels == sorted(levels)
     assert schedule == type(schedule)(**vars(schedule)), "a value equals its copy"

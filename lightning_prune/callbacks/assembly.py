@@ -34,12 +34,24 @@ def assemble(trainer: "pl.Trainer") -> list[Callback]:
     Raises:
         ValueError: If there are two clocks, two policies or two rewinds.
     """
-    # A fit that failed has left what was added for it, so that its last checkpoint could hold it.
-    callbacks: list[Callback] = [c for c in trainer.callbacks if not hasattr(c, _ADDED)]  # type: ignore[attr-defined]
+    callbacks = _of_user(trainer)
     for kind in (CycleClock, LearningRatePolicy, WeightRewind):
         _at_most_one(callbacks, kind)
     refuse_stochastic_averaging(callbacks)
     warn_of_mixed_sparsities(callbacks)
+    return complete(trainer)
+
+
+def complete(trainer: "pl.Trainer") -> list[Callback]:
+    """Add the default policy and the exact resume where they are missing, and let ours go first.
+
+    Args:
+        trainer: The trainer; its list of callbacks is replaced.
+
+    Returns:
+        What was added. An earlier fit has left it there, so that a checkpoint that is saved after it holds it, too.
+    """
+    callbacks = _of_user(trainer)
     added: list[Callback] = []
     if not any(isinstance(callback, LearningRatePolicy) for callback in callbacks):
         added.append(default_policy(callbacks))
@@ -51,9 +63,8 @@ def assemble(trainer: "pl.Trainer") -> list[Callback]:
     return added
 
 
-def take_out(trainer: "pl.Trainer", added: list[Callback]) -> None:
-    """Take the added callbacks out of the list, which is a new one: the hook that is running goes over the old."""
-    trainer.callbacks = [c for c in trainer.callbacks if c not in added]  # type: ignore[attr-defined]
+def _of_user(trainer: "pl.Trainer") -> list[Callback]:
+    return [c for c in trainer.callbacks if not hasattr(c, _ADDED)]  # type: ignore[attr-defined]
 
 
 def default_policy(callbacks: list[Callback]) -> LearningRatePolicy:
@@ -96,7 +107,7 @@ def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") ->
     rewinds = [describe_object(callback) for callback in callbacks if isinstance(callback, WeightRewind)]
     return {
         **own,
-        "dense": str(timeline.dense),
+        "dense": str(timeline.dense_run),
         "retrain": str(timeline.retrain),
         "sparsities": [clock.scheduled(cycle) for cycle in range(1, clock.cycles + 1)],
         "learning_rate": policies[0],

@@ -24,7 +24,7 @@ def check_arguments(
     """Refuse arguments of ``IterativePruning`` that cannot work in any fit.
 
     Args:
-        cycles: A whole number, at least 1.
+        cycles: A whole number, at least 0.
         retrain: None, or a duration of at least one epoch or step.
         sparsity: In [0, 1) and never falling over the cycles, its end within them.
         optimizer_state: ``"mask"``, ``"reset"`` or ``"keep"``.
@@ -34,9 +34,10 @@ def check_arguments(
     Raises:
         ValueError: If one of them is not.
     """
-    if not isinstance(cycles, Integral) or isinstance(cycles, bool) or cycles < 1:
+    if not isinstance(cycles, Integral) or isinstance(cycles, bool) or cycles < 0:
         raise ValueError(
-            f"IterativePruning(cycles={cycles!r}) must be a whole number of at least 1: each cycle prunes and retrains."
+            f"IterativePruning(cycles={cycles!r}) must be a whole number, at least 0: each cycle prunes and "
+            "retrains, and 0 trains the dense run only."
         )
     for name, function in {"sparsity": sparsity, **functions}.items():
         if not callable(function):
@@ -51,7 +52,7 @@ def check_arguments(
         raise ValueError(f"IterativePruning(early_stopping={early_stopping!r}) must be 'cycle' or 'run'.")
     check_levels(f"IterativePruning(sparsity={sparsity!r})", [float(sparsity(cycle)) for cycle in range(1, cycles + 1)])
     needed = getattr(sparsity, "cycles", 0)
-    if needed > cycles:
+    if needed > cycles > 0:
         raise ValueError(
             f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) would never get to the last sparsity: it takes "
             f"{needed} cycles. Give the same number to both."

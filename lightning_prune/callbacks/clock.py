@@ -35,8 +35,8 @@ class CycleClock(Callback, ABC):
 
     @property
     def dense_length(self) -> Duration:
-        """The length of the dense run."""
-        return self._timeline.dense
+        """The length of the dense run, in this fit or before it."""
+        return self._timeline.dense_run
 
     @property
     def cycle_length(self) -> Duration:

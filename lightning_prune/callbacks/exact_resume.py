@@ -28,11 +28,23 @@ class ExactResume(Callback):
 
     def __init__(self) -> None:
         self._loaded: dict[str, Any] = {}
+        self._rounded: dict[str, torch.Tensor] = {}
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
-        self._loaded = {}
+        self._loaded, self._rounded = {}, {}
+
+    def on_load_checkpoint(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
+    ) -> None:
+        saved, own = checkpoint.get("state_dict", {}), pl_module.state_dict()
+        finer = {name for name in own.keys() & saved.keys() if saved[name].dtype.itemsize > own[name].dtype.itemsize}
+        self._rounded = {name: saved[name] for name in finer}
 
     def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        own = pl_module.state_dict()  # under 64-true Lightning loads into float32, and makes that double afterwards
+        for name, tensor in self._rounded.items():
+            own[name].copy_(tensor)
+        self._rounded = {}
         self._put_back(trainer)
 
     def settle(self, trainer: "pl.Trainer", over: bool = False) -> None:
@@ -41,11 +53,14 @@ class ExactResume(Callback):
         restart.settle(trainer, over)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        resumed = trainer.ckpt_path is not None
         self.settle(trainer)
         for name, gradient in self._loaded.get("gradients", {}).items():
             parameter = pl_module.get_parameter(name)
             parameter.grad = gradient.to(parameter)
         self._put_back(trainer)  # what was done since on_fit_start may have drawn
+        if self._loaded and not resumed:  # a dense run before this fit: what comes now is its next epoch
+            iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
         self._loaded = {}
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:

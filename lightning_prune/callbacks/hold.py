@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_prune.masks import multiply_
-from lightning_prune.optimizers import is_elementwise, mask_moments_, reset_
+from lightning_prune.optimizers import has_skipped, is_elementwise, mask_moments_, reset_
 
 
 class Hold:
@@ -21,7 +21,7 @@ class Hold:
     Args:
         weights: The prunable weights by name.
         optimizers: The optimizers of the fit; the hooks go there.
-        stepped: Called after each step.
+        stepped: Called after each step, but for one that was skipped because gradients overflowed.
     """
 
     def __init__(
@@ -30,9 +30,10 @@ class Hold:
         self.weights = weights
         self._masks: dict[Tensor, Tensor] = {}
 
-        def after_step(*_: object) -> None:
+        def after_step(optimizer: Optimizer, *_: object) -> None:
             multiply_(self._masks.items())
-            stepped()
+            if not has_skipped(optimizer):
+                stepped()
 
         self._handles = [optimizer.register_step_post_hook(after_step) for optimizer in optimizers]
 
@@ -81,6 +82,25 @@ def gradients_are_read(trainer: "pl.Trainer", optimizer: Optimizer) -> bool:
         or is_overridden("configure_gradient_clipping", module)
         or is_overridden("on_before_optimizer_step", module)
         or any(_looks(callback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    )
+
+
+def refuse_endless(trainer: "pl.Trainer", cycle: object) -> None:
+    """Stop a run whose every step is skipped: one that goes by steps would never end.
+
+    Args:
+        trainer: The trainer, when a step is tried once more.
+        cycle: What is under way, for the error.
+
+    Raises:
+        RuntimeError: If the scale of the loss has fallen to zero, from where it never rises again.
+    """
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    if scaler is None or scaler.get_scale():
+        return
+    raise RuntimeError(
+        f"IterativePruning makes no step any more in {cycle}: the gradients overflow at any scale, and that of the "
+        "GradScaler has fallen to 0. Look for what is infinite or NaN in the loss, or train in bf16-mixed."
     )
 
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -12,9 +13,10 @@ from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
-from lightning_prune.callbacks.assembly import assemble, rewinding, settings_of, take_out
+from lightning_prune.callbacks.assembly import assemble, complete, rewinding, settings_of
 from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
 from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.dense_run import read_dense_run
 from lightning_prune.callbacks.early_stopping import stop_phases, stop_runs
 from lightning_prune.callbacks.finetuning import select, settle_unfreezing
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
@@ -25,10 +27,12 @@ from lightning_prune.callbacks.pruner import Pruner
 from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.run import Run
 from lightning_prune.callbacks.settings import refuse_foreign
+from lightning_prune.callbacks.weight_rewind import WeightRewind
 from lightning_prune.durations import Duration
 from lightning_prune.schedules import Geometric, SparsitySchedule
 from lightning_prune.selection import Prunable, Selection
 from lightning_prune.sharding import reshard, whole
+from lightning_prune.ticket import ticket_of, write_ticket
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +46,7 @@ class IterativePruning(CycleClock):
     policy beside this callback (``FineTune`` without one), where their weights start for ``WeightRewind``.
 
     Args:
-        cycles: How many cycles, at least 1.
+        cycles: How many cycles; 0 trains the dense run only, and its checkpoint serves as a ``dense_run``.
         retrain: How long each lasts: ``"15ep"`` or 15 for epochs, ``"500it"`` for optimizer steps. None for what
             remains of the dense run from the rewind point of the callback beside this one; all of it without one.
         sparsity: The sparsity of each cycle.
@@ -54,6 +58,12 @@ class IterativePruning(CycleClock):
         seed: Decides, with the cycle, what ``random`` keeps; the same on every process.
         early_stopping: What an ``EarlyStopping`` ends: ``"cycle"``, the dense run or the cycle that is under way, with
             fresh patience in each; ``"run"``, the whole fit, as without this callback.
+        dense_run: A dense run that came before this fit, which then has ``Trainer(max_epochs=0)``: the path of its last
+            checkpoint, whose weights, optimizer state, random state and learning rates are taken over; or its length,
+            such as ``"160ep"``, for which the schedules of this module are stepped without training, while the weights
+            are those that the module has.
+        initial_masks: What is dead from the start: ``"zeros"``, the prunable weights that are zero; or the path of a
+            ticket.
 
     Raises:
         ValueError: If an argument lies outside its range; when the fit starts, if the arguments do not fit the run.
@@ -76,6 +86,8 @@ class IterativePruning(CycleClock):
         optimizer_state: Literal["mask", "reset", "keep"] = "mask",
         seed: int = 0,
         early_stopping: Literal["cycle", "run"] = "cycle",
+        dense_run: str | int | Path | None = None,
+        initial_masks: Literal["zeros"] | str | Path | None = None,
     ) -> None:
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
         check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, **functions)
@@ -88,6 +100,9 @@ class IterativePruning(CycleClock):
         self.optimizer_state = optimizer_state
         self.seed = seed
         self.early_stopping = early_stopping
+        self.dense_run = dense_run
+        self.initial_masks = initial_masks
+        self._before = None if dense_run is None else read_dense_run(dense_run)
         self._at = Position()
         self._added: list[Callback] = []
         self._undo = ExitStack()
@@ -103,6 +118,19 @@ class IterativePruning(CycleClock):
         """The masks by name, true where a weight is alive; tensors that are all alive are left out."""
         return {name: whole(mask).bool() for name, mask in self._run.pruner.held().items()}
 
+    def save_ticket(self, path: str | Path) -> None:
+        """Write the masks and the weights of the rewind point into one file, in a cycle or after the fit.
+
+        On several processes all of them have to call it. Where callbacks do not come back, as under ``ddp_spawn``,
+        :func:`lightning_prune.save_ticket` makes one of a checkpoint.
+
+        Args:
+            path: The file, such as ``"ticket.safetensors"``.
+        """
+        states = {type(callback).__name__: callback.state_dict() for callback in (self, *self._rewinds)}
+        if self._run.record.writes:
+            write_ticket(path, ticket_of(states, self._run.pruner.masks.shapes))
+
     def scheduled(self, cycle: int) -> float:
         return float(self.sparsity(cycle)) if cycle else 0.0
 
@@ -116,12 +144,19 @@ class IterativePruning(CycleClock):
             self._added = assemble(trainer)
             for callback in self._added:
                 callback.setup(trainer, pl_module, stage)
+            if self._before is not None:
+                self._undo.callback(self._before.shorten, trainer)
+                self._before.lengthen(trainer)
+        else:
+            complete(trainer)  # or Lightning would miss them when it loads a checkpoint
 
     def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._resumes_from = trainer.ckpt_path  # a tuner that restores what it tried would change it
         late = trainer.strategy.restore_checkpoint_after_setup  # only then it is known whether there is a checkpoint
         if not late:
             self._check_start()
+        if self._before is not None:
+            self._before.shorten(trainer)
         for one in select(self.prunable, trainer, pl_module).skipped:
             _log.debug("Not pruned: %s: %s", one.name, one.reason)
         self._limits = Limits(trainer)
@@ -136,9 +171,9 @@ class IterativePruning(CycleClock):
         reshard(pl_module)
         self._run = run = self._make_run(trainer, pl_module)
         self._at, self._timeline = run.at, run.timeline
+        self._rewinds = [c for c in trainer.callbacks if isinstance(c, WeightRewind)]  # type: ignore[attr-defined]
         if self._loaded is None:
-            run.pruner.rehearse([self.scheduled(cycle) for cycle in range(1, self.cycles + 1)])
-            run.at.begin(trainer)
+            run.start(trainer, self._before, self.initial_masks)
         else:
             run.resume(trainer, self._loaded)
         settle_unfreezing(trainer, run.record.selected, run.timeline, run.at.first_epoch)
@@ -189,7 +224,6 @@ class IterativePruning(CycleClock):
 
     def on_fit_end(self, trainer: "pl.Trainer", *_: Any) -> None:
         self._undo.close()
-        take_out(trainer, self._added)
 
     def on_exception(self, trainer: "pl.Trainer", *_: Any) -> None:
         self._undo.close()
@@ -207,7 +241,8 @@ class IterativePruning(CycleClock):
 
     def _make_run(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Run:
         selected = select(self.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
-        timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewinding(trainer, self._added))
+        before = None if self._before is None else self._before.length
+        timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewinding(trainer, self._added), before)
         at, self._epoch_began = Position(), time.perf_counter()
         hold = Hold(selected.weights, trainer.optimizers, at.note_step)
         self._undo.callback(hold.remove)

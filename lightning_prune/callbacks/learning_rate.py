@@ -95,8 +95,9 @@ class LRRewind(LearningRatePolicy):
             return
         if dense.amount == 0:
             raise ValueError(
-                "LRRewind replays the learning rate of the dense run, but there is none (max_epochs=0). Use a policy "
-                "with a rate of its own, such as OneCycleRetrain(max_lr=...)."
+                "LRRewind replays the learning rate of the dense run, but there is none (max_epochs=0). Say what it "
+                "was: IterativePruning(dense_run=...), or use a policy with a rate of its own, such as "
+                "OneCycleRetrain(max_lr=...)."
             )
         if self.rewind_point is None and is_shorter(dense, retrain, steps_per_epoch(trainer)):
             raise ValueError(

@@ -60,7 +60,14 @@ class Limits:
         in_epochs = sum(_steps(trainer, epoch) or 0 for epoch in range(self.max_epochs))
         return Duration(self.max_steps, "it") if self.max_steps < in_epochs else Duration(self.max_epochs, "ep")
 
-    def plan(self, trainer: "pl.Trainer", retrain: str | int | None, cycles: int, rewind: Rewind | None) -> Timeline:
+    def plan(
+        self,
+        trainer: "pl.Trainer",
+        retrain: str | int | None,
+        cycles: int,
+        rewind: Rewind | None,
+        before: Duration | None = None,
+    ) -> Timeline:
         """Lay out the run, when its data is loaded.
 
         Args:
@@ -68,6 +75,7 @@ class Limits:
             retrain: The length of a cycle as the user gave it, or None.
             cycles: How many cycles.
             rewind: Where every cycle goes back to, if anywhere.
+            before: The length of the dense run that came before the fit, where one did.
 
         Returns:
             The timeline; of a ``fast_dev_run`` cycles of one step.
@@ -83,7 +91,7 @@ class Limits:
                 f"Trainer(max_steps={self.max_steps}) counts the steps of all {len(trainer.optimizers)} optimizers "
                 "together, which is no length of the dense run in batches. Give Trainer(max_epochs=...)."
             )
-        timeline = plan(dense, retrain, cycles, rewind, steps_per_epoch(trainer))
+        timeline = plan(dense, retrain, cycles, rewind, steps_per_epoch(trainer), before)
         if timeline.retrain.unit == "ep" and not has_length(trainer) and len(_windows(trainer)) > 1:
             raise ValueError(
                 f"GradientAccumulationScheduler(scheduling={_scheduling(trainer)}) changes how many batches a step "
@@ -110,7 +118,7 @@ class Limits:
             timeline: What is to come.
             over: Whether the dense run is over.
         """
-        if not over:
+        if not over or not timeline.cycles:
             epochs = -1 if self.max_epochs == -1 else at.first_epoch + self.max_epochs
             _set(trainer, epochs, -1 if self.max_steps == -1 else at.first_global_step + self.max_steps)
             return

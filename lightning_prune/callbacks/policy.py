@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from lightning_prune.callbacks.clock import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.hold import refuse_endless
 from lightning_prune.callbacks.sleep import put_to_sleep, wake
 from lightning_prune.callbacks.tape import Rate, Tape, read_rates, write_rates
 
@@ -32,6 +33,7 @@ class LearningRatePolicy(CycleCallback, ABC):
     def forget(self) -> None:
         self.tape = Tape()
         self._row: Sequence[Rate] = ()
+        self._tried = -1
         self._lowest, self._highest = float("inf"), 0.0
 
     @abstractmethod
@@ -56,6 +58,9 @@ class LearningRatePolicy(CycleCallback, ABC):
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
     ) -> None:
         if self.clock.cycle is not None:
+            if self._tried == self.clock.step:
+                refuse_endless(trainer, self.clock.cycle)
+            self._tried = self.clock.step
             write_rates(trainer.optimizers, self._row)  # once more: the user's own code may set rates, too
         row = read_rates(trainer.optimizers)
         if self.clock.cycle is None:
@@ -88,6 +93,8 @@ class LearningRatePolicy(CycleCallback, ABC):
             self.tape.begin_epoch(self.clock.epoch, self.clock.step)
             return
         put_to_sleep(trainer)
+        if cycle.index == 1 and 0 < cycle.first_step == self.clock.step:
+            self.tape.cut(cycle.first_step)
         step = min(self.clock.step - cycle.first_step, cycle.steps - 1)
         if not self.tape.length:  # no dense run: what the optimizers were made with is all there is
             self.tape.record(0, read_rates(trainer.optimizers))

@@ -16,7 +16,7 @@ REFUSED = {
 
 
 def refuse_strategy(strategy: object) -> None:
-    """Refuse strategies under which weights are not where the masks are.
+    """Refuse strategies under which weights are not where the masks are, and precisions that replace them.
 
     Args:
         strategy: The Trainer's strategy.
@@ -24,11 +24,29 @@ def refuse_strategy(strategy: object) -> None:
     Raises:
         ValueError: If it is one of them; says why and what to do.
     """
+    refuse_precision(getattr(strategy, "precision_plugin", None))
     for kind in type(strategy).__mro__:
         if kind.__name__ in REFUSED:
             raise ValueError(
                 f"IterativePruning cannot prune under {kind.__name__}: it {REFUSED[kind.__name__]}; use DDP, or FSDP2 "
                 "(ModelParallelStrategy)."
+            )
+
+
+def refuse_precision(precision: object) -> None:
+    """Refuse precisions that put weights of their own in the place of the module's.
+
+    Args:
+        precision: The Trainer's precision plugin.
+
+    Raises:
+        ValueError: If it is one of them; says why and what to do.
+    """
+    for kind in type(precision).__mro__:
+        if kind.__name__ in ("TransformerEnginePrecision", "BitsandbytesPrecision"):
+            raise ValueError(
+                f"IterativePruning cannot prune under {kind.__name__}: it replaces linear layers by some whose weights "
+                "have a format of their own, which masks do not reach; train with Trainer(precision='bf16-mixed')."
             )
 
 

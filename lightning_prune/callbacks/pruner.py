@@ -64,7 +64,7 @@ class Pruner:
         Raises:
             ValueError: If scores are not finite or of another shape, or an allocation cannot be met.
         """
-        for sparsity in sorted({sparsities[0], sparsities[-1]}):
+        for sparsity in sorted({*sparsities[:1], *sparsities[-1:]}):
             scores = self._scores(1)
             check_counts(self.masks.living, self.allocation(scores, 1 - sparsity))
         for name in sorted(self._unchecked):  # an allocation need not look at the scores

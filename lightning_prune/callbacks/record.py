@@ -31,6 +31,7 @@ class Record:
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", selected: Selected, settings: dict[str, Any]
     ) -> None:
         self._path = _path(trainer)
+        self.writes = trainer.is_global_zero  # one process writes for all
         self.selected = selected
         self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
         self.settings = settings
@@ -64,7 +65,7 @@ class Record:
 
     def write(self, trainer: "pl.Trainer", finished: bool) -> None:
         """Write the file aside and put it in place whole, so that whoever reads it never sees half of it."""
-        if self._path is None or not trainer.is_global_zero:
+        if self._path is None or not self.writes:
             return
         weights = self.selected.weights
         content = {

@@ -3,15 +3,18 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 
 from lightning_prune.callbacks.averaging import restart_averages
 from lightning_prune.callbacks.cycle import Cycle, announce
+from lightning_prune.callbacks.dense_run import DenseRun
 from lightning_prune.callbacks.early_stopping import start_afresh
 from lightning_prune.callbacks.exact_resume import settle
 from lightning_prune.callbacks.hold import Hold
+from lightning_prune.callbacks.initial import initial_masks, refuse_regrowth
 from lightning_prune.callbacks.limits import Limits, cycle_steps, has_length, steps_per_epoch
 from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.processes import check_agreement, take_from_first
@@ -58,6 +61,26 @@ class Run:
             "masks": self.pruner.masks.pack(),
             "cycles": self.record.cycles,
         }
+
+    def start(self, trainer: "pl.Trainer", before: DenseRun | None, masks: str | Path | None) -> None:
+        """Begin a fit that is not resumed.
+
+        Args:
+            trainer: The trainer.
+            before: The dense run that came before it, if one did.
+            masks: Where the first masks come from; None if all weights live.
+
+        Raises:
+            ValueError: If a cycle would fail for what can be known now.
+        """
+        if before is not None:
+            before.hand_over(trainer)
+        sparsities = [self.scheduled(cycle) for cycle in range(1, self.timeline.cycles + 1)]
+        if masks is not None:
+            self.take_masks(trainer, initial_masks(masks, self.pruner.weights))
+            refuse_regrowth(masks, self.pruner.masks.alive, self.pruner.masks.size, sparsities)
+        self.pruner.rehearse(sparsities)
+        self.at.begin(trainer)
 
     def resume(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken.

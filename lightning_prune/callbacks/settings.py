@@ -52,6 +52,10 @@ def describe_object(thing: object) -> str:
     return f"{type(thing).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
 
+# The sparsities are compared one by one, and where a run came from does not matter once it is under way.
+_MAY_DIFFER = ("cycles", "sparsity", "sparsities", "early_stopping", "dense_run", "initial_masks")
+
+
 def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun: int) -> None:
     """Refuse to resume a run with other settings than it was begun with; more cycles than before are welcome.
 
@@ -66,7 +70,7 @@ def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun
     differing = [
         f"  {name}: the checkpoint has {saved.get(name)!r}, this run {given.get(name)!r}"
         for name in [*saved, *(name for name in given if name not in saved)]
-        if name not in ("cycles", "sparsity", "sparsities", "early_stopping") and saved.get(name) != given.get(name)
+        if name not in _MAY_DIFFER and saved.get(name) != given.get(name)
     ]
     if given["cycles"] < begun:
         differing.append(f"  cycles: the checkpoint is in cycle {begun}, this run has {given['cycles']}")
@@ -93,5 +97,8 @@ def refuse_foreign(ckpt_path: str | Path | None) -> None:
     if ckpt_path is not None:
         raise ValueError(
             f"IterativePruning cannot resume from '{ckpt_path}': it holds no masks, because it was made without "
-            "IterativePruning or saved with save_weights_only=True. Give a full checkpoint of a pruned run."
+            "IterativePruning or saved with save_weights_only=True. Give a full checkpoint of a pruned run. To start "
+            "from the weights in it, load them into the module and prune before the first step: Trainer(max_epochs=0) "
+            "with IterativePruning(retrain='15ep', dense_run='160ep'), the length of the dense run; "
+            "IterativePruning(initial_masks='zeros') keeps what is dead in it dead."
         )

@@ -54,13 +54,18 @@ class Tape:
             step: The step, at most one past the last one.
             row: The rate of every parameter group.
         """
-        while self._starts and self._starts[-1] >= step:
-            self._starts.pop()
-            self._rows.pop()
+        self.cut(step)
         if not self._rows or not _same(self._rows[-1], row):
             self._starts.append(step)
             self._rows.append(row)
         self.length = step + 1
+
+    def cut(self, length: int) -> None:
+        """Drop what was recorded from a step on: a step that overflowed was recorded, but not made."""
+        while self._starts and self._starts[-1] >= length:
+            self._starts.pop()
+            self._rows.pop()
+        self.length = min(self.length, length)
 
     def at(self, step: int) -> Row:
         """The rates of a step, ``0 <= step < length``."""

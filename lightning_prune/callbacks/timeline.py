@@ -16,6 +16,7 @@ class Timeline:
         dense: The length of the dense run.
         retrain: The length of a cycle, at least 1.
         cycles: How many cycles.
+        before: The length of the dense run that came before the fit, where one did; ``dense`` is 0 then.
 
     Example:
         >>> timeline = Timeline(Duration(30, "ep"), Duration(15, "ep"), cycles=10)
@@ -26,6 +27,12 @@ class Timeline:
     dense: Duration
     retrain: Duration
     cycles: int
+    before: Duration | None = None
+
+    @property
+    def dense_run(self) -> Duration:
+        """The length of the dense run, in this fit or before it."""
+        return self.before or self.dense
 
     @property
     def by_epochs(self) -> bool:
@@ -49,7 +56,7 @@ class Timeline:
         if self.by_epochs:
             return self
         argument = f"IterativePruning(retrain='{self.retrain}')"
-        return Timeline(self.dense, in_steps(self.retrain, per_epoch, argument), self.cycles)
+        return Timeline(self.dense, in_steps(self.retrain, per_epoch, argument), self.cycles, self.before)
 
     def cycle_steps(self, per_epoch: int) -> int:
         """How many optimizer steps a cycle has, for epochs of ``per_epoch`` steps."""
@@ -91,7 +98,12 @@ class Rewind:
 
 
 def plan(
-    dense: Duration, retrain: str | int | None, cycles: int, rewind: Rewind | None, per_epoch: int | None
+    dense: Duration,
+    retrain: str | int | None,
+    cycles: int,
+    rewind: Rewind | None,
+    per_epoch: int | None,
+    before: Duration | None = None,
 ) -> Timeline:
     """Lay out a run.
 
@@ -101,6 +113,7 @@ def plan(
         cycles: How many cycles.
         rewind: Where every cycle goes back to, if anywhere.
         per_epoch: Optimizer steps in an epoch; None if the data has no length.
+        before: The length of the dense run that came before the fit, where one did.
 
     Returns:
         The timeline.
@@ -113,8 +126,8 @@ def plan(
         False
     """
     given = None if retrain is None else parse_duration(retrain, "IterativePruning(retrain")
-    length = resolve_retrain(given, dense, rewind, per_epoch)
-    return Timeline(dense, length, cycles).in_one_unit(per_epoch)
+    length = resolve_retrain(given, before or dense, rewind, per_epoch)
+    return Timeline(dense, length, cycles, before).in_one_unit(per_epoch)
 
 
 def resolve_retrain(given: Duration | None, dense: Duration, rewind: Rewind | None, per_epoch: int | None) -> Duration:
