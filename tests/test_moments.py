@@ -94,6 +94,7 @@ def everything(trainer):
     trainer.strategy.connect(trainer.lightning_module)
     saved = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
     parts = {name: saved[name] for name in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")}
+    del saved["callbacks"]["ExactResume"]["metrics"]["train_loss"]  # Lightning averages it over what was left
     return {**parts, **{key: timeless(state) for key, state in saved["callbacks"].items()}}
 
 
