@@ -19,7 +19,7 @@ from lightning_prune.callbacks.weight_rewind import WeightRewind
 _ADDED = "_added_by_the_clock"
 
 
-def assemble(trainer: "pl.Trainer") -> list[Callback]:
+def assemble(trainer: "pl.Trainer", gradual: bool = False) -> list[Callback]:
     """Check the callbacks of a trainer, add the default policy and the exact resume, and let ours go first.
 
     The clock comes before the policy and both before all others, so that whoever looks at the learning rate or the
@@ -27,16 +27,19 @@ def assemble(trainer: "pl.Trainer") -> list[Callback]:
 
     Args:
         trainer: The trainer; its list of callbacks is replaced.
+        gradual: Whether the cycles lie inside the dense run.
 
     Returns:
         What was added, to be set up by the caller.
 
     Raises:
-        ValueError: If there are two clocks, two policies or two rewinds.
+        ValueError: If there are two clocks, two policies or two rewinds; or any where the dense run goes on.
     """
     callbacks = _of_user(trainer)
     for kind in (CycleClock, LearningRatePolicy, WeightRewind):
         _at_most_one(callbacks, kind)
+    if gradual:
+        _refuse_retraining(callbacks)
     refuse_stochastic_averaging(callbacks)
     warn_of_mixed_sparsities(callbacks)
     return complete(trainer)
@@ -113,6 +116,16 @@ def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") ->
         "learning_rate": policies[0],
         "weights": rewinds[0] if rewinds else "kept",
     }
+
+
+def _refuse_retraining(callbacks: list[Callback]) -> None:
+    for callback in callbacks:
+        if isinstance(callback, LearningRatePolicy | WeightRewind):
+            name = type(callback).__name__
+            raise ValueError(
+                "IterativePruning(during=...) prunes inside the dense run, whose weights and learning rates go on, and "
+                f"{name} would set them. Leave out {name}, or leave out during to retrain after the dense run."
+            )
 
 
 def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:

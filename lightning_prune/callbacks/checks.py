@@ -2,6 +2,7 @@
 
 from numbers import Integral
 
+from lightning_prune.callbacks.gradual import parse_span
 from lightning_prune.durations import parse_duration
 from lightning_prune.schedules import SparsitySchedule, check_levels
 
@@ -19,6 +20,7 @@ def check_arguments(
     sparsity: SparsitySchedule,
     optimizer_state: str,
     early_stopping: str,
+    during: str | None,
     **functions: object,
 ) -> None:
     """Refuse arguments of ``IterativePruning`` that cannot work in any fit.
@@ -29,6 +31,7 @@ def check_arguments(
         sparsity: In [0, 1) and never falling over the cycles, its end within them.
         optimizer_state: ``"mask"``, ``"reset"`` or ``"keep"``.
         early_stopping: ``"cycle"`` or ``"run"``.
+        during: None, or a span; with at least one cycle then.
         functions: What is called: the criterion, the allocation and the selection.
 
     Raises:
@@ -44,8 +47,14 @@ def check_arguments(
             raise ValueError(
                 f"IterativePruning({name}={function!r}) is not callable: give {_EXAMPLES[name]}, not a name or number."
             )
-    if retrain is not None and parse_duration(retrain, "IterativePruning(retrain").amount < 1:
+    if retrain is not None and parse_duration(retrain, "IterativePruning(retrain").amount < 1 and during is None:
         raise ValueError(f"IterativePruning(retrain={retrain!r}) must be at least one epoch or one step.")
+    if during is not None:
+        parse_span(during)
+        if cycles < 1:
+            raise ValueError(
+                f"IterativePruning(during={during!r}, cycles={cycles}) prunes nothing: give at least one cycle."
+            )
     if optimizer_state not in ("mask", "reset", "keep"):
         raise ValueError(f"IterativePruning(optimizer_state={optimizer_state!r}) must be 'mask', 'reset' or 'keep'.")
     if early_stopping not in ("cycle", "run"):

@@ -44,6 +44,11 @@ class CycleClock(Callback, ABC):
         return self._timeline.retrain
 
     @property
+    def is_gradual(self) -> bool:
+        """Whether the cycles lie inside the dense run, whose learning rates go on."""
+        return self._timeline.inside is not None
+
+    @property
     @abstractmethod
     def measured_sparsity(self) -> float:
         """The fraction of the prunable weights that is dead, counted."""

@@ -58,6 +58,8 @@ class IterativePruning(CycleClock):
         seed: Decides, with the cycle, what ``random`` keeps; the same on every process.
         early_stopping: What an ``EarlyStopping`` ends: ``"cycle"``, the dense run or the cycle that is under way, with
             fresh patience in each; ``"run"``, the whole fit, as without this callback.
+        during: Prune inside the dense run, whose learning rates go on: ``"5ep:25ep"`` for a span that ``cycles`` and
+            ``retrain``, which is the interval then, divide; the last cycle begins at its end (Zhu & Gupta, 2017).
         dense_run: A dense run that came before this fit, which then has ``Trainer(max_epochs=0)``: the path of its last
             checkpoint, whose weights, optimizer state, random state and learning rates are taken over; or its length,
             such as ``"160ep"``, for which the schedules of this module are stepped without training, while the weights
@@ -86,11 +88,12 @@ class IterativePruning(CycleClock):
         optimizer_state: Literal["mask", "reset", "keep"] = "mask",
         seed: int = 0,
         early_stopping: Literal["cycle", "run"] = "cycle",
+        during: str | None = None,
         dense_run: str | int | Path | None = None,
         initial_masks: Literal["zeros"] | str | Path | None = None,
     ) -> None:
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
-        check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, **functions)
+        check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, during, **functions)
         self.cycles = int(cycles)
         self.retrain = retrain
         self.sparsity = sparsity
@@ -100,6 +103,7 @@ class IterativePruning(CycleClock):
         self.optimizer_state = optimizer_state
         self.seed = seed
         self.early_stopping = early_stopping
+        self.during = during
         self.dense_run = dense_run
         self.initial_masks = initial_masks
         self._before = None if dense_run is None else read_dense_run(dense_run)
@@ -141,7 +145,7 @@ class IterativePruning(CycleClock):
         if stage == "fit":
             self._loaded = None
             refuse_strategy(trainer.strategy)
-            self._added = assemble(trainer)
+            self._added = assemble(trainer, gradual=self.during is not None)
             for callback in self._added:
                 callback.setup(trainer, pl_module, stage)
             if self._before is not None:
@@ -177,7 +181,7 @@ class IterativePruning(CycleClock):
         else:
             run.resume(trainer, self._loaded)
         settle_unfreezing(trainer, run.record.selected, run.timeline, run.at.first_epoch)
-        if self.early_stopping == "cycle":
+        if self.early_stopping == "cycle" and not self.during:
             stop_phases(trainer)
             self._undo.callback(stop_runs, trainer)
         run.at.enter_batch(trainer, run.timeline.dense)
@@ -214,7 +218,7 @@ class IterativePruning(CycleClock):
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         run = self._run
-        if run.timeline.dense == Duration(run.at.epoch + 1 + run.at.cut_epochs, "ep"):
+        if not run.timeline.inside and run.timeline.dense == Duration(run.at.epoch + 1 + run.at.cut_epochs, "ep"):
             run.follow(trainer, over=True)
         run.end_when_done(trainer)
         run.record.log_epoch(pl_module, self.cycle, run.pruner.masks, time.perf_counter() - self._epoch_began)
@@ -242,7 +246,8 @@ class IterativePruning(CycleClock):
     def _make_run(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Run:
         selected = select(self.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
         before = None if self._before is None else self._before.length
-        timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewinding(trainer, self._added), before)
+        rewind = rewinding(trainer, self._added)
+        timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewind, before, self.during)
         at, self._epoch_began = Position(), time.perf_counter()
         hold = Hold(selected.weights, trainer.optimizers, at.note_step)
         self._undo.callback(hold.remove)

@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, Timer
 
+from lightning_prune.callbacks.gradual import plan_inside
 from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.timeline import Rewind, Timeline, plan
 from lightning_prune.callbacks.tuners import refuse_tuning
@@ -67,6 +68,7 @@ class Limits:
         cycles: int,
         rewind: Rewind | None,
         before: Duration | None = None,
+        during: str | None = None,
     ) -> Timeline:
         """Lay out the run, when its data is loaded.
 
@@ -76,6 +78,7 @@ class Limits:
             cycles: How many cycles.
             rewind: Where every cycle goes back to, if anywhere.
             before: The length of the dense run that came before the fit, where one did.
+            during: The span of the dense run that the cycles lie in, if they do.
 
         Returns:
             The timeline; of a ``fast_dev_run`` cycles of one step.
@@ -91,6 +94,9 @@ class Limits:
                 f"Trainer(max_steps={self.max_steps}) counts the steps of all {len(trainer.optimizers)} optimizers "
                 "together, which is no length of the dense run in batches. Give Trainer(max_epochs=...)."
             )
+        if during is not None:
+            _refuse_several(trainer, during)
+            return plan_inside(dense, during, retrain, cycles, steps_per_epoch(trainer))
         timeline = plan(dense, retrain, cycles, rewind, steps_per_epoch(trainer), before)
         if timeline.retrain.unit == "ep" and not has_length(trainer) and len(_windows(trainer)) > 1:
             raise ValueError(
@@ -118,7 +124,7 @@ class Limits:
             timeline: What is to come.
             over: Whether the dense run is over.
         """
-        if not over or not timeline.cycles:
+        if not over or not timeline.cycles or timeline.inside:
             epochs = -1 if self.max_epochs == -1 else at.first_epoch + self.max_epochs
             _set(trainer, epochs, -1 if self.max_steps == -1 else at.first_global_step + self.max_steps)
             return
@@ -185,6 +191,14 @@ def has_length(trainer: "pl.Trainer") -> bool:
     """Whether the data says how long it is, not only ``limit_train_batches``."""
     loader = trainer.fit_loop._combined_loader
     return loader is not None and all(sized_len(one) is not None for one in loader.flattened)
+
+
+def _refuse_several(trainer: "pl.Trainer", during: str) -> None:
+    if during.strip().endswith("it") and len(trainer.optimizers) > 1:
+        raise ValueError(
+            f"IterativePruning(during={during!r}) counts the steps of all {len(trainer.optimizers)} optimizers "
+            "together, which is no length in batches. Give the span in epochs."
+        )
 
 
 def _endless(trainer: "pl.Trainer") -> str:

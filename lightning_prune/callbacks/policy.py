@@ -57,13 +57,13 @@ class LearningRatePolicy(CycleCallback, ABC):
     def on_before_optimizer_step(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
     ) -> None:
-        if self.clock.cycle is not None:
+        if self._cycle is not None:
             if self._tried == self.clock.step:
-                refuse_endless(trainer, self.clock.cycle)
+                refuse_endless(trainer, self._cycle)
             self._tried = self.clock.step
             write_rates(trainer.optimizers, self._row)  # once more: the user's own code may set rates, too
         row = read_rates(trainer.optimizers)
-        if self.clock.cycle is None:
+        if self._cycle is None:
             self.tape.record(self.clock.step, row)
         self._lowest = min(self._lowest, *(rate.lr for rate in row))
         self._highest = max(self._highest, *(rate.lr for rate in row))
@@ -86,9 +86,14 @@ class LearningRatePolicy(CycleCallback, ABC):
         self._lowest, self._highest = state_dict["lowest"], state_dict["highest"]
         self.tape.load_state_dict(state_dict["tape"])
 
+    @property
+    def _cycle(self) -> Cycle | None:
+        """The cycle that the policy sets the rates of; None while those of the dense run go on."""
+        return None if self.clock.is_gradual else self.clock.cycle
+
     def _follow(self, trainer: "pl.Trainer") -> None:
         """Before a batch: the tape runs in the dense run, the policy decides afterwards."""
-        cycle = self.clock.cycle
+        cycle = self._cycle
         if cycle is None:
             self.tape.begin_epoch(self.clock.epoch, self.clock.step)
             return

@@ -94,7 +94,7 @@ class Run:
         refuse_differences(saved["settings"], self.record.settings, begun)
         self.record.cycles = list(saved["cycles"])
         self.take_masks(trainer, saved["masks"])
-        if self.at.cycle is not None:
+        if self.at.cycle is not None and not self.timeline.inside:
             put_to_sleep(trainer)  # or a plateau schedule would make up for a step that it never made
         settle(trainer, over=self._is_done())
 
@@ -155,4 +155,6 @@ class Run:
         return self.ended or self.at.is_over(trainer, self.timeline)
 
     def _is_done(self) -> bool:
-        return not self.timeline.by_epochs and self.timeline.index(0, self.at.steps_since_dense) > self.timeline.cycles
+        if self.timeline.by_epochs or self.timeline.inside:
+            return False
+        return self.timeline.index(0, self.at.steps_since_dense) > self.timeline.cycles

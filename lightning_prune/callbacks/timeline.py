@@ -17,6 +17,7 @@ class Timeline:
         retrain: The length of a cycle, at least 1.
         cycles: How many cycles.
         before: The length of the dense run that came before the fit, where one did; ``dense`` is 0 then.
+        inside: The length of the fit, where cycles lie inside the dense run; ``dense`` is what comes before the first.
 
     Example:
         >>> timeline = Timeline(Duration(30, "ep"), Duration(15, "ep"), cycles=10)
@@ -28,6 +29,7 @@ class Timeline:
     retrain: Duration
     cycles: int
     before: Duration | None = None
+    inside: Duration | None = None
 
     @property
     def dense_run(self) -> Duration:
@@ -42,7 +44,7 @@ class Timeline:
     @property
     def epochs(self) -> int:
         """How many epochs the whole run has, if it goes by epochs."""
-        return self.dense.amount + self.cycles * self.retrain.amount
+        return self.inside.amount if self.inside else self.dense.amount + self.cycles * self.retrain.amount
 
     def in_one_unit(self, per_epoch: int | None) -> "Timeline":
         """The same with the cycles in steps, unless everything is in epochs.
