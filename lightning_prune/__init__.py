@@ -11,6 +11,7 @@ from lightning_prune.allocation import layerwise as layerwise
 from lightning_prune.callbacks.clock import CycleCallback as CycleCallback
 from lightning_prune.callbacks.cycle import Cycle as Cycle
 from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
+from lightning_prune.callbacks.exact_resume import ExactResume as ExactResume
 from lightning_prune.callbacks.iterative_pruning import IterativePruning as IterativePruning
 from lightning_prune.callbacks.learning_rate import FineTune as FineTune
 from lightning_prune.callbacks.learning_rate import LRRewind as LRRewind

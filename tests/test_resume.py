@@ -11,6 +11,7 @@ from test_runs import POLICIES
 from toys import STEPS, Images, Rates, equal, fit, one_cycle_lr, plateau, step_decay, toy
 
 from lightning_prune import (
+    ExactResume,
     Geometric,
     IterativePruning,
     LRRewind,
@@ -168,6 +169,24 @@ def test_a_checkpoint_without_masks_is_refused(tmp_path):
     fit([ModelCheckpoint(tmp_path, filename="dense")], toy(), enable_checkpointing=True)
     with pytest.raises(ValueError, match="it holds no masks, because it was made without IterativePruning"):
         fit([IterativePruning(cycles=1, retrain="2ep")], toy(), ckpt_path=tmp_path / "dense.ckpt")
+
+
+def test_without_the_callbacks_of_the_run_it_does_not_go_on(tmp_path):
+    file = saved_in_cycle_one(tmp_path)
+    with pytest.raises(ValueError, match="is of a run with IterativePruning, which is missing among the callbacks"):
+        fit([ExactResume()], toy(scheduler=None, groups=(1.0, 0.5)), ckpt_path=file)
+
+
+def test_a_plain_run_with_exact_resume_alone_ends_as_the_uninterrupted_one(tmp_path):
+    def dense(folder, ckpt_path=None):
+        keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
+        module = toy(scheduler=plateau)
+        fit([ExactResume(), keep], module, Images(shuffle=True), ckpt_path)
+        return module.state_dict()
+
+    whole = dense(tmp_path / "whole")
+    for epoch in range(3):
+        assert equal(dense(tmp_path / f"from {epoch}", tmp_path / "whole" / f"epoch={epoch}.ckpt"), whole)
 
 
 def test_the_random_state_of_torch_numpy_and_python_goes_on(tmp_path):

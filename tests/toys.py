@@ -6,6 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, TensorDataset
@@ -118,7 +119,7 @@ def make_trainer(callbacks: list[Callback] | None = None, **options: Any) -> Tra
         "accelerator": "cpu",
         "devices": 1,
         "logger": False,
-        "enable_checkpointing": False,
+        "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks or []),
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
@@ -132,6 +133,7 @@ def fit(
     module: LightningModule | None = None,
     data: pl.LightningDataModule | None = None,
     ckpt_path: Any = None,
+    weights_only: bool | None = None,
     **options: Any,
 ) -> Trainer:
     """Train a toy from the same start every time."""
@@ -139,7 +141,7 @@ def fit(
     module = Toy() if module is None else module
     trainer = make_trainer(callbacks, **options)
     seed_everything(1, verbose=False)
-    trainer.fit(module, datamodule=data or Images(), ckpt_path=ckpt_path)
+    trainer.fit(module, datamodule=data or Images(), ckpt_path=ckpt_path, weights_only=weights_only)
     return trainer
 
 

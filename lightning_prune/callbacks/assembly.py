@@ -138,5 +138,7 @@ def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:
 
 
 def _rank(callback: Callback) -> int:
-    order = (CycleClock, LearningRatePolicy, WeightRewind, CycleCallback, ExactResume)
+    if isinstance(callback, ExactResume):
+        return 5  # the last: what it puts back is what comes next, and what it saves is what all have done
+    order = (CycleClock, LearningRatePolicy, WeightRewind, CycleCallback)
     return next((rank for rank, kind in enumerate(order) if isinstance(callback, kind)), len(order))

@@ -5,9 +5,12 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_prune.callbacks import restart
+from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.callbacks.random_state import put_back, take
+from lightning_prune.callbacks.requeue import Requeue
 
 
 class ExactResume(Callback):
@@ -15,12 +18,16 @@ class ExactResume(Callback):
 
     Lightning saves weights, optimizers, schedules and counters. This saves what else a run depends on: the random
     generators of every process, the metrics that a ``ReduceLROnPlateau`` waits for, and the gradients of a window of
-    ``accumulate_grad_batches`` that is not full. Resumed from the end of an epoch, a run shuffles, augments and drops
-    out as the uninterrupted one does; resumed within an epoch it does so if the data loader keeps its place
-    (torchdata's ``StatefulDataLoader``).
+    ``accumulate_grad_batches`` that is not full. And it lets SLURM's signal to requeue wait for the end of the batch.
+
+    Resumed from the end of an epoch, a run shuffles, augments and drops out as the uninterrupted one does; resumed
+    within an epoch it does so if the data loader keeps its place (torchdata's ``StatefulDataLoader``).
 
     On another number of processes than the checkpoint's, each takes over the generators of the process of its rank,
     and those beyond keep theirs. The gradients of an unfinished window are saved on one process only.
+
+    Raises:
+        ValueError: If the checkpoint that a fit resumes from was made with ``IterativePruning``, and there is none.
 
     Example:
         >>> trainer = pl.Trainer(callbacks=[ExactResume()], logger=False)  # a dense run that resumes exactly
@@ -29,6 +36,7 @@ class ExactResume(Callback):
     def __init__(self) -> None:
         self._loaded: dict[str, Any] = {}
         self._rounded: dict[str, torch.Tensor] = {}
+        self._requeue: Requeue | None = None
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         self._loaded, self._rounded = {}, {}
@@ -36,6 +44,8 @@ class ExactResume(Callback):
     def on_load_checkpoint(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
     ) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            _refuse_without_clock(trainer, checkpoint)
         saved, own = checkpoint.get("state_dict", {}), pl_module.state_dict()
         finer = {name for name in own.keys() & saved.keys() if saved[name].dtype.itemsize > own[name].dtype.itemsize}
         self._rounded = {name: saved[name] for name in finer}
@@ -62,6 +72,20 @@ class ExactResume(Callback):
         if self._loaded and not resumed:  # a dense run before this fit: what comes now is its next epoch
             iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
         self._loaded = {}
+        self._requeue = Requeue(trainer)
+
+    def on_train_batch_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._obey(trainer)
+
+    def on_validation_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._obey(trainer)
+
+    def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._let_go()
+
+    def on_exception(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._let_go()
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         restart.close_validation(trainer)
@@ -82,10 +106,28 @@ class ExactResume(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict
 
+    def _obey(self, trainer: "pl.Trainer") -> None:
+        if self._requeue is not None:
+            self._requeue.obey(trainer)
+
+    def _let_go(self) -> None:
+        if self._requeue is not None:
+            self._requeue.remove()
+            self._requeue = None
+
     def _put_back(self, trainer: "pl.Trainer") -> None:
         generators = self._loaded.get("generators", [])
         if trainer.global_rank < len(generators):
             put_back(generators[trainer.global_rank])
+
+
+def _refuse_without_clock(trainer: "pl.Trainer", checkpoint: dict[str, Any]) -> None:
+    pruned = any("masks" in state for state in checkpoint.get("callbacks", {}).values() if isinstance(state, dict))
+    if pruned and not any(isinstance(callback, CycleClock) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        raise ValueError(
+            "The checkpoint is of a run with IterativePruning, which is missing among the callbacks: it would go on "
+            "without masks, and dead weights would come back. Add the callbacks that the run was begun with."
+        )
 
 
 def settle(trainer: "pl.Trainer", over: bool) -> None:
