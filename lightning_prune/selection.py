@@ -89,6 +89,7 @@ class Prunable(Selection):
         exclude: No tensor whose name matches one of these patterns.
         embeddings: Whether embeddings are selected, too.
         last_layer: Whether the last weight, in the order of the module, is selected: papers differ.
+        first_layer: Whether the first one is.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
@@ -109,6 +110,7 @@ class Prunable(Selection):
     exclude: list[str] = field(default_factory=list)
     embeddings: bool = False
     last_layer: bool = True
+    first_layer: bool = True
 
     def __call__(self, module: nn.Module) -> Selected:
         tensors = list(_owned_parameters(module))
@@ -118,6 +120,8 @@ class Prunable(Selection):
         prunable = [tensor for tensor in tensors if reasons[tensor.name] is None]
         if prunable and not self.last_layer:
             reasons[prunable.pop().name] = "the last layer (last_layer=False)"
+        if prunable and not self.first_layer:
+            reasons[prunable.pop(0).name] = "the first layer (first_layer=False)"
         skipped = tuple(Skipped(t.name, t.parameter.numel(), reason) for t in tensors if (reason := reasons[t.name]))
         if not prunable:
             raise ValueError(_nothing_prunable(module, skipped))

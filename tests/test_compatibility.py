@@ -8,7 +8,9 @@ ROOT = Path(__file__).parent.parent
 
 def test_every_test_that_the_page_names_exists_and_every_line_names_one():
     page = (ROOT / "docs" / "compatibility.md").read_text()
-    written = {name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())}
+    written = {
+        name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
+    }
     named = re.findall(r"`(test_\w+)`", page)
     assert len(named) > 80
     assert not [name for name in named if name not in written]

@@ -120,3 +120,13 @@ def test_a_layer_type_that_is_named_is_selected_with_all_its_matrices():
     everything = Prunable(types=(Everything,))(Everything())
     assert list(everything.weights) == ["table"]
     assert reasons(everything)["scale"] == "not a weight matrix (1 dimensions)"
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_the_first_layer_can_be_left_alone(last):
+    network = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2), nn.Linear(2, 2))
+    selected = Prunable(first_layer=False, last_layer=last)(network)
+    assert list(selected.weights) == ["1.weight", "2.weight"][: 1 + last]
+    assert reasons(selected)["0.weight"] == "the first layer (first_layer=False)"
+    with pytest.raises(ValueError, match=r"0.weight \(the first layer \(first_layer=False\)\)"):
+        Prunable(first_layer=False)(network[:1])

@@ -13,8 +13,8 @@ from lightning_prune.callbacks.exact_resume import ExactResume
 from lightning_prune.callbacks.learning_rate import FineTune, LRRewind
 from lightning_prune.callbacks.policy import LearningRatePolicy
 from lightning_prune.callbacks.settings import describe, describe_object
+from lightning_prune.callbacks.starting_point import StartingPoint
 from lightning_prune.callbacks.timeline import Rewind, Timeline
-from lightning_prune.callbacks.weight_rewind import WeightRewind
 
 _ADDED = "_added_by_the_clock"
 
@@ -36,7 +36,7 @@ def assemble(trainer: "pl.Trainer", gradual: bool = False) -> list[Callback]:
         ValueError: If there are two clocks, two policies or two rewinds; or any where the dense run goes on.
     """
     callbacks = _of_user(trainer)
-    for kind in (CycleClock, LearningRatePolicy, WeightRewind):
+    for kind in (CycleClock, LearningRatePolicy, StartingPoint):
         _at_most_one(callbacks, kind)
     if gradual:
         _refuse_retraining(callbacks)
@@ -72,7 +72,7 @@ def _of_user(trainer: "pl.Trainer") -> list[Callback]:
 
 def default_policy(callbacks: list[Callback]) -> LearningRatePolicy:
     """The policy of a fit that names none: rewound weights come with their learning rates, kept ones are fine-tuned."""
-    rewind = next((callback for callback in callbacks if isinstance(callback, WeightRewind)), None)
+    rewind = next((callback for callback in callbacks if isinstance(callback, StartingPoint)), None)
     return FineTune() if rewind is None else LRRewind(to=rewind.to)
 
 
@@ -83,11 +83,11 @@ def rewinding(trainer: "pl.Trainer", added: list[Callback]) -> Rewind | None:
         trainer: The trainer.
         added: What the user did not write: errors speak of the rewind that a policy was added for.
     """
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    written = next((type(one).__name__ for one in callbacks if isinstance(one, StartingPoint)), "WeightRewind")
     points = [
-        Rewind(
-            callback.rewind_point, "WeightRewind" if callback in added else type(callback).__name__, callback.replays
-        )
-        for callback in trainer.callbacks  # type: ignore[attr-defined]
+        Rewind(callback.rewind_point, written if callback in added else type(callback).__name__, callback.replays)
+        for callback in callbacks
         if isinstance(callback, CycleCallback) and callback.rewind_point is not None
     ]
     return min(points, key=lambda rewind: not rewind.replays, default=None)
@@ -107,7 +107,7 @@ def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") ->
     own = {name: describe(getattr(clock, name)) for name in signature(type(clock)).parameters}
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     policies = [describe_object(callback) for callback in callbacks if isinstance(callback, LearningRatePolicy)]
-    rewinds = [describe_object(callback) for callback in callbacks if isinstance(callback, WeightRewind)]
+    rewinds = [describe_object(callback) for callback in callbacks if isinstance(callback, StartingPoint)]
     return {
         **own,
         "dense": str(timeline.dense_run),
@@ -120,7 +120,7 @@ def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") ->
 
 def _refuse_retraining(callbacks: list[Callback]) -> None:
     for callback in callbacks:
-        if isinstance(callback, LearningRatePolicy | WeightRewind):
+        if isinstance(callback, LearningRatePolicy | StartingPoint):
             name = type(callback).__name__
             raise ValueError(
                 "IterativePruning(during=...) prunes inside the dense run, whose weights and learning rates go on, and "
@@ -140,5 +140,5 @@ def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:
 def _rank(callback: Callback) -> int:
     if isinstance(callback, ExactResume):
         return 5  # the last: what it puts back is what comes next, and what it saves is what all have done
-    order = (CycleClock, LearningRatePolicy, WeightRewind, CycleCallback)
+    order = (CycleClock, LearningRatePolicy, StartingPoint, CycleCallback)
     return next((rank for rank, kind in enumerate(order) if isinstance(callback, kind)), len(order))

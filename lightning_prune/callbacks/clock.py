@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.position import Position
@@ -50,6 +51,11 @@ class CycleClock(Callback, ABC):
 
     @property
     @abstractmethod
+    def masks(self) -> dict[str, Tensor]:
+        """The masks by name, true where a weight is alive; tensors that are all alive are left out."""
+
+    @property
+    @abstractmethod
     def measured_sparsity(self) -> float:
         """The fraction of the prunable weights that is dead, counted."""
 
@@ -81,6 +87,20 @@ class CycleCallback(Callback):
 
     def forget(self) -> None:
         """Drop what an earlier fit, or loading for an evaluation, has left; a resumed state comes after this."""
+
+    def length_of(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: int) -> Duration | None:
+        """How long the cycle is to last that begins; asked after its prune, before its weights are set.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module, pruned.
+            cycle: The number of the cycle.
+
+        Returns:
+            The length, at least 1, in the unit of ``clock.cycle_length`` and the same on every process; None for
+            that one.
+        """
+        return None
 
     @property
     def clock(self) -> CycleClock:

@@ -5,7 +5,8 @@ callback that defines it and on the LightningModule where it defines it (there
 ``on_cycle_start(cycle)`` will do, as Lightning's own hooks have it): after the
 weights were pruned and before the first batch of the cycle. What it changes in
 the weights is masked once more afterwards. A retraining variant of your own
-needs nothing else.
+needs nothing else. A callback that has to see the weights before they are pruned
+defines ``on_prune_start(trainer, pl_module)``, which comes right before.
 """
 
 from dataclasses import dataclass
@@ -54,6 +55,16 @@ def announce(trainer: "pl.Trainer", cycle: Cycle) -> None:
     hook = getattr(module, "on_cycle_start", None)
     takes_all = callable(hook) and len(signature(hook).parameters) == 3
     _call(hook, *((trainer, module, cycle) if takes_all else (cycle,)))
+
+
+def announce_prune(trainer: "pl.Trainer") -> None:
+    """Call ``on_prune_start`` on the callbacks that define it.
+
+    Args:
+        trainer: The trainer, whose weights are about to be pruned.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        _call(getattr(callback, "on_prune_start", None), trainer, trainer.lightning_module)
 
 
 def _call(hook: Any, *arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is whole: a damaged one is refused before anything of it is used.
+"""Whether a checkpoint is whole, and stays so: a damaged one is refused before anything of it is used.
 
 torch writes a checksum for every record of a file and compares none when it loads: a file with a changed byte becomes
 a network with a changed weight, and a file that was cut off an error about something else.
@@ -12,8 +12,11 @@ from pathlib import Path
 from struct import error as StructError
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 from lightning.pytorch.strategies import Strategy
+from lightning.pytorch.trainer.states import TrainerStatus
+from lightning.pytorch.utilities import rank_zero_warn
 
 _ZIP = b"PK\x03\x04"
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, StructError, OSError, EOFError, RuntimeError, ValueError, OverflowError)
@@ -39,6 +42,36 @@ def check_before_loading(strategy: Strategy) -> Callable[[], object]:
 
     strategy.load_checkpoint = checked  # type: ignore[method-assign]
     return partial(vars(strategy).pop, "load_checkpoint", None)
+
+
+def keep_saved(trainer: "pl.Trainer") -> None:
+    """Save nothing on an exception before the first batch, until :func:`save_again`.
+
+    ``OnExceptionCheckpoint`` writes to the same file every time. After a resumption that was refused it would replace
+    the checkpoint of the run by one that has lost its masks, or has taken over the settings that were refused.
+
+    Args:
+        trainer: The trainer of a fit that is set up.
+    """
+    save_again(trainer)
+    save = trainer.save_checkpoint
+
+    def guarded(filepath: Any, *args: Any, **options: Any) -> None:
+        if trainer.state.status is not TrainerStatus.INTERRUPTED:  # a tuner saves what it is going to put back
+            save(filepath, *args, **options)
+        else:
+            rank_zero_warn(f"The fit failed before its first batch: nothing is new, so '{filepath}' is not written.")
+
+    trainer.save_checkpoint = guarded  # type: ignore[method-assign]
+
+
+def save_again(trainer: "pl.Trainer") -> None:
+    """Undo :func:`keep_saved`.
+
+    Args:
+        trainer: The trainer.
+    """
+    vars(trainer).pop("save_checkpoint", None)
 
 
 def refuse_damaged(path: object) -> None:
@@ -100,7 +133,7 @@ def newest_whole(path: Path) -> Path | None:
     Returns:
         The newest whole checkpoint in its folder that a fit can be resumed from; None if there is none.
     """
-    others = [other for other in path.parent.glob(f"*{path.suffix}") if other.is_file() and not other.samefile(path)]
+    others = [other for other in path.parent.glob(f"*{path.suffix}") if other.is_file()]
     others.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
     return next((other for other in others if find_damage(other) is None and _can_be_resumed(other)), None)
 

@@ -9,6 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_prune.callbacks import restart
 from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.damage import keep_saved, save_again
 from lightning_prune.callbacks.random_state import put_back, take
 from lightning_prune.callbacks.requeue import Requeue
 
@@ -40,6 +41,8 @@ class ExactResume(Callback):
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         self._loaded, self._rounded = {}, {}
+        if stage == "fit":
+            keep_saved(trainer)
 
     def on_load_checkpoint(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
@@ -73,6 +76,9 @@ class ExactResume(Callback):
             iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
         self._loaded = {}
         self._requeue = Requeue(trainer)
+
+    def on_train_batch_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        save_again(trainer)
 
     def on_train_batch_end(self, trainer: "pl.Trainer", *_: Any) -> None:
         self._obey(trainer)

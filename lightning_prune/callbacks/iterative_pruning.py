@@ -16,7 +16,7 @@ from lightning_prune import criteria
 from lightning_prune.callbacks.assembly import assemble, complete, rewinding, settings_of
 from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
 from lightning_prune.callbacks.clock import CycleClock
-from lightning_prune.callbacks.damage import check_before_loading
+from lightning_prune.callbacks.damage import check_before_loading, keep_saved
 from lightning_prune.callbacks.dense_run import read_dense_run
 from lightning_prune.callbacks.early_stopping import stop_phases, stop_runs
 from lightning_prune.callbacks.finetuning import select, settle_unfreezing
@@ -145,6 +145,7 @@ class IterativePruning(CycleClock):
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
             self._loaded = None
+            keep_saved(trainer)
             refuse_strategy(trainer.strategy)
             self._undo.callback(check_before_loading(trainer.strategy))
             self._added = assemble(trainer, gradual=self.during is not None)

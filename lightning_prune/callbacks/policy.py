@@ -75,6 +75,9 @@ class LearningRatePolicy(CycleCallback, ABC):
 
     def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
         wake(trainer)
+        if self._cycle is not None and self.tape.length:  # a cycle may have left another momentum
+            row = zip(read_rates(trainer.optimizers), self.tape.last, strict=False)
+            write_rates(trainer.optimizers, [Rate(now.lr, dense.momentum) for now, dense in row])
 
     def on_exception(self, trainer: "pl.Trainer", *_: Any) -> None:
         wake(trainer)

@@ -29,6 +29,7 @@ class Position:
         stepped: Whether an optimizer has stepped in the current batch.
         cut_epochs: How many epochs were left out, in all, by phases that ended early.
         cut_steps: The same for cycles that go by steps, in optimizer steps.
+        longer: How much longer than planned the cycle is that is running, in the unit of its length.
     """
 
     step: int = 0
@@ -42,6 +43,7 @@ class Position:
     stepped: bool = False
     cut_epochs: int = 0
     cut_steps: int = 0
+    longer: int = 0
 
     def begin(self, trainer: "pl.Trainer") -> None:
         """Start counting here."""
@@ -97,6 +99,19 @@ class Position:
         else:
             self.cut_steps += index * timeline.retrain.amount - (self.steps_since_dense or 0) - self.stepped
 
+    def lengthen(self, timeline: Timeline, longer: int) -> None:
+        """Let the cycle that begins last longer than planned, or shorter: what comes after it moves by as much.
+
+        Args:
+            timeline: The timeline.
+            longer: By how much, in the unit of its cycles; 0 for the planned length.
+        """
+        self.longer = longer
+        if timeline.by_epochs:
+            self.cut_epochs -= longer
+        else:
+            self.cut_steps -= longer
+
     def rescale(self, timeline: Timeline, per_epoch: int | None) -> None:
         """Stay at the same place of the cycle where epochs have another number of steps: on more or fewer processes.
 
@@ -106,7 +121,8 @@ class Position:
         """
         if self.cycle is None or per_epoch is None or not timeline.by_epochs:
             return
-        steps, done = timeline.cycle_steps(per_epoch), self.step - self.cycle.first_step
+        steps = (timeline.retrain.amount + self.longer) * per_epoch
+        done = self.step - self.cycle.first_step
         if steps != self.cycle.steps:
             self.cycle = replace(self.cycle, first_step=self.step - done * steps // self.cycle.steps, steps=steps)
 

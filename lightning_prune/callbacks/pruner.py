@@ -1,17 +1,18 @@
 """How a prune comes about: score, allocate, keep the best; the masks of one network and what decides them."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
+import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_prune.allocation import Allocation
+from lightning_prune.callbacks.evidence import Gatherer
 from lightning_prune.callbacks.settings import describe
-from lightning_prune.criteria import Criterion, Evidence, is_elementwise
+from lightning_prune.criteria import Criterion, is_elementwise
 from lightning_prune.masks import Masks, check_counts
 from lightning_prune.scores import DEAD, Scores, check_finite
 from lightning_prune.sharding import is_sharded, whole
@@ -34,20 +35,25 @@ class Pruner:
         self.seed = seed
         self._unchecked: set[str] = set()
         self.masks = Masks(self.weights)
+        self.gatherer = Gatherer(self.weights, criterion, seed)
 
-    def prune_(self, cycle: int, sparsity: float) -> None:
+    def prune_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None" = None) -> None:
         """Shrink the masks to a sparsity.
 
         Args:
             cycle: The number of the cycle, for the seed.
             sparsity: The fraction of the prunable weights that is to be dead, in [0, 1).
+            trainer: The trainer, for criteria that look at data or at the network.
 
         Raises:
-            ValueError: If scores are not finite, or the allocation cannot be met; nothing was pruned then.
+            ValueError: If evidence cannot be gathered, scores are not finite, or the allocation cannot be met; nothing
+                was pruned then.
         """
+        self._gather(trainer, cycle, sparsity, rehearsal=False)
         scores, before = self._scores(cycle), dict(self.masks.living)
         with one_thread() if is_elementwise(self.criterion) else nullcontext():
             self.masks.shrink_(scores, self.allocation(scores, 1 - sparsity))
+        self.gatherer.drop()
         emptied = [name for name, living in self.masks.living.items() if before[name] and not living]
         if emptied:
             rank_zero_warn(
@@ -55,20 +61,25 @@ class Pruner:
                 "Lower the sparsity, or allocate with lightning_prune.allocation.erk."
             )
 
-    def rehearse(self, sparsities: Sequence[float]) -> None:
+    def rehearse(self, sparsities: Sequence[float], trainer: "pl.Trainer | None" = None) -> None:
         """Score and allocate without pruning, to find before the training what would fail after it.
 
         Args:
             sparsities: The sparsities of the cycles to come.
+            trainer: The trainer, for criteria that look at data or at the network: one batch, one round.
 
         Raises:
-            ValueError: If scores are not finite or of another shape, or an allocation cannot be met.
+            ValueError: If evidence cannot be gathered, scores are not finite or of another shape, or an allocation
+                cannot be met.
         """
+        if sparsities:
+            self._gather(trainer, 1, sparsities[-1], rehearsal=True)
         for sparsity in sorted({*sparsities[:1], *sparsities[-1:]}):
             scores = self._scores(1)
             check_counts(self.masks.living, self.allocation(scores, 1 - sparsity))
         for name in sorted(self._unchecked):  # an allocation need not look at the scores
             self._score(1, name, part=None)
+        self.gatherer.drop()
 
     def held(self) -> dict[str, Tensor]:
         """The masks of the weights that are not all alive."""
@@ -77,6 +88,11 @@ class Pruner:
     def load(self, packed: Mapping[str, Tensor]) -> None:
         """Take the packed masks of a checkpoint."""
         self.masks.unpack_(packed)
+
+    def _gather(self, trainer: "pl.Trainer | None", cycle: int, sparsity: float, rehearsal: bool) -> None:
+        masks = self.masks
+        budget = max(min(round((1 - sparsity) * masks.size), masks.alive), 1)
+        self.gatherer.gather(trainer, masks, cycle, budget, rehearsal)
 
     def _scores(self, cycle: int) -> Scores:
         self._unchecked = set(self.weights)
@@ -90,7 +106,7 @@ class Pruner:
         mask = None if mask is None else whole(mask)
         if part is not None:
             weight, mask = weight.flatten()[part], None if mask is None else mask.flatten()[part]
-        score = self.criterion(weight, Evidence(_generator(self.seed, cycle, name)))
+        score = self.criterion(weight, self.gatherer.for_weight(cycle, name, part, weight.device))
         if score.shape != weight.shape:
             raise ValueError(
                 f"{describe(self.criterion)} gave scores of shape {tuple(score.shape)} for {name!r}, which has shape "
@@ -116,8 +132,3 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _generator(seed: int, cycle: int, name: str) -> torch.Generator:
-    digest = hashlib.sha256(f"{seed}/{cycle}/{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

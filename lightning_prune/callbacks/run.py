@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 
 from lightning_prune.callbacks.averaging import restart_averages
-from lightning_prune.callbacks.cycle import Cycle, announce
+from lightning_prune.callbacks.clock import CycleCallback
+from lightning_prune.callbacks.cycle import Cycle, announce, announce_prune
 from lightning_prune.callbacks.dense_run import DenseRun
 from lightning_prune.callbacks.early_stopping import start_afresh
 from lightning_prune.callbacks.exact_resume import settle
@@ -59,6 +60,7 @@ class Run:
             "settings": self.record.settings,
             "position": self.at.state_dict(),
             "masks": self.pruner.masks.pack(),
+            "evidence": self.pruner.gatherer.state_dict(),
             "cycles": self.record.cycles,
         }
 
@@ -79,7 +81,8 @@ class Run:
         if masks is not None:
             self.take_masks(trainer, initial_masks(masks, self.pruner.weights))
             refuse_regrowth(masks, self.pruner.masks.alive, self.pruner.masks.size, sparsities)
-        self.pruner.rehearse(sparsities)
+        self.pruner.gatherer.begin_fit()
+        self.pruner.rehearse(sparsities, trainer)
         self.at.begin(trainer)
 
     def resume(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
@@ -94,6 +97,7 @@ class Run:
         refuse_differences(saved["settings"], self.record.settings, begun)
         self.record.cycles = list(saved["cycles"])
         self.take_masks(trainer, saved["masks"])
+        self.pruner.gatherer.load_state_dict(saved.get("evidence", {"epoch": -1, "remembered": {}}))
         if self.at.cycle is not None and not self.timeline.inside:
             put_to_sleep(trainer)  # or a plateau schedule would make up for a step that it never made
         settle(trainer, over=self._is_done())
@@ -114,23 +118,38 @@ class Run:
         due = self.timeline.index(self.at.epoch + self.at.cut_epochs, self.at.steps_since_dense)
         for index in range((self.at.cycle.index if self.at.cycle else 0) + 1, min(due, self.timeline.cycles) + 1):
             self._begin(trainer, index)
+        self.pruner.gatherer.begin_epoch(self.at.epoch)
 
     def _begin(self, trainer: "pl.Trainer", index: int) -> None:
         began = time.perf_counter()
         sparsity = self.scheduled(index)
         reshard(trainer.lightning_module)
-        self.pruner.prune_(index, sparsity)
+        announce_prune(trainer)
+        self.pruner.prune_(index, sparsity, trainer)
         take_from_first(trainer, self.pruner.masks)
         check_agreement(trainer, self.pruner.masks)
         self.hold.use(self.pruner.held())
         self.hold.treat_(trainer.optimizers, self.optimizer_state)
-        self.at.cycle = Cycle(index, self.at.step, cycle_steps(trainer, self.timeline, self.at.epoch_steps), sparsity)
+        self.at.cycle = self._lay_out(trainer, index, sparsity)
         announce(trainer, self.at.cycle)
         reshard(trainer.lightning_module)
         self.hold.apply_()  # the listeners may have set weights
+        self.pruner.gatherer.begin_phase()
         restart_averages(trainer)
         start_afresh(trainer)
         self.record.add(trainer, self.at.cycle, self.pruner.masks, time.perf_counter() - began)
+
+    def _lay_out(self, trainer: "pl.Trainer", index: int, sparsity: float) -> Cycle:
+        """The cycle that begins: as long as planned, or as a callback asks for."""
+        planned, length = self.timeline.retrain, None
+        for callback in trainer.callbacks if self.timeline.inside is None else ():  # type: ignore[attr-defined]
+            if isinstance(callback, CycleCallback):
+                length = callback.length_of(trainer, trainer.lightning_module, index) or length
+        timeline = replace(self.timeline, retrain=length or planned)
+        self.at.lengthen(self.timeline, timeline.retrain.amount - planned.amount)
+        if length is not None:
+            self.follow(trainer, over=True)
+        return Cycle(index, self.at.step, cycle_steps(trainer, timeline, self.at.epoch_steps), sparsity)
 
     def end_phase(self, trainer: "pl.Trainer") -> bool:
         """End the dense run or the cycle with the current epoch; True if nothing comes after it."""

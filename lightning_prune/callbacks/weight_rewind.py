@@ -1,21 +1,22 @@
 """Where a cycle's weights start: at their values of an earlier point of the dense run."""
 
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.nn.modules.batchnorm import _NormBase
 
-from lightning_prune.callbacks.clock import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.starting_point import StartingPoint
 from lightning_prune.durations import Duration, parse_duration
 from lightning_prune.optimizers import reset_
 from lightning_prune.selection import plain_name
 from lightning_prune.sharding import placed, reshard, whole
 
 
-class WeightRewind(CycleCallback):
+class WeightRewind(StartingPoint):
     """Rewind parameters and buffers to an earlier point of the dense run at the start of every cycle.
 
     Buffers include the running statistics of BatchNorm. The masks are applied afterwards and the state of the
@@ -30,17 +31,24 @@ class WeightRewind(CycleCallback):
     Args:
         to: The point: ``"2ep"``, ``"500it"``, 0 for the initial weights (Frankle & Carbin, The Lottery Ticket
             Hypothesis, 2019).
+        batch_norm: What becomes of the running statistics of BatchNorm: ``"rewind"`` takes them back with the weights,
+            as Frankle et al. do; ``"keep"`` leaves those of the last step. ``EstimateBatchNorm`` beside this callback
+            estimates them anew, for the rewound weights that live.
 
     Raises:
-        ValueError: If ``to`` is not a duration, or lies at or after the end of the dense run; that when the fit starts.
+        ValueError: If an argument is unknown or no duration; when the fit starts, if ``to`` lies at or after the end
+            of the dense run.
 
     Example:
         >>> WeightRewind(to="500it").rewind_point
         Duration(amount=500, unit='it')
     """
 
-    def __init__(self, to: str | int) -> None:
+    def __init__(self, to: str | int, batch_norm: Literal["rewind", "keep"] = "rewind") -> None:
+        if batch_norm not in ("rewind", "keep"):
+            raise ValueError(f"WeightRewind(batch_norm={batch_norm!r}) is unknown: give 'rewind' or 'keep'.")
         self.to = to
+        self.batch_norm = batch_norm
         self.rewind_point: Duration = parse_duration(to, "WeightRewind(to")
         self.forget()
 
@@ -74,9 +82,11 @@ class WeightRewind(CycleCallback):
                 f"WeightRewind(to={self.to!r}) leaves {', '.join(unknown)} as they are: at the rewind point they did "
                 "not exist, or had another shape."
             )
+        kept = _statistics(pl_module) if self.batch_norm == "keep" else set()
         with torch.no_grad():
             for name, tensor in known.items():
-                tensor.copy_(placed(self._snapshot[name], tensor))
+                if name not in kept:
+                    tensor.copy_(placed(self._snapshot[name], tensor))
 
     def state_dict(self) -> dict[str, Any]:
         return {"to": str(self.rewind_point), "snapshot": self._snapshot}
@@ -97,3 +107,9 @@ def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
     """All parameters and all buffers, saved with the module or not."""
     reshard(module)
     return {plain_name(name): tensor for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
+
+
+def _statistics(module: torch.nn.Module) -> set[str]:
+    """The names of the running statistics of normalisation layers."""
+    layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, _NormBase)]
+    return {plain_name(f"{name}.{leaf}") for name, layer in layers for leaf, _ in layer.named_buffers()}

@@ -4,13 +4,16 @@ from lightning_prune.lab.classifier import Classifier
 from lightning_prune.lab.data import (
     CIFAR10,
     CIFAR100,
+    MNIST,
     Digits,
     ImageFolders,
 )
 from lightning_prune.lab.networks import (
     VGG,
     ConvNet,
+    DenseNet,
     LeNet300100,
+    LotteryConvNet,
     ResNet,
     WideResNet,
     torchvision_network,
@@ -19,12 +22,15 @@ from lightning_prune.lab.networks import (
 __all__ = [
     "CIFAR10",
     "CIFAR100",
+    "MNIST",
     "VGG",
     "Classifier",
     "ConvNet",
+    "DenseNet",
     "Digits",
     "ImageFolders",
     "LeNet300100",
+    "LotteryConvNet",
     "ResNet",
     "WideResNet",
     "torchvision_network",

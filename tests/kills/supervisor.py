@@ -127,7 +127,7 @@ def epochs(folder):
     return rows
 
 
-def newest(folder):
-    """The newest checkpoint."""
-    file = max((folder / "kept").glob("last*.ckpt"), key=lambda file: file.stat().st_mtime_ns)
+def last_epoch(folder):
+    """The newest checkpoint of an epoch's end; of a process that had nothing left to train, Lightning saves another."""
+    file = max((folder / "kept").glob("epoch=*.ckpt"), key=lambda file: file.stat().st_mtime_ns)
     return torch.load(file, weights_only=True)

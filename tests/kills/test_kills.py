@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from supervisor import Fresh, Warm, epochs, finish, kill_once, newest, steps
+from supervisor import Fresh, Warm, epochs, finish, kill_once, last_epoch, steps
 from toys import equal
 
 pytest.importorskip("torchdata", reason="torchdata is in the dev extra")
@@ -54,8 +54,8 @@ def compare(whole, killed):
     one, other = (torch.load(folder / "result.pt", weights_only=True) for folder in (whole, killed))
     for part in one:
         assert equal(one[part], other[part]), part
-    one, other = (newest(folder) for folder in (whole, killed))
-    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
+    one, other = (last_epoch(folder) for folder in (whole, killed))
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch"):
         assert equal(one[part], other[part]), part
     assert equal(masks(one), masks(other))
     compare_logs(epochs(whole), epochs(killed), entries)

@@ -1,7 +1,9 @@
 """Networks from the papers: plain modules with plain arguments, so that YAML can name them."""
 
 from lightning_prune.lab.networks.convnet import ConvNet
+from lightning_prune.lab.networks.densenet import DenseNet
 from lightning_prune.lab.networks.lenet import LeNet300100
+from lightning_prune.lab.networks.lottery_convnet import LotteryConvNet
 from lightning_prune.lab.networks.resnet import ResNet
 from lightning_prune.lab.networks.torchvision_models import torchvision_network
 from lightning_prune.lab.networks.vgg import VGG
@@ -10,7 +12,9 @@ from lightning_prune.lab.networks.wide_resnet import WideResNet
 __all__ = [
     "VGG",
     "ConvNet",
+    "DenseNet",
     "LeNet300100",
+    "LotteryConvNet",
     "ResNet",
     "WideResNet",
     "torchvision_network",

@@ -35,7 +35,7 @@ def kaiming_normal_(network: nn.Module) -> None:
 
 
 def glorot_normal_(network: nn.Module) -> None:
-    """Draw every linear layer from N(0, 2 / (fan_in + fan_out)), with zero biases.
+    """Draw every convolution and linear layer from N(0, 2 / (fan_in + fan_out)), with zero biases.
 
     Args:
         network: The module to change; layers of other types are left alone.
@@ -51,6 +51,7 @@ def glorot_normal_(network: nn.Module) -> None:
         https://proceedings.mlr.press/v9/glorot10a.html
     """
     for layer in network.modules():
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -2,47 +2,32 @@
 
 Every criterion has the same signature, returns a finite tensor of the weight's
 shape and leaves the weight alone; a higher score means "keep". To add one,
-write the function.
+write the function, and declare with ``needs`` what it looks at.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a criterion may look at besides the weight itself.
-
-    Args:
-        generator: The source of all randomness, on the CPU: seeded by seed, cycle and tensor, so the same on every
-            process.
-    """
-
-    generator: torch.Generator
-
-
-Criterion = Callable[[Tensor, Evidence], Tensor]
-
-
-def elementwise(criterion: Criterion) -> Criterion:
-    """Declare that each score depends on its own weight alone: it is then computed in pieces, which is faster.
-
-    Args:
-        criterion: The criterion.
-
-    Returns:
-        The same criterion.
-    """
-    criterion.is_elementwise = True  # type: ignore[attr-defined]
-    return criterion
-
-
-def is_elementwise(criterion: Criterion) -> bool:
-    """Whether a criterion was declared :func:`elementwise`."""
-    return getattr(criterion, "is_elementwise", False)
+from lightning_prune.criteria.changes import last_epoch_change as last_epoch_change
+from lightning_prune.criteria.changes import last_epoch_change_magnitude as last_epoch_change_magnitude
+from lightning_prune.criteria.changes import magnitude_increase as magnitude_increase
+from lightning_prune.criteria.changes import movement as movement
+from lightning_prune.criteria.declared import Criterion as Criterion
+from lightning_prune.criteria.declared import Scorer as Scorer
+from lightning_prune.criteria.declared import elementwise as elementwise
+from lightning_prune.criteria.declared import is_elementwise as is_elementwise
+from lightning_prune.criteria.declared import needs as needs
+from lightning_prune.criteria.declared import needs_of as needs_of
+from lightning_prune.criteria.evidence import Evidence as Evidence
+from lightning_prune.criteria.evidence import Needs as Needs
+from lightning_prune.criteria.flow import SynFlow as SynFlow
+from lightning_prune.criteria.flow import synflow as synflow
+from lightning_prune.criteria.gradients import gradient as gradient
+from lightning_prune.criteria.gradients import gradient_magnitude as gradient_magnitude
+from lightning_prune.criteria.gradients import grasp as grasp
+from lightning_prune.criteria.gradients import snip as snip
+from lightning_prune.criteria.gradients import taylor as taylor
+from lightning_prune.criteria.on_batches import OnBatches as OnBatches
 
 
 @elementwise

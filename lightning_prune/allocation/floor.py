@@ -1,0 +1,90 @@
+"""How many each tensor keeps at least: a floor under any allocation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_prune.allocation import Allocation, globally
+from lightning_prune.allocation.budget import Counts, budget_of
+from lightning_prune.allocation.rule import Rule
+from lightning_prune.scores import DEAD, Scores
+
+
+@dataclass(frozen=True, repr=False)
+class WithFloor(Rule):
+    """Let another allocation decide, but leave every tensor a minimum number of weights.
+
+    Global magnitude pruning with a minimum threshold is ``WithFloor(minimum)``. Tensors that get less are given the
+    minimum, and the other tensors are allocated anew what is left; so ``globally`` becomes one threshold for all
+    tensors above their minimum. (The authors' code takes what is missing from the others in proportion to what was
+    pruned of them, until it fits.) A tensor with fewer living weights than the minimum keeps them all.
+
+    Reference: Gupta et al., Is Complexity Required for Neural Network Pruning? A Case Study on Global Magnitude
+    Pruning, 2022, https://arxiv.org/abs/2209.14624.
+
+    Args:
+        minimum: How many weights to leave at least, the same for every tensor: a whole number, at least 1; or a
+            fraction of all prunable weights, in (0, 1), of which the authors' code has 0.0005.
+        allocation: Who decides otherwise.
+
+    Raises:
+        ValueError: If ``minimum`` is neither; when it is called, if the minima are more than the density keeps.
+
+    Example:
+        >>> import torch
+        >>> scores = Scores.of({"large": torch.tensor([9.0, 8.0, 7.0]), "small": torch.tensor([2.0, 1.0, 0.0])})
+        >>> globally(scores, density=0.5), WithFloor(minimum=1)(scores, density=0.5)
+        ({'large': 3, 'small': 0}, {'large': 2, 'small': 1})
+    """
+
+    minimum: int | float
+    allocation: Allocation = globally
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.minimum, int | float) and not isinstance(self.minimum, bool)
+        if not number or not (0 < self.minimum < 1 or (self.minimum >= 1 and self.minimum % 1 == 0)):
+            raise ValueError(
+                f"WithFloor(minimum={self.minimum!r}) must be a number of weights, at least 1, or a fraction of all "
+                "prunable weights between 0 and 1."
+            )
+        if not callable(self.allocation):
+            raise ValueError(
+                f"WithFloor(allocation={self.allocation!r}) is not callable: give lightning_prune.globally, not a name."
+            )
+
+    def __call__(self, scores: Scores, density: float) -> Mapping[str, int]:
+        minimum = int(self.minimum) or max(int(self.minimum * scores.size), 1)
+        floors = {name: min(minimum, living) for name, living in scores.living.items()}
+        budget = budget_of(scores, density)
+        if sum(floors.values()) > budget:
+            raise ValueError(
+                f"WithFloor(minimum={self.minimum!r}) cannot leave {minimum} weights in each of {len(floors)} tensors: "
+                f"that takes {sum(floors.values())}, and density {density:.3g} keeps {budget}. Lower `minimum`, or the "
+                "sparsity."
+            )
+        return _above_floors(self.allocation, scores, floors, budget)
+
+
+def _above_floors(allocation: Allocation, scores: Scores, floors: Mapping[str, int], budget: int) -> Counts:
+    """Give the floor to what would get less, and allocate the rest of the budget anew, until nothing gets less."""
+    held: dict[str, int] = {}
+    while True:
+        left = budget - sum(held.values())
+        given = allocation(_without(scores, held), left / scores.size)
+        short = {name: floors[name] for name in scores if name not in held and given[name] < floors[name]}
+        if not short:
+            return Counts({**given, **held}, getattr(given, "cut", None))
+        held |= short
+
+
+def _without(scores: Scores, held: Mapping[str, int]) -> Scores:
+    """The scores with some tensors dead, so that an allocation gives them nothing."""
+    if not held:
+        return scores  # in pieces, where they can be
+
+    def whole(name: str) -> Tensor:
+        return torch.full_like(scores[name], DEAD) if name in held else scores[name]
+
+    return Scores(scores.shapes, {name: scores.living[name] * (name not in held) for name in scores}, whole)

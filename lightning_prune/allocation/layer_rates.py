@@ -1,0 +1,90 @@
+"""How many each tensor keeps where tensors are pruned at rates of their own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from lightning_prune.allocation.budget import budget_of, in_whole_numbers
+from lightning_prune.allocation.rule import Rule
+from lightning_prune.scores import Scores
+
+
+@dataclass(frozen=True, repr=False)
+class LayerRates(Rule):
+    """Prune the tensors at rates of their own: after ``x`` rounds the density of each is ``(1 - rate) ** x``.
+
+    The number of rounds, whole or not, is what spends the density asked for. The lottery tickets of fully connected
+    and small convolutional networks are found so, with half the rate for the output layer.
+
+    Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635 (figure 2).
+
+    Args:
+        rates: From a pattern to what a round removes of what is left of a tensor, in [0, 1); 0 for never. ``*`` and
+            ``?`` are as in file names, and the name of a module stands for everything in it; the first pattern that
+            matches counts.
+
+    Raises:
+        ValueError: If there are no rates, or one lies outside [0, 1); when it is called, if a pattern matches nothing,
+            a tensor matches no pattern, or what is never pruned is more than the density keeps.
+
+    Example:
+        >>> import torch
+        >>> scores = Scores.of({"hidden": torch.rand(1000), "output": torch.rand(100)})
+        >>> LayerRates({"output": 0.1, "*": 0.2})(scores, density=(640 + 81) / 1100)
+        {'hidden': 640, 'output': 81}
+    """
+
+    rates: dict[str, float]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rates", dict(self.rates))
+        if not self.rates or not all(0 <= rate < 1 for rate in self.rates.values()):
+            raise ValueError(
+                f"LayerRates(rates={self.rates}) needs rates in [0, 1), for instance {{'classifier': 0.1, '*': 0.2}}."
+            )
+
+    def __call__(self, scores: Scores, density: float) -> Mapping[str, int]:
+        budget, kept = budget_of(scores, density), self._kept(list(scores))
+        always = sum(living for name, living in scores.living.items() if kept[name] == 1)
+        if always > budget:
+            raise ValueError(
+                f"LayerRates(rates={self.rates}) never prunes {always} weights, and density {density:.3g} keeps "
+                f"{budget}. Give every tensor a rate above 0, or lower the sparsity."
+            )
+
+        def after(rounds: float) -> dict[str, float]:
+            dense = {name: shape.numel() for name, shape in scores.shapes.items()}
+            return {name: min(dense[name] * kept[name] ** rounds, scores.living[name]) for name in scores}
+
+        rounds = _first_where(lambda rounds: sum(after(rounds).values()) <= budget)
+        return in_whole_numbers(after(rounds), scores.living, budget)
+
+    def _kept(self, names: list[str]) -> dict[str, float]:
+        """What one round keeps of each tensor."""
+        kept: dict[str, float] = {}
+        for pattern, rate in self.rates.items():
+            matching = [name for name in names if _matches(name, pattern)]
+            if not matching:
+                raise ValueError(f"LayerRates(rates={self.rates}): {pattern!r} matches none of {', '.join(names)}.")
+            kept = {**dict.fromkeys(matching, 1 - rate), **kept}
+        if missing := [name for name in names if name not in kept]:
+            raise ValueError(
+                f"LayerRates(rates={self.rates}) has no rate for {', '.join(missing)}. Add '*' for all others."
+            )
+        return kept
+
+
+def _first_where(holds: Callable[[float], bool]) -> float:
+    """The lowest number, at least 0, for which something holds that then holds for all higher ones."""
+    if holds(0.0):
+        return 0.0
+    low, high = 0.0, 1.0
+    while not holds(high):
+        low, high = high, 2 * high
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")

@@ -1,0 +1,45 @@
+"""An allocation with parameters: a frozen value under one class, so that a config can say which and how."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import fields
+
+from lightning_prune.scores import Scores
+
+
+class Rule(ABC):
+    """From scores and a density to counts, as the functions are; the fields are what can be chosen.
+
+    Example:
+        >>> import torch
+        >>> from dataclasses import dataclass
+        >>> from lightning_prune.allocation import spend
+        >>> @dataclass(frozen=True, repr=False)
+        ... class Densest(Rule):
+        ...     first: str
+        ...     def __call__(self, scores: Scores, density: float) -> Mapping[str, int]:
+        ...         return spend({name: 1.0 + (name == self.first) for name in scores}, scores, density)
+        >>> Densest("a")(Scores.of({"a": torch.rand(10), "b": torch.rand(10)}), density=0.3)
+        {'a': 4, 'b': 2}
+    """
+
+    @abstractmethod
+    def __call__(self, scores: Scores, density: float) -> Mapping[str, int]:
+        """Allocate.
+
+        Args:
+            scores: The scores of all prunable weights.
+            density: What to keep of them, in (0, 1].
+
+        Returns:
+            The number of weights that each tensor keeps; they add up to ``round(density * scores.size)``.
+        """
+
+    def __repr__(self) -> str:
+        # A function by its name: its repr has an address, which is another one when a run is resumed.
+        values = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(f'{name}={_named(value)}' for name, value in values.items())})"
+
+
+def _named(value: object) -> str:
+    return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else repr(value)

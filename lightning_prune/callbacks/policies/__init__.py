@@ -1,0 +1,1 @@
+"""How fast the cycles learn: the policies, each the rates of one retraining variant, by family."""

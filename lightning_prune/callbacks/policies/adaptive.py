@@ -1,0 +1,157 @@
+"""Rates that follow from what a prune has done: how much of the norm went with it, or how much is left."""
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from lightning_prune import rates
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.limits import steps_per_epoch
+from lightning_prune.callbacks.policies.arguments import check_at_least
+from lightning_prune.callbacks.policy import ShapedRate, check_fraction, check_positive
+from lightning_prune.callbacks.timeline import in_steps
+from lightning_prune.sharding import whole
+
+
+class AdaptiveLinearRestart(ShapedRate):
+    """ALLR: like ``LinearRestart``, from a rate as high as the prune has hurt or the cycle is long.
+
+    ``max_lr * clip(d, budget, 1)`` with ``d = |W - W'| / (|W| * sqrt(s))``: the norm that the prune removed, over all
+    parameters of the module, for the fraction ``s`` of the living weights that it removed; and ``budget`` the length
+    of the cycle over that of the dense run. Both norms are measured where each cycle begins, after the prune and
+    before anybody sets weights.
+
+    Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
+    https://arxiv.org/abs/2111.00843. In the authors' code the norm is over every weight and bias, BatchNorm included.
+
+    Args:
+        max_lr: The highest rate that it may start from, above 0; None for the largest rate of the dense run.
+        warmup: The fraction of the cycle that rises, in [0, 1].
+
+    Raises:
+        ValueError: If an argument lies outside its range; when the training starts, if there is no dense run whose
+            length a cycle could be compared with.
+
+    Example:
+        >>> policy = AdaptiveLinearRestart(max_lr=0.1)
+        >>> policy.fraction = 0.4
+        >>> cycle = Cycle(index=1, first_step=0, steps=20, sparsity=0.2)
+        >>> [round(policy.learning_rate(step, cycle), 5) for step in (0, 1, 2, 11, 19)]
+        [0.0, 0.02, 0.04, 0.02, 0.00222]
+    """
+
+    def __init__(self, max_lr: float | None = None, warmup: float = 0.1) -> None:
+        super().__init__()
+        check_positive(self, {"max_lr": max_lr})
+        check_fraction(self, {"warmup": warmup})
+        self.max_lr = max_lr
+        self.warmup = warmup
+
+    def forget(self) -> None:
+        super().forget()
+        self.fraction = 1.0  # of the highest rate, in the cycle that is under way
+        self._norm, self._density = 0.0, 1.0
+
+    def on_train_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        if self.clock.dense_length.amount == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            raise ValueError(
+                "AdaptiveLinearRestart compares the length of a cycle with that of the dense run, but there is none "
+                "(max_epochs=0). Say how long it was: IterativePruning(dense_run='160ep'), or use LinearRestart()."
+            )
+
+    def on_prune_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._norm, self._density = squared_norm(pl_module), 1 - self.clock.measured_sparsity
+
+    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
+        before, after = self._norm, squared_norm(pl_module)
+        drop = math.sqrt(abs(before - after) / before) if before else 0.0
+        pruned = 1 - (1 - self.clock.measured_sparsity) / self._density
+        fraction = rates.restart_peak(drop, pruned, self._budget(trainer))
+        self.fraction = trainer.strategy.broadcast(fraction)  # sums may differ in the last bit from device to device
+
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        peak = self.fraction * (self.dense_peak if self.max_lr is None else self.max_lr)
+        return rates.warmup_anneal(step, cycle.steps, 0.0, peak, 0.0, self.warmup, rates.linear)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "fraction": self.fraction}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.fraction = state_dict["fraction"]
+
+    def _budget(self, trainer: "pl.Trainer") -> float:
+        cycle, dense = self.clock.cycle_length, self.clock.dense_length
+        if cycle.unit != dense.unit:
+            per_epoch = steps_per_epoch(trainer)
+            cycle, dense = (in_steps(length, per_epoch, "AdaptiveLinearRestart") for length in (cycle, dense))
+        return cycle.amount / max(dense.amount, 1)
+
+
+class PruningAware(ShapedRate):
+    """ICE's rate: constant within a cycle, and lower once about ``turn`` of the weights are gone.
+
+    ``base - drop / (1 + (x / (2 * (1 - turn) - x)) ** beta)`` for a density ``x``; it goes the other way than SILO's,
+    and is meant for short fine-tuning after each prune.
+
+    Reference: Hu, Henderson & Cano, ICE-Pruning: An Iterative Cost-Efficient Pruning Pipeline for Deep Neural
+    Networks, 2025, https://arxiv.org/abs/2505.07411. The defaults stand in a comment of the authors' code, which tunes
+    all four; ``x`` counts the prunable weights here, and all weights but those of the first layer there.
+
+    Args:
+        base: The rate of a dense network, above 0; 0.001, 0.002 or 0.005 are tried in the authors' code.
+        turn: The sparsity at which half of the fall is done, in (0, 1); ``p`` in the code.
+        beta: How steeply it falls, above 0.
+        drop: How much it falls in all, in [0, base]; ``delta`` in the code.
+
+    Raises:
+        ValueError: If an argument lies outside its range.
+
+    Example:
+        >>> policy = PruningAware()
+        >>> [round(policy.learning_rate(0, Cycle(1, 0, 20, sparsity)), 6) for sparsity in (0.0, 0.1, 0.12, 0.14, 0.5)]
+        [0.001, 0.00093, 0.000625, 0.00032, 0.00025]
+    """
+
+    def __init__(self, base: float = 0.001, turn: float = 0.12, beta: float = 50, drop: float = 0.00075) -> None:
+        super().__init__()
+        check_positive(self, {"base": base, "turn": turn, "beta": beta})
+        check_at_least(self, 0, {"drop": drop})
+        if turn >= 1:
+            raise ValueError(f"PruningAware(turn={turn}) is a sparsity: give a number between 0 and 1, such as 0.12.")
+        if drop > base:
+            raise ValueError(f"PruningAware(base={base}, drop={drop}) would fall below 0: give a drop of at most base.")
+        self.base = base
+        self.turn = turn
+        self.beta = beta
+        self.drop = drop
+
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        return rates.pruning_aware(cycle.density, self.base, self.turn, self.beta, self.drop)
+
+
+def squared_norm(module: nn.Module) -> float:
+    """The squared norm of all parameters, in double precision; on several processes all of them have to ask for it.
+
+    Args:
+        module: The module.
+
+    Returns:
+        The sum of the squares.
+
+    Example:
+        >>> squared_norm(nn.BatchNorm1d(4))
+        4.0
+    """
+    return float(sum(_squared(whole(parameter).detach()) for parameter in module.parameters()))
+
+
+def _squared(parameter: Tensor) -> float:
+    real = torch.view_as_real(parameter) if parameter.is_complex() else parameter
+    if not real.is_floating_point():
+        return 0.0
+    real = real.cpu() if real.device.type == "mps" else real  # which knows no double precision
+    return float(torch.linalg.vector_norm(real, dtype=torch.float64)) ** 2

@@ -1,0 +1,94 @@
+"""What the arguments of policies have in common: checks, and the step or the epoch that a rate belongs to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import lightning.pytorch as pl
+
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.policy import LearningRatePolicy
+
+Interval = Literal["step", "epoch"]
+
+
+def check_at_least(owner: object, least: float, arguments: Mapping[str, float]) -> None:
+    """Refuse arguments that are too small.
+
+    Args:
+        owner: The policy, for the error.
+        least: The smallest value that is welcome.
+        arguments: Names and values.
+
+    Raises:
+        ValueError: If a value is smaller.
+    """
+    for name, value in arguments.items():
+        if not value >= least:
+            raise ValueError(f"{type(owner).__name__}({name}={value}) must be at least {least}.")
+
+
+def check_drops(owner: object, drops: Sequence[float], largest: float = float("inf")) -> None:
+    """Refuse drops that do not rise, or lie outside the cycle.
+
+    Args:
+        owner: The policy, for the error.
+        drops: Where the rate drops.
+        largest: The largest one that is welcome.
+
+    Raises:
+        ValueError: If one is not above 0 or above ``largest``, or they do not rise.
+    """
+    if any(not 0 < drop <= largest for drop in drops) or list(drops) != sorted(drops):
+        what = "be positive" if largest == float("inf") else f"lie in (0, {largest}]"
+        raise ValueError(f"{type(owner).__name__}(drops={list(drops)}) must {what} and rise, for instance (0.5, 0.75).")
+
+
+def check_interval(owner: object, interval: str) -> None:
+    """Refuse what is neither ``"step"`` nor ``"epoch"``.
+
+    Args:
+        owner: The policy, for the error.
+        interval: What the rate changes with.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if interval not in ("step", "epoch"):
+        raise ValueError(f"{type(owner).__name__}(interval={interval!r}) must be 'step' or 'epoch'.")
+
+
+def check_length(policy: LearningRatePolicy, trainer: "pl.Trainer", interval: Interval) -> None:
+    """Refuse a rate that changes with the epoch in cycles that are counted in steps; when the training starts.
+
+    Args:
+        policy: The policy.
+        trainer: The trainer.
+        interval: What its rate changes with.
+
+    Raises:
+        ValueError: If it changes with the epoch, and cycles have none.
+    """
+    length = policy.clock.cycle_length
+    if interval == "epoch" and length.unit != "ep" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"{type(policy).__name__}(interval='epoch') changes the rate once an epoch, but cycles of {length} are "
+            "counted in steps. Give interval='step', or give IterativePruning(retrain=...) and the dense run in epochs."
+        )
+
+
+def place(policy: LearningRatePolicy, interval: Interval, step: int, cycle: Cycle) -> tuple[int, int]:
+    """Where in a cycle a rate is to be taken.
+
+    Args:
+        policy: The policy.
+        interval: What the rate changes with.
+        step: The step of the cycle, ``0 <= step < cycle.steps``.
+        cycle: The cycle.
+
+    Returns:
+        The step and how many there are; or the epoch of the cycle and how many of those.
+    """
+    if interval == "step" or policy.clock.cycle_length.unit != "ep":
+        return step, cycle.steps
+    epochs = policy.clock.cycle_length.amount
+    return step * epochs // cycle.steps, epochs

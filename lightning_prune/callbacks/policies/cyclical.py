@@ -1,0 +1,103 @@
+"""Rates that go up and down in triangles within a cycle."""
+
+from lightning_prune import rates
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.policies.arguments import check_at_least
+from lightning_prune.callbacks.policies.steps import check_growth, grown_peak
+from lightning_prune.callbacks.policy import ShapedRate, check_positive
+
+
+class Cyclical(ShapedRate):
+    """Let the rate go from the bottom to the peak and back in straight lines, again and again.
+
+    ``bottom + (max_lr - bottom) * max(0, 1 - |step / h - 2 * floor(1 + step / (2 * h)) + 1|)``, as
+    ``torch.optim.lr_scheduler.CyclicLR``. Where ``2 * h`` divides the cycle, the cycle ends one step short of the
+    bottom; where it does not, it may be pruned at a high rate.
+
+    Reference: Smith, Cyclical Learning Rates for Training Neural Networks, 2017, https://arxiv.org/abs/1506.01186; one
+    of the four baselines of Liu et al. (SILO), 2023, https://arxiv.org/abs/2212.06144, where ``h`` is 8000 steps and
+    ``bottom`` 0, both not confirmed.
+
+    Args:
+        max_lr: The peak, above 0; None for the largest rate of the dense run.
+        bottom: The lowest rate, at least 0 and at most the peak; not confirmed.
+        half_period: The length ``h`` of one line: a float up to 1 is a fraction of the cycle, anything else optimizer
+            steps; at least one step. The default, five triangles in a cycle, is a choice of this package.
+
+    Raises:
+        ValueError: If an argument lies outside its range.
+
+    Example:
+        >>> policy = Cyclical(max_lr=0.1, half_period=0.25)
+        >>> cycle = Cycle(index=1, first_step=0, steps=8, sparsity=0.2)
+        >>> [round(policy.learning_rate(step, cycle), 3) for step in range(8)]
+        [0.0, 0.05, 0.1, 0.05, 0.0, 0.05, 0.1, 0.05]
+    """
+
+    def __init__(self, max_lr: float | None = None, bottom: float = 0.0, half_period: int | float = 0.1) -> None:
+        super().__init__()
+        check_positive(self, {"max_lr": max_lr, "half_period": half_period})
+        check_at_least(self, 0, {"bottom": bottom})
+        if max_lr is not None and bottom > max_lr:
+            raise ValueError(f"Cyclical(max_lr={max_lr}, bottom={bottom}): the bottom lies above the peak; swap them.")
+        self.max_lr = max_lr
+        self.bottom = bottom
+        self.half_period = half_period
+
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        peak = self.dense_peak if self.max_lr is None else self.max_lr
+        return rates.triangular(step, cycle.steps, min(self.bottom, peak), peak, self.half_period)
+
+
+class SCyclical(ShapedRate):
+    """S-Cyc: triangles, whose peak grows along an S as the network gets sparser.
+
+    The triangles are those of ``Cyclical``, the peak is that of ``SILOSchedule``. The paper's formula and constants are
+    not confirmed: the S, ``beta`` and ``delay`` are those of SILO, by the same authors; ``low`` and ``rise`` have no
+    default; the half period is said to be 8000 steps and the bottom 0.
+
+    Reference: Liu, Tan & Motani, S-Cyc: A Learning Rate Schedule for Iterative Pruning of ReLU-based Networks, 2021,
+    https://arxiv.org/abs/2110.08764.
+
+    Args:
+        low: The peak before it grows, above 0.
+        rise: How much it grows, at least 0.
+        beta: How steeply, above 0; not confirmed.
+        delay: The last cycle with the low peak, at least 0; not confirmed.
+        bottom: The lowest rate, at least 0 and at most ``low``; not confirmed.
+        half_period: The length of one line: a float up to 1 is a fraction of the cycle, anything else optimizer steps;
+            at least one step. The default, five triangles in a cycle, is a choice of this package.
+
+    Raises:
+        ValueError: If an argument lies outside its range.
+
+    Example:
+        >>> SCyclical(low=0.03, rise=0.04).half_period
+        0.1
+    """
+
+    def __init__(
+        self,
+        low: float,
+        rise: float,
+        beta: float = 5,
+        delay: int = 1,
+        bottom: float = 0.0,
+        half_period: int | float = 0.1,
+    ) -> None:
+        super().__init__()
+        check_growth(self, low, rise, beta, delay)
+        check_positive(self, {"half_period": half_period})
+        check_at_least(self, 0, {"bottom": bottom})
+        if bottom > low:
+            raise ValueError(f"SCyclical(low={low}, bottom={bottom}): the bottom lies above the lowest peak; lower it.")
+        self.low = low
+        self.rise = rise
+        self.beta = beta
+        self.delay = delay
+        self.bottom = bottom
+        self.half_period = half_period
+
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        peak = grown_peak(self.clock, cycle, self.low, self.rise, self.beta, self.delay)
+        return rates.triangular(step, cycle.steps, self.bottom, peak, self.half_period)

@@ -1,0 +1,115 @@
+"""Rates that rise and fall once in a cycle, as ``torch.optim.lr_scheduler.OneCycleLR`` has them."""
+
+from lightning_prune import rates
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.policies.arguments import check_at_least
+from lightning_prune.callbacks.policy import ShapedRate, check_fraction, check_positive
+
+_MOMENTA = (0.95, 0.85, 0.95)  # first, at the peak of the rate, last
+
+
+class OneCycleRetrain(ShapedRate):
+    """Retrain every cycle along one rise and one fall of the learning rate.
+
+    Up from ``max_lr / start_div`` to ``max_lr``, then down to ``max_lr / final_div``, both along half a cosine.
+    Le & Hua's CLR, as in the authors' code, is ``CyclicRestart()``, or this with ``cycle_momentum=True``.
+
+    Reference: Le & Hua, Network Pruning That Matters: A Case Study on Retraining Variants, 2021,
+    https://arxiv.org/abs/2105.03193.
+
+    Args:
+        max_lr: The peak, above 0; None for the largest rate of the dense run, of each parameter group.
+        warmup: The fraction of the cycle that rises, in [0, 1].
+        start_div: The peak over the first rate, at least 1.
+        final_div: The peak over the last rate, at least 1.
+        cycle_momentum: Whether the momentum (or first beta) goes the other way, from 0.95 to 0.85 and back.
+
+    Raises:
+        ValueError: If an argument lies outside its range.
+
+    Example:
+        >>> policy = OneCycleRetrain(max_lr=0.1)
+        >>> cycle = Cycle(index=1, first_step=0, steps=20, sparsity=0.2)
+        >>> [round(policy.learning_rate(step, cycle), 5) for step in (0, 1, 10, 19)]
+        [0.001, 0.1, 0.05001, 1e-05]
+    """
+
+    def __init__(
+        self,
+        max_lr: float | None = None,
+        warmup: float = 0.1,
+        start_div: float = 100,
+        final_div: float = 10_000,
+        cycle_momentum: bool = False,
+    ) -> None:
+        super().__init__()
+        check_positive(self, {"max_lr": max_lr, "start_div": start_div, "final_div": final_div})
+        check_fraction(self, {"warmup": warmup})
+        self.max_lr = max_lr
+        self.warmup = warmup
+        self.start_div = start_div
+        self.final_div = final_div
+        self.cycle_momentum = cycle_momentum
+
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        peak = self.dense_peak if self.max_lr is None else self.max_lr
+        return rates.one_cycle(step, cycle.steps, peak / self.start_div, peak, peak / self.final_div, self.warmup)
+
+    def momentum(self, step: int, cycle: Cycle) -> float | None:
+        return rates.one_cycle(step, cycle.steps, *_MOMENTA, self.warmup) if self.cycle_momentum else None
+
+
+class CyclicRestart(ShapedRate):
+    """CLR: retrain every cycle along one rise and one fall of the learning rate, and the momentum the other way.
+
+    As in the authors' code: ``torch.optim.lr_scheduler.OneCycleLR(max_lr, div_factor=100, final_div_factor=100,
+    pct_start=0.1)``, stepped per batch, whose momentum goes from 0.95 to 0.85 and back, whatever that of the dense run
+    was. The momentum confounds comparisons with other schedules: ``cycle_momentum=False`` leaves it where it was.
+
+    Reference: Le & Hua, Network Pruning That Matters: A Case Study on Retraining Variants, 2021,
+    https://arxiv.org/abs/2105.03193.
+
+    Args:
+        max_lr: The peak, above 0; None for the largest rate of the dense run.
+        warmup: The fraction of the cycle that rises, in [0, 1].
+        div_factor: The peak over the first rate, at least 1; 10 in the authors' HRank scripts.
+        final_div_factor: The first rate over the last one, at least 1.
+        cycle_momentum: Whether the momentum (or first beta) is cycled.
+
+    Raises:
+        ValueError: If an argument lies outside its range.
+
+    Example:
+        >>> policy = CyclicRestart(max_lr=0.1)
+        >>> cycle = Cycle(index=1, first_step=0, steps=20, sparsity=0.2)
+        >>> [round(policy.learning_rate(step, cycle), 5) for step in (0, 1, 10, 19)]
+        [0.001, 0.1, 0.05001, 1e-05]
+        >>> [round(policy.momentum(step, cycle), 3) for step in (0, 1, 19)]
+        [0.95, 0.85, 0.95]
+    """
+
+    def __init__(
+        self,
+        max_lr: float | None = None,
+        warmup: float = 0.1,
+        div_factor: float = 100,
+        final_div_factor: float = 100,
+        cycle_momentum: bool = True,
+    ) -> None:
+        super().__init__()
+        check_positive(self, {"max_lr": max_lr})
+        check_fraction(self, {"warmup": warmup})
+        check_at_least(self, 1, {"div_factor": div_factor, "final_div_factor": final_div_factor})
+        self.max_lr = max_lr
+        self.warmup = warmup
+        self.div_factor = div_factor
+        self.final_div_factor = final_div_factor
+        self.cycle_momentum = cycle_momentum
+
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        peak = self.dense_peak if self.max_lr is None else self.max_lr
+        start = peak / self.div_factor
+        return rates.one_cycle(step, cycle.steps, start, peak, start / self.final_div_factor, self.warmup)
+
+    def momentum(self, step: int, cycle: Cycle) -> float | None:
+        return rates.one_cycle(step, cycle.steps, *_MOMENTA, self.warmup) if self.cycle_momentum else None

@@ -1,0 +1,148 @@
+"""Rates that were: the schedule of the dense run, or the last part of it, once more in every cycle."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.limits import steps_per_epoch
+from lightning_prune.callbacks.policy import LearningRatePolicy
+from lightning_prune.callbacks.tape import Rate
+from lightning_prune.callbacks.timeline import is_shorter
+from lightning_prune.durations import Duration, parse_duration
+
+
+class LRRewind(LearningRatePolicy):
+    """Keep the weights and replay the learning rate of the dense run, step by step.
+
+    It replays what was recorded: the rate of every parameter group, and its momentum (or first beta) where the
+    schedule cycled it, under any scheduler or none. Where a cycle has another number of steps than the stretch that
+    it replays (say, on more processes than the dense run), it replays by position.
+
+    Reference: Renda, Frankle & Carbin, Comparing Rewinding and Fine-tuning in Neural Network Pruning, 2020,
+    https://arxiv.org/abs/2003.02389.
+
+    Args:
+        to: The point of the dense run to replay from: ``"10ep"``, ``"500it"``, 0 for its start. None for the last part
+            of it, as long as a cycle. A cycle that is longer than what remains from there goes on at the last rate.
+
+    Raises:
+        ValueError: If ``to`` is not a duration, lies at or after the end of the dense run, or leaves less than nothing
+            to replay; the last two when the fit starts.
+
+    Example:
+        >>> str(LRRewind(to="10ep").rewind_point), LRRewind().rewind_point
+        ('10ep', None)
+    """
+
+    replays = True
+
+    def __init__(self, to: str | int | None = None) -> None:
+        super().__init__()
+        self.to = to
+        self.rewind_point = None if to is None else parse_duration(to, "LRRewind(to")
+
+    def on_train_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        dense, retrain = self.clock.dense_length, self.clock.cycle_length
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        refuse_no_dense_run(self)
+        if self.rewind_point is None and is_shorter(dense, retrain, steps_per_epoch(trainer)):
+            raise ValueError(
+                f"LRRewind() cannot replay the last {retrain} of a dense run of {dense}. Retrain for at most as long "
+                f"(IterativePruning(retrain='{dense}')), or train the dense network for longer."
+            )
+
+    def rates(self, step: int, cycle: Cycle) -> Sequence[Rate]:
+        return replayed(self, self.rewind_point, step, cycle)
+
+
+class ScheduleRestart(LearningRatePolicy):
+    """Start the learning-rate schedule of the dense run again in every cycle, whatever the weights start from.
+
+    Step ``t`` of a cycle has the recorded rates, and the momentum, of step ``t`` of the dense run; a shorter cycle
+    stops short of its end, a longer one goes on at its last rate. Cycles as long as the dense run, which is the default
+    of ``IterativePruning(retrain=None)``, are the learning-rate rewinding of the reproducibility study; beside
+    ``WeightRewind(to=...)`` it is that study's weight rewinding, whose schedule does not know where the weights are.
+
+    Reference: Mikler, Reproducibility Study: Comparing Rewinding and Fine-tuning in Neural Network Pruning, 2021,
+    https://arxiv.org/abs/2109.09670, as in the author's code.
+
+    Raises:
+        ValueError: If there is no dense run whose schedule could start again; when the fit starts.
+
+    Example:
+        >>> policy = ScheduleRestart()
+        >>> policy.rewind_point is None
+        True
+    """
+
+    def on_train_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            refuse_no_dense_run(self)
+
+    def rates(self, step: int, cycle: Cycle) -> Sequence[Rate]:
+        return replayed(self, Duration(0, "ep"), step, cycle)
+
+
+def replayed(policy: LearningRatePolicy, point: Duration | None, step: int, cycle: Cycle) -> Sequence[Rate]:
+    """The rates of the dense run that a step of a cycle repeats.
+
+    Args:
+        policy: The policy, for its tape and its clock.
+        point: The point of the dense run to replay from; None for the last part of it, as long as a cycle.
+        step: The step of the cycle, ``0 <= step < cycle.steps``.
+        cycle: The cycle.
+
+    Returns:
+        One rate for each group of the end of the dense run; those that came later, such as an unfrozen backbone, were
+        at rest.
+    """
+    tape, retrain = policy.tape, policy.clock.cycle_length
+    epochs = [*tape.epochs, tape.length]
+    if retrain.unit == "ep" and (point is None or point.unit == "ep"):
+        first = len(tape.epochs) - retrain.amount if point is None else point.amount
+        # In parts of an epoch of the replay: a cycle that was made longer (ScratchTrain) has it stretched.
+        index = _in_epoch(step * retrain.amount, cycle.steps, epochs, first)
+    else:
+        start, span = _stretch(epochs, retrain, point)
+        index = start + step * span // cycle.steps
+    row = tape.at(min(index, tape.length - 1))
+    missing = len(tape.last) - len(row)
+    return (*row, *[Rate(lr=0.0, momentum=math.nan)] * missing)
+
+
+def _in_epoch(step: int, per_epoch: int, epochs: list[int], first: int) -> int:
+    """The recorded step at the same place of the same epoch of the replay."""
+    last = len(epochs) - 1
+    epoch, done = divmod(step, per_epoch)
+    begin, end = (epochs[min(max(first, 0) + epoch + shift, last)] for shift in (0, 1))
+    return begin + done * (end - begin) // per_epoch
+
+
+def _stretch(epochs: list[int], retrain: Duration, point: Duration | None) -> tuple[int, int]:
+    """The first recorded step of the replay, and how many recorded steps a cycle stands for."""
+    span = retrain.steps(per_epoch=epochs[-1] - epochs[-2])
+    if point is None:
+        return max(epochs[-1] - span, 0), span
+    at = epochs[min(point.amount, len(epochs) - 1)] if point.unit == "ep" else min(point.amount, epochs[-1] - 1)
+    return at, span
+
+
+def refuse_no_dense_run(policy: LearningRatePolicy) -> None:
+    """Refuse to replay what never was.
+
+    Args:
+        policy: The policy that replays.
+
+    Raises:
+        ValueError: If there is no dense run.
+    """
+    if policy.clock.dense_length.amount == 0:
+        raise ValueError(
+            f"{type(policy).__name__} replays the learning rate of the dense run, but there is none (max_epochs=0). "
+            "Say what it was: IterativePruning(dense_run=...), or use a policy with a rate of its own, such as "
+            "OneCycleRetrain(max_lr=...)."
+        )

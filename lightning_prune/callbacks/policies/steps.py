@@ -1,0 +1,147 @@
+"""Rates that warm up along a line and drop in steps, to a constant peak or to one that grows along an S."""
+
+from collections.abc import Sequence
+
+from lightning_prune import rates
+from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.policies.arguments import check_at_least, check_drops
+from lightning_prune.callbacks.policy import ShapedRate, check_positive
+
+
+class WarmupSteps(ShapedRate):
+    """Warm up linearly to a constant peak, then divide by 10 at each drop: what SILO does, without its S.
+
+    The rate adds the same amount at every step from 0 on and stops at the peak; a drop ends the warm-up, reached or
+    not. The control that SILO has to beat is ``WarmupSteps(max_lr=low + rise)``. Without warm-up it is the step decay.
+
+    Reference: Frankle & Carbin, The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks, 2019,
+    https://arxiv.org/abs/1803.03635; as a baseline in Liu et al. (SILO), 2023, https://arxiv.org/abs/2212.06144, whose
+    values for it are not confirmed. The defaults are those of ``SILOSchedule``.
+
+    Args:
+        max_lr: The peak, above 0; None for the largest rate of the dense run.
+        warmup: The length of the warm-up: a float up to 1 is a fraction of the cycle, anything else optimizer steps.
+        drops: Where the rate is divided by 10, in the same units, rising.
+
+    Raises:
+        ValueError: If an argument lies outside its range.
+
+    Example:
+        >>> policy = WarmupSteps(max_lr=0.1, warmup=4, drops=(0.5, 0.8))
+        >>> cycle = Cycle(index=1, first_step=0, steps=10, sparsity=0.2)
+        >>> [round(policy.learning_rate(step, cycle), 4) for step in (0, 3, 4, 5, 8, 9)]
+        [0.025, 0.1, 0.1, 0.01, 0.001, 0.001]
+    """
+
+    def __init__(
+        self,
+        max_lr: float | None = None,
+        warmup: int | float = 0.5,
+        drops: Sequence[int | float] = (0.5, 0.64),
+    ) -> None:
+        super().__init__()
+        check_positive(self, {"max_lr": max_lr})
+        check_at_least(self, 0, {"warmup": warmup})
+        check_drops(self, drops)
+        self.max_lr = max_lr
+        self.warmup = warmup
+        self.drops = drops
+
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        peak = self.dense_peak if self.max_lr is None else self.max_lr
+        return rates.warmup_steps(step, cycle.steps, peak, self.warmup, self.drops)
+
+
+class SILOSchedule(ShapedRate):
+    """Let the peak rate grow along an S as the network gets sparser; within a cycle warm up and drop in steps.
+
+    Up to cycle ``delay`` the peak is ``low``; from there it grows with what has been removed since, to ``low + rise``,
+    half way where half of it is gone. Within a cycle the rate rises linearly from 0 and is divided by 10 at each drop.
+    Warm-up and drops stand in the authors' ResNet-20 script at epochs 25 and 32 of 50, which are the defaults here; the
+    paper's values for other networks are not confirmed.
+
+    Reference: Liu, Ghosh, Tan & Motani, Optimizing Learning Rate Schedules for Iterative Pruning of Deep Neural
+    Networks, 2023, https://arxiv.org/abs/2212.06144.
+
+    Args:
+        low: The peak before it grows, above 0; 0.03 for ResNet-20, 0.04 for VGG-19.
+        rise: How much it grows, at least 0; 0.04 for ResNet-20, 0.06 for VGG-19.
+        beta: How steeply, above 0.
+        delay: The last cycle with the low peak, at least 0.
+        warmup: The length of the warm-up: a float up to 1 is a fraction of the cycle, anything else optimizer steps.
+        drops: Where the rate is divided by 10, in the same units, rising.
+
+    Raises:
+        ValueError: If an argument lies outside its range.
+
+    Example:
+        >>> silo = SILOSchedule(low=0.03, rise=0.04)
+        >>> [round(silo.peak(density=0.8**m, growth_density=0.8), 5) for m in (1, 4, 5)]
+        [0.03, 0.04761, 0.06446]
+    """
+
+    def __init__(
+        self,
+        low: float,
+        rise: float,
+        beta: float = 5,
+        delay: int = 1,
+        warmup: int | float = 0.5,
+        drops: Sequence[int | float] = (0.5, 0.64),
+    ) -> None:
+        super().__init__()
+        check_growth(self, low, rise, beta, delay)
+        check_at_least(self, 0, {"warmup": warmup})
+        check_drops(self, drops)
+        self.low = low
+        self.rise = rise
+        self.beta = beta
+        self.delay = delay
+        self.warmup = warmup
+        self.drops = drops
+
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        peak = grown_peak(self.clock, cycle, self.low, self.rise, self.beta, self.delay)
+        return rates.warmup_steps(step, cycle.steps, peak, self.warmup, self.drops)
+
+    def peak(self, density: float, growth_density: float) -> float:
+        """The peak rate at a density; see :func:`lightning_prune.rates.s_shape`."""
+        return rates.s_shape(density, growth_density, self.low, self.rise, self.beta)
+
+
+def check_growth(owner: object, low: float, rise: float, beta: float, delay: int) -> None:
+    """Refuse an S that cannot be.
+
+    Args:
+        owner: The policy, for the error.
+        low: The peak before it grows.
+        rise: How much it grows.
+        beta: How steeply.
+        delay: The last cycle with the low peak.
+
+    Raises:
+        ValueError: If an argument lies outside its range.
+    """
+    check_positive(owner, {"low": low, "beta": beta})
+    if rise < 0 or delay < 0:
+        raise ValueError(f"{type(owner).__name__}(rise={rise}, delay={delay}): none may be negative.")
+
+
+def grown_peak(clock: CycleClock, cycle: Cycle, low: float, rise: float, beta: float, delay: int) -> float:
+    """The peak of a cycle on the S, which starts at the sparsity that cycle ``delay`` has.
+
+    Args:
+        clock: The clock, for that sparsity.
+        cycle: The cycle.
+        low: The peak before it grows.
+        rise: How much it grows.
+        beta: How steeply.
+        delay: The last cycle with the low peak.
+
+    Returns:
+        The peak rate, in [low, low + rise].
+    """
+    if cycle.index <= delay:
+        return low
+    return rates.s_shape(cycle.density, 1 - clock.scheduled(delay), low, rise, beta)

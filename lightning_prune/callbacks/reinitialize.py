@@ -1,0 +1,93 @@
+"""Where a cycle's weights start: at fresh ones, the control of the lottery ticket."""
+
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.fresh_weights import fresh_weights_, refuse_without_fresh_weights, seed_of
+from lightning_prune.callbacks.starting_point import StartingPoint
+from lightning_prune.optimizers import reset_
+
+
+class Reinitialize(StartingPoint):
+    """Draw all weights anew at the start of every cycle, and keep the masks.
+
+    Fresh weights come from each layer's own ``reset_parameters``, or the LightningModule's ``init_weights`` where it
+    has one. The statistics of BatchNorm and the state of the optimizers are reset, too; what is frozen stays. The draw
+    is the same on every process, depends on nothing else that is drawn, and leaves the random generators where they
+    were. Without a learning-rate policy beside it the dense run's rates are replayed from their start, and
+    ``IterativePruning(retrain=None)`` makes the cycles as long.
+
+    Reference: Frankle & Carbin, The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks, 2019,
+    https://arxiv.org/abs/1803.03635.
+
+    Args:
+        seed: Decides the draw, at least 0; the paper repeats its control with three seeds a ticket.
+        draw: ``"every-cycle"`` draws other weights in every cycle, ``"once"`` the same ones.
+
+    Raises:
+        ValueError: If an argument lies outside its range; when the fit starts, if a layer does not say how its
+            parameters are drawn.
+
+    Example:
+        >>> from lightning_prune import IterativePruning
+        >>> callbacks = [IterativePruning(cycles=10), Reinitialize(seed=1)]
+        >>> callbacks[1].rewind_point
+        Duration(amount=0, unit='ep')
+    """
+
+    def __init__(self, seed: int = 0, draw: Literal["every-cycle", "once"] = "every-cycle") -> None:
+        check_draw(self, seed, draw)
+        self.seed = seed
+        self.draw = draw
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        refuse_without_fresh_weights(pl_module, type(self).__name__)
+
+    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
+        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle))
+
+
+def start_anew(trainer: "pl.Trainer", pl_module: "pl.LightningModule", seed: int) -> None:
+    """Give a network fresh weights, and its optimizers nothing to remember.
+
+    Args:
+        trainer: The trainer.
+        pl_module: The network.
+        seed: Decides the draw.
+    """
+    fresh_weights_(pl_module, seed)
+    for optimizer in trainer.optimizers:
+        reset_(optimizer)
+
+
+def seed_of_cycle(seed: int, draw: str, cycle: Cycle) -> int:
+    """The seed of a cycle's weights.
+
+    Example:
+        >>> first, second = Cycle(1, 10, 5, 0.2), Cycle(2, 15, 5, 0.4)
+        >>> seed_of_cycle(0, "once", first) == seed_of_cycle(0, "once", second)
+        True
+        >>> seed_of_cycle(0, "every-cycle", first) == seed_of_cycle(0, "every-cycle", second)
+        False
+    """
+    return seed_of(seed, cycle.index if draw == "every-cycle" else 0)
+
+
+def check_draw(owner: object, seed: Any, draw: str) -> None:
+    """Refuse a seed or a kind of draw that is none.
+
+    Args:
+        owner: The callback, for the error.
+        seed: The seed.
+        draw: The kind of draw.
+
+    Raises:
+        ValueError: If one lies outside its range.
+    """
+    name = type(owner).__name__
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"{name}(seed={seed!r}) is no seed: give a whole number of at least 0.")
+    if draw not in ("every-cycle", "once"):
+        raise ValueError(f"{name}(draw={draw!r}) is unknown: give 'every-cycle' or 'once'.")

@@ -1,0 +1,120 @@
+"""A few batches of the training data, drawn without moving the place of the loader that trains."""
+
+import copy
+import random
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from torch.utils._pytree import tree_map
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+)
+
+_WHOLE = (SequentialSampler, RandomSampler, DistributedSampler)  # samplers that go through all of the data
+
+
+def draw(trainer: "pl.Trainer", count: int, seed: int) -> list[Any]:
+    """Draw batches of the training data, as new and plain loaders of the same data sets give them.
+
+    Loaders that draw at random, or in order, give a random sample of their data, the same on one process as on several
+    together; those with a sampler of their own are followed. Streams begin at their start.
+
+    Args:
+        trainer: The trainer, in a fit.
+        count: How many, at least 1; less come if there is less data.
+        seed: Decides which; also seeds the global generators of this process.
+
+    Returns:
+        Batches on the CPU, the same number on every process.
+
+    Raises:
+        ValueError: If there is no batch, or a stream cannot be read without moving its place.
+    """
+    seed_all(seed + trainer.global_rank)  # for transforms that draw
+    combined = trainer.fit_loop._combined_loader
+    if combined is None:
+        raise RuntimeError("There is no training data before the fit has begun.")
+    fresh = CombinedLoader(
+        tree_map(lambda loader: _fresh(loader, trainer, count, seed), combined._iterables), combined._mode
+    )
+    batches = [batch for batch, *_ in islice(iter(fresh), count)]
+    common = int(
+        trainer.strategy.reduce(torch.tensor(len(batches), device=trainer.strategy.root_device), reduce_op="min")
+    )
+    if not common:
+        raise ValueError(
+            "IterativePruning(criterion=...) takes gradients on batches of the training data, and found none on every "
+            "process: give more data, smaller batches, or a criterion without gradients, such as "
+            "lightning_prune.magnitude."
+        )
+    return batches[:common]
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global random generators of this process."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the global generator, which users draw from
+    random.seed(seed)
+
+
+def _fresh(loader: Any, trainer: "pl.Trainer", count: int, seed: int) -> Any:
+    """A loader of the same data that shares nothing with the given one but the data."""
+    if not isinstance(loader, DataLoader):
+        return _copy(loader)
+    options: dict[str, Any] = {"collate_fn": loader.collate_fn, "generator": torch.Generator().manual_seed(seed)}
+    if isinstance(loader.dataset, IterableDataset):
+        return DataLoader(_copy(loader.dataset), loader.batch_size, drop_last=loader.drop_last, **options)
+    if type(loader.batch_sampler) not in (BatchSampler, type(None)):
+        return DataLoader(loader.dataset, batch_sampler=_own(loader.batch_sampler, loader, seed), **options)
+    size, joint = loader.batch_size, (loader.batch_size or 1) * trainer.world_size
+    if isinstance(loader.sampler, (*_WHOLE, SubsetRandomSampler)):
+        chosen = _order(loader, trainer, seed)[: count * joint]
+        chosen = chosen[: len(chosen) - len(chosen) % (joint if len(chosen) >= joint else trainer.world_size)]
+        return DataLoader(loader.dataset, size, sampler=chosen[trainer.global_rank :: trainer.world_size], **options)
+    own = islice(_own(loader.sampler, loader, seed), count * (size or 1))
+    return DataLoader(loader.dataset, size, sampler=list(own), **options)
+
+
+def _order(loader: Any, trainer: "pl.Trainer", seed: int) -> list[int]:
+    """A random order of what a loader gives, the same on every process."""
+    indices = getattr(loader.sampler, "indices", None)
+    pool = list(range(len(loader.dataset)) if indices is None else indices)
+    if trainer.overfit_batches:  # type: ignore[attr-defined]
+        pool = pool[: int(trainer.num_training_batches) * (loader.batch_size or 1) * trainer.world_size]
+    return [pool[i] for i in torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed)).tolist()]
+
+
+def _own(sampler: Any, loader: Any, seed: int) -> Iterator[Any]:
+    """What a copy of a sampler yields, drawn by a generator of its own."""
+    twin = copy.deepcopy(sampler, {id(loader.dataset): loader.dataset, **_generators(sampler, seed)})
+    return iter(twin)
+
+
+def _generators(sampler: Any, seed: int) -> dict[int, Any]:
+    """Generators cannot be copied: what stands in their place, by the identity of the original."""
+    found = [
+        vars(one).get("generator") for one in (sampler, getattr(sampler, "sampler", None)) if hasattr(one, "__dict__")
+    ]
+    return {id(one): torch.Generator().manual_seed(seed) for one in found if one is not None}
+
+
+def _copy(stream: Any) -> Any:
+    try:
+        return copy.deepcopy(stream)
+    except Exception as error:
+        raise ValueError(
+            "IterativePruning(criterion=...) takes gradients on batches of the training data, and "
+            f"{type(stream).__name__} cannot be copied to read them without moving its place ({error}). Give it a "
+            "__deepcopy__, or a criterion without gradients, such as lightning_prune.magnitude."
+        ) from error

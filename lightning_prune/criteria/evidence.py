@@ -1,0 +1,114 @@
+"""What a criterion may look at besides the weight itself, and how it says that it needs it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+MEASURED = ("gradient", "squared_gradient", "hessian_gradient")  # on batches of training data
+REMEMBERED = ("initial", "phase_start", "epoch_start")  # weights of an earlier moment
+KINDS = (*MEASURED, *REMEMBERED, "survival")
+
+BatchNorm = Literal["training", "evaluation"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a criterion may look at besides the weight itself.
+
+    Args:
+        generator: The source of all randomness, on the CPU: seeded by seed, cycle and tensor, so the same on every
+            process.
+        found: What the criterion said that it :func:`needs`, by kind; each of the weight's shape.
+
+    Example:
+        >>> Evidence(torch.Generator(), {"gradient": torch.ones(2)}).gradient
+        tensor([1., 1.])
+    """
+
+    generator: torch.Generator
+    found: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def gradient(self) -> Tensor:
+        """The mean over the batches of the gradient of the loss."""
+        return self._look("gradient")
+
+    @property
+    def squared_gradient(self) -> Tensor:
+        """The mean over the batches of the square of each batch's gradient."""
+        return self._look("squared_gradient")
+
+    @property
+    def hessian_gradient(self) -> Tensor:
+        """The Hessian of the mean loss of the batches times its gradient, over the prunable weights."""
+        return self._look("hessian_gradient")
+
+    @property
+    def initial(self) -> Tensor:
+        """The weight at the start of the fit."""
+        return self._look("initial")
+
+    @property
+    def phase_start(self) -> Tensor:
+        """The weight at the start of the dense run or the cycle that ends now."""
+        return self._look("phase_start")
+
+    @property
+    def epoch_start(self) -> Tensor:
+        """The weight at the start of the last epoch that was trained."""
+        return self._look("epoch_start")
+
+    @property
+    def survival(self) -> Tensor:
+        """The place of each weight in the order of death of SynFlow's rounds; the last to die has the highest."""
+        return self._look("survival")
+
+    def _look(self, kind: str) -> Tensor:
+        if kind in self.found:
+            return self.found[kind]
+        raise ValueError(
+            f"The criterion looks at evidence.{kind}, which was not gathered: declare it, with "
+            f"@lightning_prune.criteria.needs({kind!r}) above the function."
+        )
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a criterion needs to be found before it scores.
+
+    Args:
+        kinds: Names of properties of :class:`Evidence`.
+        batches: On how many batches of training data gradients are taken, at least 1.
+        batch_norm: Whether BatchNorm then uses the statistics of the batch (``"training"``, as the module does while
+            it trains) or its running ones (``"evaluation"``).
+        rounds: In how many rounds SynFlow goes to the sparsity, at least 1.
+
+    Raises:
+        ValueError: If a value lies outside its range.
+    """
+
+    kinds: tuple[str, ...] = ()
+    batches: int = 1
+    batch_norm: BatchNorm = "training"
+    rounds: int = 100
+
+    def __post_init__(self) -> None:
+        if unknown := [kind for kind in self.kinds if kind not in KINDS]:
+            raise ValueError(f"needs({', '.join(map(repr, unknown))}) is unknown: give names among {', '.join(KINDS)}.")
+        for name in ("batches", "rounds"):
+            check_at_least_one("needs", name, getattr(self, name))
+        if self.batch_norm not in ("training", "evaluation"):
+            raise ValueError(f"needs(batch_norm={self.batch_norm!r}) must be 'training' or 'evaluation'.")
+
+
+def check_at_least_one(owner: str, name: str, value: object) -> None:
+    """Refuse what is not a whole number of at least 1.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{owner}({name}={value!r}) must be a whole number, at least 1.")

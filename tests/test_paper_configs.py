@@ -1,0 +1,206 @@
+"""One config for each method of a paper: each says where its numbers come from, becomes objects and runs."""
+
+import importlib
+import math
+import re
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lightning_prune import IterativePruning, LRRewind
+from lightning_prune.callbacks.assembly import assemble, rewinding
+from lightning_prune.callbacks.gradual import plan_inside
+from lightning_prune.callbacks.timeline import is_shorter, plan
+from lightning_prune.cli import main
+from lightning_prune.durations import Duration
+from lightning_prune.lab.command_line import CommandLine
+from lightning_prune.lab.data import cifar, mnist
+from lightning_prune.lab.data.image_set import ImagesInMemory
+from lightning_prune.lab.data.module import ImageSource
+from lightning_prune.lab.data.normalization import Normalization
+
+ROOT = Path(__file__).parents[1] / "configs" / "papers"
+CONFIGS = sorted(ROOT.rglob("*.yaml"))
+SOURCES = {"code", "paper", "derived", "ours", "unconfirmed"}
+PAPERS = {
+    "frankle_carbin_2019",
+    "renda_2020",
+    "mikler_2021",
+    "le_hua_2021",
+    "zimmer_2023",
+    "silo_2023",
+    "s_cyc_2021",
+    "gupta_2022",
+    "zhu_gupta_2017",
+    "liu_2019",
+}
+
+
+def name_of(config):
+    return str(config.relative_to(ROOT).with_suffix(""))
+
+
+def dotted_paths(tree):
+    if isinstance(tree, dict | list):
+        for inner in tree.values() if isinstance(tree, dict) else tree:
+            yield from dotted_paths(inner)
+    elif isinstance(tree, str) and re.fullmatch(r"(lightning_prune|torch)(\.\w+)+", tree):
+        yield tree
+
+
+def exists(path):
+    module, _, name = path.rpartition(".")
+    return hasattr(importlib.import_module(module), name)
+
+
+def tree_of(config):
+    return yaml.safe_load(config.read_text())
+
+
+READY = [config for config in CONFIGS if all(map(exists, dotted_paths(tree_of(config))))]
+SMALL = [
+    config for config in READY if tree_of(config)["model"]["init_args"]["network"]["class_path"].endswith("LeNet300100")
+]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_paper_has_configs():
+    assert {config.parent.name for config in CONFIGS} == PAPERS
+    assert READY == CONFIGS, "every class that a config names exists"
+    assert all(config.parent.parent == ROOT for config in CONFIGS)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+def test_a_config_is_short_and_names_its_paper_and_its_run(config):
+    lines = config.read_text().splitlines()
+    assert 20 <= len(lines) <= 40
+    assert max(map(len, lines)) <= 120
+    head = " ".join(line for line in lines if line.startswith("# "))
+    assert config.parent.name[-4:] in head
+    assert tree_of(config)["trainer"]["logger"]["init_args"]["name"] == f"papers/{name_of(config)}"
+
+
+def without_source(text):
+    """The lines with a number and no source: beside it, above it, or beside or above what it belongs to."""
+    depth = 10**6  # what lies deeper has a source
+    for line in text.splitlines():
+        content, _, comment = line.partition("# ")
+        indent = len(line) - len(line.lstrip())
+        depth = depth if indent > depth else 10**6
+        if SOURCES & set(re.findall(r"\w+", comment)):
+            depth = indent if content.strip() else indent - 1
+        elif indent <= depth and re.search(r"(?<![\w.])\d", content) and not re.match(UNSOURCED, content):
+            yield line.strip()
+        elif depth == indent - 1 and "{" in content:  # the comment above was of one line
+            depth = 10**6
+
+
+UNSOURCED = r"seed_everything|  log_every_n_steps|  logger|        cycles: 1$"
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+def test_every_number_has_its_source(config):
+    assert not list(without_source(config.read_text()))
+
+
+def test_a_number_without_a_source_is_found():
+    text = "a: 1  # paper\nb: 2\nc:  # code\n  d: 3\n# ours: why\ne: {f: 4}\ng: 5  # because\nh: six\n  # unconfirmed\n  i:\n    j: 7"
+    assert list(without_source(text)) == ["b: 2", "g: 5  # because"]
+
+
+@pytest.mark.parametrize("config", READY, ids=name_of)
+def test_a_config_becomes_objects_and_its_dump_parses_back(config, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("A config was instantiated, and something was downloaded.")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(torch.nn.init, "_no_grad_normal_", lambda tensor, *_, **__: tensor)  # drawing takes its time
+    command = CommandLine([f"--config={config}"], run=False)
+    (pruning,) = [callback for callback in command.trainer.callbacks if isinstance(callback, IterativePruning)]
+    assert pruning.cycles == len({pruning.scheduled(cycle) for cycle in range(1, pruning.cycles + 1)})
+    assert timeline(command, pruning).cycles == pruning.cycles
+    dump = command.parser.dump(command.config)
+    assert command.parser.dump(command.parser.parse_string(dump)) == dump
+
+
+def timeline(command, pruning):
+    """The lengths of the real run, which is never run here: they have to fit together."""
+    trainer, data = command.trainer, command.datamodule
+    dense = Duration(trainer.max_epochs, "ep") if trainer.max_epochs != -1 else Duration(trainer.max_steps, "it")
+    images = 60_000 if isinstance(data, mnist.MNIST) else 50_000
+    per_epoch = math.ceil(images * (1 - data.validation) / data.batch_size)
+    added = assemble(trainer, gradual=pruning.during is not None)
+    if pruning.during is not None:
+        return plan_inside(dense, pruning.during, pruning.retrain, pruning.cycles, per_epoch)
+    laid_out = plan(dense, pruning.retrain, pruning.cycles, rewinding(trainer, added), per_epoch)
+    if any(isinstance(callback, LRRewind) and callback.rewind_point is None for callback in trainer.callbacks):
+        assert not is_shorter(dense, laid_out.retrain, per_epoch)
+    return laid_out
+
+
+def generated(shape, classes):
+    """Random images in the shape of a data set."""
+
+    def load(self):
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (40, *shape), generator=generator, dtype=torch.uint8)
+        labels = torch.randint(0, classes, (40,), generator=generator)
+        normalization = Normalization(mean=(0.5,) * shape[0], std=(0.25,) * shape[0])
+        names = tuple(str(label) for label in range(classes))
+        return ImageSource(ImagesInMemory(images, labels), ImagesInMemory(images, labels), normalization, names)
+
+    return load
+
+
+def shortened(config):
+    """The config with two cycles at most, and its last sparsity."""
+    tree = tree_of(config)
+    pruning = tree["trainer"]["callbacks"][0]["init_args"]
+    sparsity = pruning["sparsity"]["init_args"]
+    pruning["cycles"] = min(pruning["cycles"], 2)
+    if "levels" in sparsity:
+        sparsity["levels"] = sparsity["levels"][::15]
+    if "cycles" in sparsity:
+        sparsity["cycles"] = 2
+    Path("short.yaml").write_text(yaml.safe_dump(tree))
+    return "short.yaml"
+
+
+def run(config, monkeypatch):
+    for module in (cifar.CIFAR, mnist.MNIST):
+        monkeypatch.setattr(module, "prepare_data", lambda self: None)
+    monkeypatch.setattr(cifar.CIFAR10, "load", generated((3, 32, 32), 10))
+    monkeypatch.setattr(cifar.CIFAR100, "load", generated((3, 32, 32), 100))
+    monkeypatch.setattr(mnist.MNIST, "load", generated((1, 28, 28), 10))
+    found = []
+    start = IterativePruning.on_train_end
+
+    def at_the_end(self, *args):
+        found.append(self)
+        return start(self, *args)
+
+    monkeypatch.setattr(IterativePruning, "on_train_end", at_the_end)
+    options = ["--trainer.fast_dev_run=true", "--trainer.accelerator=cpu", "--trainer.enable_model_summary=false"]
+    main(["fit", f"--config={shortened(config)}", *options, "--data.init_args.batch_size=4"])
+    (pruning,) = found
+    return pruning
+
+
+@pytest.mark.parametrize("config", SMALL, ids=name_of)
+def test_a_small_config_runs(config, monkeypatch):
+    pruning = run(config, monkeypatch)
+    assert pruning.measured_sparsity == pytest.approx(pruning.scheduled(pruning.cycles), abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [config for config in READY if config not in SMALL], ids=name_of)
+def test_a_config_runs(config, monkeypatch):
+    pruning = run(config, monkeypatch)
+    assert pruning.measured_sparsity == pytest.approx(pruning.scheduled(pruning.cycles), abs=1e-3)
