@@ -171,6 +171,12 @@ def test_a_checkpoint_without_masks_is_refused(tmp_path):
         fit([IterativePruning(cycles=1, retrain="2ep")], toy(), ckpt_path=tmp_path / "dense.ckpt")
 
 
+def test_another_model_than_the_checkpoints_is_refused_with_the_tensors_that_differ(tmp_path):
+    file = saved_in_cycle_one(tmp_path)
+    with pytest.raises(RuntimeError, match="(?s)Missing key.*net.1.weight|size mismatch for net"):
+        fit([IterativePruning(cycles=2, retrain="2ep")], toy(plain=True), ckpt_path=file)
+
+
 def test_without_the_callbacks_of_the_run_it_does_not_go_on(tmp_path):
     file = saved_in_cycle_one(tmp_path)
     with pytest.raises(ValueError, match="is of a run with IterativePruning, which is missing among the callbacks"):
