@@ -62,9 +62,14 @@ def ones_for(trainer: "pl.Trainer", seed: int) -> Tensor:
         A tensor of the shape of one example, with a batch dimension of 1, where the module is.
 
     Raises:
-        ValueError: If the input of the module is no tensor of numbers with a fraction.
+        ValueError: If the module has no ``forward``, or its input is no tensor of floating-point numbers.
     """
     module = trainer.lightning_module
+    if type(module).forward is pl.LightningModule.forward:
+        raise ValueError(
+            f"SynFlow puts ones into {type(module).__name__}, which has no forward: write one that goes through the "
+            "network, or give another criterion, such as lightning_prune.magnitude."
+        )
     example = module.example_input_array
     if example is None:
         example = draw(trainer, 1, seed)[0]
