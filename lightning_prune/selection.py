@@ -150,7 +150,7 @@ class Prunable(Selection):
             return "a bias"
         if isinstance(owner, _EMBEDDINGS):
             return None if self.embeddings else f"an embedding ({layer}; embeddings=True prunes it)"
-        if not isinstance(owner, self.types or _DEFAULT_TYPES):
+        if not isinstance(owner, tuple(self.types or _DEFAULT_TYPES)):
             return f"a parameter of a {layer}, which is not among the types"
         if self.types is None and "weight" not in leaf:
             return f"not a weight by its name (Prunable(types=...) with {layer} prunes it)"

@@ -1,132 +1,19 @@
-"""Criteria, as mathematics: laws over all of them, and the formulas of the papers against rewrites by hand."""
+"""Criteria, as mathematics: the formulas of the papers against rewrites by hand, and what is no criterion."""
 
-import importlib
-import inspect
 import math
-import pkgutil
 from itertools import pairwise
 
 import pytest
 import torch
+from members import CRITERIA
 from torch import Tensor, nn
 
 from lightning_prune import allocation, criteria
 from lightning_prune.callbacks.synaptic_flow import flow_of
 from lightning_prune.criteria import Evidence, OnBatches, SynFlow, needs, needs_of
-from lightning_prune.criteria.evidence import KINDS, MEASURED
+from lightning_prune.criteria.evidence import MEASURED
 from lightning_prune.criteria.flow import kept_after, order_of_death
-from lightning_prune.masks import Masks
-from lightning_prune.scores import DEAD, Scores
-
-MODULES = [
-    criteria,
-    *(
-        importlib.import_module(one.name)
-        for one in pkgutil.iter_modules(criteria.__path__, "lightning_prune.criteria.")
-    ),
-]
-
-
-def members() -> list:
-    found = []
-    for module in MODULES:
-        for _, member in inspect.getmembers(module, inspect.isfunction):
-            own = member.__module__ == module.__name__ and not member.__name__.startswith("_")
-            if own and tuple(inspect.signature(member).parameters) == ("weight", "evidence"):
-                found.append(member)
-    return [*found, OnBatches(criteria.taylor, 3), SynFlow(rounds=2)]
-
-
-CRITERIA = members()
-every_criterion = pytest.mark.parametrize("criterion", CRITERIA, ids=lambda c: getattr(c, "__name__", repr(c)))
-
-
-def test_every_criterion_of_the_issue_is_found_and_public():
-    names = {getattr(c, "__name__", type(c).__name__) for c in CRITERIA}
-    assert names == {
-        "magnitude", "random", "gradient", "gradient_magnitude", "taylor", "movement", "last_epoch_change",
-        "last_epoch_change_magnitude", "snip", "grasp", "synflow", "magnitude_increase", "OnBatches", "SynFlow",
-    }  # fmt: skip
-    assert all(hasattr(criteria, name) for name in names)
-
-
-def evidence_for(shape, seed=0, part=None) -> Evidence:
-    """Something of every kind; that of a part is the part of it."""
-    made = torch.Generator().manual_seed(seed + 1)
-    found = {kind: torch.randn(shape, generator=made) for kind in KINDS}
-    found["squared_gradient"] = found["squared_gradient"].square()
-    if part is not None:
-        found = {kind: tensor.flatten()[part] for kind, tensor in found.items()}
-    return Evidence(torch.Generator().manual_seed(seed), found)
-
-
-@every_criterion
-def test_a_criterion_keeps_the_shape_and_touches_nothing(criterion):
-    weight = torch.randn(5, 4, 3, requires_grad=True)
-    weight.grad = torch.randn_like(weight)
-    before, gradient = weight.detach().clone(), weight.grad.clone()
-    evidence = evidence_for(weight.shape)
-    copies = {kind: tensor.clone() for kind, tensor in evidence.found.items()}
-    score = criterion(weight, evidence)
-    assert score.shape == weight.shape
-    assert score.isfinite().all()
-    assert not score.requires_grad
-    assert torch.equal(score, criterion(weight, evidence_for(weight.shape)))
-    assert torch.equal(weight, before)
-    assert torch.equal(weight.grad, gradient)
-    assert all(torch.equal(tensor, copies[kind]) for kind, tensor in evidence.found.items())
-
-
-@every_criterion
-def test_a_criterion_looks_at_nothing_that_it_did_not_declare(criterion):
-    weight, all_of_it = torch.randn(4, 3), evidence_for((4, 3))
-    declared = {kind: all_of_it.found[kind] for kind in needs_of(criterion).kinds}
-    for kind in declared:
-        less = {one: tensor for one, tensor in declared.items() if one != kind}
-        with pytest.raises(ValueError, match=f"evidence.{kind}, which was not gathered: declare it"):
-            criterion(weight, Evidence(torch.Generator(), less))
-    assert criterion(weight, Evidence(torch.Generator(), declared)).shape == (4, 3)
-
-
-@every_criterion
-def test_an_elementwise_criterion_scores_parts_as_it_scores_the_whole(criterion):
-    if not criteria.is_elementwise(criterion):
-        assert criterion is criteria.random
-        return
-    weight = torch.randn(6, 5)
-    score = criterion(weight, evidence_for(weight.shape)).flatten()
-    for part in (slice(0, 7), slice(7, 30), slice(None, None, 4)):
-        assert torch.equal(score[part], criterion(weight.flatten()[part], evidence_for(weight.shape, part=part)))
-
-
-@every_criterion
-def test_narrow_weights_are_scored_in_wide_evidence(criterion):
-    score = criterion(torch.randn(4, 3).bfloat16(), evidence_for((4, 3)))
-    wide = needs_of(criterion).kinds
-    assert score.isfinite().all()
-    assert score.dtype == torch.float32 or not wide
-
-
-@pytest.mark.parametrize("allocate", [allocation.globally, allocation.layerwise, allocation.erk])
-@every_criterion
-def test_any_criterion_with_any_allocation_hits_every_target_and_never_revives(criterion, allocate):
-    weights = {"conv": torch.randn(8, 3, 3, 3), "wide": torch.randn(60, 50), "tiny": torch.randn(2, 2)}
-    masks = Masks(weights)
-    dead = {name: torch.zeros(weight.shape, dtype=torch.bool) for name, weight in weights.items()}
-    for cycle, sparsity in enumerate([0.2, 0.36, 0.9, 0.98]):
-
-        def score(name, cycle=cycle):
-            given = criterion(weights[name], evidence_for(weights[name].shape, seed=cycle))
-            return given if masks[name] is None else given.masked_fill(masks[name] == 0, DEAD)
-
-        scores = Scores(masks.shapes, masks.living, score)
-        masks.shrink_(scores, allocate(scores, 1 - sparsity))
-        assert masks.alive == round((1 - sparsity) * masks.size)
-        for name in weights:
-            now = torch.zeros_like(dead[name]) if masks[name] is None else masks[name] == 0
-            assert not (dead[name] & ~now).any(), "a dead weight came back"
-            dead[name] = now
-
+from lightning_prune.scores import Scores
 
 # The formulas, by autograd, on a network of two layers in double precision.
 
@@ -347,6 +234,7 @@ BAD = {
     "half a batch": (lambda: OnBatches(criteria.taylor, 0.5), r"OnBatches\(batches=0.5\) must be a whole number"),
     "no data": (lambda: OnBatches(criteria.magnitude, 3), r"OnBatches\(criterion=<function magnitude.*takes no gradients"),
     "a name": (lambda: OnBatches("taylor", 3), r"OnBatches\(criterion='taylor'\) takes no gradients"),
+    "yes": (lambda: OnBatches(criteria.taylor, True), r"OnBatches\(batches=True\) must be a whole number"),
     "no round": (lambda: SynFlow(rounds=0), r"SynFlow\(rounds=0\) must be a whole number, at least 1"),
 }  # fmt: skip
 
@@ -364,3 +252,10 @@ def test_another_number_of_batches_changes_nothing_else():
             assert other.batches == 77
             assert (other.kinds, other.batch_norm) == (needs_of(criterion).kinds, needs_of(criterion).batch_norm)
             assert " at 0x" not in repr(OnBatches(criterion, 77))
+
+
+def test_within_a_round_the_lowest_dies_first():
+    score = {"a": torch.tensor([3.0, 1.0, 4.0, 2.0, 5.0])}
+    places = order_of_death(lambda living: score, {"a": torch.ones(5).bool()}, 1, 1)
+    assert places["a"].tolist() == [2, 0, 3, 1, 4]
+    assert places["a"].dtype == torch.float64, "float32 cannot tell places beyond 2^24 apart"

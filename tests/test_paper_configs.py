@@ -36,6 +36,8 @@ PAPERS = {
     "gupta_2022",
     "zhu_gupta_2017",
     "liu_2019",
+    "ice_2025",
+    "perp_2023",
 }
 
 
@@ -115,14 +117,70 @@ def test_a_number_without_a_source_is_found():
     assert list(without_source(text)) == ["b: 2", "g: 5  # because"]
 
 
-@pytest.mark.parametrize("config", READY, ids=name_of)
+# What the papers and their code have: length, batch, then lr, momentum, weight decay, Nesterov, milestones and factor.
+RECIPES = {
+    "renda_2020": (182, 128, 0.1, 0.9, 2e-4, False, [91, 136], 0.1),
+    "mikler_2021/resnet20": (72_000, 128, 0.1, 0.9, 2e-4, True, [36_000, 54_000], 0.1),
+    "mikler_2021/wrn16": (80_000, 128, 0.1, 0.9, 4e-4, True, [32_000, 48_000, 64_000], 0.2),
+    "le_hua_2021": (160, 64, 0.1, 0.9, 1e-4, False, [80, 120], 0.1),
+    "liu_2019": (160, 64, 0.1, 0.9, 1e-4, False, [80, 120], 0.1),
+    "silo_2023/resnet20": (50, 64, 0.03, 0.9, 5e-4, False, [25, 32], 0.1),
+    "silo_2023/vgg19": (160, 64, 0.04, 0.9, 5e-4, False, [80, 120], 0.1),
+    "gupta_2022": (120, 256, 0.1024, 0.875, 7e-6, True, None, None),
+}
+
+
+@pytest.mark.parametrize("prefix", RECIPES)
+def test_recipes_are_those_of_the_sources(prefix):
+    configs = [config for config in CONFIGS if name_of(config).startswith(prefix)]
+    assert configs
+    for config in configs:
+        tree = tree_of(config)
+        trainer, model = tree["trainer"], tree["model"]["init_args"]
+        optimizer, scheduler = model["optimizer"]["init_args"], model["scheduler"]["init_args"]
+        length = trainer["max_steps"] if trainer["max_epochs"] == -1 else trainer["max_epochs"]
+        found = [length, tree["data"]["init_args"]["batch_size"]]
+        found += [optimizer["lr"], optimizer["momentum"], optimizer["weight_decay"], optimizer.get("nesterov", False)]
+        assert (*found, scheduler.get("milestones"), scheduler.get("gamma")) == RECIPES[prefix]
+
+
+@pytest.mark.parametrize("config", [c for c in CONFIGS if c.parent.name == "frankle_carbin_2019"], ids=name_of)
+def test_the_sparsities_of_lottery_tickets_follow_from_the_rates_of_their_layers(config):
+    tree = tree_of(config)
+    pruning = tree["trainer"]["callbacks"][0]["init_args"]
+    rates = pruning["allocation"]["init_args"]["rates"]
+    with torch.device("meta"):
+        model = CommandLine([f"--config={config}"], run=False).model
+    weights = {name: one.numel() for name, one in model.named_parameters() if one.dim() > 1}
+    rate = {name: next((r for part, r in rates.items() if name.startswith(part)), rates.get("*")) for name in weights}
+    total = sum(weights.values())
+    for cycle, level in enumerate(pruning["sparsity"]["init_args"]["levels"], start=1):
+        left = sum(size * (1 - rate[name]) ** cycle for name, size in weights.items())
+        assert level == pytest.approx(1 - left / total, abs=1e-5)
+
+
+def test_phases_of_the_same_share_reach_their_target():
+    for name, phases in (("budgeted", 4), ("wrn28_10_adaptive", 3)):
+        pruning = tree_of(ROOT / "zimmer_2023" / f"{name}.yaml")["trainer"]["callbacks"][0]["init_args"]
+        assert pruning["cycles"] == phases
+        assert (1 - pruning["sparsity"]["init_args"]["rate"]) ** phases == pytest.approx(1 - 0.9, abs=1e-5)
+    tree = tree_of(ROOT / "zimmer_2023" / "budgeted.yaml")["trainer"]
+    assert tree["max_epochs"] + 4 * int(tree["callbacks"][0]["init_args"]["retrain"].removesuffix("ep")) == 160
+
+
+FIRST = {config.parent: config for config in reversed(READY)}.values()  # of each paper
+
+
+@pytest.mark.parametrize(
+    "config", [c if c in FIRST else pytest.param(c, marks=pytest.mark.slow) for c in READY], ids=name_of
+)
 def test_a_config_becomes_objects_and_its_dump_parses_back(config, monkeypatch):
     def refuse(*_):
         raise AssertionError("A config was instantiated, and something was downloaded.")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(torch.nn.init, "_no_grad_normal_", lambda tensor, *_, **__: tensor)  # drawing takes its time
-    command = CommandLine([f"--config={config}"], run=False)
+    with torch.device("meta"):  # drawing takes its time
+        command = CommandLine([f"--config={config}"], run=False)
     (pruning,) = [callback for callback in command.trainer.callbacks if isinstance(callback, IterativePruning)]
     assert pruning.cycles == len({pruning.scheduled(cycle) for cycle in range(1, pruning.cycles + 1)})
     assert timeline(command, pruning).cycles == pruning.cycles

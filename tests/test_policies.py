@@ -1,44 +1,35 @@
-"""What holds for every learning-rate policy: the members are collected from the modules."""
+"""What holds for every learning-rate policy that the package has, as its own Example makes it.
 
+Nothing is listed here: the policies are those of the files in ``callbacks/policies``, and what is expected of one
+follows from the policy itself, such as ``highest`` and its ``drops``.
+"""
+
+import doctest
 import importlib
 import inspect
 import itertools
 import math
 import pkgutil
-from dataclasses import dataclass
+import re
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from jsonargparse import ArgumentParser
-from torch.optim.lr_scheduler import ExponentialLR
+from toys import Images, Rates, equal, fit, toy
 
-from lightning_prune import Cycle
+import lightning_prune
+from lightning_prune import Cycle, IterativePruning
 from lightning_prune.callbacks import learning_rate, policies
-from lightning_prune.callbacks.learning_rate import (
-    AdaptiveLinearRestart,
-    ConstantRate,
-    CosineRestart,
-    Cyclical,
-    CyclicRestart,
-    FineTune,
-    LinearRestart,
-    LRRewind,
-    OneCycleRetrain,
-    PruningAware,
-    ScaledRestart,
-    ScheduleRestart,
-    SchedulerRestart,
-    SCyclical,
-    SILOSchedule,
-    WarmupSteps,
-)
-from lightning_prune.callbacks.policy import LearningRatePolicy
+from lightning_prune.callbacks.policy import LearningRatePolicy, ShapedRate
+from lightning_prune.callbacks.settings import describe_object
 from lightning_prune.callbacks.tape import Rate
 from lightning_prune.durations import Duration
 
 T, EPOCHS = 100, 10  # the dense run
 DENSE = [0.1] * 50 + [0.01] * 25 + [0.001] * 25
+SMOOTH = [0.001 + 0.099 / 2 * (1 + math.cos(math.pi * step / 199)) for step in range(200)]
 
 
 def members():
@@ -46,82 +37,64 @@ def members():
     modules = [
         importlib.import_module(f"{policies.__name__}.{m.name}") for m in pkgutil.iter_modules(policies.__path__)
     ]
-    return {
-        member
-        for module in modules
-        for _, member in inspect.getmembers(module, inspect.isclass)
-        if issubclass(member, LearningRatePolicy)
-        and member.__module__ == module.__name__
-        and not inspect.isabstract(member)
-    }
+    return sorted(
+        {
+            member
+            for module in modules
+            for _, member in inspect.getmembers(module, inspect.isclass)
+            if issubclass(member, LearningRatePolicy)
+            and member.__module__ == module.__name__
+            and not inspect.isabstract(member)
+        },
+        key=lambda member: member.__name__,
+    )
 
 
-@dataclass(frozen=True)
-class Claim:
-    """What a policy says about a cycle over ``DENSE``.
-
-    ``last`` is the rate of the last step of n, where n is at least ``least``; ``jumps`` how often neighbouring steps
-    lie far apart; the momentum stays in ``momenta``.
-    """
-
-    make: object
-    low: float
-    high: float
-    last: object
-    jumps: int = 0
-    least: int = 1
-    momenta: tuple[float, float] = (0.9, 0.9)
+def example(member):
+    """The policy that the class's own Example makes, or the one of its defaults."""
+    found = {}
+    for test in doctest.DocTestFinder(recurse=False).find(
+        member, globs=vars(importlib.import_module(member.__module__))
+    ):
+        doctest.DocTestRunner(verbose=False).run(test, clear_globs=False)
+        found |= test.globs
+    return next((made for made in found.values() if type(made) is member), None) or member()
 
 
-def allr():
-    policy = AdaptiveLinearRestart()
-    policy.fraction = 0.4
-    return policy
+def arguments(policy):
+    return {name: getattr(policy, name) for name in inspect.signature(type(policy)).parameters}
 
 
-def rising(n):
-    return n - int(0.1 * n)
+def needs_arguments(member):
+    return any(p.default is p.empty for p in inspect.signature(member).parameters.values())
 
 
-SILO_PEAK = 0.03 + 0.04 / (1 + (0.488 / 0.512) ** -5)  # of cycle 4, where 1 - 0.8 ** 3 is gone since cycle 1
-CLAIMS = {
-    "FineTune": Claim(FineTune, 0.001, 0.001, lambda n: 0.001),
-    "ConstantRate": Claim(ConstantRate, 0.1, 0.1, lambda n: 0.1),
-    "LRRewind": Claim(lambda: LRRewind(to=0), 0.001, 0.1, lambda n: DENSE[min(n, T) - 1], jumps=2),
-    "ScheduleRestart": Claim(ScheduleRestart, 0.001, 0.1, lambda n: DENSE[min(n, T) - 1], jumps=2),
-    "OneCycleRetrain": Claim(OneCycleRetrain, 1e-5, 0.1, lambda n: 1e-5, least=2),
-    "OneCycleRetrain, cycled": Claim(
-        partial(OneCycleRetrain, cycle_momentum=True), 1e-5, 0.1, lambda n: 1e-5, 0, 2, (0.85, 0.95)
-    ),
-    "CyclicRestart": Claim(CyclicRestart, 1e-5, 0.1, lambda n: 1e-5, 0, 2, (0.85, 0.95)),
-    "CyclicRestart, not cycled": Claim(partial(CyclicRestart, cycle_momentum=False), 1e-5, 0.1, lambda n: 1e-5, 0, 2),
-    "ScaledRestart": Claim(partial(ScaledRestart, interval="step"), 0.001, 0.1, lambda n: 0.001, jumps=2),
-    "LinearRestart": Claim(LinearRestart, 0, 0.1, lambda n: 0.1 / rising(n)),
-    "AdaptiveLinearRestart": Claim(allr, 0, 0.04, lambda n: 0.04 / rising(n)),
-    "CosineRestart": Claim(CosineRestart, 0, 0.1, lambda n: 0.05 * (1 - math.cos(math.pi / rising(n))) if n > 1 else 0.1),
-    "WarmupSteps": Claim(WarmupSteps, 0, 0.1, lambda n: 0.001, jumps=2, least=2),
-    "SILOSchedule": Claim(partial(SILOSchedule, 0.03, 0.04), 0, SILO_PEAK, lambda n: SILO_PEAK / 100, jumps=2, least=2),
-    "Cyclical": Claim(partial(Cyclical, half_period=0.25), 0, 0.1, lambda n: 0.4 / n, least=4),
-    "SCyclical": Claim(partial(SCyclical, 0.03, 0.04, half_period=0.25), 0, SILO_PEAK, lambda n: SILO_PEAK * 4 / n, least=4),
-    "PruningAware": Claim(PruningAware, 0.00025, 0.001, lambda n: 0.00025),
-    "SchedulerRestart": Claim(
-        lambda: SchedulerRestart(partial(ExponentialLR, gamma=0.996), "step"), 0, 0.1, lambda n: 0.1 * 0.996 ** (n - 1)
-    ),
-}  # fmt: skip
-every_claim = pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def makers():
+    """How to make each policy: as in its Example, and with its defaults where it has some for all arguments."""
+    for member in members():
+        yield pytest.param(partial(member, **arguments(example(member))), id=f"{member.__name__}, example")
+        if not needs_arguments(member):
+            yield pytest.param(member, id=member.__name__)
 
 
-def test_every_policy_is_found_exported_and_claims_something():
-    names = {member.__name__ for member in members()}
-    assert {name.split(",")[0] for name in CLAIMS} == names
-    assert all(getattr(learning_rate, member.__name__) is member for member in members())
+def kind(maker):
+    return type(maker.values[0]())
 
 
-def prepared(policy, steps, unit="it"):
+MAKERS = list(makers())
+every_policy = pytest.mark.parametrize("make", MAKERS)
+every_shape = pytest.mark.parametrize("make", [maker for maker in MAKERS if issubclass(kind(maker), ShapedRate)])
+every_curve = pytest.mark.parametrize(  # a scheduler of torch may do anything
+    "make", [maker for maker in MAKERS if "scheduler" not in inspect.signature(kind(maker)).parameters]
+)
+
+
+def prepared(policy, steps, unit="it", dense=DENSE):
     """A policy after the dense run, with a clock; two parameter groups."""
-    for step, lr in enumerate(DENSE):
-        if step % (T // EPOCHS) == 0:
-            policy.tape.begin_epoch(step // (T // EPOCHS), step)
+    per_epoch = len(dense) // EPOCHS
+    for step, lr in enumerate(dense):
+        if step % per_epoch == 0:
+            policy.tape.begin_epoch(step // per_epoch, step)
         policy.tape.record(step, (Rate(lr, 0.9), Rate(lr / 4, 0.9)))
     policy._clock = SimpleNamespace(
         cycle_length=Duration(steps, unit),
@@ -131,137 +104,165 @@ def prepared(policy, steps, unit="it"):
     return policy
 
 
+def cycle_of(steps, index=4):
+    return Cycle(index=index, first_step=T, steps=steps, sparsity=1 - 0.8**index)
+
+
 def rows(policy, steps, index=4):
-    cycle = Cycle(index=index, first_step=T, steps=steps, sparsity=1 - 0.8**index)
-    return [policy.rates(step, cycle) for step in range(steps)]
+    return [policy.rates(step, cycle_of(steps, index)) for step in range(steps)]
 
 
-LENGTHS = [1, 2, 3, 4, 11, 40, 96, 2000]
+def highest(policy, cycle):
+    """What a policy says that its highest rate is; without a word, that of the dense run."""
+    return policy.highest(cycle) if isinstance(policy, ShapedRate) else max(policy.tape.peaks())
 
 
-@pytest.mark.parametrize("steps", LENGTHS)
-@every_claim
-def test_rates_stay_in_their_range_and_end_where_they_should(claim, steps):
-    lrs = [row[0].lr for row in rows(prepared(claim.make(), steps), steps)]
-    slack = 1e-6 * claim.high
-    assert all(math.isfinite(lr) and lr >= 0 for lr in lrs)
-    assert all(claim.low - slack <= lr <= claim.high + slack for lr in lrs)
-    if steps >= claim.least:
-        assert lrs[-1] == pytest.approx(claim.last(steps), rel=1e-5)
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 11, 96])
+@pytest.mark.parametrize("index", [1, 4])
+@every_policy
+def test_rates_are_finite_never_negative_and_never_above_the_highest(make, index, steps):
+    policy = prepared(make(), steps)
+    top = highest(policy, cycle_of(steps, index))
+    for row in rows(policy, steps, index):
+        assert all(math.isfinite(rate.lr) and 0 <= rate.lr <= top * (1 + 1e-9) for rate in row)
 
 
-@every_claim
-def test_the_ends_of_the_range_are_reached(claim):
-    """At the cycle's own density; the S of PruningAware has its high end where nothing is pruned."""
-    reached = [row[0].lr for index in (0, 4, 40) for row in rows(prepared(claim.make(), 2000), 2000, index)]
-    assert max(reached) >= claim.high * 0.999
-    assert min(reached) <= claim.low + 0.001 * claim.high
+@pytest.mark.parametrize("index", [1, 4])
+@every_shape
+def test_a_long_cycle_reaches_the_highest_rate(make, index):
+    policy = prepared(make(), 2000)
+    reached = max(row[0].lr for row in rows(policy, 2000, index))
+    assert reached == pytest.approx(policy.highest(cycle_of(2000, index)), rel=1e-3)
 
 
-@every_claim
-def test_neighbouring_steps_are_close_but_where_the_paper_drops(claim):
-    lrs = [row[0].lr for row in rows(prepared(claim.make(), 2000), 2000)]
-    neighbours = list(itertools.pairwise(lrs))
-    drops = [(one, next) for one, next in neighbours if next < one / 5 and one > 0.01 * claim.high]
-    assert len(drops) == claim.jumps
-    rest = [abs(next - one) for one, next in neighbours if (one, next) not in drops]
-    assert max(rest) <= 0.011 * claim.high, "a rise or a slow fall has no jump"
+@every_curve
+def test_neighbouring_steps_are_close_but_where_the_policy_drops(make):
+    """After a smooth dense run, so that what replays it is smooth, too."""
+    policy = prepared(make(), 2000, dense=SMOOTH)
+    lrs = [row[0].lr for row in rows(policy, 2000)]
+    jumps = [after - before for before, after in itertools.pairwise(lrs) if abs(after - before) > 0.02 * max(lrs)]
+    assert len(jumps) == len(getattr(policy, "drops", ()))
+    assert all(jump < 0 for jump in jumps), "a rate that goes up in a jump"
 
 
 @pytest.mark.parametrize("steps", [1, 40])
-@every_claim
-def test_groups_keep_their_ratio_and_the_momentum_its_range(claim, steps):
-    low, high = claim.momenta
-    for row in rows(prepared(claim.make(), steps), steps):
+@every_policy
+def test_groups_keep_their_ratio_and_the_momentum_is_one(make, steps):
+    for row in rows(prepared(make(), steps), steps):
         assert len(row) == 2
         assert row[1].lr == pytest.approx(row[0].lr / 4, rel=1e-9, abs=0)
-        assert all(low - 1e-12 <= rate.momentum <= high + 1e-12 for rate in row)
+        assert all(0.85 - 1e-12 <= rate.momentum <= 0.95 + 1e-12 for rate in row)
 
 
-@every_claim
-def test_a_rate_depends_on_nothing_but_the_step_and_the_cycle(claim):
+@every_policy
+def test_a_rate_depends_on_nothing_but_the_step_and_the_cycle(make):
     steps = 40
-    policy = prepared(claim.make(), steps)
-    cycle = Cycle(index=4, first_step=T, steps=steps, sparsity=1 - 0.8**4)
+    policy = prepared(make(), steps)
     forwards = rows(policy, steps)
-    backwards = [policy.rates(step, cycle) for step in reversed(range(steps))]
+    backwards = [policy.rates(step, cycle_of(steps)) for step in reversed(range(steps))]
     assert [tuple(row) for row in backwards[::-1]] == [tuple(row) for row in forwards]
-    fresh = prepared(claim.make(), steps)
-    assert tuple(fresh.rates(23, cycle)) == tuple(forwards[23])
+    fresh = prepared(make(), steps)
+    assert tuple(fresh.rates(23, cycle_of(steps))) == tuple(forwards[23])
 
 
-@every_claim
-def test_a_state_is_plain_and_brings_back_every_rate(claim):
-    policy, again = prepared(claim.make(), 40), claim.make()
-    state = policy.state_dict()
+def scribbled(policy):
+    """A policy after some fit: whatever it remembers is another number than before."""
+    prepared(policy, 40)
+    for name, value in vars(policy).items():
+        if isinstance(value, float) and name not in arguments(policy):
+            setattr(policy, name, 0.4)
+    return policy
+
+
+@every_policy
+def test_a_state_is_plain_and_brings_back_every_rate(make):
+    policy, again = scribbled(make()), make()
     again.forget()
     again._clock = policy._clock
-    again.load_state_dict(state)
+    again.load_state_dict(policy.state_dict())
     assert [tuple(row) for row in rows(again, 40)] == [tuple(row) for row in rows(policy, 40)]
 
 
-def test_a_rate_per_epoch_changes_with_the_epoch_only():
-    for policy in (
-        ScaledRestart(),
-        CosineRestart(interval="epoch"),
-        SchedulerRestart(partial(ExponentialLR, gamma=0.9)),
-    ):
-        lrs = [row[0].lr for row in rows(prepared(policy, 20, "ep"), 60)]
-        assert all(len(set(lrs[3 * epoch : 3 * epoch + 3])) == 1 for epoch in range(20))
-        assert len(set(lrs)) > 4
-        by_step = type(policy)(**{**arguments(policy), "interval": "step"})
-        assert lrs[::3] == [row[0].lr for row in rows(prepared(by_step, 20), 20)]
+@every_policy
+def test_a_policy_that_is_used_again_has_forgotten_the_first_fit(make):
+    def left(policy):
+        remembered = {name: value for name, value in vars(policy).items() if name not in ("tape", "_clock")}
+        return [remembered, policy.tape.state_dict()]
+
+    used = scribbled(make())
+    rows(used, 40)
+    used.forget()
+    assert equal(left(used), left(make()))
 
 
-def arguments(policy):
-    return {name: getattr(policy, name) for name in inspect.signature(type(policy)).parameters}
+@pytest.mark.parametrize(
+    "member", [member for member in members() if "interval" in inspect.signature(member).parameters]
+)
+def test_a_rate_per_epoch_changes_with_the_epoch_only(member):
+    given = arguments(example(member))
+    lrs = [row[0].lr for row in rows(prepared(member(**{**given, "interval": "epoch"}), 20, "ep"), 60)]
+    assert all(len(set(lrs[3 * epoch : 3 * epoch + 3])) == 1 for epoch in range(20))
+    assert len(set(lrs)) > 4
+    assert lrs[::3] == [row[0].lr for row in rows(prepared(member(**{**given, "interval": "step"}), 20), 20)]
 
 
 # YAML.
 
-REQUIRED = {
-    "SILOSchedule": {"low": 0.03, "rise": 0.04},
-    "SCyclical": {"low": 0.03, "rise": 0.04},
-    "SchedulerRestart": {
-        "scheduler": {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 2, "gamma": 0.5}}
-    },
-}
+
+def for_yaml(value):
+    if isinstance(value, partial):  # of a scheduler
+        return {"class_path": f"{value.func.__module__}.{value.func.__qualname__}", "init_args": value.keywords}
+    return list(value) if isinstance(value, tuple) else value
 
 
-def parsed(name, init_args):
+def parsed(path, init_args):
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--policy", type=LearningRatePolicy)
-    config = parser.parse_object(
-        {"policy": {"class_path": f"lightning_prune.callbacks.learning_rate.{name}", "init_args": init_args}}
-    )
+    config = parser.parse_object({"policy": {"class_path": path, "init_args": init_args}})
     dump = parser.dump(config)
     assert parser.dump(parser.parse_string(dump)) == dump
     return parser.instantiate(config).policy
 
 
-@pytest.mark.parametrize("member", sorted(members(), key=lambda m: m.__name__), ids=lambda m: m.__name__)
+@pytest.mark.parametrize("member", members(), ids=lambda member: member.__name__)
 def test_every_policy_comes_from_yaml_and_stores_its_arguments_under_their_names(member):
-    given = REQUIRED.get(member.__name__, {})
-    policy = parsed(member.__name__, given)
+    path, given = f"{member.__module__}.{member.__name__}", arguments(example(member))
+    policy = parsed(path, {name: for_yaml(value) for name, value in given.items()})
     assert type(policy) is member
-    for name, parameter in inspect.signature(member).parameters.items():
-        expected = given.get(name, parameter.default)
-        if name == "drops":
-            assert tuple(policy.drops) == tuple(expected)  # YAML knows lists only
-        elif name != "scheduler":
-            assert getattr(policy, name) == expected
+    assert {n: for_yaml(v) for n, v in arguments(policy).items() if n != "scheduler"} == {
+        n: for_yaml(v) for n, v in given.items() if n != "scheduler"
+    }
+    assert describe_object(policy) == describe_object(parsed(path, {n: for_yaml(v) for n, v in given.items()}))
+    assert " at 0x" not in describe_object(policy), "it could not be told apart when a run is resumed"
     assert len(rows(prepared(policy, 7), 7)) == 7
-
-
-def test_a_scheduler_from_yaml_is_told_apart_when_a_run_is_resumed():
-    from lightning_prune.callbacks.settings import describe_object
-
-    one, again = (describe_object(parsed("SchedulerRestart", REQUIRED["SchedulerRestart"])) for _ in range(2))
-    assert one == again
-    assert " at 0x" not in one
 
 
 def test_a_plateau_from_yaml_is_refused_before_anything_runs():
     plateau = {"scheduler": {"class_path": "torch.optim.lr_scheduler.ReduceLROnPlateau"}}
     with pytest.raises(ValueError, match="depends on what is measured"):
-        parsed("SchedulerRestart", plateau)
+        parsed("lightning_prune.SchedulerRestart", plateau)
+
+
+# One file for a policy.
+
+
+def test_what_has_a_public_name_has_it_in_both_places():
+    """One without is named by its dotted path."""
+    names = {name for name in vars(learning_rate) if isinstance(getattr(learning_rate, name), type)}
+    assert len(names) >= 16
+    assert {getattr(learning_rate, name) for name in names} <= set(members())
+    assert all(getattr(learning_rate, name) is getattr(lightning_prune, name) for name in names)
+
+
+def test_a_policy_is_one_file(tmp_path, monkeypatch):
+    """The snippet of the README, as a file beside the others, is found, comes from YAML and trains."""
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    snippet = next(
+        block for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "(ShapedRate)" in block
+    )
+    (tmp_path / "added.py").write_text(snippet)
+    monkeypatch.setattr(policies, "__path__", [*policies.__path__, str(tmp_path)])
+    (found,) = [member for member in members() if member.__module__.endswith(".added")]
+    policy, rates = parsed(f"{found.__module__}.{found.__name__}", {}), Rates()
+    fit([IterativePruning(cycles=1, retrain="2ep"), policy, rates], toy(), Images(), max_epochs=2)
+    assert rates.lr()[12:] == pytest.approx([0.1 * (1 - step / 12) for step in range(12)])

@@ -152,6 +152,16 @@ def test_cyclical_is_torchs_triangle(steps, half):
     assert found == pytest.approx([row[0][0] for row in expected], rel=1e-9)
 
 
+def test_a_half_period_of_the_whole_cycle_is_none_of_one_step():
+    assert lrs(Cyclical(half_period=1.0), 4) == pytest.approx([0, 0.025, 0.05, 0.075])
+    assert lrs(Cyclical(half_period=1), 4) == pytest.approx([0, 0.1, 0, 0.1])
+
+
+def test_a_bottom_above_the_dense_rates_is_no_reason_to_exceed_them():
+    """How high these are is known when they are over, and then it is too late for an error."""
+    assert set(lrs(Cyclical(bottom=0.5), 20)) == {0.1}
+
+
 # S-Cyc: the peak of cycle m, as SILO's table has it for ResNet-20.
 PEAKS = {1: 0.03, 2: 0.03004, 3: 0.03213, 4: 0.04761, 5: 0.06446, 6: 0.06893, 8: 0.06995, 12: 0.07}
 

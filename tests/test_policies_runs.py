@@ -1,8 +1,8 @@
 """The learning-rate policies in runs: resumed, with one step, beside other callbacks, and what they refuse."""
 
-import copy
 import json
 import math
+import pickle
 import warnings
 from functools import partial
 
@@ -10,10 +10,10 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
-from test_policies import CLAIMS, members
+from test_policies import arguments, example, members, needs_arguments
 from test_processes import Masks
 from test_resume import compare, run
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR, ReduceLROnPlateau
 from toys import STEPS, Images, Rates, equal, fit, make_trainer, one_cycle_lr, sgd, step_decay, toy
 
 from lightning_prune import IterativePruning, Levels, WeightRewind
@@ -42,16 +42,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:It is recommended to use `self.log"),
 ]
 
-NEEDED = {
-    "LRRewind": {"to": 0},
-    "SILOSchedule": {"low": 0.03, "rise": 0.04},
-    "SCyclical": {"low": 0.03, "rise": 0.04},
-    "SchedulerRestart": {"scheduler": partial(StepLR, step_size=1)},
-}
-CHANGED = {"ScaledRestart": {"interval": "step"}, "SchedulerRestart": {"interval": "step"}}
 POLICIES = {
-    member.__name__: partial(member, **NEEDED.get(member.__name__, {}))
-    for member in sorted(members(), key=lambda member: member.__name__)
+    member.__name__: partial(member, **arguments(example(member))) if needs_arguments(member) else member
+    for member in members()
 }
 every_policy = pytest.mark.parametrize("name", POLICIES)
 
@@ -95,7 +88,9 @@ def test_resumed_within_a_cycle_it_ends_the_same(name, tmp_path):
 @every_policy
 @pytest.mark.parametrize("optimizer", [sgd, lambda p: torch.optim.AdamW(p, lr=0.01)])
 def test_cycles_of_one_step_work_and_the_momentum_is_put_back(name, optimizer):
-    policy = LRRewind() if name == "LRRewind" else POLICIES[name](**CHANGED.get(name, {}))
+    policy = POLICIES[name]()
+    by_step = {"interval": "step"} if hasattr(policy, "interval") else {}
+    policy = type(policy)(**{**arguments(policy), **by_step})
     rates, module = Rates(), toy(scheduler=None, optimizer=optimizer)
     trainer = fit([IterativePruning(cycles=2, retrain="1it"), policy, rates], module, max_epochs=1)
     assert len(rates.steps) == STEPS + 2
@@ -137,7 +132,17 @@ def test_the_users_optimizer_is_untouched_by_a_scheduler():
     cycle = [[(0.1, 0.9), (0.05, 0.9)]] * STEPS + [[(0.05, 0.9), (0.025, 0.9)]] * STEPS
     for one, other in zip(rates.steps[4 * STEPS :], cycle * 2, strict=True):
         assert [*map(tuple, one)] == [pytest.approx(pair) for pair in other]
-    copy.deepcopy(policy)
+
+
+def halving(optimizer):
+    return LambdaLR(optimizer, lambda step: 0.5**step)
+
+
+def test_a_policy_that_was_used_can_be_sent_to_the_processes_of_the_next_fit():
+    policy = SchedulerRestart(halving)
+    fit([IterativePruning(cycles=1, retrain="1ep"), policy], toy(), max_epochs=1)
+    policy._clock = None
+    assert pickle.loads(pickle.dumps(policy)).scheduler is halving
 
 
 def test_the_schedule_restarts_from_its_start_like_a_rewind_to_zero():
@@ -316,7 +321,3 @@ def test_a_fast_dev_run_goes_through(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit([IterativePruning(cycles=1, retrain="2ep"), POLICIES[name]()], toy(scheduler=step_decay), fast_dev_run=True)
-
-
-def test_every_policy_is_run_here():
-    assert POLICIES.keys() == {name.split(",")[0] for name in CLAIMS}

@@ -30,7 +30,7 @@ def test_every_block_runs_and_what_it_defines_works():
     assert alive == round(0.8**10 * 706)
 
     pruning = names["IterativePruning"](cycles=2, retrain="2ep", criterion=names["distance_from_mean"])
-    trainer = make_trainer([pruning, names["LinearRestart"](), names["Announce"]()], max_epochs=1)
+    trainer = make_trainer([pruning, names["LinearToZero"](), names["Announce"]()], max_epochs=1)
     trainer.fit(toy(), datamodule=Images())
     assert pruning.measured_sparsity > 0.35
     assert trainer.callback_metrics["pruning/lr_max"] > trainer.callback_metrics["pruning/lr_min"] > 0

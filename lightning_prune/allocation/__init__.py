@@ -3,7 +3,8 @@
 Every allocation has the same signature and spends exactly ``round(density *
 scores.size)`` weights, on living ones only. Allocations differ in nothing but
 how many; which ones is decided once, in ``masks``. To add one, write the
-function; one with parameters is a frozen dataclass, see ``rule``.
+function, here or in a file of its own, with its types (which YAML checks); one
+with parameters is a frozen dataclass, see ``rule``.
 """
 
 from collections.abc import Callable, Mapping

@@ -32,8 +32,17 @@ class Rule(ABC):
             density: What to keep of them, in (0, 1].
 
         Returns:
-            The number of weights that each tensor keeps; they add up to ``round(density * scores.size)``.
+            The number of weights that each tensor keeps; they add up to ``round(density * scores.size)``, less at most
+            :meth:`most_unspent`.
         """
+
+    def most_unspent(self, scores: Scores) -> int:
+        """How many weights of the budget may be left over, where weights are kept in larger units.
+
+        Args:
+            scores: The scores of all prunable weights.
+        """
+        return 0
 
     def __repr__(self) -> str:
         # A function by its name: its repr has an address, which is another one when a run is resumed.

@@ -1,5 +1,6 @@
 """Who takes part: the callbacks of a fit, checked, completed and put into an order that works."""
 
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
@@ -83,7 +84,16 @@ def rewinding(trainer: "pl.Trainer", added: list[Callback]) -> Rewind | None:
         trainer: The trainer.
         added: What the user did not write: errors speak of the rewind that a policy was added for.
     """
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return rewinding_of(trainer.callbacks, added)  # type: ignore[attr-defined]
+
+
+def rewinding_of(callbacks: Sequence[Callback], added: Sequence[Callback]) -> Rewind | None:
+    """The same for callbacks that have no trainer yet.
+
+    Args:
+        callbacks: All callbacks.
+        added: Those of them that the user did not write.
+    """
     written = next((type(one).__name__ for one in callbacks if isinstance(one, StartingPoint)), "WeightRewind")
     points = [
         Rewind(callback.rewind_point, written if callback in added else type(callback).__name__, callback.replays)

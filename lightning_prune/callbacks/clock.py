@@ -49,6 +49,17 @@ class CycleClock(Callback, ABC):
         """Whether the cycles lie inside the dense run, whose learning rates go on."""
         return self._timeline.inside is not None
 
+    def ends_with_epoch(self, cycle: int) -> bool:
+        """Whether a cycle, or the dense run as cycle 0, is over when the current epoch ends.
+
+        Args:
+            cycle: Its number; one that goes by steps is never over with an epoch.
+        """
+        done = self._at.epoch + 1 + self._at.cut_epochs
+        if cycle == 0:
+            return self._timeline.dense.unit == "ep" and done >= self._timeline.dense.amount
+        return self._timeline.by_epochs and self._timeline.index(done, None) > cycle
+
     @property
     @abstractmethod
     def masks(self) -> dict[str, Tensor]:

@@ -64,7 +64,7 @@ class Gatherer:
             loss_gradients.refuse(trainer.lightning_module, self.weights, str(describe(self.criterion)))
         if flows:
             synaptic_flow.refuse(self.weights)
-        seed = seed_of(self.seed, cycle, "batches") >> 1  # room for what is added to it
+        seed = seed_of(self.seed, cycle, "batches")
         with without_trace(trainer):
             if measured:
                 self._set_batch_norm(trainer.lightning_module)

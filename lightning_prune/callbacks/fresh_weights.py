@@ -8,21 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from lightning_prune.callbacks.forked import forked
+from lightning_prune.callbacks.initialisations import Initialisation
 from lightning_prune.selection import plain_name
 from lightning_prune.sharding import is_sharded
 
 
-def fresh_weights_(module: nn.Module, seed: int) -> None:
+def fresh_weights_(module: nn.Module, seed: int, initialise: Initialisation | None = None) -> None:
     """Draw all weights anew, in place; a module gives the same for the same seed, on every process.
 
     Every layer's ``reset_parameters`` is called, parents after children, which sets the running statistics of
     BatchNorm back, too; then ``init_weights`` of the module itself, if it has one: ``init_weights()``, or
-    ``init_weights(layer)`` for every layer. Of tensors that are tied, the first layer decides. What is frozen
-    (``requires_grad=False``) stays. Random generators are where they were afterwards.
+    ``init_weights(layer)`` for every layer; then ``initialise``. Of tensors that are tied, the first layer decides.
+    What is frozen (``requires_grad=False``) stays. Random generators are where they were afterwards.
 
     Args:
         module: The network, or the LightningModule that holds it.
         seed: Decides the draw, at least 0.
+        initialise: Has the last word; None for nobody.
 
     Example:
         >>> layer = nn.Linear(2, 1)
@@ -38,15 +40,18 @@ def fresh_weights_(module: nn.Module, seed: int) -> None:
         for layer in _children_first(module, set()):
             _reset_(layer, settled)
         _initialise_(module)
+        if initialise is not None:
+            initialise(module)
         _put_(frozen)
 
 
-def refuse_without_fresh_weights(module: nn.Module, owner: str) -> None:
+def refuse_without_fresh_weights(module: nn.Module, owner: str, initialise: Initialisation | None = None) -> None:
     """Refuse a network some of whose weights would not be drawn anew; tries it, and puts everything back.
 
     Args:
         module: The network, or the LightningModule that holds it.
         owner: The class that asks, for the error.
+        initialise: Has the last word; None for nobody.
 
     Raises:
         ValueError: If a trained parameter keeps its value, or is spread over several devices; names it.
@@ -66,7 +71,7 @@ def refuse_without_fresh_weights(module: nn.Module, owner: str) -> None:
         with torch.no_grad():
             for parameter in trained.values():
                 parameter.fill_(torch.nan)
-        fresh_weights_(module, seed=0)
+        fresh_weights_(module, seed=0, initialise=initialise)
         kept = [name for name, one in trained.items() if one.isnan().any()]
     finally:
         _put_(before)
@@ -74,7 +79,8 @@ def refuse_without_fresh_weights(module: nn.Module, owner: str) -> None:
         raise ValueError(
             f"{owner} cannot draw {', '.join(kept[:8])}{' and others' if len(kept) > 8 else ''} anew: neither a "
             "reset_parameters() of the layer that holds it nor the LightningModule's init_weights() sets it. Give the "
-            f"layer a reset_parameters(), or {type(module).__name__} an init_weights()."
+            f"layer a reset_parameters(), {type(module).__name__} an init_weights(), or {owner}(initialise=...) a "
+            "function that does."
         )
 
 

@@ -198,7 +198,7 @@ class IterativePruning(CycleClock):
         self._run.catch_up(trainer)
 
     def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
-        self._run.catch_up(trainer)
+        self._run.enter_batch(trainer)
 
     def on_before_optimizer_step(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer

@@ -108,14 +108,16 @@ _LAX: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}  # a we
 
 
 def _losses(trainer: "pl.Trainer", batches: Sequence[Any], seed: int) -> Iterator[Tensor]:
-    """The loss of each batch, as Lightning would compute it, but for the hooks around it."""
+    """The loss of each batch, as Lightning would compute it; of the hooks around it only those of the module itself."""
     module = trainer.lightning_module
+    takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
     for index, batch in enumerate(batches):
         batch = trainer.precision_plugin.convert_input(batch)
         batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
         batch = call._call_strategy_hook(trainer, "batch_to_device", batch, dataloader_idx=0)
         seed_all(seed + index * trainer.world_size + trainer.global_rank)
-        takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
+        if module.on_train_batch_start(batch, index) == -1:  # what training_step looks at may be made there
+            continue
         with trainer.precision_plugin.forward_context():
             output = module.training_step(*([batch, index] if takes_index else [batch]))
         loss = output.get("loss") if isinstance(output, Mapping) else output

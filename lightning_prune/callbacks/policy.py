@@ -115,6 +115,9 @@ class ShapedRate(LearningRatePolicy):
 
     The other groups keep their ratio to it.
 
+    Attributes:
+        max_lr: The highest rate, where a policy has it as an argument; None for the largest rate of the dense run.
+
     Example:
         >>> class Halved(ShapedRate):
         ...     def learning_rate(self, step: int, cycle: Cycle) -> float:
@@ -124,6 +127,8 @@ class ShapedRate(LearningRatePolicy):
         >>> policy.rates(0, Cycle(1, 1, 1, 0.5))
         [Rate(lr=0.05, momentum=0.9), Rate(lr=0.005, momentum=0.9)]
     """
+
+    max_lr: float | None = None
 
     @abstractmethod
     def learning_rate(self, step: int, cycle: Cycle) -> float:
@@ -140,6 +145,10 @@ class ShapedRate(LearningRatePolicy):
     def momentum(self, step: int, cycle: Cycle) -> float | None:
         """The momentum (or first beta) of all groups; None, as here, for that of the last dense step."""
         return None
+
+    def highest(self, cycle: Cycle) -> float:
+        """The rate that a cycle reaches, or would in more steps, and never exceeds; as here, ``max_lr``."""
+        return self.dense_peak if self.max_lr is None else self.max_lr
 
     @property
     def dense_peak(self) -> float:

@@ -3,21 +3,27 @@
 from typing import Any, Literal
 
 import lightning.pytorch as pl
+from torch import nn
 
+from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.fresh_weights import fresh_weights_, refuse_without_fresh_weights, seed_of
+from lightning_prune.callbacks.initialisations import Initialisation
 from lightning_prune.callbacks.starting_point import StartingPoint
+from lightning_prune.masks import multiply_
 from lightning_prune.optimizers import reset_
+from lightning_prune.selection import plain_name
 
 
 class Reinitialize(StartingPoint):
     """Draw all weights anew at the start of every cycle, and keep the masks.
 
     Fresh weights come from each layer's own ``reset_parameters``, or the LightningModule's ``init_weights`` where it
-    has one. The statistics of BatchNorm and the state of the optimizers are reset, too; what is frozen stays. The draw
-    is the same on every process, depends on nothing else that is drawn, and leaves the random generators where they
-    were. Without a learning-rate policy beside it the dense run's rates are replayed from their start, and
-    ``IterativePruning(retrain=None)`` makes the cycles as long.
+    has one; ``initialise`` is for networks that were drawn otherwise when they were made, since a control has to start
+    from the distribution of the dense run. The statistics of BatchNorm and the state of the optimizers are reset, too;
+    what is frozen stays. The draw is the same on every process, depends on nothing else that is drawn, and leaves the
+    random generators where they were. Without a learning-rate policy beside it the dense run's rates are replayed from
+    their start, and ``IterativePruning(retrain=None)`` makes the cycles as long.
 
     Reference: Frankle & Carbin, The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks, 2019,
     https://arxiv.org/abs/1803.03635.
@@ -25,6 +31,8 @@ class Reinitialize(StartingPoint):
     Args:
         seed: Decides the draw, at least 0; the paper repeats its control with three seeds a ticket.
         draw: ``"every-cycle"`` draws other weights in every cycle, ``"once"`` the same ones.
+        initialise: A function that draws weights of the module in place, after its layers have drawn theirs and dead
+            weights are zero, such as ``lightning_prune.lab.networks.initialization.glorot_normal_``; None for nobody.
 
     Raises:
         ValueError: If an argument lies outside its range; when the fit starts, if a layer does not say how its
@@ -37,27 +45,48 @@ class Reinitialize(StartingPoint):
         Duration(amount=0, unit='ep')
     """
 
-    def __init__(self, seed: int = 0, draw: Literal["every-cycle", "once"] = "every-cycle") -> None:
-        check_draw(self, seed, draw)
+    def __init__(
+        self,
+        seed: int = 0,
+        draw: Literal["every-cycle", "once"] = "every-cycle",
+        initialise: Initialisation | None = None,
+    ) -> None:
+        check_draw(self, seed, draw, initialise)
         self.seed = seed
         self.draw = draw
+        self.initialise = initialise
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        refuse_without_fresh_weights(pl_module, type(self).__name__)
+        refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialise)
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
-        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle))
+        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialise)
 
 
-def start_anew(trainer: "pl.Trainer", pl_module: "pl.LightningModule", seed: int) -> None:
+def start_anew(
+    trainer: "pl.Trainer",
+    pl_module: "pl.LightningModule",
+    seed: int,
+    clock: CycleClock,
+    initialise: Initialisation | None,
+) -> None:
     """Give a network fresh weights, and its optimizers nothing to remember.
 
     Args:
         trainer: The trainer.
         pl_module: The network.
         seed: Decides the draw.
+        clock: Knows which weights are dead.
+        initialise: Has the last word, with dead weights at zero; None for nobody.
     """
-    fresh_weights_(pl_module, seed)
+
+    def under_the_masks(module: nn.Module) -> None:
+        weights = {plain_name(name): weight for name, weight in module.named_parameters()}
+        multiply_((weights[name], mask) for name, mask in clock.masks.items())
+        if initialise is not None:
+            initialise(module)
+
+    fresh_weights_(pl_module, seed, under_the_masks)
     for optimizer in trainer.optimizers:
         reset_(optimizer)
 
@@ -75,13 +104,14 @@ def seed_of_cycle(seed: int, draw: str, cycle: Cycle) -> int:
     return seed_of(seed, cycle.index if draw == "every-cycle" else 0)
 
 
-def check_draw(owner: object, seed: Any, draw: str) -> None:
-    """Refuse a seed or a kind of draw that is none.
+def check_draw(owner: object, seed: Any, draw: str, initialise: Any) -> None:
+    """Refuse a seed, a kind of draw or an initialisation that is none.
 
     Args:
         owner: The callback, for the error.
         seed: The seed.
         draw: The kind of draw.
+        initialise: The initialisation.
 
     Raises:
         ValueError: If one lies outside its range.
@@ -91,3 +121,5 @@ def check_draw(owner: object, seed: Any, draw: str) -> None:
         raise ValueError(f"{name}(seed={seed!r}) is no seed: give a whole number of at least 0.")
     if draw not in ("every-cycle", "once"):
         raise ValueError(f"{name}(draw={draw!r}) is unknown: give 'every-cycle' or 'once'.")
+    if initialise is not None and not callable(initialise):
+        raise ValueError(f"{name}(initialise={initialise!r}) is not callable: give a function of a module, or None.")

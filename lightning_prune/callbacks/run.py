@@ -1,7 +1,7 @@
 """One fit of ``IterativePruning``: its parts, and what happens where a cycle begins, it resumes, or it is over."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Run:
         scheduled: The sparsity of each cycle.
         optimizer_state: What becomes of the optimizers' state at a prune.
         ended: Whether something ended the last cycle early, and so the fit.
+        to_rehearse: The sparsities that have yet to be shown to be possible.
     """
 
     at: Position
@@ -52,6 +53,7 @@ class Run:
     scheduled: Callable[[int], float]
     optimizer_state: str
     ended: bool = False
+    to_rehearse: Sequence[float] = ()
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors."""
@@ -82,11 +84,24 @@ class Run:
             self.take_masks(trainer, initial_masks(masks, self.pruner.weights))
             refuse_regrowth(masks, self.pruner.masks.alive, self.pruner.masks.size, sparsities)
         self.pruner.gatherer.begin_fit()
-        self.pruner.rehearse(sparsities, trainer)
+        self.to_rehearse = sparsities
         self.at.begin(trainer)
+
+    def enter_batch(self, trainer: "pl.Trainer") -> None:
+        """Before a batch is trained: show once that pruning will work, now that the module has prepared itself.
+
+        Raises:
+            ValueError: If it will not.
+        """
+        if self.to_rehearse:
+            self.pruner.rehearse(self.to_rehearse, trainer)
+            self.to_rehearse = ()
+        self.catch_up(trainer)
 
     def resume(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken.
+
+        Without settings in it, somebody else has compared them; without masks, nothing is dead.
 
         Raises:
             ValueError: If the run was begun with other settings.
@@ -94,9 +109,11 @@ class Run:
         self.at.load(saved["position"])
         self.at.rescale(self.timeline, steps_per_epoch(trainer) if has_length(trainer) else None)
         begun = self.at.cycle.index if self.at.cycle else 0
-        refuse_differences(saved["settings"], self.record.settings, begun)
+        if saved["settings"] is not None:
+            refuse_differences(saved["settings"], self.record.settings, begun)
         self.record.cycles = list(saved["cycles"])
-        self.take_masks(trainer, saved["masks"])
+        if saved["masks"] is not None:
+            self.take_masks(trainer, saved["masks"])
         self.pruner.gatherer.load_state_dict(saved.get("evidence", {"epoch": -1, "remembered": {}}))
         if self.at.cycle is not None and not self.timeline.inside:
             put_to_sleep(trainer)  # or a plateau schedule would make up for a step that it never made

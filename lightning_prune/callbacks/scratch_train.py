@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.fresh_weights import refuse_without_fresh_weights
+from lightning_prune.callbacks.initialisations import Initialisation
 from lightning_prune.callbacks.reinitialize import check_draw, seed_of_cycle, start_anew
 from lightning_prune.callbacks.starting_point import StartingPoint
 from lightning_prune.callbacks.trial import refuse_trial, training_steps, trial
@@ -35,6 +36,9 @@ class ScratchTrain(StartingPoint):
             2 for filters on ImageNet, and none (None) on CIFAR.
         seed: Decides the weights, at least 0.
         draw: ``"every-cycle"`` draws other weights in every cycle, ``"once"`` the same ones.
+        initialise: A function that draws weights of the module in place, after its layers have drawn theirs and dead
+            weights are zero; ``lightning_prune.callbacks.initialisations.sparse_fan_in_`` is what the authors' code has
+            for unstructured pruning; None for nobody.
 
     Raises:
         ValueError: If an argument lies outside its range; when the fit starts, if ``IterativePruning(retrain=...)``
@@ -52,8 +56,9 @@ class ScratchTrain(StartingPoint):
         cap: float | None = None,
         seed: int = 0,
         draw: Literal["every-cycle", "once"] = "every-cycle",
+        initialise: Initialisation | None = None,
     ) -> None:
-        check_draw(self, seed, draw)
+        check_draw(self, seed, draw, initialise)
         if budget not in ("equal-epochs", "equal-flops"):
             raise ValueError(f"ScratchTrain(budget={budget!r}) is unknown: give 'equal-epochs' or 'equal-flops'.")
         if cap is not None and not cap >= 1:
@@ -64,9 +69,10 @@ class ScratchTrain(StartingPoint):
         self.cap = cap
         self.seed = seed
         self.draw = draw
+        self.initialise = initialise
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        refuse_without_fresh_weights(pl_module, "ScratchTrain")
+        refuse_without_fresh_weights(pl_module, "ScratchTrain", self.initialise)
         planned, dense = self.clock.cycle_length, self.clock.dense_length
         if planned != dense and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise ValueError(
@@ -89,7 +95,7 @@ class ScratchTrain(StartingPoint):
         return Duration(int(trainer.strategy.broadcast(amount)), self.clock.dense_length.unit)
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
-        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle))
+        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialise)
 
 
 def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: float | None = None) -> int:

@@ -41,6 +41,7 @@ class Tape:
         self.epochs: list[int] = []  # the step at which each epoch began
         self._starts: list[int] = []
         self._rows: list[Row] = []
+        self._peaks: list[float] | None = None  # asked for at every step of a cycle
 
     def begin_epoch(self, epoch: int, step: int) -> None:
         """Note that an epoch begins; noting it twice changes nothing."""
@@ -62,6 +63,7 @@ class Tape:
 
     def cut(self, length: int) -> None:
         """Drop what was recorded from a step on: a step that overflowed was recorded, but not made."""
+        self._peaks = None
         while self._starts and self._starts[-1] >= length:
             self._starts.pop()
             self._rows.pop()
@@ -78,8 +80,10 @@ class Tape:
 
     def peaks(self) -> list[float]:
         """The largest rate of each parameter group."""
-        groups = max((len(row) for row in self._rows), default=0)
-        return [max(row[group].lr for row in self._rows if group < len(row)) for group in range(groups)]
+        if self._peaks is None:
+            groups = max((len(row) for row in self._rows), default=0)
+            self._peaks = [max(row[group].lr for row in self._rows if group < len(row)) for group in range(groups)]
+        return self._peaks
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors."""
@@ -96,6 +100,7 @@ class Tape:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take what :meth:`state_dict` gave."""
         rates: Tensor = state["rates"]
+        self._peaks = None
         self.length = int(state["length"])
         self.epochs = state["epochs"].tolist()
         self._starts = state["starts"].tolist()

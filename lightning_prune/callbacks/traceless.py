@@ -7,8 +7,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers.logger import DummyLogger
-from torch import Tensor, nn
+from torch import Tensor
 
+from lightning_prune.callbacks.attributes import attributes_kept
 from lightning_prune.callbacks.random_state import put_back, take
 
 
@@ -16,8 +17,9 @@ from lightning_prune.callbacks.random_state import put_back, take
 def without_trace(trainer: "pl.Trainer") -> Iterator[None]:
     """Let the module of a trainer be used, and put back what that changes.
 
-    That is buffers, plain attributes (counters, lists, modes, the states of metrics), logged values and the random
-    state. Compiled code runs as written in the meantime, so that nothing is compiled for it.
+    That is parameters, buffers, attributes (counters, lists, modes, the states of metrics), the rates of optimizers,
+    logged values and the random state. Compiled code runs as written in the meantime, so that nothing is compiled for
+    it.
 
     Args:
         trainer: The trainer.
@@ -26,42 +28,11 @@ def without_trace(trainer: "pl.Trainer") -> Iterator[None]:
     with ExitStack() as undo:
         undo.callback(put_back, generators)
         undo.enter_context(attributes_kept(module))
+        undo.enter_context(_options_kept(trainer))
         undo.enter_context(_nothing_logged(trainer))
         undo.enter_context(torch.compiler.set_stance("force_eager"))
         undo.enter_context(torch.enable_grad())
         yield
-
-
-@contextmanager
-def attributes_kept(module: nn.Module) -> Iterator[None]:
-    """Put back the attributes of a module and of all below it: which objects they are, and what is in them.
-
-    Args:
-        module: The module. The values of its parameters are not looked at.
-
-    Example:
-        >>> norm = nn.BatchNorm1d(2)
-        >>> with attributes_kept(norm):
-        ...     _ = norm(torch.rand(4, 2))
-        ...     norm.calls = 1
-        >>> norm.num_batches_tracked, hasattr(norm, "calls")
-        (tensor(0), False)
-    """
-    attributes = [(one.__dict__, dict(one.__dict__)) for one in module.modules()]
-    contents: list[tuple[Any, Any]] = []
-    for _, values in attributes:
-        for name, value in values.items():
-            held = value.values() if name == "_buffers" else [value]
-            contents += [(one, _copy(one)) for one in [value, *held] if _is_plain(one)]
-    try:
-        yield
-    finally:
-        for now, before in attributes:
-            now.clear()
-            now.update(before)
-        with torch.no_grad():
-            for kept, copy in contents:
-                _fill(kept, copy)
 
 
 @contextmanager
@@ -82,6 +53,17 @@ def gradients_required(tensors: Sequence[Tensor]) -> Iterator[None]:
 
 
 @contextmanager
+def _options_kept(trainer: "pl.Trainer") -> Iterator[None]:
+    """Put back learning rates and the like, which a module's own hook may set."""
+    options = [(group, dict(group)) for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    try:
+        yield
+    finally:
+        for group, before in options:
+            group.update(before)
+
+
+@contextmanager
 def _nothing_logged(trainer: "pl.Trainer") -> Iterator[None]:
     loggers = trainer.loggers
     trainer.loggers = [DummyLogger() for _ in loggers]
@@ -96,19 +78,3 @@ def _nothing_logged(trainer: "pl.Trainer") -> Iterator[None]:
 
 def _ignore(*_: Any, **__: Any) -> None:
     """What ``self.log`` does in the meantime."""
-
-
-def _is_plain(value: Any) -> bool:
-    return type(value) in (list, dict, set) or (isinstance(value, Tensor) and not isinstance(value, nn.Parameter))
-
-
-def _copy(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, Tensor) else value.copy()
-
-
-def _fill(kept: Any, copy: Any) -> None:
-    if isinstance(kept, Tensor):
-        kept.detach().copy_(copy)
-        return
-    kept.clear()
-    kept.extend(copy) if isinstance(kept, list) else kept.update(copy)

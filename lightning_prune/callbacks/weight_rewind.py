@@ -20,7 +20,8 @@ class WeightRewind(StartingPoint):
     """Rewind parameters and buffers to an earlier point of the dense run at the start of every cycle.
 
     Buffers include the running statistics of BatchNorm. The masks are applied afterwards and the state of the
-    optimizers is reset. Without a learning-rate policy beside it, the learning rate is replayed from that point on
+    optimizers is reset. The scale of a ``GradScaler`` (``Trainer(precision="16-mixed")``) is kept: it adapts to the
+    gradients by itself. Without a learning-rate policy beside it, the learning rate is replayed from that point on
     (``LRRewind(to=...)``). The snapshot lies in the memory of the processor, whole on each process, also where the
     weights are sharded.
 

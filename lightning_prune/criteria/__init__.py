@@ -2,7 +2,8 @@
 
 Every criterion has the same signature, returns a finite tensor of the weight's
 shape and leaves the weight alone; a higher score means "keep". To add one,
-write the function, and declare with ``needs`` what it looks at.
+write the function, here or in a file of its own, with its types (which YAML
+checks), and declare with ``needs`` what it looks at.
 """
 
 import torch
@@ -20,6 +21,7 @@ from lightning_prune.criteria.declared import needs as needs
 from lightning_prune.criteria.declared import needs_of as needs_of
 from lightning_prune.criteria.evidence import Evidence as Evidence
 from lightning_prune.criteria.evidence import Needs as Needs
+from lightning_prune.criteria.filters import Filters as Filters
 from lightning_prune.criteria.flow import SynFlow as SynFlow
 from lightning_prune.criteria.flow import synflow as synflow
 from lightning_prune.criteria.gradients import gradient as gradient

@@ -72,9 +72,11 @@ class AdaptiveLinearRestart(ShapedRate):
         fraction = rates.restart_peak(drop, pruned, self._budget(trainer))
         self.fraction = trainer.strategy.broadcast(fraction)  # sums may differ in the last bit from device to device
 
+    def highest(self, cycle: Cycle) -> float:
+        return self.fraction * (self.dense_peak if self.max_lr is None else self.max_lr)
+
     def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = self.fraction * (self.dense_peak if self.max_lr is None else self.max_lr)
-        return rates.warmup_anneal(step, cycle.steps, 0.0, peak, 0.0, self.warmup, rates.linear)
+        return rates.warmup_anneal(step, cycle.steps, 0.0, self.highest(cycle), 0.0, self.warmup, rates.linear)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "fraction": self.fraction}
@@ -129,8 +131,11 @@ class PruningAware(ShapedRate):
         self.beta = beta
         self.drop = drop
 
-    def learning_rate(self, step: int, cycle: Cycle) -> float:
+    def highest(self, cycle: Cycle) -> float:
         return rates.pruning_aware(cycle.density, self.base, self.turn, self.beta, self.drop)
+
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        return self.highest(cycle)
 
 
 def squared_norm(module: nn.Module) -> float:

@@ -76,5 +76,8 @@ class ConstantRate(ShapedRate):
         check_positive(self, {"lr": lr})
         self.lr = lr
 
-    def learning_rate(self, step: int, cycle: Cycle) -> float:
+    def highest(self, cycle: Cycle) -> float:
         return self.dense_peak if self.lr is None else self.lr
+
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        return self.highest(cycle)

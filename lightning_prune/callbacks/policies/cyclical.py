@@ -20,7 +20,7 @@ class Cyclical(ShapedRate):
 
     Args:
         max_lr: The peak, above 0; None for the largest rate of the dense run.
-        bottom: The lowest rate, at least 0 and at most the peak; not confirmed.
+        bottom: The lowest rate, at least 0; the peak, where that turns out to be lower. Not confirmed.
         half_period: The length ``h`` of one line: a float up to 1 is a fraction of the cycle, anything else optimizer
             steps; at least one step. The default, five triangles in a cycle, is a choice of this package.
 
@@ -45,7 +45,7 @@ class Cyclical(ShapedRate):
         self.half_period = half_period
 
     def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = self.dense_peak if self.max_lr is None else self.max_lr
+        peak = self.highest(cycle)
         return rates.triangular(step, cycle.steps, min(self.bottom, peak), peak, self.half_period)
 
 
@@ -72,8 +72,10 @@ class SCyclical(ShapedRate):
         ValueError: If an argument lies outside its range.
 
     Example:
-        >>> SCyclical(low=0.03, rise=0.04).half_period
-        0.1
+        >>> policy = SCyclical(low=0.03, rise=0.04, half_period=0.25)
+        >>> first = Cycle(index=1, first_step=0, steps=8, sparsity=0.2)
+        >>> [round(policy.learning_rate(step, first), 3) for step in range(8)]
+        [0.0, 0.015, 0.03, 0.015, 0.0, 0.015, 0.03, 0.015]
     """
 
     def __init__(
@@ -98,6 +100,8 @@ class SCyclical(ShapedRate):
         self.bottom = bottom
         self.half_period = half_period
 
+    def highest(self, cycle: Cycle) -> float:
+        return grown_peak(self, cycle, self.low, self.rise, self.beta, self.delay)
+
     def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = grown_peak(self.clock, cycle, self.low, self.rise, self.beta, self.delay)
-        return rates.triangular(step, cycle.steps, self.bottom, peak, self.half_period)
+        return rates.triangular(step, cycle.steps, self.bottom, self.highest(cycle), self.half_period)

@@ -52,7 +52,7 @@ class OneCycleRetrain(ShapedRate):
         self.cycle_momentum = cycle_momentum
 
     def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = self.dense_peak if self.max_lr is None else self.max_lr
+        peak = self.highest(cycle)
         return rates.one_cycle(step, cycle.steps, peak / self.start_div, peak, peak / self.final_div, self.warmup)
 
     def momentum(self, step: int, cycle: Cycle) -> float | None:
@@ -107,7 +107,7 @@ class CyclicRestart(ShapedRate):
         self.cycle_momentum = cycle_momentum
 
     def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = self.dense_peak if self.max_lr is None else self.max_lr
+        peak = self.highest(cycle)
         start = peak / self.div_factor
         return rates.one_cycle(step, cycle.steps, start, peak, start / self.final_div_factor, self.warmup)
 

@@ -33,7 +33,8 @@ class LRRewind(LearningRatePolicy):
             to replay; the last two when the fit starts.
 
     Example:
-        >>> str(LRRewind(to="10ep").rewind_point), LRRewind().rewind_point
+        >>> policy = LRRewind(to="10ep")
+        >>> str(policy.rewind_point), LRRewind().rewind_point
         ('10ep', None)
     """
 

@@ -75,7 +75,7 @@ class ScaledRestart(ShapedRate):
         check_length(self, trainer, self.interval)
 
     def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = self.dense_peak if self.max_lr is None else self.max_lr
+        peak = self.highest(cycle)
         start = last_rate(self.tape) if self.start_lr is None else self.start_lr
         at, length = place(self, self.interval, step, cycle)
         return rates.warmup_drops(at, length, start, peak, self.warmup, self.drops, self.factor)
@@ -112,8 +112,7 @@ class LinearRestart(ShapedRate):
         self.warmup = warmup
 
     def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = self.dense_peak if self.max_lr is None else self.max_lr
-        return rates.warmup_anneal(step, cycle.steps, 0.0, peak, 0.0, self.warmup, rates.linear)
+        return rates.warmup_anneal(step, cycle.steps, 0.0, self.highest(cycle), 0.0, self.warmup, rates.linear)
 
 
 class CosineRestart(ShapedRate):
@@ -161,7 +160,7 @@ class CosineRestart(ShapedRate):
         check_length(self, trainer, self.interval)
 
     def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = self.dense_peak if self.max_lr is None else self.max_lr
+        peak = self.highest(cycle)
         at, length = place(self, self.interval, step, cycle)
         return rates.warmup_anneal(at, length, 0.0, peak, self.final_lr, self.warmup, rates.cosine)
 

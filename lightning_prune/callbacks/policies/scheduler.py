@@ -108,21 +108,17 @@ class _Player:
             for rate, momentum in zip(start, momenta, strict=True)
         ]
         self.done = 0
-        self._has_momentum = [not math.isnan(rate.momentum) for rate in start]
         self._optimizer = torch.optim.SGD(groups, lr=0.0, momentum=0.0)
         self._scheduler = make(self._optimizer)
         _refuse_plateau(type(self._scheduler))
 
-    def advance(self, to: int) -> list[Rate]:
+    def advance(self, to: int) -> Sequence[Rate]:
         """Step on, and read the rates."""
         while self.done < to:
             self._optimizer.step()  # or torch would warn
             self._scheduler.step()
             self.done += 1
-        row = read_rates([self._optimizer])
-        return [
-            Rate(rate.lr, rate.momentum if has else math.nan) for rate, has in zip(row, self._has_momentum, strict=True)
-        ]
+        return read_rates([self._optimizer])  # a momentum that the user's optimizer has not is written nowhere
 
 
 def _rehearse(player: _Player, length: int) -> None:

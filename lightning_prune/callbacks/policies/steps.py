@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from lightning_prune import rates
-from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import check_at_least, check_drops
 from lightning_prune.callbacks.policy import ShapedRate, check_positive
@@ -28,7 +27,7 @@ class WarmupSteps(ShapedRate):
         ValueError: If an argument lies outside its range.
 
     Example:
-        >>> policy = WarmupSteps(max_lr=0.1, warmup=4, drops=(0.5, 0.8))
+        >>> policy = WarmupSteps(max_lr=0.1, warmup=0.4, drops=(0.5, 0.8))
         >>> cycle = Cycle(index=1, first_step=0, steps=10, sparsity=0.2)
         >>> [round(policy.learning_rate(step, cycle), 4) for step in (0, 3, 4, 5, 8, 9)]
         [0.025, 0.1, 0.1, 0.01, 0.001, 0.001]
@@ -49,8 +48,7 @@ class WarmupSteps(ShapedRate):
         self.drops = drops
 
     def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = self.dense_peak if self.max_lr is None else self.max_lr
-        return rates.warmup_steps(step, cycle.steps, peak, self.warmup, self.drops)
+        return rates.warmup_steps(step, cycle.steps, self.highest(cycle), self.warmup, self.drops)
 
 
 class SILOSchedule(ShapedRate):
@@ -101,9 +99,11 @@ class SILOSchedule(ShapedRate):
         self.warmup = warmup
         self.drops = drops
 
+    def highest(self, cycle: Cycle) -> float:
+        return grown_peak(self, cycle, self.low, self.rise, self.beta, self.delay)
+
     def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = grown_peak(self.clock, cycle, self.low, self.rise, self.beta, self.delay)
-        return rates.warmup_steps(step, cycle.steps, peak, self.warmup, self.drops)
+        return rates.warmup_steps(step, cycle.steps, self.highest(cycle), self.warmup, self.drops)
 
     def peak(self, density: float, growth_density: float) -> float:
         """The peak rate at a density; see :func:`lightning_prune.rates.s_shape`."""
@@ -128,11 +128,11 @@ def check_growth(owner: object, low: float, rise: float, beta: float, delay: int
         raise ValueError(f"{type(owner).__name__}(rise={rise}, delay={delay}): none may be negative.")
 
 
-def grown_peak(clock: CycleClock, cycle: Cycle, low: float, rise: float, beta: float, delay: int) -> float:
+def grown_peak(policy: ShapedRate, cycle: Cycle, low: float, rise: float, beta: float, delay: int) -> float:
     """The peak of a cycle on the S, which starts at the sparsity that cycle ``delay`` has.
 
     Args:
-        clock: The clock, for that sparsity.
+        policy: The policy, whose clock knows that sparsity.
         cycle: The cycle.
         low: The peak before it grows.
         rise: How much it grows.
@@ -144,4 +144,4 @@ def grown_peak(clock: CycleClock, cycle: Cycle, low: float, rise: float, beta: f
     """
     if cycle.index <= delay:
         return low
-    return rates.s_shape(cycle.density, 1 - clock.scheduled(delay), low, rise, beta)
+    return rates.s_shape(cycle.density, 1 - policy.clock.scheduled(delay), low, rise, beta)

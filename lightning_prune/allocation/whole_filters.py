@@ -1,0 +1,78 @@
+"""How many each tensor keeps where filters live and die whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lightning_prune.allocation import Allocation, layerwise
+from lightning_prune.allocation.budget import budget_of
+from lightning_prune.allocation.rule import Rule
+from lightning_prune.scores import Scores
+
+
+@dataclass(frozen=True, repr=False)
+class WholeFilters(Rule):
+    """Let another allocation decide, in whole filters: for the criterion ``Filters``.
+
+    Counts are rounded down to multiples of a filter's size; what that leaves of the budget goes, filter by filter, to
+    where most was taken. What is then still left is too small for any filter, and is not spent.
+
+    Reference: Roy et al., Pruning Filters while Training for Efficiently Optimizing Deep Learning Networks, 2020,
+    https://arxiv.org/abs/2003.02800 (a number of filters of every layer at each prune).
+
+    Args:
+        allocation: Who decides how many.
+
+    Raises:
+        ValueError: If ``allocation`` is not callable.
+
+    Example:
+        >>> import torch
+        >>> scores = Scores.of({"a": torch.rand(4, 2, 3, 3), "b": torch.rand(10, 4)})
+        >>> layerwise(scores, density=0.5), WholeFilters()(scores, density=0.5)
+        ({'a': 36, 'b': 20}, {'a': 36, 'b': 20})
+        >>> layerwise(scores, density=0.4), WholeFilters()(scores, density=0.4)
+        ({'a': 29, 'b': 16}, {'a': 18, 'b': 24})
+    """
+
+    allocation: Allocation = layerwise
+
+    def __post_init__(self) -> None:
+        if not callable(self.allocation):
+            raise ValueError(
+                f"WholeFilters(allocation={self.allocation!r}) is not callable: give lightning_prune.layerwise, not a "
+                "name."
+            )
+
+    def __call__(self, scores: Scores, density: float) -> Mapping[str, int]:
+        budget, given = budget_of(scores, density), dict(self.allocation(scores, density))
+        sizes = {name: filter_size(scores, name) for name in scores}
+        counts = {name: given[name] // size * size for name, size in sizes.items()}
+        while fitting := self._fitting(scores, counts, sizes, budget):
+            most = max(fitting, key=lambda name: (given[name] - counts[name]) / sizes[name])
+            counts[most] += sizes[most]
+        return counts
+
+    def most_unspent(self, scores: Scores) -> int:
+        return max((filter_size(scores, name) for name in scores), default=1) - 1
+
+    @staticmethod
+    def _fitting(scores: Scores, counts: Mapping[str, int], sizes: Mapping[str, int], budget: int) -> list[str]:
+        """The tensors that one filter more can be given to."""
+        left = budget - sum(counts.values())
+        return [name for name, size in sizes.items() if size <= min(left, scores.living[name] - counts[name])]
+
+
+def filter_size(scores: Scores, name: str) -> int:
+    """How many weights a filter has: what there is for each entry of the first dimension.
+
+    Args:
+        scores: The scores.
+        name: The tensor.
+
+    Example:
+        >>> import torch
+        >>> filter_size(Scores.of({"a": torch.rand(4, 2, 3, 3)}), "a")
+        18
+    """
+    shape = scores.shapes[name]
+    return max(shape.numel() // shape[0], 1) if len(shape) else 1

@@ -1,0 +1,53 @@
+"""A criterion for whole filters: all weights of one get the same score."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lightning_prune.criteria.declared import Criterion, Scorer, needs_of
+from lightning_prune.criteria.evidence import Evidence, Needs
+
+
+@dataclass(frozen=True, repr=False)
+class Filters(Scorer):
+    """Score every filter of a convolution, or row of a linear layer, by the mean of another criterion over it.
+
+    With ``magnitude`` that is the filter's L1 norm, up to its size. Where the counts are multiples of a filter's size,
+    as ``WholeFilters`` gives them, filters live and die whole. Only weights are pruned: what a dead filter's bias or
+    BatchNorm adds stays, and the network keeps its shape.
+
+    Reference: Li et al., Pruning Filters for Efficient ConvNets, 2017, https://arxiv.org/abs/1608.08710 (L1 norm); Roy
+    et al., Pruning Filters while Training for Efficiently Optimizing Deep Learning Networks, 2020,
+    https://arxiv.org/abs/2003.02800 (L1 norm and random, while the network trains).
+
+    Args:
+        criterion: What every weight is scored by.
+
+    Raises:
+        ValueError: If ``criterion`` is not callable.
+
+    Example:
+        >>> import torch
+        >>> from lightning_prune.criteria import magnitude
+        >>> filters = torch.tensor([[[1.0, -3.0]], [[0.0, 2.0]]])
+        >>> Filters(criterion=magnitude)(filters, Evidence(torch.Generator())).flatten().tolist()
+        [2.0, 2.0, 1.0, 1.0]
+    """
+
+    criterion: Criterion
+
+    def __post_init__(self) -> None:
+        if not callable(self.criterion):
+            raise ValueError(
+                f"Filters(criterion={self.criterion!r}) is not callable: give lightning_prune.magnitude, not a name."
+            )
+
+    def __call__(self, weight: Tensor, evidence: Evidence) -> Tensor:
+        score = self.criterion(weight, evidence)
+        of_filter = score.flatten(1).mean(1) if score.ndim > 1 else score
+        return of_filter.view(-1, *[1] * (score.ndim - 1)).expand_as(score).clone()
+
+    @property
+    def needs(self) -> Needs:
+        """What the criterion needs."""
+        return needs_of(self.criterion)
