@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo ablation notebooks test test-slow lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,6 +21,13 @@ setup: .venv/.installed ## create .venv and install the package with everything 
 demo: setup ## prune a network on real digits with two retraining variants; table and pictures
 	$(BIN)/python -m lightning_prune.lab.demo
 
+ablation: setup ## compare six ways of retraining over three seeds; table and a page with pictures
+	OMP_NUM_THREADS=1 $(BIN)/lightning-prune ablate --config configs/ablations/digits_retraining.yaml --out runs/ablation --workers 2
+	$(BIN)/lightning-prune report runs/ablation
+
+notebooks: setup ## execute the notebooks afresh
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/refresh.py
+
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,6 +41,7 @@ test-slow: setup ## the long tests
 
 bench: setup ## speed and memory, against dense training and torch.nn.utils.prune
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/ablation.py
 
 clean: ## remove the environment, caches and runs
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

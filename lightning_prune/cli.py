@@ -12,10 +12,18 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 PACKAGE = Path(__file__).parent
 DEBUG = "LIGHTNING_PRUNE_DEBUG"
-EXPECTED = (ValueError, FileNotFoundError, NotADirectoryError, MisconfigurationException, RuntimeError)
+EXPECTED = (
+    ValueError,
+    FileNotFoundError,
+    NotADirectoryError,
+    ConnectionError,
+    MisconfigurationException,
+    RuntimeError,
+)
 MAKING = {"instantiate_classes", "configure_optimizers"}
 OTHER_WEIGHTS = "Error(s) in loading state_dict for "
 LAB = ("jsonargparse", "rich", "pandas", "matplotlib", "sklearn", "torchmetrics", "torchvision")
+STUDIES = ("scipy", "pyarrow", "altair", "vl_convert", "jinja2")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: The words after ``lightning-prune``; left out, those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    missing = [name for name in LAB if find_spec(name) is None]
+    missing = [name for name in (*LAB, *STUDIES) if find_spec(name) is None]
     if missing:
         sys.exit(
             f"lightning-prune: {', '.join(missing)} not installed; the command line needs the `lab` extra: "
@@ -45,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(words: Sequence[str]) -> None:
-    """Run a command: ``report``, or one of the Trainer's.
+    """Run a command: ``ablate``, ``report``, or one of the Trainer's.
 
     Args:
         words: The command and its arguments.
@@ -53,10 +61,16 @@ def run(words: Sequence[str]) -> None:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # class paths such as `mine.Net` for a mine.py in the current folder
     # Imported late: the extra may be missing, and the report needs no Trainer.
-    if words[:1] == ["report"]:
-        importlib.import_module("lightning_prune.lab.report.command").main(words[1:])
+    if words[:1] == ["ablate"]:
+        importlib.import_module("lightning_prune.ablation.command").main(words[1:])
+    elif words[:1] == ["report"]:
+        studied = any(Path(word, "study.json").is_file() for word in words[1:])
+        importlib.import_module(f"lightning_prune.{'ablation' if studied else 'lab'}.report.command").main(words[1:])
     else:
-        importlib.import_module("lightning_prune.lab.command_line").CommandLine(words)
+        command_line = importlib.import_module("lightning_prune.lab.command_line")
+        ablate = importlib.import_module("lightning_prune.ablation.command")
+        command_line.OTHER_COMMANDS["ablate"] = (ablate.ablate_parser, ablate.HELP)
+        command_line.CommandLine(words)
 
 
 def complaint(error: BaseException | None) -> str | None:

@@ -60,5 +60,10 @@ def allocations_of(package):
     return [*functions(package, "scores", "density"), *values]
 
 
+def most_unspent(allocate, scores):
+    """How much of a budget an allocation may leave: nothing, but for those that keep weights in larger units."""
+    return allocate.most_unspent(scores) if isinstance(allocate, Rule) else 0
+
+
 CRITERIA = criteria_of(criteria)
 ALLOCATIONS = allocations_of(allocation)

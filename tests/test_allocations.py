@@ -7,13 +7,14 @@ from fractions import Fraction
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from members import ALLOCATIONS, named
+from members import ALLOCATIONS, most_unspent, named
 from toys import equal, fit, toy
 
 from lightning_prune import IterativePruning, Levels, OneShot
 from lightning_prune.allocation import globally, lamp, layerwise
 from lightning_prune.allocation.floor import WithFloor
 from lightning_prune.allocation.layer_rates import LayerRates
+from lightning_prune.allocation.whole_filters import WholeFilters
 from lightning_prune.callbacks.settings import describe
 from lightning_prune.masks import Masks
 from lightning_prune.scores import DEAD, Scores
@@ -64,10 +65,11 @@ def test_the_budget_is_spent_exactly_on_living_weights_however_often_it_falls(al
     masks = Masks(scores)
     for density in (1.0, 0.8, 0.64, 0.6399, 0.1, 0.001):
         living = dict(masks.living)
-        counts = allocate(alive(scores, masks), density)
+        given = alive(scores, masks)
+        counts = allocate(given, density)
         assert all(type(count) is int for count in counts.values())
         assert list(counts) == list(scores)
-        assert sum(counts.values()) == round(density * masks.size)
+        assert 0 <= round(density * masks.size) - sum(counts.values()) <= most_unspent(allocate, given)
         assert all(0 <= counts[name] <= living[name] for name in scores)
         masks.shrink_(alive(scores, masks), counts)
         assert masks.living == dict(counts), "the cut that came with the counts is wrong"
@@ -193,7 +195,7 @@ def test_a_floor_under_global_pruning_is_one_cut_above_it(kind, minimum, density
     assert WithFloor(minimum)(Scores.of(given), density) == pinned(given, minimum, count)
 
 
-@pytest.mark.parametrize("allocate", ALL, ids=named)
+@pytest.mark.parametrize("allocate", [one for one in ALL if not isinstance(one, WholeFilters)], ids=named)
 @pytest.mark.parametrize("density", [0.001, 0.05, 0.5])
 def test_a_floor_holds_under_any_allocation_and_changes_nothing_where_it_held_anyway(allocate, density):
     scores = Scores.of(network("scales"))

@@ -25,6 +25,7 @@ LAYERS = [
     {"callbacks"},
     {""},  # the public names
     {"lab"},
+    {"ablation"},
     {"cli"},
 ]
 

@@ -12,7 +12,7 @@ from lightning_prune.cli import main
 from lightning_prune.lab.command_line import CommandLine
 
 ROOT = Path(__file__).parents[1] / "configs"
-CONFIGS = sorted(ROOT.glob("*/*.yaml"))
+CONFIGS = [path for path in sorted(ROOT.glob("*/*.yaml")) if path.parent.name != "ablations"]  # those are studies
 DIGITS = sorted(ROOT.glob("digits/*.yaml"))
 SHORTER = {
     r"max_epochs: 30\b": "max_epochs: 4",

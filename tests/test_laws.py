@@ -4,10 +4,10 @@ import inspect
 
 import pytest
 import torch
-from members import ALLOCATIONS, CRITERIA, named
+from members import ALLOCATIONS, CRITERIA, most_unspent, named
 from torch import Tensor
 
-from lightning_prune import WholeFilters, criteria, rates, schedules
+from lightning_prune import criteria, rates, schedules
 from lightning_prune.criteria import Evidence, needs_of
 from lightning_prune.criteria.evidence import KINDS as EVIDENCE
 from lightning_prune.masks import Masks
@@ -162,10 +162,6 @@ def test_any_criterion_with_any_allocation_hits_every_target_and_never_revives(c
             assert int(mask.sum()) == masks.living[name]
             assert not (mask.bool() & dead_before[name]).any(), "a dead weight came back"
             dead_before[name] = ~mask.bool()
-
-
-def most_unspent(allocate, scores):
-    return allocate.most_unspent(scores) if isinstance(allocate, WholeFilters) else 0
 
 
 @every_allocation

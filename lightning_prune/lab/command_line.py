@@ -5,10 +5,10 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from jsonargparse import ActionSubCommands
+from jsonargparse import ActionSubCommands, ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -26,17 +26,20 @@ from lightning_prune.version import __version__
 DESCRIPTION = "Take a network from dense to sparse inside one fit, and show what came of it."
 TRAINER_DEFAULTS = {"log_every_n_steps": 10}
 EVALUATIONS = ("validate", "test", "predict")
+# Commands that need no Trainer, for the list in --help; those of higher layers are entered by the `cli` module.
+OTHER_COMMANDS: dict[str, tuple[Callable[[], ArgumentParser], str]] = {"report": (report_parser, REPORT_HELP)}
 
 
 class Parser(LightningArgumentParser):
-    """A parser that knows the ``report`` command, guesses no abbreviations and complains in one sentence."""
+    """A parser that knows the commands beside the Trainer's, guesses no abbreviations and complains in one sentence."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def add_subcommands(self, *args: Any, **kwargs: Any) -> ActionSubCommands:
         subcommands = super().add_subcommands(*args, **kwargs)
-        subcommands.add_subcommand("report", report_parser(), help=REPORT_HELP)
+        for name, (make_parser, explanation) in OTHER_COMMANDS.items():
+            subcommands.add_subcommand(name, make_parser(), help=explanation)
         return subcommands
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -10,6 +10,7 @@ PLACE = re.compile(r"""Parser key "(.+?)":|Problem with given class_path '(.+?)'
 SIBLING = re.compile(r"\n {4}- ")
 UNKNOWN = re.compile(r"does not accept option '(.+?)'|unrecognized arguments: (\S+)")
 NOT_ACCEPTED = re.compile(r"Option '(.+?)' is not accepted")
+REQUIRED = re.compile(r"the following arguments are required: (.+)")
 NO_ATTRIBUTE = re.compile(r"module '(.+?)' has no attribute '(.+?)'")
 EXPECTED = re.compile(r"Expected an? (.+?)(?:\. |\.?\n|$)")
 GIVEN = re.compile(r"(?:Given|Got) value: (.+)")
@@ -44,6 +45,8 @@ def _sentence(reason: str, places: list[str]) -> str | None:
     if match := NOT_ACCEPTED.search(reason):
         name = match[1].split(".")[0]
         return f"{where}: there is no `{name}`.{_nearest(name, _arguments_of(places[-1]))}"
+    if match := REQUIRED.search(reason):
+        return f"{where}: `{match[1]}` is missing."
     if match := NO_ATTRIBUTE.search(reason):
         return f"{where}: {match[1]} has no `{match[2]}`.{_nearest(match[2], dir(importlib.import_module(match[1])))}"
     expected, given = EXPECTED.findall(reason), GIVEN.search(reason)

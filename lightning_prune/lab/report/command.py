@@ -34,7 +34,12 @@ class Summary:
 def report_parser() -> ArgumentParser:
     """Declare the arguments of ``lightning-prune report``."""
     parser = ArgumentParser(prog="lightning-prune report", description=HELP)
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="the folder with metrics.csv, or its parent")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="the folder with metrics.csv, or its parent; or the one folder of a study",
+    )
     parser.add_argument(
         "--metric", type=str | None, help="the column to judge by, such as val/accuracy (default: the first that fits)"
     )

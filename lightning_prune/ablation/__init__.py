@@ -1,0 +1,5 @@
+"""Compare arms over seeds: one dense run, many branches; a table, a report."""
+
+from lightning_prune.ablation.study import Ablation
+
+__all__ = ["Ablation"]

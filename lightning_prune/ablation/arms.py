@@ -1,0 +1,170 @@
+"""What is compared: an arm is a name and the changes that it makes to the base config; a grid is many arms."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import product
+from typing import Any
+
+RESERVED = ("name", "grid", "search")
+
+
+@dataclass(frozen=True)
+class Search:
+    """What an arm tries in each cycle, from the same pruned network, to go on with the best by validation.
+
+    Args:
+        values: Values by argument; for a sampler a range, ``{"low": 0.001, "high": 0.1, "log": true}``.
+        sampler: ``"grid"`` for every combination, ``"optuna"`` for so many ``trials``.
+        trials: How many combinations Optuna tries in each cycle, at least 1.
+    """
+
+    values: Mapping[str, Any]
+    sampler: str = "grid"
+    trials: int = 0
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Every combination of the values of a grid.
+
+        Example:
+            >>> Search({"peak": [0.1, 0.2], "warmup": [0.1]}).combinations()
+            [{'peak': 0.1, 'warmup': 0.1}, {'peak': 0.2, 'warmup': 0.1}]
+        """
+        return list(_combinations(self.values))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of what is compared.
+
+    Args:
+        name: How tables and pictures call it.
+        changes: What it changes in the base config.
+        search: What it tries in each cycle, if it is a search.
+    """
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    search: Search | None = None
+
+
+def read_arms(given: Any, grid: Mapping[str, Any] | None = None) -> list[Arm]:
+    """Read the arms of a study, and write out their grids.
+
+    Args:
+        given: A list of mappings with a ``name``, or a mapping from names to changes.
+        grid: Values by key that every arm is crossed with.
+
+    Returns:
+        The arms, those of a grid named after their values.
+
+    Raises:
+        ValueError: If there is no arm, two have the same name, or a grid or a search is empty.
+
+    Example:
+        >>> [arm.name for arm in read_arms({"one": {}, "two": {"grid": {"lr": [0.01, 0.1]}}})]
+        ['one', 'two lr=0.01', 'two lr=0.1']
+    """
+    arms = [arm for one in _as_list(given) for arm in _written_out(one, grid or {})]
+    if not arms:
+        raise ValueError("Ablation(arms): there is no arm. Give at least one, for instance `arms: {FineTune: {}}`.")
+    names = [arm.name for arm in arms]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"Ablation(arms): {names.count(twice)} arms are called {twice!r}. Give each its own name.")
+    return arms
+
+
+def _as_list(given: Any) -> list[Mapping[str, Any]]:
+    if isinstance(given, Mapping):
+        given = [{"name": name, **_mapping(name, changes)} for name, changes in given.items()]
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise ValueError(f"Ablation(arms) must be a list of arms, or a mapping from names to changes, not {given!r}.")
+    for one in given:
+        if not isinstance(one, Mapping) or one.get("name") in (None, ""):
+            raise ValueError(f"Ablation(arms): an arm is a mapping with a `name`, not {one!r}.")
+    return list(given)
+
+
+def _mapping(name: Any, changes: Any) -> Mapping[str, Any]:
+    if changes is not None and not isinstance(changes, Mapping):
+        raise ValueError(f"Ablation(arms): arm {name!r} must be a mapping of changes, not {changes!r}.")
+    return changes or {}
+
+
+def _written_out(given: Mapping[str, Any], everywhere: Mapping[str, Any]) -> Iterator[Arm]:
+    name = str(given["name"])
+    changes = {key: value for key, value in given.items() if key not in RESERVED}
+    own = _mapping(name, given.get("grid"))
+    if "grid" in given and not own:
+        raise ValueError(f"Ablation(arms): the grid of arm {name!r} is empty. Give values by key, or leave it out.")
+    grid = {**own, **everywhere}
+    for key, values in grid.items():
+        if not isinstance(values, list | tuple) or not values:
+            raise ValueError(
+                f"Ablation(arms): the grid of arm {name!r} gives no values for `{key}`: {values!r}. Give a list of at "
+                f"least one, or leave `{key}` out."
+            )
+        if key in changes or (key in own and key in everywhere):
+            raise ValueError(f"Ablation(arms): arm {name!r} sets `{key}`, and a grid gives it values, too. Keep one.")
+    search = _read_search(name, given.get("search"))
+    if search is not None and (both := next((key for key in search.values if key in {**changes, **grid}), None)):
+        raise ValueError(f"Ablation(arms): arm {name!r} sets `{both}`, and its search tries values for it. Keep one.")
+    for values, texts in zip(_combinations(grid), product(*map(_texts, grid.values())), strict=True):
+        named = " ".join([name, *(f"{key}={text}" for key, text in zip(values, texts, strict=True))])
+        yield Arm(named, {**changes, **values}, search)
+
+
+def _texts(values: Sequence[Any]) -> list[str]:
+    """Values as parts of names: short ones where those differ."""
+    short = [_short(value) for value in values]
+    return [text if short.count(text) == 1 else str(value) for text, value in zip(short, values, strict=True)]
+
+
+def _read_search(name: str, given: Any) -> Search | None:
+    if given is None:
+        return None
+    owner = f"Ablation(arms): the search of arm {name!r}"
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{owner} must give values by argument, such as {{peak: [0.01, 0.1]}}, not {given!r}.")
+    values = {key: value for key, value in given.items() if key not in ("sampler", "trials")}
+    sampler, trials = given.get("sampler", "grid"), given.get("trials", 0)
+    if not values:
+        raise ValueError(f"{owner} has nothing to try. Give values by argument, such as {{peak: [0.01, 0.1]}}.")
+    if sampler not in ("grid", "optuna"):
+        raise ValueError(f"{owner}: sampler={sampler!r} is unknown. Give 'grid' or 'optuna'.")
+    if sampler == "optuna" and not (isinstance(trials, int) and trials >= 1):
+        raise ValueError(f"{owner}: sampler='optuna' needs `trials`, at least 1, not {trials!r}.")
+    if sampler == "optuna" and find_spec("optuna") is None:
+        raise ValueError(f"{owner}: sampler='optuna' needs Optuna: pip install 'lightning-prune[optuna]'")
+    for key, value in values.items():
+        listed = isinstance(value, list | tuple) and len(value) > 0
+        ranged = isinstance(value, Mapping) and {"low", "high"} <= value.keys()
+        if not (listed or (sampler == "optuna" and ranged)):
+            raise ValueError(
+                f"{owner}: `{key}` must be a list of values{' or a range (low, high)' * (sampler == 'optuna')}, not "
+                f"{value!r}."
+            )
+    return Search(values, sampler, trials)
+
+
+def _combinations(values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    for combination in product(*values.values()):
+        yield dict(zip(values, combination, strict=True))
+
+
+def _short(value: Any) -> str:
+    """A value as a part of a name.
+
+    Example:
+        >>> _short(0.1), _short({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}}), _short("a.b.magnitude")
+        ('0.1', 'SGD(lr=0.1)', 'magnitude')
+    """
+    if isinstance(value, Mapping) and "class_path" in value:
+        arguments = ",".join(f"{key}={_short(inner)}" for key, inner in (value.get("init_args") or {}).items())
+        return f"{_short(value['class_path'])}({arguments})"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_short, value))}]"
+    if isinstance(value, str) and value.replace(".", "").replace("_", "").isalnum() and not value[0].isdigit():
+        return value.rsplit(".", 1)[-1]
+    return str(value)

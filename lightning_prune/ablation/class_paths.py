@@ -1,0 +1,58 @@
+"""From the name of a class in a config to the class, and to the file that it is written in."""
+
+import importlib
+from difflib import get_close_matches
+from typing import Any
+
+import lightning_prune
+
+
+def class_at(path: str) -> Any:
+    """Import what a dotted path names.
+
+    Args:
+        path: Such as ``"lightning_prune.FineTune"``.
+
+    Raises:
+        ImportError: If there is no such module.
+        AttributeError: If the module has no such name.
+        ValueError: If the path has no dot.
+
+    Example:
+        >>> class_at("torch.optim.SGD").__name__
+        'SGD'
+    """
+    module, _, name = path.rpartition(".")
+    if not module:
+        raise ValueError(f"{path!r} is no dotted path.")
+    return getattr(importlib.import_module(module), name)
+
+
+def full_path(name: str, owner: str) -> str:
+    """Complete the name of a class of this package, and see that the class is there.
+
+    Args:
+        name: A dotted path, or a public name of ``lightning_prune``.
+        owner: Who asks, for the error.
+
+    Returns:
+        The dotted path.
+
+    Raises:
+        ValueError: If there is no such class.
+
+    Example:
+        >>> full_path("LRRewind", "arm 'a'")
+        'lightning_prune.LRRewind'
+        >>> full_path("LRRewnd", "arm 'a'")
+        Traceback (most recent call last):
+        ValueError: arm 'a': there is no lightning_prune.LRRewnd. Did you mean `LRRewind`?
+    """
+    path = name if "." in name else f"lightning_prune.{name}"
+    try:
+        class_at(path)
+    except (ImportError, AttributeError) as error:
+        nearest = get_close_matches(name, dir(lightning_prune), n=1) if "." not in name else []
+        guess = f"Did you mean `{nearest[0]}`?" if nearest else f"{error}."
+        raise ValueError(f"{owner}: there is no {path}. {guess}") from error
+    return path

@@ -1,0 +1,95 @@
+"""``lightning-prune ablate --config STUDY --out FOLDER``: train what is missing, then say what came of it."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.table import Table
+
+from lightning_prune.ablation.failures import DiskFull
+from lightning_prune.ablation.study import Ablation
+
+HELP = "Compare arms over seeds, training what they share only once."
+
+
+def ablate_parser() -> ArgumentParser:
+    """Declare the arguments of ``lightning-prune ablate``."""
+    parser = ArgumentParser(prog="lightning-prune ablate", description=HELP)
+    parser.add_argument("--config", required=True, type=str, metavar="STUDY", help="the study: a YAML file")
+    parser.add_argument("--out", type=str | None, help="its folder (default: runs/ablations/<name of the study>)")
+    parser.add_argument(
+        "--workers",
+        type=int | None,
+        help="how many nodes at once (default: 1; with ray as many as fit); 0: in this process",
+    )
+    parser.add_argument(
+        "--engine", type=Literal["local", "ray"], default="local", help="where: ray for a running cluster"
+    )
+    parser.add_argument("--address", type=str | None, help="the Ray cluster (default: the one this machine is in)")
+    parser.add_argument("--gpus", type=float, default=0.0, help="with ray: the share of a GPU that a node takes")
+    parser.add_argument("--cpus", type=float, default=1.0, help="with ray: the CPUs that a node takes")
+    parser.add_argument(
+        "--every", type=float, default=30.0, help="an interruption loses at most so many seconds of a node's work"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the tree of what would be trained, and stop")
+    parser.add_argument("--force", action="store_true", help="go on in a folder of another study or version")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the arguments and run the study."""
+    options = ablate_parser().parse_args(list(arguments))
+    study = Ablation.from_config(options.config)
+    console = Console()
+    out = Path(options.out or Path("runs", "ablations", study.config.name))
+    shared, alone = study.epochs
+    if options.dry_run:
+        console.print(study.tree(out))
+    saved = f" ({1 - shared / alone:.0%} fewer)" if shared < alone else ""
+    console.print(f"{shared} epochs for {alone} of arms alone{saved}.", highlight=False)
+    if options.dry_run:
+        return
+    words = shlex.join(["lightning-prune", "ablate", *arguments])
+    cluster = {"address": options.address, "gpus": options.gpus, "cpus": options.cpus}
+    try:
+        study.run(
+            out,
+            workers=options.workers,
+            engine=options.engine,
+            force=options.force,
+            every=options.every,
+            command=words,
+            **(cluster if options.engine == "ray" else {}),
+        )
+    except (KeyboardInterrupt, SystemExit):  # Lightning makes the one of the other
+        sys.exit(f"\nInterrupted; what is finished is kept. To go on:\n  {words}")
+    except DiskFull as error:
+        sys.exit(f"lightning-prune ablate: {error}")
+    _report(study, console)
+    console.print(f"Written: {out / 'table.parquet'}, {out / 'table.csv'}.", highlight=False, soft_wrap=True)
+    console.print(f"A page with pictures: lightning-prune report {shlex.quote(str(out))}", highlight=False)
+    failed = study.frame()["error"].dropna()
+    if len(failed):
+        for name, details in study.failures().items():
+            sys.stderr.write(f"\n{name}\n{details}")
+        sys.exit(1)
+
+
+def _report(study: Ablation, console: Console) -> None:
+    """Print the last cycle of every arm, and what failed."""
+    frame = study.frame()
+    tested = "test_last" if frame["test_last"].notna().any() else "val_last"
+    table = Table(title=f"{study.config.name}: {tested} at the end of the last cycle")
+    for name in ("arm", "density", "seeds", "mean", "95 % interval"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    summary = study.summary(tested)
+    for _, row in summary.groupby("arm", sort=False).tail(1).iterrows():
+        spread = f"{row['low']:.4f} to {row['high']:.4f}" if row["seeds"] > 1 else ""
+        table.add_row(row["arm"], f"{row['density']:.1%}", f"{row['seeds']:.0f}", f"{row['mean']:.4f}", spread)
+    console.print(table)
+    for _, row in frame[frame["error"].notna()].iterrows():
+        console.print(f"{row['arm']}, seed {row['seed']} failed: {row['error']}", style="red", highlight=False)

@@ -1,0 +1,160 @@
+"""From arms to the tree: which nodes the run of an arm goes through, and which of them others go through, too."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lightning_prune.ablation.arms import Arm, Search
+from lightning_prune.ablation.changes import Config, changed
+from lightning_prune.ablation.class_paths import class_at
+from lightning_prune.ablation.content import cycle_content, dense_content, notes_of
+from lightning_prune.ablation.node import Node, key_of
+from lightning_prune.ablation.resolving import Resolved, resolve, with_seed
+from lightning_prune.ablation.stretches import Stretch
+from lightning_prune.callbacks.iterative_pruning import IterativePruning
+
+
+@dataclass(frozen=True)
+class Path:
+    """The run of an arm with one seed.
+
+    Args:
+        arm: The name of the arm.
+        seed: The seed.
+        resolved: Its config.
+        search: What it tries in each cycle, if it is a search.
+    """
+
+    arm: str
+    seed: int
+    resolved: Resolved
+    search: Search | None = None
+
+    def node(self, stretch: Stretch, parent: Node | None, resolved: Resolved | None = None) -> Node:
+        """The node of a stretch.
+
+        Args:
+            stretch: A stretch of the run.
+            parent: The node before it; None for the first.
+            resolved: Another config for it, of a search.
+        """
+        using = resolved or self.resolved
+        whole = stretch == self.resolved.stretches[-1] and not (stretch.last == 0 and using.clock is not None)
+        own = dense_content(using, whole) if parent is None else cycle_content(using, stretch)
+        key = key_of({"parent": parent.key if parent else None, "seed": self.seed, "content": own})
+        notes = notes_of(using.entries) if parent is None and not whole else {}
+        return Node(
+            key=key,
+            parent=parent.key if parent else None,
+            seed=self.seed,
+            first=stretch.first,
+            last=stretch.last,
+            whole=whole,
+            epochs=stretch.epochs,
+            config=using.config,
+            notes=notes,
+            code=using.code,
+        )
+
+    def nodes(self) -> list[Node]:
+        """The nodes of the whole run, in order; for a search those of its first candidates."""
+        found: list[Node] = []
+        for stretch in self.resolved.stretches:
+            found.append(self.node(stretch, found[-1] if found else None))
+        return found
+
+
+def lay_out(base: Mapping[str, Any], arms: Sequence[Arm], seeds: Sequence[int]) -> list[Path]:
+    """Resolve every arm for every seed.
+
+    Args:
+        base: The base config.
+        arms: The arms.
+        seeds: The seeds.
+
+    Returns:
+        A path for each arm and seed, arm by arm.
+
+    Raises:
+        ValueError: If a config cannot be parsed, or lengths do not fit together; names the arm.
+    """
+    paths = []
+    for arm in arms:
+        owner = f"Ablation(arms): arm {arm.name!r}"
+        own = changed(base, arm.changes, owner)
+        found = _of_seeds(arm, own, seeds, owner)
+        if arm.search is not None:
+            for values in first_values(arm.search):
+                refuse_outside(
+                    found[0], values, resolve(with_seed(changed(own, values, owner), seeds[0]), owner), owner
+                )
+        paths += found
+    return paths
+
+
+def first_values(search: Search) -> list[dict[str, Any]]:
+    """Values to see at the start whether a search can work; of a range, its ends."""
+    if search.sampler == "grid":
+        return search.combinations()
+    ends = {
+        key: value if isinstance(value, list) else [value["low"], value["high"]] for key, value in search.values.items()
+    }
+    return [{key: values[index % len(values)] for key, values in ends.items()} for index in range(2)]
+
+
+def refuse_outside(path: Path, values: Mapping[str, Any], tried: Resolved, owner: str) -> None:
+    """Refuse a search for what its cycles cannot have each for itself, from the same network.
+
+    Args:
+        path: The run of the arm.
+        values: What is tried.
+        tried: The config with it.
+        owner: Whose it is, for the error.
+
+    Raises:
+        ValueError: If the dense run or the lengths of the cycles would have to be others.
+    """
+    old = path.resolved
+    dense = dense_content(tried, whole=False) != dense_content(old, whole=False)
+    notes = notes_of(tried.entries).keys() != notes_of(old.entries).keys()
+    if old.clock is None or len(old.stretches) < 2 or old.stretches[1].first != old.stretches[1].last:
+        why = "its run has no cycles of whole epochs to choose in"
+    elif dense or notes or tried.stretches != old.stretches:
+        why = "the dense run or the lengths of the cycles would be others"
+    else:
+        return
+    said = ", ".join(f"{key}: {value!r}" for key, value in values.items())
+    raise ValueError(
+        f"{owner}: its search cannot try {{{said}}}: {why}. Search for what a cycle may change from the same network, "
+        "such as the peak of a learning-rate policy; compare the rest as arms, with `grid`."
+    )
+
+
+def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str) -> list[Path]:
+    first = resolve(with_seed(config, seeds[0]), owner)
+    paths = [Path(arm.name, seeds[0], first, arm.search)]
+    for seed in seeds[1:]:
+        # Nothing but the seed differs, and parsing makes a network each time.
+        other = with_seed(config, seed)
+        content = reseeded(first.config, with_seed(config, seeds[0]), other)
+        paths.append(Path(arm.name, seed, replace(first, config=content), arm.search))
+    return paths
+
+
+def reseeded(resolved: Config, first: Mapping[str, Any], other: Mapping[str, Any]) -> Config:
+    """A resolved config with the seeds of another one.
+
+    Args:
+        resolved: What ``first`` was resolved to.
+        first: The config of one seed.
+        other: The config of another, in which nothing else differs.
+    """
+    callbacks = []
+    given = {id(one): one for one in other["trainer"]["callbacks"]}
+    clocks = [one for one in given.values() if class_at(one["class_path"]) is IterativePruning]
+    for one in resolved["trainer"].get("callbacks") or []:
+        if clocks and class_at(one["class_path"]) is IterativePruning:
+            one = {**one, "init_args": {**one["init_args"], "seed": clocks[0]["init_args"]["seed"]}}
+        callbacks.append(one)
+    trainer = {**resolved["trainer"], "callbacks": callbacks}
+    return {**resolved, "seed_everything": other["seed_everything"], "trainer": trainer}

@@ -1,0 +1,104 @@
+"""What may be asked of a table: names of arms and columns, cycles and densities, checked."""
+
+from difflib import get_close_matches
+
+import pandas as pd
+
+COSTS = ("loss_last", "epochs", "epochs_shared", "seconds", "seconds_shared")
+MEASURED = ("val_last", "val_best", "test_last", "test_best", *COSTS, "best_epoch", "peak_lr")
+NEAR = 0.05
+
+
+def require_arms(where: str, table: pd.DataFrame, **arms: str) -> None:
+    """Refuse names that are no arms.
+
+    Args:
+        where: Who asks, for the message.
+        table: The tidy table of a study.
+        **arms: The name of the argument and what was given.
+
+    Raises:
+        ValueError: If a name is not in the table; the message names the nearest one.
+
+    Example:
+        >>> require_arms("compare", pd.DataFrame({"arm": ["silo", "clr"]}), a="sillo")
+        Traceback (most recent call last):
+        ValueError: `compare(a='sillo')` is no arm of this study. Did you mean 'silo'? The arms are 'silo', 'clr'.
+    """
+    known = [str(arm) for arm in table["arm"].drop_duplicates()]
+    for argument, arm in arms.items():
+        if arm not in known:
+            raise ValueError(f"`{where}({argument}={arm!r})` is no arm of this study. {_guess(arm, known)}The arms are "
+                             f"{', '.join(map(repr, known))}.")  # fmt: skip
+
+
+def require_metric(where: str, table: pd.DataFrame, metric: str) -> None:
+    """Refuse a column that holds no measured numbers.
+
+    Raises:
+        ValueError: If ``metric`` is not one of the measured columns of the table; the message names the nearest one.
+    """
+    known = [name for name in MEASURED if name in table]
+    if metric not in known:
+        raise ValueError(
+            f"`{where}(metric={metric!r})` is no measured column of this table. {_guess(metric, known)}"
+            f"Measured are {', '.join(known)}."
+        )
+
+
+def require_cycle(where: str, table: pd.DataFrame, cycle: int) -> None:
+    """Refuse a cycle that no arm came to.
+
+    Raises:
+        ValueError: If ``cycle`` is not in the table; the message lists the cycles that are.
+    """
+    known = sorted({int(one) for one in table["cycle"].dropna()})
+    if cycle not in known:
+        raise ValueError(
+            f"`{where}(cycle={cycle})`: no arm has such a cycle. The cycles are {', '.join(map(str, known)) or 'none'}."
+        )
+
+
+def cycle_at(table: pd.DataFrame, density: float) -> int:
+    """Find the cycle that was trained at a density.
+
+    Args:
+        table: The tidy table of a study.
+        density: In (0, 1]; 5 % beside it is near enough.
+
+    Returns:
+        The cycle whose mean density over arms and seeds is the nearest.
+
+    Raises:
+        ValueError: If no cycle is near; the message lists the densities.
+
+    Example:
+        >>> cycle_at(pd.DataFrame({"cycle": [0, 1, 2], "density": [1.0, 0.8, 0.64]}), 0.65)
+        2
+    """
+    means = table.groupby("cycle")["density"].mean().dropna()
+    ratios = (means / density - 1).abs() if density > 0 else pd.Series(dtype=float)
+    if ratios.empty or ratios.min() > NEAR:
+        known = ", ".join(f"{mean:.3g}" for mean in means)
+        raise ValueError(f"`best(density={density})`: no cycle was trained near it. The densities are {known}.")
+    return int(ratios.index[int(ratios.argmin())])
+
+
+def lower_wins(metric: str, mode: str) -> bool:
+    """Tell whether less of a column is better: of losses and costs it is, of val and test as the study says.
+
+    Raises:
+        ValueError: If ``mode`` is neither ``max`` nor ``min``.
+
+    Example:
+        >>> lower_wins("test_last", "max"), lower_wins("loss_last", "max")
+        (False, True)
+    """
+    if mode not in ("max", "min"):
+        raise ValueError(f"`mode={mode!r}` must be 'max' (more is better) or 'min' (less is better).")
+    return mode == "min" or metric in COSTS
+
+
+def _guess(given: str, known: list[str]) -> str:
+    nearest = get_close_matches(given, known, n=1)
+    return f"Did you mean {nearest[0]!r}? " if nearest else ""

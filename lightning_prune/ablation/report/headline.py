@@ -1,0 +1,143 @@
+"""What a study says first: what was compared, what was best, what was undecided, what sharing saved, what failed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lightning_prune.ablation.comparison import best, summary
+from lightning_prune.ablation.pairs import UNDECIDED
+from lightning_prune.ablation.report.measures import Measure
+from lightning_prune.ablation.report.study import Study
+from lightning_prune.ablation.report.words import around, duration, listed, plural, shares
+from lightning_prune.lab.report.terminal import percent, score
+
+UNEQUAL = 0.02  # densities of one cycle that differ by more are said to
+CHOOSING = ("val_last", "val_best", "test_last", "test_best", "loss_last")
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best arm at one density, in words."""
+
+    cycle: int
+    density: str
+    verdict: str
+    arm: str
+    value: str
+    test: str
+    rivals: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number worth a large print, and what it counts."""
+
+    number: str
+    words: str
+
+
+def judged_by(study: Study) -> Measure | None:
+    """The measure that arms are chosen by: validation at the end of the cycle, as far as it was measured."""
+    known = {measure.column: measure for measure in study.measures}
+    return next((known[column] for column in CHOOSING if column in known), None)
+
+
+def winners(study: Study) -> list[Winner]:
+    """Name the best arm at each density after the dense run, and those that may be as good."""
+    measure = judged_by(study)
+    if measure is None or len(study.measured_arms) < 2:
+        return []
+    found = best(study.table, measure.column, study.mode)
+    return [
+        Winner(
+            cycle=int(row["cycle"]),
+            density=percent(row["density"]),
+            verdict=row["verdict"],
+            arm=row["arm"],
+            value=around(measure.label, row["mean"], row["low"]),
+            test="not measured" if pd.isna(row["test"]) else score(str(study.facts["test_metric"]), row["test"]),
+            rivals=listed(list(row["rivals"])) if row["rivals"] else "none",
+            names=tuple(row["rivals"]),
+        )
+        for row in found[found["cycle"] > 0].to_dict("records")
+    ]
+
+
+def lead(study: Study) -> str:
+    """Say in a sentence or two what was compared and what came out."""
+    measure = judged_by(study)
+    arms, seeds = plural(len(study.arms), "arm"), plural(len(study.seeds), "seed")
+    judged = "" if measure is None else f", judged by {measure.label}"
+    found = winners(study)
+    compared = (
+        f"{arms} compared at {_densities(len(found))} with {seeds}{judged}." if found else f"{arms}, {seeds}{judged}."
+    )
+    decided = [winner for winner in found if winner.verdict != UNDECIDED]
+    if not found:
+        return compared
+    if not decided:
+        return f"{compared} At no density is one arm decidedly better than all others.{_worse(study, found)}"
+    parts = [f"{winner.arm} at {winner.density}" for winner in decided]
+    rest = "" if len(decided) == len(found) else "; elsewhere the seeds leave it undecided"
+    return f"{compared} Better than all others: {listed(parts)}{rest}."
+
+
+def _worse(study: Study, found: Sequence[Winner]) -> str:
+    """Say which arms are decidedly worse than the highest, and where."""
+    where = {arm: [one.density for one in found if arm not in (one.arm, *one.names)] for arm in study.measured_arms}
+    parts = [f"{arm} at {listed(densities)}" for arm, densities in where.items() if densities]
+    return f" Decidedly worse than the highest mean: {'; '.join(parts)}." if parts else ""
+
+
+def figures(study: Study) -> list[Figure]:
+    """Count what was compared and what was trained for it."""
+    done = [node for node in study.nodes.values() if node["status"] == "done"]
+    trained = sum(int(node["epochs"]) for node in done)
+    alone = sum(int(node["epochs"]) * len(node["arms"]) for node in done)
+    seconds = sum(float(node["seconds"] or 0) for node in done)
+    shown = [Figure(str(len(study.arms)), "arms"), Figure(str(len(study.seeds)), "seeds")]
+    if trained:
+        saved = f"epochs trained, {shares(trained, alone)} of the {alone:,} that the arms alone take"
+        shown.append(Figure(f"{trained:,}", saved))
+    if seconds:
+        shown.append(Figure(duration(seconds), "of training, summed over the nodes"))
+    return shown
+
+
+def notes(study: Study) -> list[str]:
+    """Say what is missing or odd: failed runs, unfinished nodes, too few seeds, densities that differ."""
+    failed = [path for path in study.paths if path["error"]]
+    said = [f"{path['arm']}, seed {path['seed']}, failed: {path['error']}" for path in failed]
+    waiting = sum(node["status"] in ("running", "waiting") for node in study.nodes.values())
+    if waiting:
+        said.append(f"The study is not finished: {plural(waiting, 'node')} of {len(study.nodes)} to go.")
+    if len(study.seeds) == 1:
+        said.append("There is one seed: no interval can be given, and everything is undecided.")
+    densities = study.table.dropna(subset=["cycle"]).groupby("cycle")["density"]
+    if (densities.max() > (1 + UNEQUAL) * densities.min()).any():
+        said.append("The densities of the arms differ: they are compared by cycle, so mind the densities too.")
+    if not any(measure.column.startswith("test") for measure in study.measures):
+        said.append("No test metric was measured.")
+    return said
+
+
+def results(study: Study, measure: Measure) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Set the means of the arms side by side, one column per density.
+
+    Returns:
+        The densities, and for every arm its cells; empty where it has no result.
+    """
+    found = summary(study.table, measure.column)
+    cycles = sorted(set(found["cycle"]))
+    means = study.table.groupby("cycle")["density"].mean()
+    cells = {
+        (row["arm"], row["cycle"]): around(measure.label, row["mean"], row["low"]) for row in found.to_dict("records")
+    }
+    lines = [(arm, [cells.get((arm, cycle), "") for cycle in cycles]) for arm in study.arms]
+    return [percent(float(means[cycle])) for cycle in cycles], lines
+
+
+def _densities(count: int) -> str:
+    return "1 density" if count == 1 else f"{count} densities"

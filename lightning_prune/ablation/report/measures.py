@@ -1,0 +1,48 @@
+"""What can be read off a study: the measured columns of its table, under the names that people gave the metrics."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the table, as the page shows it."""
+
+    column: str
+    """Its name in the table."""
+    label: str
+    """What it is, in words."""
+
+    @property
+    def fraction(self) -> bool:
+        """Whether it is best read in per cent."""
+        return "acc" in self.label.lower()
+
+
+def measures_of(table: pd.DataFrame, metric: str, test_metric: str | None) -> list[Measure]:
+    """List what was measured, test before validation.
+
+    Args:
+        table: The tidy table of a study.
+        metric: The metric that the study is judged by, such as ``val/accuracy``.
+        test_metric: The same on test data, if it was measured.
+
+    Returns:
+        One measure per column that holds a number.
+
+    Example:
+        >>> table = pd.DataFrame({"val_last": [0.9], "val_best": [None], "loss_last": [0.2]})
+        >>> [measure.label for measure in measures_of(table, "val/accuracy", None)]
+        ['val/accuracy, last epoch', 'validation loss, last epoch']
+    """
+    test = test_metric or "test"
+    every = [
+        Measure("test_last", f"{test}, last epoch"),
+        Measure("test_best", f"{test}, best epoch"),
+        Measure("val_last", f"{metric}, last epoch"),
+        Measure("val_best", f"{metric}, best epoch"),
+    ]
+    if "loss" not in metric:
+        every.append(Measure("loss_last", "validation loss, last epoch"))
+    return [measure for measure in every if measure.column in table and table[measure.column].notna().any()]

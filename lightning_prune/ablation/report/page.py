@@ -1,0 +1,97 @@
+"""The page: one HTML file that holds everything it shows, and works from a disk without a network."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from lightning_prune.ablation.report import headline
+from lightning_prune.ablation.report.files import scripts
+from lightning_prune.ablation.report.picture import Picture, without_arms
+from lightning_prune.ablation.report.study import Study
+from lightning_prune.ablation.report.table import sheet_of, versions_of
+from lightning_prune.lab.report.canvas import COLOURS
+
+TEMPLATES = Path(__file__).parent / "page"
+
+
+def write_page(path: Path, study: Study, pictures: Sequence[Picture]) -> Path:
+    """Write the page; every text is escaped, and no address outside of it is asked for anything.
+
+    Args:
+        path: The HTML file.
+        study: What was read.
+        pictures: In the order of the page.
+
+    Returns:
+        ``path``.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html").render(
+        **_told(study),
+        colours={arm: COLOURS[index % len(COLOURS)] for index, arm in enumerate(study.arms)},
+        pictures=pictures,
+        data=_data(pictures),
+        sheet=sheet_of(study),
+        versions=versions_of(study),
+        configs=_configs(study),
+        bundle=scripts(),
+        style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
+        script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
+    )
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _told(study: Study) -> dict[str, Any]:
+    """What the page says of a study in words and numbers."""
+    measure = next(iter(study.measures), None)
+    return {
+        "study": study,
+        "lead": headline.lead(study),
+        "figures": headline.figures(study),
+        "notes": headline.notes(study),
+        "winners": headline.winners(study),
+        "judged": headline.judged_by(study),
+        "measure": measure,
+        "results": headline.results(study, measure) if measure else None,
+    }
+
+
+def _data(pictures: Sequence[Picture]) -> str:
+    """The pictures as JSON that cannot end the script it lies in."""
+    drawn = [
+        {"name": picture.name, "spec": without_arms(picture.spec),
+         "signals": [choice.signal for choice in picture.choices]}
+        for picture in pictures if picture.spec is not None
+    ]  # fmt: skip
+    return json.dumps(drawn, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _configs(study: Study) -> list[dict[str, Any]]:
+    """What made each arm: its command, its whole config, and what it searched."""
+    return [
+        {"name": arm["name"], "command": arm["command"], "config": arm["config"], "search": _search(arm.get("search")),
+         "text": _text(study.folder / str(arm["config"]))}
+        for arm in study.facts["arms"]
+    ]  # fmt: skip
+
+
+def _search(search: Mapping[str, Any] | None) -> str:
+    """Say what an arm searches; several arguments have values each."""
+    if not search:
+        return ""
+    values = search["values"] if isinstance(search["values"], dict) else {search["argument"]: search["values"]}
+    return "a search over " + "; ".join(f"{name}: {', '.join(map(str, tried))}" for name, tried in values.items())
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else f"There is no {path.name} here."

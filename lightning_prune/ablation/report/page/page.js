@@ -1,0 +1,121 @@
+// Draws the pictures, and answers what can be chosen: menus, arms, the order of tables, the filter.
+const pictures = JSON.parse(document.getElementById("pictures").textContent);
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const hidden = new Set();
+const drawn = new Map(); // name -> {picture, view}
+const FACET_MARGIN = 70; // pixels beside a panel, for its axis; panels cannot ask for the width of the page
+
+const place = (name) => document.querySelector(`[data-picture="${name}"]`);
+
+function theme() {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => style.getPropertyValue(name).trim());
+  const font = style.fontFamily;
+  return {
+    background: "transparent",
+    font,
+    legend: { labelColor: ink, titleColor: soft },
+    axis: { labelColor: soft, titleColor: soft, gridColor: line, domainColor: line, tickColor: line, titleFontWeight: "normal", labelFontSize: 11, titleFontSize: 12 },
+    title: { color: ink, font },
+    header: { labelColor: ink, labelFontSize: 12 },
+    text: { color: ink },
+    view: { stroke: null },
+  };
+}
+
+// Black and white stand for ink and paper: the last colour of the arms, and hollow marks.
+function inked(spec) {
+  if (!dark.matches) return spec;
+  const text = JSON.stringify(spec)
+    .replaceAll('"#000000"', '"#8a8f98"')
+    .replaceAll('"white"', '"#16181c"');
+  return JSON.parse(text);
+}
+
+async function draw(picture) {
+  const target = place(picture.name);
+  const spec = picture.spec.facet ? structuredClone(picture.spec) : inked(picture.spec);
+  if (spec.facet) spec.spec.width = Math.max(target.clientWidth - FACET_MARGIN, 120);
+  const options = { renderer: "svg", config: theme(), tooltip: { theme: dark.matches ? "dark" : "light" } };
+  options.actions = { export: true, source: false, compiled: false, editor: false };
+  options.downloadFileName = picture.name;
+  const before = drawn.get(picture.name);
+  const { view } = await vegaEmbed(target, spec, options);
+  before?.view.finalize();
+  drawn.set(picture.name, { picture, view });
+  for (const signal of picture.signals) view.signal(signal, menu(picture.name, signal).value);
+  await show(view);
+  target.dataset.drawn = "true";
+}
+
+const menu = (name, signal) => document.querySelector(`#${name} select[data-signal="${signal}"]`);
+
+async function show(view) {
+  if ("hidden" in view.getState().signals) view.signal("hidden", [...hidden]);
+  await view.runAsync();
+}
+
+async function choose(signal, value) {
+  for (const select of document.querySelectorAll(`select[data-signal="${signal}"]`)) {
+    if ([...select.options].some((option) => option.value === value)) select.value = value;
+  }
+  for (const { picture, view } of drawn.values()) {
+    if (!picture.signals.includes(signal)) continue;
+    view.signal(signal, menu(picture.name, signal).value);
+    await view.runAsync();
+  }
+}
+
+function toggle(button) {
+  const on = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", on);
+  on ? hidden.delete(button.dataset.arm) : hidden.add(button.dataset.arm);
+  for (const { view } of drawn.values()) show(view);
+}
+
+function sort(table, header) {
+  const column = header.cellIndex;
+  const down = header.getAttribute("aria-sort") === "ascending";
+  for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", down ? "descending" : "ascending");
+  const text = header.dataset.kind === "text";
+  const key = (row) => row.cells[column].dataset.key ?? row.cells[column].textContent.trim();
+  const order = (a, b) => {
+    if (a === "" || b === "") return (a === "") - (b === ""); // what is missing stays at the end
+    const sign = text ? a.localeCompare(b, undefined, { numeric: true }) : parseFloat(a) - parseFloat(b);
+    return down ? -sign : sign;
+  };
+  const body = table.tBodies[0];
+  body.append(...[...body.rows].sort((a, b) => order(key(a), key(b))));
+}
+
+function filter(input) {
+  const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = [...document.getElementById(input.dataset.filter).tBodies[0].rows];
+  for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+  const shown = rows.filter((row) => !row.hidden).length;
+  document.querySelector(`[data-count="${input.dataset.filter}"]`).textContent = `${shown} of ${rows.length} rows`;
+}
+
+for (const select of document.querySelectorAll("select[data-signal]"))
+  select.addEventListener("change", () => choose(select.dataset.signal, select.value));
+for (const button of document.querySelectorAll("nav.arms button")) button.addEventListener("click", () => toggle(button));
+for (const header of document.querySelectorAll(".sortable th")) {
+  const table = header.closest("table");
+  header.tabIndex = 0;
+  header.addEventListener("click", () => sort(table, header));
+  header.addEventListener("keydown", (event) => event.key === "Enter" && sort(table, header));
+}
+for (const input of document.querySelectorAll("input[data-filter]")) {
+  input.addEventListener("input", () => filter(input));
+  filter(input);
+}
+const all = () => Promise.all(pictures.map(draw));
+dark.addEventListener("change", all);
+let waiting;
+addEventListener("resize", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => pictures.filter(({ spec }) => spec.facet).forEach(draw), 150);
+});
+await all();
+document.documentElement.dataset.ready = "true";

@@ -1,0 +1,89 @@
+"""The learning rate of each arm over its whole run, one panel per arm, with the cycles marked."""
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from lightning_prune.ablation.report.picture import (
+    DATA,
+    NOT_HIDDEN,
+    WIDTH,
+    Drawing,
+    Picture,
+    Rows,
+    colour_of,
+    specification,
+)
+from lightning_prune.ablation.report.study import Study
+from lightning_prune.ablation.report.words import listed
+from lightning_prune.lab.report.learning_rate import rate_curves
+from lightning_prune.lab.report.run import Run
+
+NAME, TITLE = "learning_rate", "Learning rate"
+CAPTION = "The rate of every optimizer step, over the run of the first seed of each arm. Dotted: a cycle begins."
+FEW = 1000  # points of a curve; more cannot be told apart
+STEEP, FLOOR = 30, 1e-4
+
+
+def draw_rates(study: Study, runs: dict[str, Run]) -> Picture:
+    """Draw the learning rates; several parameter groups that differ are several lines.
+
+    Args:
+        study: What was read.
+        runs: Arm -> its run.
+    """
+    rows = [row for arm, run in runs.items() for row in _rows(arm, run)]
+    drawn = {row["arm"] for row in rows if row["kind"] == "rate"}
+    if not drawn:
+        return Picture(NAME, TITLE, missing="No learning rates were logged.")
+    without = [arm for arm in study.arms if arm not in drawn]
+    missing = f"No learning rates were logged of {listed(without)}." if without else ""
+    return Picture(NAME, TITLE, CAPTION, specification(_chart(study, rows), rows, {"hidden": []}), missing)
+
+
+def _rows(arm: str, run: Run) -> Rows:
+    curves = {name: _thinned(curve.dropna()) for name, curve in rate_curves(run).items()}
+    rates: Rows = [
+        {"arm": arm, "kind": "rate", "group": name, "step": step, "rate": float(f"{rate:.4g}")}
+        for name, curve in curves.items()
+        for step, rate in zip(curve.index.astype(int).tolist(), curve, strict=True)
+    ]
+    starts: Rows = [
+        {"arm": arm, "kind": "cycle", "step": start, "cycle": cycle}
+        for cycle, start in run.first_steps.items()
+        if cycle
+    ]
+    return [*rates, *starts] if rates else []
+
+
+def _thinned(curve: pd.Series) -> pd.Series:
+    """Keep the first, the lowest and the highest of every stretch, and the last of all."""
+    if len(curve) <= FEW:
+        return curve
+    stretch = np.arange(len(curve)) * (FEW // 3) // len(curve)
+    numbered = pd.Series(curve.to_numpy(), index=range(len(curve))).groupby(stretch)
+    first = np.flatnonzero(np.diff(stretch, prepend=-1))
+    kept = np.unique(np.concatenate([first, numbered.idxmin(), numbered.idxmax(), [len(curve) - 1]]).astype(int))
+    return curve.iloc[kept]
+
+
+def _chart(study: Study, rows: Rows) -> Drawing:
+    rates = [row["rate"] for row in rows if row["kind"] == "rate" and row["rate"] > 0]
+    low, high = min(rates, default=1e-4), max(rates, default=1.0)
+    steep = high > STEEP * low
+    lowest = max(low, high * FLOOR)
+    scale = alt.Scale(type="log", domain=[lowest / 1.3, high * 1.3], clamp=True, nice=False) if steep else alt.Scale()
+    powers = [10.0**power for power in range(-12, 4) if lowest / 1.3 <= 10.0**power <= high * 1.3]
+    axis = alt.Axis(format="~g", tickCount=3, values=powers if steep and powers else alt.Undefined)
+    base = alt.Chart().encode(x=alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False)))
+    y = alt.Y("rate:Q", title=None, scale=scale, axis=axis)
+    lines = base.transform_filter("datum.kind == 'rate'").mark_line(interpolate="step-after", strokeWidth=1.6)
+    starts = base.transform_filter("datum.kind == 'cycle'").mark_rule(color="#999999", strokeDash=[2, 2])
+    layers = alt.layer(
+        starts.encode(tooltip=[alt.Tooltip("cycle:Q"), alt.Tooltip("step:Q", title="first step")]),
+        lines.encode(y=y, color=colour_of(study.arms).legend(None), detail="group:N"),
+        data=DATA,
+    ).properties(width=WIDTH, height=72)
+    header = alt.Header(title=None, labelAnchor="start", labelFontWeight="bold", labelPadding=4)
+    facet = alt.Facet("arm:N", header=header, sort=study.arms)
+    return layers.transform_filter(NOT_HIDDEN).facet(facet=facet, columns=1, spacing=14)

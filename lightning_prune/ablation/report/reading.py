@@ -1,0 +1,92 @@
+"""From files to a study: study.json and the table, checked; and the run of an arm, put together from its nodes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lightning_prune.ablation.questions import MEASURED
+from lightning_prune.ablation.report.study import Study
+from lightning_prune.lab.report.reading import read_run
+from lightning_prune.lab.report.run import Run
+
+FACTS = "study.json"
+TABLE = "table.parquet"
+CSV = "table.csv"
+FORMAT = 1
+KEYS = ("name", "command", "metric", "mode", "test_metric", "seeds", "arms", "paths", "nodes")
+COLUMNS = ("arm", "seed", "cycle", "density", "epochs", "error")
+NUMBERS = ("cycle", "density", "sparsity", *MEASURED)
+
+
+def read_study(folder: Path) -> Study:
+    """Read a study.
+
+    Args:
+        folder: Where study.json lies.
+
+    Raises:
+        FileNotFoundError: If there is no study, or its table is not written yet.
+        ValueError: If a file is damaged or of another format.
+    """
+    if not (folder / FACTS).is_file():
+        raise FileNotFoundError(
+            f"`report {folder}`: there is no {FACTS} in it. Give the folder of a study (its --out)."
+        )
+    facts = _read_facts(folder / FACTS)
+    return Study(folder, facts, _read_table(folder, str(facts["command"])))
+
+
+def read_arm(study: Study, arm: str, seed: int) -> Run | None:
+    """Put the run of an arm together from the folders of its nodes.
+
+    Returns:
+        The run up to the last node that logged something; ``None`` if none did.
+
+    Raises:
+        ValueError: If a file of a node is damaged.
+    """
+    path = study.path(arm, seed)
+    folders = [study.folder / "nodes" / str(study.nodes[key]["name"]) for key in (path or {}).get("nodes", ())
+               if key in study.nodes]  # fmt: skip
+    parts = [read_run(folder, arm) for folder in folders if (folder / "metrics.csv").is_file()]
+    if not parts:
+        return None
+    rows = pd.concat([part.rows for part in parts], ignore_index=True)
+    rates = [part.rates for part in parts if len(part.rates)]
+    return Run(arm, parts[-1].folder, rows, parts[-1].record, pd.concat(rates) if rates else pd.DataFrame())
+
+
+def _read_facts(path: Path) -> Mapping[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}). Run the command of the study again; it writes it anew."
+        ) from error
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        found = facts.get("format") if isinstance(facts, dict) else None
+        raise ValueError(
+            f"{path} has format {found!r}, this version reads {FORMAT}. Report with the version that wrote it."
+        )
+    if missing := [key for key in KEYS if key not in facts]:
+        raise ValueError(f"{path} lacks {', '.join(missing)}. Run the command of the study again; it writes it anew.")
+    return facts
+
+
+def _read_table(folder: Path, command: str) -> pd.DataFrame:
+    paths = [path for path in (folder / TABLE, folder / CSV) if path.is_file()]
+    if not paths:
+        raise FileNotFoundError(f"`report {folder}`: there is no {TABLE} yet. Let the study go on with\n  {command}")
+    try:
+        table = pd.read_parquet(paths[0]) if paths[0].name == TABLE else pd.read_csv(paths[0], low_memory=False)
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{paths[0]} cannot be read ({str(error).strip()}). Run the study again:\n  {command}"
+        ) from error
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise ValueError(f"{paths[0]} has no column {', '.join(missing)}. Run the study again:\n  {command}")
+    numbers = [name for name in NUMBERS if name in table]
+    return table.astype(dict.fromkeys(numbers, float)).astype({"seed": int, "arm": str})

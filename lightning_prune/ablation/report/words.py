@@ -1,0 +1,88 @@
+"""Numbers of a study in words: counts, intervals, differences, times."""
+
+import math
+
+from lightning_prune.lab.report.names import is_fraction
+from lightning_prune.lab.report.terminal import number, percent, score
+
+
+def plural(count: int, thing: str) -> str:
+    """Count things.
+
+    Example:
+        >>> plural(1, "seed"), plural(18, "run")
+        ('1 seed', '18 runs')
+    """
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def between(label: str, low: float, high: float) -> str:
+    """Write an interval of a measure; with one seed there is none.
+
+    Example:
+        >>> between("val/accuracy", 0.91, 0.95), between("val/loss", float("nan"), float("nan"))
+        ('91.0 % to 95.0 %', 'none')
+    """
+    return "none" if math.isnan(low) else f"{score(label, low)} to {score(label, high)}"
+
+
+def difference(label: str, value: float) -> str:
+    """Write a difference of a measure with its sign, of fractions in percentage points.
+
+    Example:
+        >>> difference("val/accuracy", 0.0123), difference("val/loss", -0.5)
+        ('+1.23 points', '-0.5000')
+    """
+    return f"{100 * value:+.2f} points" if is_fraction(label) else f"{'+' if value > 0 else ''}{number(value)}"
+
+
+def around(label: str, mean: float, low: float) -> str:
+    """Write a mean and how far its interval reaches.
+
+    Example:
+        >>> around("val/accuracy", 0.93, 0.918), around("val/loss", 0.5, float("nan"))
+        ('93.0 ± 1.2 %', '0.5000')
+    """
+    if math.isnan(low):
+        return score(label, mean)
+    return (
+        f"{100 * mean:.1f} ± {100 * (mean - low):.1f} %"
+        if is_fraction(label)
+        else f"{number(mean)} ± {number(mean - low)}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Write a time so that a person can imagine it.
+
+    Example:
+        >>> duration(42.3), duration(600), duration(7000)
+        ('42 s', '10 min', '1.9 h')
+    """
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def listed(words: list[str]) -> str:
+    """Join words as in a sentence.
+
+    Example:
+        >>> listed(["silo", "clr", "fine-tune"])
+        'silo, clr and fine-tune'
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def shares(part: float, whole: float) -> str:
+    """Write a part of a whole.
+
+    Example:
+        >>> shares(615, 1080)
+        '57 %'
+    """
+    return percent(part / whole).replace(".0 %", " %") if whole == 0 else f"{100 * part / whole:.0f} %"

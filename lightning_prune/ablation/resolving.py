@@ -1,0 +1,181 @@
+"""What a config comes to: parsed with every default filled in, with all that a study needs to know about its run."""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from copy import deepcopy
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
+
+from lightning_prune.ablation.changes import Config, entry
+from lightning_prune.ablation.class_paths import class_at
+from lightning_prune.ablation.fingerprints import code_fingerprint, data_fingerprint, file_fingerprints, prepare
+from lightning_prune.ablation.stretches import Stretch, is_of_cycles, stretches_of
+from lightning_prune.callbacks.assembly import default_policy
+from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.iterative_pruning import IterativePruning
+from lightning_prune.callbacks.learning_rate import LRRewind
+from lightning_prune.callbacks.policy import LearningRatePolicy
+from lightning_prune.lab.command_line import CommandLine
+
+RUN = ("trainer", "model", "data", "seed_everything")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A config with all that a study needs to know about its run.
+
+    Args:
+        config: The config, with every default; of one seed.
+        stretches: The parts of the run.
+        callbacks: Its callbacks.
+        code: The code that it runs.
+        data: The data that it trains on.
+    """
+
+    config: Config
+    stretches: tuple[Stretch, ...]
+    callbacks: tuple[Callback, ...]
+    code: Mapping[str, str]
+    data: Any
+
+    @property
+    def clock(self) -> IterativePruning | None:
+        """Its ``IterativePruning``."""
+        return next((one for one in self.callbacks if isinstance(one, IterativePruning)), None)
+
+    @property
+    def entries(self) -> list[Config]:
+        """Its callbacks as the config has them."""
+        return list(self.config["trainer"].get("callbacks") or [])
+
+
+def resolve(config: Mapping[str, Any], owner: str) -> Resolved:
+    """Parse a config as ``lightning-prune fit`` does, and make its objects once, to see that they can be made.
+
+    Args:
+        config: The config.
+        owner: Whose it is, for errors.
+
+    Raises:
+        ValueError: If it cannot be parsed, or its lengths do not fit together.
+    """
+    made = parse(config, owner)
+    trainer = made.trainer
+    if trainer.world_size > 1:
+        raise ValueError(
+            f"{owner}: Trainer(devices=...) has {trainer.world_size} devices. A study trains each node on one; give "
+            "devices: 1, and train several nodes at once with `workers`."
+        )
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    try:
+        stretches = stretches_of(trainer, callbacks)
+    except ValueError as error:
+        raise ValueError(f"{owner}: {error}") from error
+    if (policy := missing_policy(callbacks)) is not None:
+        made = parse(_with_callback(config, policy), owner)
+    whole = yaml.safe_load(made.parser.dump(made.config, skip_validation=True))
+    content = {key: whole[key] for key in RUN if key in whole}
+    given = [one for one in made.trainer.callbacks if _is_given(one, content)]  # type: ignore[attr-defined]
+    if made.datamodule is not None:
+        prepare(made.datamodule, content.get("data"), owner)
+    clocks = [
+        one for one in content["trainer"].get("callbacks") or [] if issubclass(class_at(one["class_path"]), CycleClock)
+    ]
+    files = file_fingerprints([content.get("model"), clocks])  # other callbacks rather name what they write
+    data = {"data": data_fingerprint(made.datamodule, content.get("data")), "files": files}
+    return Resolved(content, tuple(stretches), tuple(given), code_fingerprint(content), data)
+
+
+def missing_policy(callbacks: list[Callback]) -> Config | None:
+    """The policy that a run without one gets, as a config has it; so that it equals a run that names it.
+
+    Args:
+        callbacks: The callbacks of the run.
+    """
+    clock = next((one for one in callbacks if isinstance(one, IterativePruning)), None)
+    if clock is None or clock.during is not None or any(isinstance(one, LearningRatePolicy) for one in callbacks):
+        return None
+    policy = default_policy(callbacks)
+    arguments = {"to": policy.to} if isinstance(policy, LRRewind) else {}
+    return {"class_path": f"lightning_prune.{type(policy).__name__}", "init_args": arguments}
+
+
+def parse(config: Mapping[str, Any], owner: str) -> CommandLine:
+    """Make trainer, model and data from a config.
+
+    Args:
+        config: The config.
+        owner: Whose it is, for errors.
+
+    Raises:
+        ValueError: If it cannot be parsed.
+    """
+    said = StringIO()
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = Path(folder, "config.yaml")
+        path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+        try:
+            with redirect_stderr(said):
+                return CommandLine([f"--config={path}"], run=False)
+        except SystemExit as error:
+            text = said.getvalue().split("error: ", 1)[-1].split("\nEvery option is", 1)[0]
+            message = " ".join(text.split())[:600] or "it cannot be parsed."
+            raise ValueError(f"{owner}: {message}") from error
+        except Exception as error:  # of the user's class, or of one that checks its arguments
+            raise ValueError(f"{owner}: {_first_cause(error)}") from error
+
+
+def _with_callback(config: Mapping[str, Any], callback: Config) -> Config:
+    trainer = config["trainer"]
+    return {**config, "trainer": {**trainer, "callbacks": [*(trainer.get("callbacks") or []), callback]}}
+
+
+def _first_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = " ".join(str(error).split())
+    return said if isinstance(error, ValueError | MisconfigurationException) else f"{type(error).__name__}: {said}"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let Lightning not say, for each node, which devices there are and which seed was set."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
+
+
+def with_seed(config: Mapping[str, Any], seed: int) -> Config:
+    """The config of another seed: that of the run and, unless the config has one, that of ``IterativePruning``.
+
+    Args:
+        config: A config of ``lightning-prune fit``.
+        seed: The seed.
+    """
+    changed = deepcopy(dict(config))
+    changed["seed_everything"] = seed
+    trainer = changed.setdefault("trainer", {})
+    trainer["callbacks"] = [entry(one, "Ablation(base)") for one in trainer.get("callbacks") or []]
+    for one in trainer["callbacks"]:
+        if issubclass(class_at(one["class_path"]), IterativePruning):
+            one["init_args"].setdefault("seed", seed)
+    return changed
+
+
+def _is_given(callback: Callback, content: Mapping[str, Any]) -> bool:
+    paths = [one["class_path"] for one in content["trainer"].get("callbacks") or []]
+    return is_of_cycles(callback) or any(class_at(path) is type(callback) for path in paths)

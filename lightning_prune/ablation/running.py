@@ -1,0 +1,200 @@
+"""The loop of a study: what can be trained is trained, what is finished is not trained again."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from lightning_prune.ablation.engines.engine import Engine
+from lightning_prune.ablation.failures import DiskFull
+from lightning_prune.ablation.files import read_json
+from lightning_prune.ablation.job import Job, Outcome
+from lightning_prune.ablation.node import Node
+from lightning_prune.ablation.node_end import PROGRESS
+from lightning_prune.ablation.planning import Path
+from lightning_prune.ablation.progress import Outlook, Progress
+from lightning_prune.ablation.store import RESULT, Store
+from lightning_prune.ablation.tree import Planned, plan_tree
+from lightning_prune.ablation.walks import Steps, Tried, nothing, walk
+
+PATIENCE = 1.0  # seconds between looks at a node that another process trains
+
+
+@dataclass
+class Course:
+    """How far an arm has come with one seed.
+
+    Attributes:
+        path: Its run.
+        steps: What yields its nodes.
+        waiting: The nodes that have to be finished before it goes on; none if it is over.
+        nodes: The nodes of its run that are finished, in order.
+        tried: What a search tried, by the key of the node that it chose.
+        error: Why it failed, if it did.
+        candidates: Every node that it trained, the ones that a search did not choose, too.
+    """
+
+    path: Path
+    steps: Steps
+    waiting: list[Node] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    tried: dict[str, Tried] = field(default_factory=dict)
+    error: str | None = None
+    candidates: list[Node] = field(default_factory=list)
+
+
+class Running:
+    """Runs the paths of a study.
+
+    Args:
+        store: Its folder.
+        paths: The runs of its arms.
+        metric: The logged value to choose by; None to let each run choose.
+        every: At most so many seconds of work are lost in an interruption.
+    """
+
+    def __init__(self, store: Store, paths: Sequence[Path], metric: str | None, every: float) -> None:
+        self.store, self.metric, self.every = store, metric, every
+        self.results: dict[str, Mapping[str, Any]] = {}
+        self.failed: dict[str, str] = {}
+        self.details: dict[str, str] = {}
+        self.trained: set[str] = set()
+        self.nodes: dict[str, Node] = {}
+        self._later: dict[str, float] = {}
+        self.courses = [self._begin(path) for path in paths]
+
+    def advance(self) -> None:
+        """Let every arm go on as far as finished nodes take it."""
+        for course in self.courses:
+            while course.waiting and all(self._is_known(node) for node in course.waiting):
+                self._step(course)
+
+    def run(self, engine: Engine, progress: Progress) -> None:
+        """Train what is missing.
+
+        Args:
+            engine: Where.
+            progress: Shown while it goes on.
+
+        Raises:
+            DiskFull: If there is no space left.
+        """
+        running: dict[str, Job] = {}
+        self.advance()
+        while any(course.waiting for course in self.courses):
+            for node in self._ready(running)[: max(engine.slots - len(running), 0)]:
+                job = self._job(node)
+                running[node.key] = job
+                engine.submit(job)
+            progress.show(self.outlook([job.node for job in running.values()]))
+            if not running:
+                time.sleep(PATIENCE / 4)
+            for outcome in engine.collect(PATIENCE) if running else []:
+                self._take(outcome, running.pop(outcome.key).node)
+            self.advance()
+        progress.show(self.outlook([]))
+
+    def outlook(self, running: Sequence[Node]) -> Outlook:
+        """How far the study is.
+
+        Args:
+            running: The nodes that are being trained.
+        """
+        planned = self._planned
+        total = sum(one.epochs for one in planned.values())
+        known = {node.key: node for course in self.courses for node in course.candidates}
+        done = [node for key, node in known.items() if key in self.results]
+        begun = [self.store.work(node) / PROGRESS for node in running]
+        halves = sum(read_json(path)["epochs"] for path in begun if path.is_file())
+        left = total - sum(node.epochs or 0 for node in done) - halves
+        nodes = sum(one.times for one in planned.values())
+        fresh = sum(known[key].epochs or 0 for key in self.trained) + halves
+        return Outlook(len(done), [node.name for node in running], nodes, len(self.failed), max(left, 0), total, fresh)
+
+    @cached_property
+    def _planned(self) -> Mapping[str, Planned]:
+        """Made once: to lay out a path takes longer than to look at it."""
+        return plan_tree([course.path for course in self.courses])
+
+    def _begin(self, path: Path) -> Course:
+        nodes: list[Node] = []
+        tried: dict[str, Tried] = {}
+
+        def note(node: Node, what: Tried | None) -> None:
+            nodes.append(node)
+            if what is not None:
+                tried[node.key] = what
+
+        course = Course(path, walk(path, note), nodes=nodes, tried=tried)
+        self._take_up(course, next(course.steps))
+        return course
+
+    def _step(self, course: Course) -> None:
+        failed = [node for node in course.waiting if node.key in self.failed]
+        if failed and failed[0].tried is None:  # one of many tries may fail
+            course.error, course.waiting = self.failed[failed[0].key], []
+            return
+        known = {node.key: self.results.get(node.key) or nothing(self.failed[node.key]) for node in course.waiting}
+        try:
+            self._take_up(course, course.steps.send(known))
+        except StopIteration:
+            course.waiting = []
+        except ValueError as error:
+            course.error, course.waiting = str(error), []
+
+    def _take_up(self, course: Course, nodes: list[Node]) -> None:
+        kept = [self._with_old_notes(node) for node in nodes]
+        for node in kept:
+            old = self.nodes.get(node.key, node)
+            self.nodes[node.key] = replace(old, notes={**old.notes, **node.notes})
+        course.waiting = kept
+        course.candidates += kept
+
+    def _with_old_notes(self, node: Node) -> Node:
+        """A dense run that is trained again keeps what it had kept for others, too."""
+        path = self.store.folder(node) / RESULT
+        if not node.notes or not path.is_file() or self.store.result(node) is not None:
+            return node
+        return replace(node, notes={**read_json(path)["notes"], **node.notes})
+
+    def _is_known(self, node: Node) -> bool:
+        if node.key in self.failed:
+            return True
+        if node.key not in self.results:
+            result = self.store.result(self.nodes[node.key])
+            if result is None:
+                return False
+            self.results[node.key] = result
+        return True
+
+    def _ready(self, running: Mapping[str, Job]) -> list[Node]:
+        """What can be trained now, first what most work waits for."""
+        now = time.monotonic()
+        wanted: dict[str, int] = {}
+        for course in self.courses:
+            if course.waiting:
+                left = len(course.path.resolved.stretches) - len(course.nodes)
+                for node in course.waiting:
+                    wanted[node.key] = wanted.get(node.key, 0) + left
+        keys = [
+            key
+            for key in sorted(wanted, key=lambda one: -wanted[one])
+            if key not in running and not self._is_known(self.nodes[key]) and self._later.get(key, 0.0) <= now
+        ]
+        return [self.nodes[key] for key in keys]
+
+    def _job(self, node: Node) -> Job:
+        parent = self.nodes[node.parent].name if node.parent else None
+        return Job(str(self.store.out), node, parent, self.metric, self.every)
+
+    def _take(self, outcome: Outcome, node: Node) -> None:
+        if outcome.fatal:
+            raise DiskFull(outcome.error)
+        if outcome.busy:
+            self._later[node.key] = time.monotonic() + PATIENCE
+        elif outcome.error is not None:
+            self.failed[node.key] = outcome.error
+            self.details[node.key] = outcome.details
+        else:
+            self.trained.add(node.key)

@@ -1,0 +1,101 @@
+"""The folder of a study: which nodes are finished, which is being trained, and by whom."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from lightning_prune.ablation.files import read_json
+from lightning_prune.ablation.node import Node
+
+RESULT = "result.json"
+JOB = "job.json"
+
+
+class Store:
+    """Nodes as folders: ``running/<name>`` while one is trained, ``nodes/<name>`` when it is whole.
+
+    Args:
+        out: The folder of the study.
+    """
+
+    def __init__(self, out: str | Path) -> None:
+        self.out = Path(out)
+        self.nodes = self.out / "nodes"
+        self.running = self.out / "running"
+        self.locks = self.out / "locks"
+
+    def folder(self, node: Node) -> Path:
+        """Where a finished node lies."""
+        return self.nodes / node.name
+
+    def work(self, node: Node) -> Path:
+        """Where a node lies while it is trained."""
+        return self.running / node.name
+
+    def lock(self, node: Node) -> FileLock:
+        """Who holds it trains the node; the system lets go of it when the process dies."""
+        self.locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.locks / f"{node.name}.lock")
+
+    def result(self, node: Node) -> Mapping[str, Any] | None:
+        """What a node left, if it is finished and kept what its arms need to know."""
+        path = self.folder(node) / RESULT
+        if not path.is_file():
+            return None
+        result: Mapping[str, Any] = read_json(path)
+        return result if set(node.notes) <= set(result["notes"]) else None
+
+    def with_old_notes(self, node: Node) -> Node:
+        """A node that is to be trained again keeps what it had kept for other arms, too; hold its lock.
+
+        Args:
+            node: The node.
+        """
+        path = self.folder(node) / RESULT
+        return replace(node, notes={**read_json(path)["notes"], **node.notes}) if path.is_file() else node
+
+    def take_up(self, node: Node) -> Node:
+        """Prepare the work folder: keep what an interrupted process has left of the same node, drop anything else.
+
+        Args:
+            node: The node, whose lock is held.
+
+        Returns:
+            The node, with the notes that are being kept in that folder.
+        """
+        node, work = self.with_old_notes(node), self.work(node)
+        left = _saved_job(work / JOB)
+        if left is None or not set(node.notes) <= set(left["node"]["notes"]):
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True, exist_ok=True)
+            return node
+        for path in work.glob("*.new"):  # of a process that died while it wrote
+            path.unlink()
+        return replace(node, notes=left["node"]["notes"])
+
+    def publish(self, node: Node) -> None:
+        """Put a node that is whole into its place."""
+        self.nodes.mkdir(parents=True, exist_ok=True)
+        old = self.running / f"{node.name}.old"
+        shutil.rmtree(old, ignore_errors=True)
+        if self.folder(node).exists():  # an earlier one, which had not kept all that is needed
+            self.folder(node).replace(old)
+        self.work(node).replace(self.folder(node))
+        shutil.rmtree(old, ignore_errors=True)
+
+    def sizes(self, nodes: Iterable[Node]) -> int:
+        """Bytes of finished nodes."""
+        files = (one for node in nodes for one in self.folder(node).rglob("*") if one.is_file())
+        return sum(one.stat().st_size for one in files)
+
+
+def _saved_job(path: Path) -> Mapping[str, Any] | None:
+    try:
+        saved: Mapping[str, Any] = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return saved

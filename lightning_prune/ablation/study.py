@@ -1,0 +1,172 @@
+"""`Ablation`: compare arms over seeds, training what they share only once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from rich.console import Console
+from rich.tree import Tree
+
+from lightning_prune.ablation import comparison
+from lightning_prune.ablation.engines.choice import make_engine
+from lightning_prune.ablation.engines.engine import Engine
+from lightning_prune.ablation.failures import said_of_disk
+from lightning_prune.ablation.planning import Path as Run
+from lightning_prune.ablation.planning import lay_out
+from lightning_prune.ablation.progress import Progress
+from lightning_prune.ablation.record import guard, write_arms, write_record
+from lightning_prune.ablation.running import Running
+from lightning_prune.ablation.store import Store
+from lightning_prune.ablation.study_config import StudyConfig, read_study
+from lightning_prune.ablation.table import table_of, write_table
+from lightning_prune.ablation.tree import draw_tree, epochs_alone, epochs_shared
+from lightning_prune.lab.report.names import lower_is_better
+
+
+class Ablation:
+    """Arms over seeds: each arm is a run that changes something in a base config.
+
+    A run is a path in a tree: the dense run, then cycle by cycle. What arms have in common is trained once, and the
+    result of an arm is bit for bit the one of training it alone in one fit. Everything finished is kept: interrupted
+    and run again, a study goes on where it was, also in several processes or on several machines with one folder.
+
+    Args:
+        config: The config of the study; :meth:`from_config` reads one.
+
+    Example:
+        >>> base = {"trainer": {"max_epochs": 4, "callbacks": ["IterativePruning"]}}
+        >>> arms = {"FineTune": {}, "LRRewind": {"callbacks": "LRRewind"}}
+        >>> study = Ablation.from_config({"base": base, "arms": arms})
+        >>> [arm.name for arm in study.config.arms], study.config.seeds
+        (['FineTune', 'LRRewind'], (0, 1, 2))
+    """
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        self._runs: list[Run] | None = None
+        self._running: Running | None = None
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | str | Path) -> "Ablation":
+        """Read a study from a YAML file, or from a mapping of what would be in one.
+
+        Args:
+            config: The file or the mapping; see :func:`~lightning_prune.ablation.study_config.read_study`.
+
+        Raises:
+            FileNotFoundError: If a file does not exist.
+            ValueError: If a key is unknown or missing, or a value out of range.
+        """
+        return cls(read_study(config))
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs, arm by arm and seed by seed; resolved when they are first asked for."""
+        if self._runs is None:
+            self._runs = lay_out(self.config.base, self.config.arms, self.config.seeds)
+        return self._runs
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """How many epochs are to be trained, and how many it would be with every arm alone."""
+        return epochs_shared(self.runs), epochs_alone(self.runs)
+
+    def tree(self, out: str | Path | None = None) -> Tree:
+        """Draw what would be trained and what is shared, for rich to print.
+
+        Args:
+            out: A folder in which some of it may be finished.
+        """
+        store = None if out is None else Store(out)
+        nodes = [node for run in self.runs for node in run.nodes()]
+        done = [] if store is None else [node.key for node in nodes if store.result(node) is not None]
+        return draw_tree(self.runs, done)
+
+    def run(
+        self,
+        out: str | Path,
+        workers: int | None = None,
+        engine: Literal["local", "ray"] = "local",
+        force: bool = False,
+        every: float = 30.0,
+        command: str | None = None,
+        console: Console | None = None,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Train what is missing.
+
+        Args:
+            out: The folder of the study; made if it does not exist.
+            workers: How many nodes at once, each in a process of its own; 0 for one after the other in this process,
+                with ray for as many as fit. Left out, 1, and with ray 0.
+            engine: ``"local"``, or ``"ray"`` for the cluster that this machine belongs to.
+            force: Whether to go on in a folder that holds another study, or one of another version.
+            every: An interruption loses at most so many seconds of work of each node; 0 saves after every epoch.
+            command: The command that does this, for the report.
+            console: Where progress is shown; left out, the terminal.
+            options: Further arguments of the engine.
+
+        Returns:
+            The table: a row for each arm, seed and cycle.
+
+        Raises:
+            ValueError: If an arm cannot be trained as it is written, or the folder belongs to another study.
+            DiskFull: If there is no space left; what is finished stays.
+        """
+        workers = int(engine == "local") if workers is None else workers
+        out = Path(out)
+        guard(out, self.config, force)
+        chosen = make_engine(engine, workers, out, options)
+        said = command or f"Ablation.from_config(...).run({str(out)!r}, workers={workers})"
+        try:
+            runs = self.runs
+            with said_of_disk(out):
+                write_arms(out, runs)
+                self._running = Running(Store(out), runs, self.config.metric, every)
+                self._train(self._running, chosen, out, said, console)
+        finally:
+            chosen.close()
+        return self.frame()
+
+    def _train(self, running: Running, engine: Engine, out: Path, said: str, console: Console | None) -> None:
+        running.advance()  # before anything is written: an earlier table holds what is finished
+        try:
+            with Progress(console) as progress:
+                write_record(out, self.config, said, running)
+                running.run(engine, progress)
+        finally:
+            write_record(out, self.config, said, running)
+            write_table(table_of(running), out)
+
+    def frame(self) -> pd.DataFrame:
+        """The table of the last :meth:`run`, a row for each arm, seed and cycle.
+
+        Raises:
+            RuntimeError: If nothing was run yet.
+        """
+        if self._running is None:
+            raise RuntimeError("Ablation.frame() has nothing to show before Ablation.run(out).")
+        return table_of(self._running)
+
+    def failures(self) -> dict[str, str]:
+        """What failed in the last :meth:`run`: where each error was raised, by the name of the node."""
+        running = self._running
+        return {} if running is None else {running.nodes[key].name: text for key, text in running.details.items()}
+
+    def summary(self, metric: str = "test_last", **options: Any) -> pd.DataFrame:
+        """The mean of every arm at every cycle; see :func:`~lightning_prune.ablation.comparison.summary`."""
+        return comparison.summary(self.frame(), metric, **options)
+
+    def best(self, metric: str = "val_last", **options: Any) -> pd.DataFrame:
+        """The best arm by validation at each density; see :func:`~lightning_prune.ablation.comparison.best`."""
+        return comparison.best(self.frame(), metric, **{"mode": self._mode(metric), **options})
+
+    def compare(self, a: str, b: str, metric: str = "test_last", **options: Any) -> pd.DataFrame:
+        """Two arms, paired by seed; see :func:`~lightning_prune.ablation.comparison.compare`."""
+        return comparison.compare(self.frame(), a, b, metric, **{"mode": self._mode(metric), **options})
+
+    def _mode(self, column: str) -> Literal["max", "min"]:
+        metrics = self.frame()["metric"].dropna()
+        lower = column.startswith("loss") or (len(metrics) > 0 and lower_is_better(str(metrics.iloc[0])))
+        return "min" if lower else "max"

@@ -1,0 +1,129 @@
+"""Train one node: go on from its own last checkpoint, or from its parent's, or begin."""
+
+import json
+import platform
+import time
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from filelock import Timeout
+from lightning.pytorch import Trainer
+
+from lightning_prune.ablation.evaluation import evaluate
+from lightning_prune.ablation.failures import failure
+from lightning_prune.ablation.files import write_aside
+from lightning_prune.ablation.fingerprints import code_fingerprint, refuse_other_code
+from lightning_prune.ablation.graft import graft
+from lightning_prune.ablation.job import Job, Outcome
+from lightning_prune.ablation.node_config import config_of
+from lightning_prune.ablation.node_end import LAST, NodeEnd
+from lightning_prune.ablation.objects import make_callbacks
+from lightning_prune.ablation.passengers import Passengers
+from lightning_prune.ablation.resolving import parse, quiet
+from lightning_prune.ablation.store import JOB, RESULT, Store
+from lightning_prune.callbacks.assembly import complete
+from lightning_prune.version import __version__
+
+START = "start.ckpt"
+
+
+def train(job: Job) -> Outcome:
+    """Train a node, unless it is finished or another process trains it.
+
+    Args:
+        job: The node, and how it is to be trained.
+
+    Returns:
+        What became of it; an error of the run is in it and is not raised.
+    """
+    store, node = Store(job.out), job.node
+    try:
+        with store.lock(node).acquire(blocking=False):
+            if store.result(node) is None:
+                _train(store, job)
+        return Outcome(node.key)
+    except Timeout:
+        return Outcome(node.key, busy=True)
+    except Exception as error:
+        return failure(job, error)
+
+
+def _train(store: Store, job: Job) -> None:
+    node = store.take_up(job.node)
+    job, work = replace(job, node=node), store.work(node)
+    if not (work / RESULT).is_file():  # else the process before died between its last word and the rename
+        write_aside(work / JOB, json.dumps(job.to_dict()))
+        write_aside(work / RESULT, json.dumps(_fit(store, job, work), indent=1))
+    (work / START).unlink(missing_ok=True)
+    store.publish(node)
+
+
+def _fit(store: Store, job: Job, work: Path) -> dict[str, Any]:
+    """Train, test, and say what came of it."""
+    node, began = job.node, time.monotonic()
+    with quiet(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
+        made = parse(config_of(job, work), f"Node {node.name}")
+        refuse_other_code(node.code, code_fingerprint(node.config))
+        end = NodeEnd(work, node.last, node.whole, job.metric, job.every)
+        trainer = made.trainer
+        riders = [] if node.whole or node.parent is not None else [Passengers(make_callbacks(node.notes.values()))]
+        trainer.callbacks = [*trainer.callbacks, *riders, end]  # type: ignore[attr-defined]
+        path = _start(store, job, trainer)
+        ready = time.monotonic() - began
+        trainer.fit(made.model, datamodule=made.datamodule, ckpt_path=path)
+        if not (work / LAST).exists():
+            raise RuntimeError("the fit ended before its first epoch did.")
+        tested = evaluate(made, end.rows, work)
+    rows = [{**row, **tested.get(cycle, {})} for cycle, row in sorted(end.rows.items()) if cycle >= node.first]
+    return {
+        "key": node.key,
+        "rows": rows,
+        "epochs": end.epochs,
+        "seconds": end.seconds,
+        "seconds_to_start": ready,
+        "notes": dict(node.notes),
+        "tried": node.tried,
+        "version": __version__,
+        "lightning": lightning.__version__,
+        "torch": torch.__version__,
+        "hardware": hardware(trainer),
+    }
+
+
+def hardware(trainer: Trainer) -> str:
+    """What a node is trained on, such as ``"cpu x86_64, 1 thread"``."""
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{device.type} {platform.machine()}, {threads} thread{'s' * (threads != 1)}"
+
+
+def _start(store: Store, job: Job, trainer: Trainer) -> str | None:
+    """The checkpoint to resume from; None to begin."""
+    work = store.work(job.node)
+    if zipfile.is_zipfile(work / LAST):  # false for half a file, which a machine leaves that was switched off
+        return str(work / LAST)
+    if job.parent is None:
+        return None
+    saved = _load(store.nodes / job.parent / LAST)
+    complete(trainer)
+    dense = job.node.first == 1
+    with (work / START).open("wb") as file:  # given the path, torch would not say that the disk is full
+        torch.save(graft(saved, trainer.callbacks, dense), file)  # type: ignore[attr-defined]
+    return str(work / START)
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    if not zipfile.is_zipfile(path):
+        what = "is damaged" if path.exists() else "is missing"
+        raise ValueError(f"{path} {what}. Delete {path.parent}, and run the study again: it is trained anew.")
+    saved: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return saved

@@ -1,0 +1,17 @@
+"""What users get wrong, for the tests of what a study makes of it."""
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+
+class Raising(pl.Callback):
+    """Raises in the second cycle."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 3:
+            raise KeyError("my own mistake")
+
+
+def not_a_number(weight: Tensor) -> Tensor:
+    return torch.full_like(weight, float("nan"))
