@@ -70,6 +70,8 @@ def _loggers(given: Any) -> list[Config]:
 def _placed(logger: Config, work: Path) -> Config:
     """The user's own logger, writing into the node's folder as far as it lets itself be told."""
     known = signature(class_at(logger["class_path"])).parameters
-    places = {"save_dir": str(work.parent), "name": "", "version": work.name}
+    places = {"save_dir": str(work.parent), "name": "", "version": work.name, "run_name": work.name}
+    if "project" in known:  # a service, which shows the name instead of making a folder of it
+        places["name"] = work.name
     arguments = {name: value for name, value in places.items() if name in known}
     return {**logger, "init_args": {**(logger.get("init_args") or {}), **arguments}}

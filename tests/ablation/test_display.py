@@ -1,6 +1,7 @@
 """What a user sees while a study runs, and where its loggers write."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -9,6 +10,8 @@ from studies import study
 
 from lightning_prune.ablation import Ablation
 from lightning_prune.ablation.command import main
+from lightning_prune.ablation.job import Job
+from lightning_prune.ablation.node_config import config_of
 from lightning_prune.ablation.progress import Outlook, Progress
 
 
@@ -66,6 +69,20 @@ def test_other_loggers_write_into_the_folder_of_their_node(tmp_path):
         assert list(node.glob("events.out.tfevents.*")), node
         assert (node / "metrics.csv").is_file()
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("logger", "named"), [("WandbLogger", ("name", "version")), ("MLFlowLogger", ("run_name",)), ("CometLogger", ())]
+)
+def test_a_service_shows_a_run_by_the_name_of_its_node(tmp_path, logger, named):
+    given = study({"one": {}})
+    node = Ablation.from_config(given).runs[0].nodes()[0]
+    entry = {"class_path": f"lightning.pytorch.loggers.{logger}", "init_args": {"prefix": "mine"}}
+    config = {**node.config, "trainer": {**node.config["trainer"], "logger": entry}}
+    placed = config_of(Job(str(tmp_path), replace(node, config=config)), tmp_path / "running" / node.name)
+    arguments = placed["trainer"]["logger"][1]["init_args"]
+    assert arguments["prefix"] == "mine"
+    assert {name for name, value in arguments.items() if value == node.name} == set(named)
 
 
 def test_a_logger_does_not_change_what_is_trained(tmp_path):
