@@ -25,11 +25,11 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> 
     Args:
         base: A config of ``lightning-prune fit``.
         changes: ``callbacks`` takes the place of callbacks of the same family in the base: a learning-rate policy for
-            the policy, a starting point for the starting point, arguments for an ``IterativePruning``; others are
-            added. ``without`` names classes to leave out. Any other key is an argument of the arm's own callbacks,
-            else of ``IterativePruning``, else of another callback or of the model, a section (``trainer``, ``model``,
-            ``data``), or a path into one, such as ``data.batch_size``. A mapping without ``class_path`` changes
-            arguments of what is there.
+            the policy, a starting point for the starting point, arguments for an ``IterativePruning``, any other for
+            one of the same class; what finds none is added. ``without`` names classes to leave out. Any other key is an
+            argument of the arm's own callbacks, else of ``IterativePruning``, else of another callback or of the model,
+            a section (``trainer``, ``model``, ``data``), or a path into one, such as ``data.batch_size``. A mapping
+            without ``class_path`` changes arguments of what is there.
         owner: Who asks, for errors.
 
     Returns:
@@ -51,8 +51,9 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> 
     own = [entry(one, owner) for one in _as_list(changes.get("callbacks"))]
     for name in _as_list(changes.get("without")):
         _leave_out(trainer["callbacks"], str(name), owner)
+    _refuse_rivals(own, owner)
     for one in own:
-        _put(trainer["callbacks"], one)
+        _put(trainer["callbacks"], one, own)
     paths = [one["class_path"] for one in own]
     for key, value in changes.items():
         if key not in ("callbacks", "without"):
@@ -78,10 +79,15 @@ def entry(given: Any, owner: str) -> Config:
     """
     content: Any = {"class_path": given} if isinstance(given, str) else given
     if not isinstance(content, Mapping) or not isinstance(content.get("class_path"), str):
-        raise ValueError(f"{owner}: a callback is a class path, or class_path and init_args, not {given!r}.")
+        raise ValueError(
+            f"{owner}: {given!r} is no callback. Write its name, or {{class_path: LRRewind, init_args: {{to: 15ep}}}}."
+        )
     unknown = sorted(content.keys() - {"class_path", "init_args", "dict_kwargs"})
     if unknown:
-        raise ValueError(f"{owner}: {content['class_path']} has {unknown[0]!r} beside class_path and init_args.")
+        raise ValueError(
+            f"{owner}: {content['class_path']} has {unknown[0]!r} beside class_path and init_args: arguments go into "
+            "init_args."
+        )
     path = full_path(content["class_path"], owner)
     more = {"dict_kwargs": dict(content["dict_kwargs"])} if content.get("dict_kwargs") else {}
     return {"class_path": path, "init_args": dict(content.get("init_args") or {}), **more}
@@ -100,7 +106,9 @@ def set_value(config: Config, key: str, value: Any, own: Sequence[str], owner: s
     Raises:
         ValueError: If the key is unknown, or is an argument of several callbacks.
     """
-    first, *rest = key.split(".")
+    first, *rest = [part for part in key.split(".") if part != "init_args"]
+    if [first, *rest][-1] == "class_path":
+        raise ValueError(f"{owner}: `{key}` would keep the arguments of another class. Write `{first}: {value}`.")
     place = _place(config, first, own, owner)
     if not (rest or isinstance(value, Mapping)) and first in place and place is not config and first[:1].isupper():
         raise ValueError(f"{owner}: `{key}` is a callback. Give its arguments, or leave it out (`without: {key}`).")
@@ -182,12 +190,26 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Config:
     return merged
 
 
-def _put(callbacks: list[Config], new: Config) -> None:
-    """Replace the callback of the same family, or add it; arguments of an IterativePruning are changed one by one."""
-    new_class = class_at(new["class_path"])
-    family = next((one for one in FAMILIES if isclass(new_class) and issubclass(new_class, one)), new_class)
+def _refuse_rivals(own: Sequence[Config], owner: str) -> None:
+    """Refuse callbacks of an arm that would take each other's place."""
+    for family in FAMILIES:
+        rivals = [one["class_path"].rsplit(".", 1)[-1] for one in own if _family(one) is family]
+        if len(rivals) > 1:
+            raise ValueError(f"{owner}: {' and '.join(rivals)} would take each other's place: keep one of them.")
+
+
+def _family(callback: Config) -> Any:
+    cls = class_at(callback["class_path"])
+    return next((one for one in FAMILIES if isclass(cls) and issubclass(cls, one)), cls)
+
+
+def _put(callbacks: list[Config], new: Config, own: Sequence[Config]) -> None:
+    """Replace the base's callback of the same family, or add it; IterativePruning's arguments change one by one."""
+    new_class, family = class_at(new["class_path"]), _family(new)
     for index, old in enumerate(callbacks):
         old_class = class_at(old["class_path"])
+        if any(old is one for one in own):
+            continue
         if isclass(old_class) and isclass(family) and issubclass(old_class, family):
             merges = family is CycleClock and old_class is new_class
             callbacks[index] = _merged(old, new["init_args"]) if merges else new
@@ -196,8 +218,7 @@ def _put(callbacks: list[Config], new: Config) -> None:
 
 
 def _leave_out(callbacks: list[Config], name: str, owner: str) -> None:
-    path = name if "." in name else f"lightning_prune.{name}"
-    left = [one for one in callbacks if one["class_path"] not in (name, path)]
+    left = [one for one in callbacks if name not in (one["class_path"], one["class_path"].rsplit(".", 1)[-1])]
     if len(left) == len(callbacks):
         there = ", ".join(one["class_path"].rsplit(".", 1)[-1] for one in callbacks) or "none"
         raise ValueError(f"{owner}: `without: {name}` is not among the base's callbacks, which are {there}.")

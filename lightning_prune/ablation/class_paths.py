@@ -4,6 +4,8 @@ import importlib
 from difflib import get_close_matches
 from typing import Any
 
+from lightning.pytorch import callbacks
+
 import lightning_prune
 
 
@@ -32,7 +34,7 @@ def full_path(name: str, owner: str) -> str:
     """Complete the name of a class of this package, and see that the class is there.
 
     Args:
-        name: A dotted path, or a public name of ``lightning_prune``.
+        name: A dotted path, or a public name of ``lightning_prune`` or of Lightning's callbacks.
         owner: Who asks, for the error.
 
     Returns:
@@ -48,7 +50,8 @@ def full_path(name: str, owner: str) -> str:
         Traceback (most recent call last):
         ValueError: arm 'a': there is no lightning_prune.LRRewnd. Did you mean `LRRewind`?
     """
-    path = name if "." in name else f"lightning_prune.{name}"
+    known = "." in name or hasattr(lightning_prune, name) or not hasattr(callbacks, name)
+    path = name if "." in name else f"{'lightning_prune' if known else 'lightning.pytorch.callbacks'}.{name}"
     try:
         class_at(path)
     except (ImportError, AttributeError) as error:

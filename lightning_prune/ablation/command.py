@@ -46,11 +46,9 @@ def main(arguments: Sequence[str]) -> None:
     study = Ablation.from_config(options.config)
     console = Console()
     out = Path(options.out or Path("runs", "ablations", study.config.name))
-    shared, alone = study.epochs
     if options.dry_run:
         console.print(study.tree(out))
-    saved = f" ({1 - shared / alone:.0%} fewer)" if shared < alone else ""
-    console.print(f"{shared} epochs for {alone} of arms alone{saved}.", highlight=False)
+    console.print(_epochs(study), highlight=False)
     if options.dry_run:
         return
     words = shlex.join(["lightning-prune", "ablate", *arguments])
@@ -79,6 +77,20 @@ def main(arguments: Sequence[str]) -> None:
         sys.exit(1)
 
 
+def _epochs(study: Ablation) -> str:
+    """What sharing saves, as far as it is known before the training."""
+    shared, alone = study.epochs
+    saved = f" ({1 - shared / alone:.0%} fewer)" if shared < alone else ""
+    nodes = [node for run in study.runs for node in run.nodes()]
+    if all(node.epochs is not None for node in nodes):
+        return f"{shared} epochs for {alone} of arms alone{saved}."
+    known = f"{shared} epochs for {alone} of arms alone{saved}, and" if alone else "All"
+    return (
+        f"{known} what goes by steps, whose epochs are not known yet. Only dense runs and cycles of whole epochs are "
+        "shared (Trainer(max_epochs=...) without max_steps, retrain='15ep')."
+    )
+
+
 def _report(study: Ablation, console: Console) -> None:
     """Print the last cycle of every arm, and what failed."""
     frame = study.frame()
@@ -87,7 +99,9 @@ def _report(study: Ablation, console: Console) -> None:
     for name in ("arm", "density", "seeds", "mean", "95 % interval"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     summary = study.summary(tested)
-    for _, row in summary.groupby("arm", sort=False).tail(1).iterrows():
+    failed = frame[frame["error"].notna()].groupby("arm")["seed"].nunique()
+    whole = summary[~summary["arm"].isin(failed[failed == len(study.config.seeds)].index)]
+    for _, row in whole.groupby("arm", sort=False).tail(1).iterrows():
         spread = f"{row['low']:.4f} to {row['high']:.4f}" if row["seeds"] > 1 else ""
         table.add_row(row["arm"], f"{row['density']:.1%}", f"{row['seeds']:.0f}", f"{row['mean']:.4f}", spread)
     console.print(table)

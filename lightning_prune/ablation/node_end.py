@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_prune.ablation.files import write_aside
+from lightning_prune.ablation.own_generators import own_generators
 from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.lab.report.names import choose_columns, lower_is_better
 
@@ -49,6 +50,7 @@ class NodeEnd(Checkpoint):
         self.rows: dict[int, dict[str, Any]] = {}
         self.epochs = 0
         self.seconds = 0.0
+        self.drawing: list[str] = []
         self.over = False
         self._saved_at = self._noted_at = -1
         self._validated = False
@@ -58,6 +60,7 @@ class NodeEnd(Checkpoint):
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._began = self._saved = time.monotonic()
+        self.drawing = own_generators(trainer)
         if self.over:  # the node was interrupted after its last epoch: what comes next is another node's
             self._saved_at = self._noted_at = trainer.global_step
             trainer.should_stop = True

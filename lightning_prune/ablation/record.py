@@ -44,7 +44,10 @@ def guard(out: Path, config: StudyConfig, force: bool) -> None:
             f"{out} was written by version {saved.get('version')}, and this is {__version__}, which may train "
             f"otherwise. {way_out}"
         )
-    if changes := list(differences(saved["config"], json.loads(json.dumps(config.given, default=str)))):
+    given = json.loads(json.dumps(config.given, default=str))
+    if adds_only(saved["config"], given):
+        return
+    if changes := list(differences(saved["config"], given)):
         raise ValueError(f"{out} holds a study with another config:\n  " + "\n  ".join(changes) + f"\n{way_out}")
 
 
@@ -57,6 +60,26 @@ def _see_writable(out: Path) -> None:
         raise ValueError(
             f"`--out {out}`: {there} may not be written. Give a folder that you may write, or get the right."
         )
+
+
+def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a config has more arms or seeds than another, and else is the same.
+
+    Args:
+        old: The one.
+        new: The other.
+
+    Example:
+        >>> adds_only({"seeds": [0], "arms": {"a": None}}, {"seeds": [0, 1], "arms": {"a": None, "b": None}})
+        True
+        >>> adds_only({"seeds": [0, 1], "arms": {"a": None}}, {"seeds": [0], "arms": {"a": None}})
+        False
+    """
+    arms, more = old.get("arms"), new.get("arms")
+    if not isinstance(arms, Mapping) or not isinstance(more, Mapping) or not set(old["seeds"]) <= set(new["seeds"]):
+        return False
+    grown = {**old, "seeds": new["seeds"], "arms": {**more, **arms}}
+    return grown == {**new}
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What a config comes to: parsed with every default filled in, with all that a study needs to know about its run."""
 
 import logging
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
@@ -18,8 +19,8 @@ from lightning_prune.ablation.changes import Config, entry
 from lightning_prune.ablation.class_paths import class_at
 from lightning_prune.ablation.fingerprints import code_fingerprint, data_fingerprint, file_fingerprints, prepare
 from lightning_prune.ablation.stretches import Stretch, is_of_cycles, stretches_of
-from lightning_prune.callbacks.assembly import default_policy
-from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.assembly import default_policy, refuse_rivals
+from lightning_prune.callbacks.clock import CycleCallback, CycleClock, find_clock
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.learning_rate import LRRewind
 from lightning_prune.callbacks.policy import LearningRatePolicy
@@ -76,6 +77,10 @@ def resolve(config: Mapping[str, Any], owner: str) -> Resolved:
         )
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     try:
+        refuse_rivals(callbacks)
+        for one in callbacks:
+            if isinstance(one, CycleCallback):
+                find_clock(trainer, one)
         stretches = stretches_of(trainer, callbacks)
     except ValueError as error:
         raise ValueError(f"{owner}: {error}") from error
@@ -119,6 +124,8 @@ def parse(config: Mapping[str, Any], owner: str) -> CommandLine:
         ValueError: If it cannot be parsed.
     """
     said = StringIO()
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # class paths such as `mine.Net` for a mine.py in the current folder
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder, "config.yaml")
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 from rich.tree import Tree
 
@@ -28,8 +29,10 @@ class Ablation:
     """Arms over seeds: each arm is a run that changes something in a base config.
 
     A run is a path in a tree: the dense run, then cycle by cycle. What arms have in common is trained once, and the
-    result of an arm is bit for bit the one of training it alone in one fit. Everything finished is kept: interrupted
-    and run again, a study goes on where it was, also in several processes or on several machines with one folder.
+    result of an arm is bit for bit the one of training it alone in one fit, as long as the module and the data keep
+    their state in checkpoints: a random generator or a counter of their own that is in none starts afresh in every
+    node. Everything finished is kept: interrupted and run again, a study goes on where it was, also in several
+    processes or on several machines with one folder.
 
     Args:
         config: The config of the study; :meth:`from_config` reads one.
@@ -127,6 +130,7 @@ class Ablation:
                 self._train(self._running, chosen, out, said, console)
         finally:
             chosen.close()
+        self._warn_of_generators()
         return self.frame()
 
     def _train(self, running: Running, engine: Engine, out: Path, said: str, console: Console | None) -> None:
@@ -154,17 +158,43 @@ class Ablation:
         running = self._running
         return {} if running is None else {running.nodes[key].name: text for key, text in running.details.items()}
 
-    def summary(self, metric: str = "test_last", **options: Any) -> pd.DataFrame:
-        """The mean of every arm at every cycle; see :func:`~lightning_prune.ablation.comparison.summary`."""
-        return comparison.summary(self.frame(), metric, **options)
+    def summary(self, metric: str | None = None, **options: Any) -> pd.DataFrame:
+        """The mean of every arm at every cycle; see :func:`~lightning_prune.ablation.comparison.summary`.
+
+        Args:
+            metric: A measured column; None for ``test_last``, or ``val_last`` where nothing was tested.
+            options: Further arguments.
+        """
+        return comparison.summary(self.frame(), metric or self._measured(), **options)
 
     def best(self, metric: str = "val_last", **options: Any) -> pd.DataFrame:
         """The best arm by validation at each density; see :func:`~lightning_prune.ablation.comparison.best`."""
         return comparison.best(self.frame(), metric, **{"mode": self._mode(metric), **options})
 
-    def compare(self, a: str, b: str, metric: str = "test_last", **options: Any) -> pd.DataFrame:
-        """Two arms, paired by seed; see :func:`~lightning_prune.ablation.comparison.compare`."""
+    def compare(self, a: str, b: str, metric: str | None = None, **options: Any) -> pd.DataFrame:
+        """Two arms, paired by seed; see :func:`~lightning_prune.ablation.comparison.compare`.
+
+        Args:
+            a: An arm.
+            b: Another one.
+            metric: A measured column; None for ``test_last``, or ``val_last`` where nothing was tested.
+            options: Further arguments.
+        """
+        metric = metric or self._measured()
         return comparison.compare(self.frame(), a, b, metric, **{"mode": self._mode(metric), **options})
+
+    def _warn_of_generators(self) -> None:
+        results = self._running.results.values() if self._running is not None else ()
+        names = dict.fromkeys(name for result in results for name in result.get("own_generators", ()))
+        if names:
+            rank_zero_warn(
+                f"Ablation: {', '.join(names)} is a random generator that no checkpoint holds, and starts afresh in "
+                "every node: arms do not come to what they come to alone, bit for bit. Draw from torch's generator "
+                "(leave `generator` out), or keep its state in the `state_dict` of the data module."
+            )
+
+    def _measured(self) -> str:
+        return "test_last" if self.frame()["test_last"].notna().any() else "val_last"
 
     def _mode(self, column: str) -> Literal["max", "min"]:
         metrics = self.frame()["metric"].dropna()

@@ -88,6 +88,7 @@ def _fit(store: Store, job: Job, work: Path) -> dict[str, Any]:
         "epochs": end.epochs,
         "seconds": end.seconds,
         "seconds_to_start": ready,
+        "own_generators": end.drawing,
         "notes": dict(node.notes),
         "tried": node.tried,
         "version": __version__,

@@ -37,8 +37,7 @@ def assemble(trainer: "pl.Trainer", gradual: bool = False) -> list[Callback]:
         ValueError: If there are two clocks, two policies or two rewinds; or any where the dense run goes on.
     """
     callbacks = _of_user(trainer)
-    for kind in (CycleClock, LearningRatePolicy, StartingPoint):
-        _at_most_one(callbacks, kind)
+    refuse_rivals(callbacks)
     if gradual:
         _refuse_retraining(callbacks)
     refuse_stochastic_averaging(callbacks)
@@ -136,6 +135,19 @@ def _refuse_retraining(callbacks: list[Callback]) -> None:
                 "IterativePruning(during=...) prunes inside the dense run, whose weights and learning rates go on, and "
                 f"{name} would set them. Leave out {name}, or leave out during to retrain after the dense run."
             )
+
+
+def refuse_rivals(callbacks: list[Callback]) -> None:
+    """Refuse callbacks that would do the same.
+
+    Args:
+        callbacks: The user's callbacks.
+
+    Raises:
+        ValueError: If there are two clocks, two policies or two starting points.
+    """
+    for kind in (CycleClock, LearningRatePolicy, StartingPoint):
+        _at_most_one(callbacks, kind)
 
 
 def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:

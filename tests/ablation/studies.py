@@ -5,6 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lightning_prune.lab import Digits
 
 
 class Dropping(nn.Module):
@@ -54,3 +57,12 @@ def study(arms: Any, **others: Any) -> dict[str, Any]:
 
 def weights_of(checkpoint: Any) -> dict[str, Tensor]:
     return torch.load(checkpoint, weights_only=True)["state_dict"]
+
+
+class DrawingAlone(Digits):
+    """Digits by a loader with a generator of its own, which no checkpoint holds."""
+
+    def train_dataloader(self) -> DataLoader:
+        loader = super().train_dataloader()
+        loader.generator = torch.Generator().manual_seed(7)
+        return loader

@@ -78,15 +78,21 @@ def lead(study: Study) -> str:
     if not found:
         return compared
     if not decided:
-        return f"{compared} At no density is one arm decidedly better than all others.{_worse(study, found)}"
+        worse = "" if measure is None else _worse(study, found, measure.column)
+        return f"{compared} At no density is one arm decidedly better than all others.{worse}"
     parts = [f"{winner.arm} at {winner.density}" for winner in decided]
     rest = "" if len(decided) == len(found) else "; elsewhere the seeds leave it undecided"
     return f"{compared} Better than all others: {listed(parts)}{rest}."
 
 
-def _worse(study: Study, found: Sequence[Winner]) -> str:
-    """Say which arms are decidedly worse than the highest, and where."""
-    where = {arm: [one.density for one in found if arm not in (one.arm, *one.names)] for arm in study.measured_arms}
+def _worse(study: Study, found: Sequence[Winner], column: str) -> str:
+    """Say which arms are decidedly worse than the highest, and where; one without a value there is not compared."""
+    means = summary(study.table, column)
+    measured = set(zip(means["arm"], means["cycle"], strict=True))
+    where = {
+        arm: [one.density for one in found if (arm, one.cycle) in measured and arm not in (one.arm, *one.names)]
+        for arm in study.measured_arms
+    }
     parts = [f"{arm} at {listed(densities)}" for arm, densities in where.items() if densities]
     return f" Decidedly worse than the highest mean: {'; '.join(parts)}." if parts else ""
 
