@@ -136,22 +136,20 @@ def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str) -> lis
     for seed in seeds[1:]:
         # Nothing but the seed differs, and parsing makes a network each time.
         other = with_seed(config, seed)
-        content = reseeded(first.config, with_seed(config, seeds[0]), other)
+        content = reseeded(first.config, other)
         paths.append(Path(arm.name, seed, replace(first, config=content), arm.search))
     return paths
 
 
-def reseeded(resolved: Config, first: Mapping[str, Any], other: Mapping[str, Any]) -> Config:
+def reseeded(resolved: Config, other: Mapping[str, Any]) -> Config:
     """A resolved config with the seeds of another one.
 
     Args:
-        resolved: What ``first`` was resolved to.
-        first: The config of one seed.
-        other: The config of another, in which nothing else differs.
+        resolved: What the config of one seed was resolved to.
+        other: The config of another seed, in which nothing else differs.
     """
     callbacks = []
-    given = {id(one): one for one in other["trainer"]["callbacks"]}
-    clocks = [one for one in given.values() if class_at(one["class_path"]) is IterativePruning]
+    clocks = [one for one in other["trainer"]["callbacks"] if class_at(one["class_path"]) is IterativePruning]
     for one in resolved["trainer"].get("callbacks") or []:
         if clocks and class_at(one["class_path"]) is IterativePruning:
             one = {**one, "init_args": {**one["init_args"], "seed": clocks[0]["init_args"]["seed"]}}

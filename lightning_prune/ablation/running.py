@@ -14,7 +14,7 @@ from lightning_prune.ablation.node import Node
 from lightning_prune.ablation.node_end import PROGRESS
 from lightning_prune.ablation.planning import Path
 from lightning_prune.ablation.progress import Outlook, Progress
-from lightning_prune.ablation.store import RESULT, Store
+from lightning_prune.ablation.store import Store
 from lightning_prune.ablation.tree import Planned, plan_tree
 from lightning_prune.ablation.walks import Steps, Tried, nothing, walk
 
@@ -144,19 +144,11 @@ class Running:
             course.error, course.waiting = str(error), []
 
     def _take_up(self, course: Course, nodes: list[Node]) -> None:
-        kept = [self._with_old_notes(node) for node in nodes]
-        for node in kept:
+        for node in nodes:
             old = self.nodes.get(node.key, node)
             self.nodes[node.key] = replace(old, notes={**old.notes, **node.notes})
-        course.waiting = kept
-        course.candidates += kept
-
-    def _with_old_notes(self, node: Node) -> Node:
-        """A dense run that is trained again keeps what it had kept for others, too."""
-        path = self.store.folder(node) / RESULT
-        if not node.notes or not path.is_file() or self.store.result(node) is not None:
-            return node
-        return replace(node, notes={**read_json(path)["notes"], **node.notes})
+        course.waiting = nodes
+        course.candidates += nodes
 
     def _is_known(self, node: Node) -> bool:
         if node.key in self.failed:

@@ -1,7 +1,7 @@
 """The folder of a study: which nodes are finished, which is being trained, and by whom."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,6 @@ class Store:
             self.folder(node).replace(old)
         self.work(node).replace(self.folder(node))
         shutil.rmtree(old, ignore_errors=True)
-
-    def sizes(self, nodes: Iterable[Node]) -> int:
-        """Bytes of finished nodes."""
-        files = (one for node in nodes for one in self.folder(node).rglob("*") if one.is_file())
-        return sum(one.stat().st_size for one in files)
 
 
 def _saved_job(path: Path) -> Mapping[str, Any] | None:

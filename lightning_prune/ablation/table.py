@@ -1,7 +1,7 @@
 """From the results of nodes to one tidy table: a row for each arm, seed and cycle."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +86,20 @@ def _rows(running: Running, course: Course, node: Node, shared: bool) -> list[di
     folder = running.store.folder(node).relative_to(running.store.out)
     rows: Sequence[dict[str, Any]] = result["rows"]
     tried = course.tried.get(node.key)
+    left = _left_behind(running, course, node)  # a search trained these for its choice, too
     found = []
     for row in rows:
-        seconds = result["seconds"] * row["epochs"] / max(result["epochs"], 1)
+        own = result["seconds"] * row["epochs"] / max(result["epochs"], 1)
+        seconds = own + sum(one["seconds"] for one in left)
         found.append(
             {
                 **{name: row.get(name) for name in COLUMNS if name in row},
                 "arm": course.path.arm,
                 "seed": course.path.seed,
+                "epochs": row["epochs"] + sum(one["epochs"] for one in left),
                 "epochs_shared": row["epochs"] if shared else 0,
                 "seconds": seconds,
-                "seconds_shared": seconds if shared else 0.0,
+                "seconds_shared": own if shared else 0.0,
                 "tried": tried.to_json() if tried is not None else None,
                 "node": node.key,
                 "checkpoint": str(folder / LAST) if row is rows[-1] else None,
@@ -105,3 +108,10 @@ def _rows(running: Running, course: Course, node: Node, shared: bool) -> list[di
             }
         )
     return found
+
+
+def _left_behind(running: Running, course: Course, node: Node) -> list[Mapping[str, Any]]:
+    """What a search tried in the place of a node, and did not go on with."""
+    others = [one for one in course.candidates if (one.parent, one.first) == (node.parent, node.first)]
+    keys = dict.fromkeys(one.key for one in others if one.key != node.key)
+    return [running.results[key] for key in keys if key in running.results]

@@ -14,7 +14,7 @@ from lightning_prune.ablation.stretches import Stretch
 from lightning_prune.lab.report.names import lower_is_better
 
 Results = Mapping[str, Mapping[str, Any]]
-Steps = Generator[list[Node], Results, list[Node]]
+Steps = Generator[list[Node], Results, None]
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,14 @@ def nothing(error: str) -> Mapping[str, Any]:
 
 
 def walk(path: Path, note: Callable[[Node, Tried | None], None]) -> Steps:
-    """Go through the nodes of an arm: yields those to be trained next, is sent their results, returns its own nodes.
+    """Go through the nodes of an arm: yields those to be trained next, is sent their results.
 
     Args:
         path: The run of the arm.
         note: Told each node of its own when it is finished, with what a search tried to choose it.
     """
-    nodes: list[Node] = []
+    parent: Node | None = None
     for stretch in path.resolved.stretches:
-        parent = nodes[-1] if nodes else None
         if path.search is None or parent is None:
             node = path.node(stretch, parent)
             yield [node]
@@ -65,8 +64,7 @@ def walk(path: Path, note: Callable[[Node, Tried | None], None]) -> Steps:
         else:
             node, tried = yield from _best_of(path, path.search, stretch, parent)
             note(node, tried)
-        nodes.append(node)
-    return nodes
+        parent = node
 
 
 def _best_of(path: Path, search: Search, stretch: Stretch, parent: Node) -> Generator[list[Node], Results, Any]:

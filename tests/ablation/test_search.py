@@ -32,6 +32,7 @@ def test_a_grid_search_chooses_by_validation_and_goes_on_from_there(tmp_path):
         assert len(set(one["scores"])) == 2, "the case must decide something"
     for cycle, one in zip((1, 2), tried, strict=True):
         assert searched.loc[cycle, "val_last"] == max(one["scores"])
+        assert searched.loc[cycle, "epochs"] == len(PEAKS) * 2, "what was tried has its cost"
     first = frame[(frame["arm"] == f"low={tried[0]['chosen']}") & (frame["cycle"] == 1)].iloc[0]
     assert searched.loc[1, "node"] == first["node"], "what is tried is shared with the arm that is the same"
     if tried[0]["chosen"] == tried[1]["chosen"]:
