@@ -26,6 +26,8 @@ class CIFAR(ImageData, ABC):
         padding: Largest shift of a training image in pixels, each way; 0 for none.
         flip: Whether a training image is mirrored with probability one half.
         download: Whether to download the data (about 170 MB) where ``root`` does not have it.
+        on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
+            images in memory.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -44,8 +46,9 @@ class CIFAR(ImageData, ABC):
         padding: int = 4,
         flip: bool = True,
         download: bool = True,
+        on_device: bool = False,
     ) -> None:
-        super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip))
+        super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip), on_device)
         self.root = root
         self.download = download
 

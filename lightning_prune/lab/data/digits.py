@@ -24,6 +24,8 @@ class Digits(ImageData):
         seed: Seed of the division into training and validation images.
         subset: How many training images to use, the first of the seeded order; None for all.
         padding: Largest shift of a training image in pixels, each way; 0 for none.
+        on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
+            images in memory.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -47,8 +49,9 @@ class Digits(ImageData):
         seed: int = 0,
         subset: int | None = None,
         padding: int = 0,
+        on_device: bool = False,
     ) -> None:
-        super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip=False))
+        super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip=False), on_device)
 
     def load(self) -> ImageSource:
         digits = load_digits()

@@ -42,9 +42,11 @@ class ImageFolders(ImageData):
         workers: Threads that decode into memory, or processes that load from disk; at least 1.
         cache: Folder to keep the decoded images in, so that they are decoded
             once for all runs; a changed file, size or number of channels makes a new one.
+        on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
+            images in memory.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range; on use, if ``on_device`` is true and ``memory_limit`` too low.
         FileNotFoundError: On use, if the tree is not as described.
 
     Example:
@@ -69,8 +71,9 @@ class ImageFolders(ImageData):
         memory_limit: float = 4.0,
         workers: int = 4,
         cache: str | None = None,
+        on_device: bool = False,
     ) -> None:
-        super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip))
+        super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip), on_device)
         require_positive("ImageFolders", image_size=image_size, workers=workers)
         require(channels in (1, 3), "ImageFolders", "channels", channels, "be 3 (colour) or 1 (grey)")
         require(memory_limit >= 0, "ImageFolders", "memory_limit", memory_limit, "be 0 gigabytes or more")
@@ -101,7 +104,7 @@ class ImageFolders(ImageData):
         classes = class_names(self.root)
         parts = ("train", "val", "test") if (self.root / "val").is_dir() else ("train", "test")
         files = {part: labelled_files(self.root, part, classes) for part in parts}
-        fits = self._decoded_bytes(files) <= self.memory_limit * 1e9
+        fits = self._fit_into_memory(files)
         held = self._in_memory if fits else self._on_disk
         images = {part: held(part, listed) for part, listed in files.items()}
         return ImageSource(
@@ -113,8 +116,13 @@ class ImageFolders(ImageData):
             workers=0 if fits else self.workers,
         )
 
-    def _decoded_bytes(self, files: Mapping[str, LabelledFiles]) -> int:
-        return math.prod(self.decoder.shape) * sum(len(listed) for listed in files.values())
+    def _fit_into_memory(self, files: Mapping[str, LabelledFiles]) -> bool:
+        decoded_bytes = math.prod(self.decoder.shape) * sum(len(listed) for listed in files.values())
+        fits = decoded_bytes <= self.memory_limit * 1e9
+        enough = math.ceil(decoded_bytes / 1e6) / 1e3  # gigabytes, rounded up
+        remedy = f"be False, or `memory_limit` {enough} gigabytes or more: above the limit images are read from disk"
+        require(fits or not self.on_device, "ImageFolders", "on_device", True, remedy)
+        return fits
 
     def _in_memory(self, part: str, files: LabelledFiles) -> ImageSet:
         paths = [path for path, _ in files]

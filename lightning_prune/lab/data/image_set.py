@@ -61,8 +61,16 @@ class ImagesInMemory(ImageSet):
         return len(self.images)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        chosen = torch.as_tensor(indices)
+        device = self.images.device
+        # A blocking copy of the indices would make the host wait for the GPU in every batch; other devices than CUDA's
+        # may read a temporary like this one too late.
+        chosen = torch.as_tensor(indices).to(device, non_blocking=device.type == "cuda")
         return self.images[chosen], self.labels[chosen]
+
+    def move_(self, device: torch.device) -> None:
+        """Hold images and labels on ``device``; nothing is copied where they are there already."""
+        self.images = self.images.to(device)
+        self.labels = self.labels.to(device)
 
 
 class ImagesOnDisk(ImageSet):
@@ -89,7 +97,9 @@ class ImagesOnDisk(ImageSet):
         return torch.stack([self.decoder(path) for path in paths]), torch.tensor(labels)
 
 
-def batches(images: Dataset[Batch], batch_size: int, shuffle: bool = False, workers: int = 0) -> DataLoader[Batch]:
+def batches(
+    images: Dataset[Batch], batch_size: int, shuffle: bool = False, workers: int = 0, on_device: bool = False
+) -> DataLoader[Batch]:
     """Make an ordinary loader, in which Lightning can replace the sampler, over a set that hands out whole batches.
 
     Args:
@@ -97,6 +107,7 @@ def batches(images: Dataset[Batch], batch_size: int, shuffle: bool = False, work
         batch_size: Images in a batch, at least 1; the last batch may be smaller.
         shuffle: Whether every epoch has a fresh order, drawn from torch's global generator.
         workers: Processes that load; 0 loads in this one.
+        on_device: Whether the images are on the device that trains, so that batches are not pinned in host memory.
 
     Returns:
         A loader of (images, labels) batches.
@@ -113,7 +124,7 @@ def batches(images: Dataset[Batch], batch_size: int, shuffle: bool = False, work
         num_workers=workers,
         persistent_workers=workers > 0,
         collate_fn=already_a_batch,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=torch.cuda.is_available() and not on_device,
     )
 
 

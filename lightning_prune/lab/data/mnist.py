@@ -23,6 +23,8 @@ class MNIST(ImageData):
         seed: Seed of the division into training and validation images.
         subset: How many training images to use, the first of the seeded order; None for all.
         download: Whether to download the data (about 11 MB) where ``root`` does not have it.
+        on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
+            images in memory.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -46,8 +48,9 @@ class MNIST(ImageData):
         seed: int = 0,
         subset: int | None = None,
         download: bool = True,
+        on_device: bool = False,
     ) -> None:
-        super().__init__(batch_size, validation, seed, subset, Augmentation(padding=0, flip=False))
+        super().__init__(batch_size, validation, seed, subset, Augmentation(padding=0, flip=False), on_device)
         self.root = root
         self.download = download
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
@@ -10,7 +11,7 @@ from torch.utils.data import DataLoader, Subset
 from lightning_prune.lab.arguments import require, require_positive
 from lightning_prune.lab.data.augmentation import Augmentation
 from lightning_prune.lab.data.division import divided
-from lightning_prune.lab.data.image_set import Batch, ImageSet, batches
+from lightning_prune.lab.data.image_set import Batch, ImageSet, ImagesInMemory, batches
 from lightning_prune.lab.data.normalization import Normalization
 
 
@@ -49,15 +50,23 @@ class ImageData(LightningDataModule, ABC):
         seed: Seed of the division into training and validation images.
         subset: How many training images to use, the first of the seeded order; None for all.
         augmentation: How training images vary.
+        on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
+            images in memory.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range; on use, if ``on_device`` is true and the images are not in memory.
     """
 
     trainer: Trainer | None
 
     def __init__(
-        self, batch_size: int, validation: float, seed: int, subset: int | None, augmentation: Augmentation
+        self,
+        batch_size: int,
+        validation: float,
+        seed: int,
+        subset: int | None,
+        augmentation: Augmentation,
+        on_device: bool = False,
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -69,6 +78,7 @@ class ImageData(LightningDataModule, ABC):
         self.seed = seed
         self.subset = subset
         self.augmentation = augmentation
+        self.on_device = on_device
         self._source: ImageSource | None = None
 
     @property
@@ -99,31 +109,56 @@ class ImageData(LightningDataModule, ABC):
         return self.source.normalization
 
     def setup(self, stage: str) -> None:
-        if self._source is not None:
-            return
-        self._source = self.load()
-        set_apart = self._source.validation
+        if self._source is None:
+            self._source = self.load()
+            self._divide(self._source)
+        if self.on_device:  # at every stage: the trainer that tests may have another device than the one that fitted
+            self._follow_trainer(self._source)
+
+    def _divide(self, source: ImageSource) -> None:
+        set_apart = source.validation
         fraction = self.validation if set_apart is None else 0.0
-        self.train_images, self.validation_images = divided(self._source.train, fraction, self.seed)
+        self.train_images, self.validation_images = divided(source.train, fraction, self.seed)
         self.train_images.indices = self.train_images.indices[: self.subset]
         if set_apart is not None:
             self.validation_images = Subset(set_apart, range(len(set_apart)))
 
+    def _follow_trainer(self, source: ImageSource) -> None:
+        owner = type(self).__name__
+        parts = [part for part in (source.train, source.validation, source.test) if part is not None]
+        held = [part for part in parts if isinstance(part, ImagesInMemory)]
+        require(len(held) == len(parts), owner, "on_device", True, "be False: its images are not all in memory")
+        if self.trainer is None:
+            return
+        device = self.trainer.strategy.root_device
+        try:
+            for part in held:
+                part.move_(device)
+        except torch.OutOfMemoryError as error:
+            raise torch.OutOfMemoryError(
+                f"{owner}(on_device=True): {device} has no room for the images. Set `on_device=False`. {error}"
+            ) from error
+
     def train_dataloader(self) -> DataLoader[Batch]:
-        workers = self.source.workers
-        return batches(self.train_images, self.batch_size, shuffle=True, workers=workers)
+        workers = self._workers
+        return batches(self.train_images, self.batch_size, shuffle=True, workers=workers, on_device=self.on_device)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        workers = self.source.workers
+        workers = self._workers
         if not len(self.validation_images):
             return []  # Lightning's way to say that there is nothing to validate on
-        return batches(self.validation_images, self.batch_size, workers=workers)
+        return batches(self.validation_images, self.batch_size, workers=workers, on_device=self.on_device)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        return batches(self.source.test, self.batch_size, workers=self.source.workers)
+        return batches(self.source.test, self.batch_size, workers=self._workers, on_device=self.on_device)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         return self.test_dataloader()
+
+    @property
+    def _workers(self) -> int:
+        workers = self.source.workers
+        return 0 if self.on_device else workers  # each other process would hold a copy on the device
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         images, labels = batch
