@@ -22,6 +22,9 @@ def ablate_parser() -> ArgumentParser:
     parser.add_argument("--config", required=True, type=str, metavar="STUDY", help="the study: a YAML file")
     parser.add_argument("--out", type=str | None, help="its folder (default: runs/ablations/<name of the study>)")
     parser.add_argument(
+        "--store", type=str | None, help="a folder of nodes that several studies share (default: --out)"
+    )
+    parser.add_argument(
         "--workers",
         type=int | None,
         help="how many nodes at once (default: 1; with ray as many as fit); 0: in this process",
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     console = Console()
     out = Path(options.out or Path("runs", "ablations", study.config.name))
     if options.dry_run:
-        console.print(study.tree(out))
+        console.print(study.tree(out, options.store))
     console.print(_epochs(study), highlight=False)
     if options.dry_run:
         return
@@ -61,6 +64,7 @@ def main(arguments: Sequence[str]) -> None:
             force=options.force,
             every=options.every,
             command=words,
+            store=options.store,
             **(cluster if options.engine == "ray" else {}),
         )
     except (KeyboardInterrupt, SystemExit):  # Lightning makes the one of the other

@@ -61,11 +61,13 @@ def advice(said: str, folder: str | Path) -> str:
 
     Args:
         said: What the system says.
-        folder: The folder of the study.
+        folder: The folder of the study, or of its nodes.
     """
+    running = Path(folder, "running")
+    begun = f" (what is in {running} may be deleted while nothing runs)" if running.is_dir() else ""
     return (
-        f"The disk of {folder} is full ({said}). Nothing that is finished is lost: free some space there (what is in "
-        f"{Path(folder, 'running')} may be deleted while nothing runs), and run the same command again."
+        f"The disk of {folder} is full ({said}). Nothing that is finished is lost: free some space there{begun}, and "
+        "run the same command again."
     )
 
 

@@ -12,7 +12,7 @@ class Job:
     """A node, and how it is to be trained.
 
     Args:
-        out: The folder of the study.
+        out: The folder of the nodes.
         node: The node.
         parent: The folder name of its parent; None if it starts the run.
         metric: The logged value that the best epoch is chosen by; None to choose.

@@ -9,9 +9,8 @@ from lightning_prune.ablation.changes import Config, changed
 from lightning_prune.ablation.class_paths import class_at
 from lightning_prune.ablation.content import cycle_content, dense_content, notes_of
 from lightning_prune.ablation.node import Node, key_of
-from lightning_prune.ablation.resolving import Resolved, resolve, with_seed
+from lightning_prune.ablation.resolving import Resolved, draws_in_cycles, resolve, with_seed
 from lightning_prune.ablation.stretches import Stretch
-from lightning_prune.callbacks.iterative_pruning import IterativePruning
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,14 @@ class Path:
         seed: The seed.
         resolved: Its config.
         search: What it tries in each cycle, if it is a search.
+        metric: The logged value that the study chooses by; None to let each run choose.
     """
 
     arm: str
     seed: int
     resolved: Resolved
     search: Search | None = None
+    metric: str | None = None
 
     def node(self, stretch: Stretch, parent: Node | None, resolved: Resolved | None = None) -> Node:
         """The node of a stretch.
@@ -41,7 +42,9 @@ class Path:
         using = resolved or self.resolved
         whole = stretch == self.resolved.stretches[-1] and not (stretch.last == 0 and using.clock is not None)
         own = dense_content(using, whole) if parent is None else cycle_content(using, stretch)
-        key = key_of({"parent": parent.key if parent else None, "seed": self.seed, "content": own})
+        # The metric decides which network is the best and what was measured; what comes after has it from its parent.
+        metric = {"metric": self.metric} if parent is None and self.metric is not None else {}
+        key = key_of({"parent": parent.key if parent else None, "seed": self.seed, "content": own, **metric})
         notes = notes_of(using.entries) if parent is None and not whole else {}
         return Node(
             key=key,
@@ -64,13 +67,16 @@ class Path:
         return found
 
 
-def lay_out(base: Mapping[str, Any], arms: Sequence[Arm], seeds: Sequence[int]) -> list[Path]:
+def lay_out(
+    base: Mapping[str, Any], arms: Sequence[Arm], seeds: Sequence[int], metric: str | None = None
+) -> list[Path]:
     """Resolve every arm for every seed.
 
     Args:
         base: The base config.
         arms: The arms.
         seeds: The seeds.
+        metric: The logged value to choose by; None to let each run choose.
 
     Returns:
         A path for each arm and seed, arm by arm.
@@ -88,7 +94,7 @@ def lay_out(base: Mapping[str, Any], arms: Sequence[Arm], seeds: Sequence[int]) 
                 refuse_outside(
                     found[0], values, resolve(with_seed(changed(own, values, owner), seeds[0]), owner), owner
                 )
-        paths += found
+        paths += [replace(path, metric=metric) for path in found]
     return paths
 
 
@@ -148,11 +154,12 @@ def reseeded(resolved: Config, other: Mapping[str, Any]) -> Config:
         resolved: What the config of one seed was resolved to.
         other: The config of another seed, in which nothing else differs.
     """
+    seeds = {class_at(one["class_path"]): one["init_args"].get("seed") for one in other["trainer"]["callbacks"]}
     callbacks = []
-    clocks = [one for one in other["trainer"]["callbacks"] if class_at(one["class_path"]) is IterativePruning]
     for one in resolved["trainer"].get("callbacks") or []:
-        if clocks and class_at(one["class_path"]) is IterativePruning:
-            one = {**one, "init_args": {**one["init_args"], "seed": clocks[0]["init_args"]["seed"]}}
+        owner = class_at(one["class_path"])
+        if owner in seeds and draws_in_cycles(owner):
+            one = {**one, "init_args": {**one["init_args"], "seed": seeds[owner]}}
         callbacks.append(one)
     trainer = {**resolved["trainer"], "callbacks": callbacks}
     return {**resolved, "seed_everything": other["seed_everything"], "trainer": trainer}

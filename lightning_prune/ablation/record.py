@@ -1,7 +1,6 @@
 """study.json and arms/: what a study is, for whoever reads its folder, and for the next run in it."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,14 @@ from typing import Any
 import yaml
 
 from lightning_prune.ablation.evaluation import name_on_test
-from lightning_prune.ablation.files import read_json, write_aside
+from lightning_prune.ablation.files import read_json, see_writable, write_aside
 from lightning_prune.ablation.node import key_of
 from lightning_prune.ablation.planning import Path as Run
 from lightning_prune.ablation.running import Course, Running
+from lightning_prune.ablation.shared_store import FACTS, seen_from
 from lightning_prune.ablation.study_config import StudyConfig
 from lightning_prune.lab.report.names import lower_is_better
 from lightning_prune.version import __version__
-
-FACTS = "study.json"
 
 
 def guard(out: Path, config: StudyConfig, force: bool) -> None:
@@ -32,7 +30,7 @@ def guard(out: Path, config: StudyConfig, force: bool) -> None:
         ValueError: If it is no folder or may not be written, belongs to another version, or the config has changed;
             names what changed.
     """
-    _see_writable(out)
+    see_writable(out, "--out")
     if not (out / FACTS).is_file() or force:
         return
     saved = read_json(out / FACTS)
@@ -49,17 +47,6 @@ def guard(out: Path, config: StudyConfig, force: bool) -> None:
         return
     if changes := list(differences(saved["config"], given)):
         raise ValueError(f"{out} holds a study with another config:\n  " + "\n  ".join(changes) + f"\n{way_out}")
-
-
-def _see_writable(out: Path) -> None:
-    there = next(one for one in (out.absolute(), *out.absolute().parents) if one.exists())
-    if not there.is_dir():
-        what = "is a file" if there == out.absolute() else f"lies in {there}, which is a file"
-        raise ValueError(f"`--out {out}` {what}. Give a folder, or the name of a new one.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(
-            f"`--out {out}`: {there} may not be written. Give a folder that you may write, or get the right."
-        )
 
 
 def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -145,6 +132,7 @@ def write_record(out: Path, config: StudyConfig, command: str, running: Running)
     metric = next((row["metric"] for r in running.results.values() for row in r["rows"] if row.get("metric")), None)
     metric = metric or config.metric
     tested = [row.get("test_metric") for result in running.results.values() for row in result["rows"]]
+    store = seen_from(out, running.store.root)
     content = {
         "format": 1,
         "name": config.name,
@@ -154,6 +142,7 @@ def write_record(out: Path, config: StudyConfig, command: str, running: Running)
         "test_metric": name_on_test(metric) if any(tested) else None,
         "version": __version__,
         "seeds": list(config.seeds),
+        **({} if store == "." else {"store": store}),
         "config": config.given,
         "arms": [_arm(out, config, arm.name, running) for arm in config.arms],
         "paths": [_path(course) for course in running.courses],

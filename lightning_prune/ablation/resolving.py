@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
 from dataclasses import dataclass
+from inspect import signature
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,10 @@ def quiet() -> Iterator[None]:
 
 
 def with_seed(config: Mapping[str, Any], seed: int) -> Config:
-    """The config of another seed: that of the run and, unless the config has one, that of ``IterativePruning``.
+    """The config of another seed: that of the run and, unless the config has one, that of whatever draws in cycles.
+
+    ``IterativePruning``, ``Reinitialize`` and their like draw from seeds of their own: without this, a control would
+    start from the same weights in every run, and its runs would seem to agree.
 
     Args:
         config: A config of ``lightning-prune fit``.
@@ -178,9 +182,20 @@ def with_seed(config: Mapping[str, Any], seed: int) -> Config:
     trainer = changed.setdefault("trainer", {})
     trainer["callbacks"] = [entry(one, "Ablation(base)") for one in trainer.get("callbacks") or []]
     for one in trainer["callbacks"]:
-        if issubclass(class_at(one["class_path"]), IterativePruning):
+        if draws_in_cycles(class_at(one["class_path"])):
             one["init_args"].setdefault("seed", seed)
     return changed
+
+
+def draws_in_cycles(owner: Any) -> bool:
+    """Whether a class counts the cycles, or says how they are trained, and takes a seed.
+
+    Example:
+        >>> from lightning_prune import LRRewind, Reinitialize
+        >>> draws_in_cycles(Reinitialize), draws_in_cycles(LRRewind)
+        (True, False)
+    """
+    return issubclass(owner, CycleClock | CycleCallback) and "seed" in signature(owner).parameters
 
 
 def _is_given(callback: Callback, content: Mapping[str, Any]) -> bool:

@@ -48,7 +48,7 @@ class Running:
     """Runs the paths of a study.
 
     Args:
-        store: Its folder.
+        store: The folder of its nodes.
         paths: The runs of its arms.
         metric: The logged value to choose by; None to let each run choose.
         every: At most so many seconds of work are lost in an interruption.
@@ -178,7 +178,7 @@ class Running:
 
     def _job(self, node: Node) -> Job:
         parent = self.nodes[node.parent].name if node.parent else None
-        return Job(str(self.store.out), node, parent, self.metric, self.every)
+        return Job(str(self.store.root), node, parent, self.metric, self.every)
 
     def _take(self, outcome: Outcome, node: Node) -> None:
         if outcome.fatal:

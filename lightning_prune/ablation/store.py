@@ -1,4 +1,4 @@
-"""The folder of a study: which nodes are finished, which is being trained, and by whom."""
+"""The folder of the nodes: which are finished, which is being trained, and by whom."""
 
 import shutil
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ class Store:
     """Nodes as folders: ``running/<name>`` while one is trained, ``nodes/<name>`` when it is whole.
 
     Args:
-        out: The folder of the study.
+        root: The folder of the study, or one that several studies share.
     """
 
-    def __init__(self, out: str | Path) -> None:
-        self.out = Path(out)
-        self.nodes = self.out / "nodes"
-        self.running = self.out / "running"
-        self.locks = self.out / "locks"
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.nodes = self.root / "nodes"
+        self.running = self.root / "running"
+        self.locks = self.root / "locks"
 
     def folder(self, node: Node) -> Path:
         """Where a finished node lies."""
@@ -80,12 +80,22 @@ class Store:
     def publish(self, node: Node) -> None:
         """Put a node that is whole into its place."""
         self.nodes.mkdir(parents=True, exist_ok=True)
-        old = self.running / f"{node.name}.old"
-        shutil.rmtree(old, ignore_errors=True)
-        if self.folder(node).exists():  # an earlier one, which had not kept all that is needed
-            self.folder(node).replace(old)
-        self.work(node).replace(self.folder(node))
-        shutil.rmtree(old, ignore_errors=True)
+        work, folder = self.work(node), self.folder(node)
+        if not folder.exists():
+            work.replace(folder)
+            return
+        # An earlier one, which had not kept all that is needed. Another study may be going on from it: no file of it
+        # may be missing for a moment, and until the last is in its place the node counts as not trained again.
+        last = {work / RESULT: 1, work / JOB: 2}
+        for path in sorted(_files_below(work), key=lambda one: last.get(one, 0)):
+            place = folder / path.relative_to(work)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+        shutil.rmtree(work)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return [one for one in folder.rglob("*") if one.is_symlink() or not one.is_dir()]
 
 
 def _saved_job(path: Path) -> Mapping[str, Any] | None:

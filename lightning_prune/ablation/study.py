@@ -18,6 +18,7 @@ from lightning_prune.ablation.planning import lay_out
 from lightning_prune.ablation.progress import Progress
 from lightning_prune.ablation.record import guard, write_arms, write_record
 from lightning_prune.ablation.running import Running
+from lightning_prune.ablation.shared_store import choose_store, recorded_store, seen_from
 from lightning_prune.ablation.store import Store
 from lightning_prune.ablation.study_config import StudyConfig, read_study
 from lightning_prune.ablation.table import table_of, write_table
@@ -49,6 +50,7 @@ class Ablation:
         self.config = config
         self._runs: list[Run] | None = None
         self._running: Running | None = None
+        self._store = "."
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | str | Path) -> "Ablation":
@@ -67,7 +69,7 @@ class Ablation:
     def runs(self) -> list[Run]:
         """The runs, arm by arm and seed by seed; resolved when they are first asked for."""
         if self._runs is None:
-            self._runs = lay_out(self.config.base, self.config.arms, self.config.seeds)
+            self._runs = lay_out(self.config.base, self.config.arms, self.config.seeds, self.config.metric)
         return self._runs
 
     @property
@@ -75,15 +77,16 @@ class Ablation:
         """How many epochs are to be trained, and how many it would be with every arm alone."""
         return epochs_shared(self.runs), epochs_alone(self.runs)
 
-    def tree(self, out: str | Path | None = None) -> Tree:
+    def tree(self, out: str | Path | None = None, store: str | Path | None = None) -> Tree:
         """Draw what would be trained and what is shared, for rich to print.
 
         Args:
             out: A folder in which some of it may be finished.
+            store: A folder of nodes that several studies share; None for the one that ``out`` has used so far.
         """
-        store = None if out is None else Store(out)
+        place = store if store is not None or out is None else recorded_store(Path(out)) or out
         nodes = [node for run in self.runs for node in run.nodes()]
-        done = [] if store is None else [node.key for node in nodes if store.result(node) is not None]
+        done = [] if place is None else [node.key for node in nodes if Store(place).result(node) is not None]
         return draw_tree(self.runs, done)
 
     def run(
@@ -95,6 +98,7 @@ class Ablation:
         every: float = 30.0,
         command: str | None = None,
         console: Console | None = None,
+        store: str | Path | None = None,
         **options: Any,
     ) -> pd.DataFrame:
         """Train what is missing.
@@ -104,29 +108,38 @@ class Ablation:
             workers: How many nodes at once, each in a process of its own; 0 for one after the other in this process,
                 with ray for as many as fit. Left out, 1, and with ray 0.
             engine: ``"local"``, or ``"ray"`` for the cluster that this machine belongs to.
-            force: Whether to go on in a folder that holds another study, or one of another version.
+            force: Whether to go on in a folder that holds another study, one of another version, or with another store.
             every: An interruption loses at most so many seconds of work of each node; 0 saves after every epoch.
             command: The command that does this, for the report.
             console: Where progress is shown; left out, the terminal.
+            store: A folder of nodes that several studies share, also at the same time, so that what they have in common
+                is trained once; None for the one of the last time, or ``out``. Tables and reports stay in ``out``.
+                A dense run of which a study needs more than others have kept, such as weights to rewind to, is trained
+                again.
             options: Further arguments of the engine.
 
         Returns:
             The table: a row for each arm, seed and cycle.
 
         Raises:
-            ValueError: If an arm cannot be trained as it is written, or the folder belongs to another study.
+            ValueError: If an arm cannot be trained as it is written, or the folder belongs to another study or has
+                another store.
             DiskFull: If there is no space left; what is finished stays.
         """
         workers = int(engine == "local") if workers is None else workers
         out = Path(out)
         guard(out, self.config, force)
+        root = choose_store(out, store, force)
         chosen = make_engine(engine, workers, out, options)
-        said = command or f"Ablation.from_config(...).run({str(out)!r}, workers={workers})"
+        more = "" if store is None else f", store={str(store)!r}"
+        said = command or f"Ablation.from_config(...).run({str(out)!r}, workers={workers}{more})"
         try:
             runs = self.runs
             with said_of_disk(out):
                 write_arms(out, runs)
-                self._running = Running(Store(out), runs, self.config.metric, every)
+                root.mkdir(parents=True, exist_ok=True)
+                self._store = seen_from(out, root)
+                self._running = Running(Store(root), runs, self.config.metric, every)
                 self._train(self._running, chosen, out, said, console)
         finally:
             chosen.close()
@@ -141,7 +154,7 @@ class Ablation:
                 running.run(engine, progress)
         finally:
             write_record(out, self.config, said, running)
-            write_table(table_of(running), out)
+            write_table(table_of(running, self._store), out)
 
     def frame(self) -> pd.DataFrame:
         """The table of the last :meth:`run`, a row for each arm, seed and cycle.
@@ -151,7 +164,7 @@ class Ablation:
         """
         if self._running is None:
             raise RuntimeError("Ablation.frame() has nothing to show before Ablation.run(out).")
-        return table_of(self._running)
+        return table_of(self._running, self._store)
 
     def failures(self) -> dict[str, str]:
         """What failed in the last :meth:`run`: where each error was raised, by the name of the node."""

@@ -42,11 +42,12 @@ COLUMNS = {
 }
 
 
-def table_of(running: Running) -> pd.DataFrame:
+def table_of(running: Running, store: str) -> pd.DataFrame:
     """Put together what is finished.
 
     Args:
         running: A study, however far it is.
+        store: The path from the folder of the study to that of its nodes.
 
     Returns:
         A row for each arm, seed and cycle, in this order; for an arm that failed one more, with its error. Of what
@@ -57,7 +58,7 @@ def table_of(running: Running) -> pd.DataFrame:
     for course in running.courses:
         for node in course.nodes:
             if node.key in running.results:
-                rows += _rows(running, course, node, shared=node.key in paid)
+                rows += _rows(running, course, node, Path(store), shared=node.key in paid)
                 paid.add(node.key)
         if course.error is not None:
             rows.append({"arm": course.path.arm, "seed": course.path.seed, "error": course.error})
@@ -81,9 +82,9 @@ def write_table(frame: pd.DataFrame, out: Path) -> None:
         aside.replace(out / name)
 
 
-def _rows(running: Running, course: Course, node: Node, shared: bool) -> list[dict[str, Any]]:
+def _rows(running: Running, course: Course, node: Node, store: Path, shared: bool) -> list[dict[str, Any]]:
     result = running.results[node.key]
-    folder = running.store.folder(node).relative_to(running.store.out)
+    folder = store / running.store.folder(node).relative_to(running.store.root)
     rows: Sequence[dict[str, Any]] = result["rows"]
     tried = course.tried.get(node.key)
     left = _left_behind(running, course, node)  # a search trained these for its choice, too

@@ -50,7 +50,7 @@ def small(arms=None, **others):
     return config
 
 
-def run_until(config, out, name=None, times=1, after=False, workers=0, count=None):
+def run_until(config, out, name=None, times=1, after=False, workers=0, count=None, store=None):
     """Run a study in this process, which kills itself when a file of that name is put into its place."""
     torch.set_num_threads(1)
     if count:
@@ -68,7 +68,7 @@ def run_until(config, out, name=None, times=1, after=False, workers=0, count=Non
         return result
 
     Path.replace = replace
-    Ablation.from_config(config).run(out, workers=workers, every=0)
+    Ablation.from_config(config).run(out, workers=workers, every=0, store=store)
 
 
 def processes():

@@ -65,6 +65,7 @@ def test_a_full_disk_loses_nothing_finished_and_says_what_to_do(tmp_path):
     said = (out / "said").read_text()
     assert str(out) in said
     assert "free some space" in said
+    assert f"what is in {out / 'running'} may be deleted" in said
     assert "same command again" in said
     before = finished(out)
     assert before, "the small arm was finished"

@@ -61,14 +61,15 @@ def test_a_cluster_comes_to_the_same_numbers_and_is_left_as_it_was(tmp_path, mon
     with clusters.running({"num_cpus": 2, "num_gpus": 1}) as (address, _), ray.init(address, log_to_driver=False):
         monkeypatch.chdir(tmp_path)  # the workers start where the cluster was started
         monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
-        frame = study.run("out", workers=0, engine="ray", address=address, cpus=2, gpus=0.25)
+        frame = study.run("out", workers=0, engine="ray", address=address, cpus=2, gpus=0.25, store="out/store")
         assert ray.is_initialized(), "a connection of the user's own stays"
         _refuse_what_would_be_wrong(study, tmp_path / "out")
-    assert_same(frame, study.run("here", workers=0), tmp_path / "out", tmp_path / "here")
-    trained_by = {pid for trail in trails.trails(tmp_path / "out").values() for _, pid in trail}
+    assert_same(frame, study.run("here", workers=0, store="here/store"), tmp_path / "out", tmp_path / "here")
+    trained_by = {pid for trail in trails.trails(tmp_path / "out" / "store").values() for _, pid in trail}
     assert trained_by
     assert os.getpid() not in trained_by
-    assert not list(tmp_path.glob("out/locks/ray-*"))
+    assert not [*tmp_path.glob("out/locks/ray-*"), *tmp_path.glob("out/store/locks/ray-*")]
+    assert len(list(tmp_path.glob("**/ray-*.log"))) == len(list(tmp_path.glob("out/logs/ray-*.log"))) > 0
 
 
 def _refuse_what_would_be_wrong(study, out):

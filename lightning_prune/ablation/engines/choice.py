@@ -35,7 +35,7 @@ def make_engine(name: str, workers: int, out: Path, options: Mapping[str, Any] |
             raise ValueError("Ablation.run(engine='ray') needs Ray: pip install 'lightning-prune[ray]'")
         from lightning_prune.ablation.engines.on_ray import OnRay  # an extra
 
-        return OnRay(workers, **(options or {}))
+        return OnRay(workers, logs=out / "logs", **(options or {}))
     if name != "local":
         raise ValueError(f"Ablation.run(engine={name!r}) is unknown. Give 'local' or 'ray'.")
     return Local(workers, out / "logs") if workers else Here()

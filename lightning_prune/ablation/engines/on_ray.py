@@ -21,7 +21,7 @@ SECONDS_TO_STOP = 10.0
 
 
 class OnRay(Engine):
-    """Trains as tasks of a running Ray cluster, whose machines share the folder of the study.
+    """Trains as tasks of a running Ray cluster, whose machines share the folder of the study and that of its nodes.
 
     A node whose worker or machine dies is given to another one, which goes on from its last checkpoint.
 
@@ -30,19 +30,28 @@ class OnRay(Engine):
         address: ``"host:port"`` of the head; None for the cluster that this machine is in.
         cpus: The CPUs that a node takes, above 0.
         gpus: The GPUs that a node takes, at least 0; 0.25 puts four on each card.
+        logs: The folder of their logs; None for ``logs`` beside the nodes.
 
     Raises:
         ConnectionError: If no cluster is running.
         ValueError: If a number is out of range, or no machine has room for a node.
     """
 
-    def __init__(self, workers: int, address: str | None = None, cpus: float = 1.0, gpus: float = 0.0) -> None:
+    def __init__(
+        self,
+        workers: int,
+        address: str | None = None,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        logs: Path | None = None,
+    ) -> None:
         _check(cpus, gpus)
         self.workers, self.cpus, self.gpus = workers, cpus, gpus
         # The same number as the local engine's: sums are divided among threads, and their last bits depend on it.
         self.threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, int(cpus)))
         self._jobs: dict[Any, Job] = {}
         self._marker: Path | None = None
+        self._logs = logs and logs.resolve()
         self._joined = not ray.is_initialized()
         if self._joined:
             connect(address)
@@ -64,7 +73,8 @@ class OnRay(Engine):
             self._marker = Store(out).locks / f"ray-{uuid.uuid4().hex}"
             self._marker.parent.mkdir(parents=True, exist_ok=True)
             self._marker.touch()
-        terms = Terms(str(out), str(self._marker), str(Path.cwd()), self.threads, versions())
+        logs = self._logs or out / "logs"
+        terms = Terms(str(out), str(logs), str(self._marker), str(Path.cwd()), self.threads, versions())
         self._jobs[self._task.remote(replace(job, out=str(out)).to_dict(), terms)] = job
 
     def collect(self, seconds: float) -> list[Outcome]:

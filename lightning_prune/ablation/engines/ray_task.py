@@ -21,7 +21,8 @@ class Terms:
     """What all machines have to agree on, so that it does not matter which one trains a node.
 
     Args:
-        out: The folder of the study.
+        out: The folder of the nodes.
+        logs: The folder of their logs.
         marker: A new file in it.
         here: The folder in which the study was started; paths in a config may be relative to it.
         threads: How many threads a node computes with, at least 1.
@@ -29,6 +30,7 @@ class Terms:
     """
 
     out: str
+    logs: str
     marker: str
     here: str
     threads: int
@@ -59,13 +61,13 @@ def objection(terms: Terms) -> str | None:
         The reason; None if there is none.
 
     Example:
-        >>> objection(Terms("/nowhere", "/nowhere/marker", ".", 1, versions())).partition("does not")[1:]
-        ('does not', ' see the folder of the study (/nowhere): put it on a file system that all machines share.')
+        >>> objection(Terms("/nowhere", "logs", "/nowhere/marker", ".", 1, versions())).partition("does not")[1:]
+        ('does not', ' see the nodes of the study (/nowhere): put it on a file system that all machines share.')
     """
     machine = f"The machine {platform.node()!r}"
     if not Path(terms.marker).is_file():
         return (
-            f"{machine} does not see the folder of the study ({terms.out}): put it on a file system that all "
+            f"{machine} does not see the nodes of the study ({terms.out}): put it on a file system that all "
             "machines share."
         )
     own = versions()
@@ -95,16 +97,15 @@ def train_there(content: Mapping[str, Any], terms: Terms) -> tuple[str | None, d
         os.chdir(terms.here)
     # The variable that the process was started with is not enough where a library has set its threads meanwhile.
     torch.set_num_threads(terms.threads)
-    with log_of(job).open("a", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
+    with log_in(Path(terms.logs)).open("a", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
         return None, asdict(train(job))
 
 
-def log_of(job: Job) -> Path:
+def log_in(folder: Path) -> Path:
     """The file that this process prints into.
 
     Args:
-        job: What it trains.
+        folder: Where; made if it does not exist.
     """
-    folder = Path(job.out, "logs")
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"ray-{platform.node()}-{os.getpid()}.log"

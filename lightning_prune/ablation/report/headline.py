@@ -119,6 +119,10 @@ def notes(study: Study) -> list[str]:
     waiting = sum(node["status"] in ("running", "waiting") for node in study.nodes.values())
     if waiting:
         said.append(f"The study is not finished: {plural(waiting, 'node')} of {len(study.nodes)} to go.")
+    if not study.store.is_dir():
+        said.append(
+            f"The store of its nodes, {study.store}, is not there: their learning rates and densities are missing."
+        )
     if len(study.seeds) == 1:
         said.append("There is one seed: no interval can be given, and everything is undecided.")
     densities = study.table.dropna(subset=["cycle"]).groupby("cycle")["density"]

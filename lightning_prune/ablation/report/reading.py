@@ -49,7 +49,7 @@ def read_arm(study: Study, arm: str, seed: int) -> Run | None:
         ValueError: If a file of a node is damaged.
     """
     path = study.path(arm, seed)
-    folders = [study.folder / "nodes" / str(study.nodes[key]["name"]) for key in (path or {}).get("nodes", ())
+    folders = [study.store / "nodes" / str(study.nodes[key]["name"]) for key in (path or {}).get("nodes", ())
                if key in study.nodes]  # fmt: skip
     parts = [read_run(folder, arm) for folder in folders if (folder / "metrics.csv").is_file()]
     if not parts:

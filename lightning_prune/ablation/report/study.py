@@ -9,6 +9,7 @@ import pandas as pd
 
 from lightning_prune.ablation.comparison import Mode
 from lightning_prune.ablation.report.measures import Measure, measures_of
+from lightning_prune.ablation.shared_store import store_of
 
 Facts = Mapping[str, Any]
 
@@ -38,6 +39,11 @@ class Study:
     def seeds(self) -> list[int]:
         """The seeds, in the order of the study."""
         return [int(seed) for seed in self.facts["seeds"]]
+
+    @property
+    def store(self) -> Path:
+        """Where its nodes lie: in its folder, or in one that several studies share."""
+        return store_of(self.folder, self.facts)
 
     @property
     def metric(self) -> str:
