@@ -1,0 +1,179 @@
+"""docs/evidence.md: what was claimed, what came out, and what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.evidence import tables
+from benchmarks.evidence.claim import Claim
+from benchmarks.evidence.contrasts import Finding, measure, missing
+from benchmarks.evidence.oracle import Peaks, peaks_of
+from benchmarks.evidence.pictures import NAMES, picture_of, write
+from benchmarks.evidence.results import Result, core_hours
+from benchmarks.evidence.studies import config_of
+from benchmarks.evidence.verdicts import FAILS, HOLDS, IN_PART, UNDECIDED, counted, verdict
+
+ADVICE = {HOLDS: "for", IN_PART: "for", FAILS: "against", UNDECIDED: "undecided"}
+SIZES = {"cpu": "CPU size", "full": "GPU size"}
+HEAD = """# Evidence
+
+What papers say about retraining pruned networks, measured with this package. `make evidence` trains what is missing and
+writes this page, with every figure in it.
+
+- **Data**: {data}. Where something is chosen it is chosen on validation images; what is reported was measured on test
+  images, once, at the end of each cycle.
+- **Means** are over seeds, with 95 % intervals by Student's t. A seed is a dense network of its own; the arms of a seed
+  start from the same one, and **differences** are taken within each seed. A difference is decided, and bold, where its
+  interval does not contain 0. Intervals are not corrected for how many there are: of 20 differences that are truly 0,
+  one comes out decided by chance.
+- **Verdicts** count decided differences: a claim *holds* if all of them are decided for it, *in part* if some are and
+  none against it; it *does not hold* if some are against it and none for it, *throughout* if there are both. What
+  stands in italics is told beside it and not counted.
+- **Small**: at the CPU size LeNet-300-100 is trained for 680 steps, ResNet-8 for 1,200 and WRN-10-2 for 600, the last
+  two on 2,500 images. The papers have ResNet-20 to ResNet-110 and WRN-16-8, 50,000 images, 64,000 to 80,000 steps. What
+  is decided here is decided for the small networks.
+- **Hash**: eight digits for everything that determines a mean (versions, config, data, seeds): the keys of the nodes in
+  `docs/evidence/<size>/<study>.csv`, hashed. On machines of one kind the same hash is the same run, bit for bit.
+- **Again**: `make evidence`, or `make evidence CLAIM=3` for one claim; with `DATA=folder` CIFAR-10 is read from
+  `folder/train/<class>/` and `folder/test/<class>/`. Interrupted and repeated it goes on where it was.
+
+Trained with {versions} on {hardware}, two at a time; {hours} hours of one core in all.
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A claim at one size.
+
+    Args:
+        claim: The claim.
+        size: ``"cpu"`` or ``"full"``.
+        results: Its studies, those that were run.
+        findings: What was compared, study by study.
+    """
+
+    claim: Claim
+    size: str
+    results: Sequence[Result]
+    findings: Sequence[Sequence[Finding]]
+
+    @property
+    def all_findings(self) -> list[Finding]:
+        """The comparisons of all studies."""
+        return [finding for found in self.findings for finding in found]
+
+    @property
+    def verdict(self) -> str:
+        """What is said of the claim, over all networks."""
+        return verdict(self.all_findings) if self.results else "not run yet"
+
+
+def outcome_of(claim: Claim, size: str, results: Sequence[Result]) -> Outcome:
+    """Compare what a claim compares.
+
+    Args:
+        claim: The claim.
+        size: ``"cpu"`` or ``"full"``.
+        results: Its studies, those that were run.
+    """
+    asked = [[one for one in claim.ask(result.table) if not missing(one, result.table)] for result in results]
+    found = [[measure(one, result.table) for one in ask] for ask, result in zip(asked, results, strict=True)]
+    return Outcome(claim, size, results, found)
+
+
+def write_page(path: Path, outcomes: Sequence[Outcome]) -> list[Path]:
+    """Write the page and its pictures.
+
+    Args:
+        path: The page.
+        outcomes: All claims, size by size.
+
+    Returns:
+        What was written.
+    """
+    written = []
+    for one in outcomes:
+        if one.results:
+            picture = picture_path(path, one)
+            write(picture_of(one.claim.number, one.results), picture)
+            written.append(picture)
+    parts = [_head(outcomes), _overview(outcomes), *(_section(one, path) for one in outcomes if one.results)]
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return [path, *written]
+
+
+def picture_path(page: Path, outcome: Outcome) -> Path:
+    """Where the picture of a claim lies."""
+    return page.parent / "images" / "evidence" / f"{outcome.size}-claim{outcome.claim.number}.svg"
+
+
+def _head(outcomes: Sequence[Outcome]) -> str:
+    results = {one.name: one for outcome in outcomes for one in outcome.results}
+    data = sorted({str(one.facts["data"]) for one in results.values()})
+    versions = sorted({f"torch {one.torch}, lightning {one.lightning}" for one in results.values()})
+    hardware = sorted({said for one in results.values() for said in one.facts["hardware"]})
+    hours = core_hours(list(results.values()))
+    return HEAD.format(
+        data="; ".join(data), versions="; ".join(versions), hardware="; ".join(hardware), hours=f"{hours:.1f}"
+    )
+
+
+def _overview(outcomes: Sequence[Outcome]) -> str:
+    body = []
+    for one in outcomes:
+        number, title = one.claim.number, one.claim.title
+        link = f"[{title}](#{_anchor(_title(one))})" if one.results else title
+        body.append([str(number), link, SIZES[one.size], one.verdict, counted(one.all_findings) if one.results else ""])
+    return tables.markdown(["", "claim", "size", "verdict", "comparisons"], body)
+
+
+def _title(one: Outcome) -> str:
+    return f"{one.claim.number}. {one.claim.title}" + (f" ({SIZES[one.size]})" if one.size != "cpu" else "")
+
+
+def _anchor(title: str) -> str:
+    kept = "".join(letter for letter in title.lower() if letter.isalnum() or letter in " -")
+    return kept.replace(" ", "-")
+
+
+def _section(one: Outcome, page: Path) -> str:
+    claim = one.claim
+    networks = ", ".join(_network(result) for result in one.results)
+    picture = picture_path(page, one).relative_to(page.parent).as_posix()
+    parts = [f"## {_title(one)}", f"> {claim.says}", f"Source: {claim.source}", _said(one)]
+    parts.append(f"![{claim.title}: {networks}]({picture})")
+    for result, found in zip(one.results, one.findings, strict=True):
+        parts += [f"**{_network(result)}**: {verdict(found)} ({counted(found)}).", tables.differences(found)]
+        if claim.topic == "silo":
+            parts.append(tables.peaks(peaks_of(result.table)))
+    parts.append(f"**What to do.** {claim.advice[ADVICE.get(one.verdict, 'mixed')]}")
+    parts += [f"*{limit}*" for limit in claim.limits]
+    parts += [_behind(one, result) for result in one.results]
+    return "\n\n".join(parts)
+
+
+def _said(one: Outcome) -> str:
+    said = f"**Verdict: {one.verdict}** ({counted(one.all_findings)})."
+    if one.claim.topic != "silo":
+        return said
+    found: list[Peaks] = [peaks for result in one.results for peaks in peaks_of(result.table)]
+    hits = sum(peaks.hit for peaks in found)
+    return f"{said} SILO's peak lies in the Oracle's interval at {hits} of {len(found)} densities."
+
+
+def _network(result: Result) -> str:
+    return NAMES.get(result.network, result.network)
+
+
+def _behind(one: Outcome, result: Result) -> str:
+    config = config_of(result.name, one.size).as_posix()
+    full = " FULL=1" if one.size == "full" else ""
+    return f"""<details><summary>{_network(result)}: means, command, config, hashes</summary>
+
+`make evidence CLAIM={one.claim.number}{full}`, config [{config}](../{config}), rows
+[{result.name}.csv](evidence/{one.size}/{result.name}.csv); the page of the study with all pictures:
+`lightning-prune report runs/evidence/{one.size}/{result.name}`.
+
+{tables.means(result)}
+
+</details>"""
