@@ -66,6 +66,8 @@ def main(options: argparse.Namespace) -> None:
             console.rule(f"study {index} of {len(set(names))}: {name}")
             run(name, size, options, console)
     outcomes = all_outcomes(options.page)
+    if not any(one.results for one in outcomes):
+        raise SystemExit("Nothing was measured, and no page written: see the errors above.")
     for path in write_page(options.page, outcomes):
         console.print(f"Written: {path}", highlight=False, soft_wrap=True)
     for one in outcomes:

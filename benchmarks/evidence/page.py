@@ -148,6 +148,7 @@ def _section(one: Outcome, page: Path) -> str:
             parts.append(tables.peaks(peaks_of(result.table)))
     parts.append(f"**What to do.** {claim.advice[ADVICE.get(one.verdict, 'mixed')]}")
     parts += [f"*{limit}*" for limit in claim.limits]
+    parts += [f"*An arm failed: {error}*" for result in one.results for error in result.facts["errors"]]
     parts += [_behind(one, result) for result in one.results]
     return "\n\n".join(parts)
 

@@ -19,9 +19,11 @@ from lightning_prune.lab.report.canvas import COLOURS
 
 WIDTH, HEIGHT = 340, 260
 SYMLOG_TICKS = [-50, -20, -10, -5, -2, -1, 0, 1, 2, 5]
+DEEPEST = -10  # points; rates that diverge would leave no room for the others
 APART = 0.012  # of the horizontal place, between two arms, so that their intervals do not cover each other
 NAMES = {
     "digits": "LeNet-300-100, digits",
+    "digits_low": "LeNet-300-100, digits, low peaks",
     "resnet8": "ResNet-8, CIFAR-10",
     "wide": "WRN-10-2, CIFAR-10",
     "resnet20": "ResNet-20, CIFAR-10",
@@ -80,7 +82,7 @@ def gains(arms: Sequence[str], other: str, places: Callable[[pd.DataFrame], dict
                     values = {"y": found.difference, "low": found.low, "high": found.high}
                     points = {key: 100 * value for key, value in values.items()}
                     rows.append({"arm": arm, "x": float(named.split()[0]), **points})
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=["arm", "x", "y", "low", "high"])
 
     return rows_of
 
@@ -90,9 +92,12 @@ def peaks(result: Result) -> pd.DataFrame:
     rows = []
     for one in peaks_of(result.table):
         arm, best = f"{100 * one.density:.3g} % left", max(one.scores)
-        rows += [{"arm": arm, "x": x, "y": 100 * (y - best)} for x, y in zip(one.tried, one.scores, strict=True)]
+        rows += [
+            {"arm": arm, "x": x, "y": max(100 * (y - best), DEEPEST)}
+            for x, y in zip(one.tried, one.scores, strict=True)
+        ]
         rows.append({"arm": arm, "mark": one.silo})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["arm", "x", "y", "mark"])
 
 
 def axis(title: str, values: Sequence[float] | None = None, reverse: bool = False) -> alt.X:
@@ -114,12 +119,16 @@ PLOTS = {
         "points over magnitude, fine-tuning",
         scale="symlog",
     ),
-    4: Plot(peaks, axis("peak learning rate (dashed: SILO's)"), "validation accuracy, points under the best peak"),
+    4: Plot(
+        peaks,
+        axis("peak learning rate (dashed: SILO's)"),
+        f"validation accuracy, points under the best peak (cut at {DEEPEST})",
+    ),
     7: Plot(gains(LINEAR, "fine-tuning", budgets_of, BUDGETED), BUDGET, "points over fine-tuning"),
 }
 
 
-def picture_of(number: int, results: Sequence[Result]) -> alt.HConcatChart:
+def picture_of(number: int, results: Sequence[Result]) -> alt.HConcatChart | alt.VConcatChart:
     """Draw a claim: a panel for each of its studies, side by side.
 
     Args:
@@ -128,7 +137,7 @@ def picture_of(number: int, results: Sequence[Result]) -> alt.HConcatChart:
     """
     if number == 4:  # two pictures of one study: how accurate, and where SILO's peak lies among those that were tried
         rows = [_row(results, plot) for plot in (ACCURACY, PLOTS[4])]
-        return alt.hconcat(*rows).resolve_scale(color="independent", shape="independent")
+        return alt.vconcat(*rows).resolve_scale(color="independent", shape="independent")
     return _row(results, PLOTS.get(number, ACCURACY))
 
 
@@ -139,7 +148,7 @@ def _row(results: Sequence[Result], plot: Plot) -> alt.HConcatChart:
     return alt.hconcat(*(_panel(rows, title, plot, arms) for rows, title in zip(parts, titles, strict=True)))
 
 
-def write(chart: alt.HConcatChart, path: Path) -> None:
+def write(chart: alt.HConcatChart | alt.VConcatChart, path: Path) -> None:
     """Write a picture as SVG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     spec = {**chart.to_dict(), "background": "white", "padding": 12, "config": CONFIG}

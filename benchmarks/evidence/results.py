@@ -108,7 +108,7 @@ def hash_of(table: pd.DataFrame, arm: str, cycle: int) -> str:
 
     Example:
         >>> hash_of(pd.DataFrame({"arm": ["a", "a"], "seed": [1, 0], "cycle": [1, 1], "node": ["x", "y"]}), "a", 1)
-        'e39b8a3a'
+        '03075fc6'
     """
     rows = table[(table["arm"] == arm) & (table["cycle"] == cycle)].sort_values("seed")
     return hashlib.sha256("/".join(rows["node"].astype(str)).encode()).hexdigest()[:8]

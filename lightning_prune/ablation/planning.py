@@ -1,7 +1,7 @@
 """From arms to the tree: which nodes the run of an arm goes through, and which of them others go through, too."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lightning_prune.ablation.arms import Arm, Search
@@ -23,6 +23,7 @@ class Path:
         resolved: Its config.
         search: What it tries in each cycle, if it is a search.
         metric: The logged value that the study chooses by; None to let each run choose.
+        candidates: What a search was resolved to so far, by its values; shared by the seeds of the arm.
     """
 
     arm: str
@@ -30,6 +31,7 @@ class Path:
     resolved: Resolved
     search: Search | None = None
     metric: str | None = None
+    candidates: dict[str, Resolved] = field(default_factory=dict, compare=False, repr=False)
 
     def node(self, stretch: Stretch, parent: Node | None, resolved: Resolved | None = None) -> Node:
         """The node of a stretch.
@@ -143,7 +145,7 @@ def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str) -> lis
         # Nothing but the seed differs, and parsing makes a network each time.
         other = with_seed(config, seed)
         content = reseeded(first.config, other)
-        paths.append(Path(arm.name, seed, replace(first, config=content), arm.search))
+        paths.append(replace(paths[0], seed=seed, resolved=replace(first, config=content)))
     return paths
 
 

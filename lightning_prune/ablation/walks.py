@@ -8,7 +8,7 @@ from typing import Any
 from lightning_prune.ablation.arms import Search
 from lightning_prune.ablation.changes import changed
 from lightning_prune.ablation.node import Node, key_of
-from lightning_prune.ablation.planning import Path
+from lightning_prune.ablation.planning import Path, reseeded
 from lightning_prune.ablation.resolving import resolve
 from lightning_prune.ablation.stretches import Stretch
 from lightning_prune.lab.report.names import lower_is_better
@@ -115,7 +115,10 @@ def candidate(path: Path, stretch: Stretch, parent: Node, values: Mapping[str, A
     """
     owner = f"Ablation(arms): arm {path.arm!r}"
     config = changed(path.resolved.config, values, owner)
-    resolved = resolve(config, owner)
+    known, key = path.candidates, json.dumps(dict(values), sort_keys=True, default=str)
+    if key not in known:  # parsing takes a third of a second, and only the seed differs from run to run
+        known[key] = resolve(config, owner)
+    resolved = replace(known[key], config=reseeded(known[key].config, config))
     return replace(path.node(stretch, parent, resolved), tried=dict(values))
 
 
