@@ -1,0 +1,80 @@
+"""From decided comparisons to a verdict, and to what the page advises."""
+
+import pytest
+from made_up_results import table_of
+
+from benchmarks.evidence.claims import CLAIMS
+from benchmarks.evidence.contrasts import Finding, over
+from benchmarks.evidence.page import ADVICE, Outcome
+from benchmarks.evidence.results import Result
+from benchmarks.evidence.tables import differences
+from benchmarks.evidence.verdicts import counted, verdict
+
+INTERVALS = {
+    "for": (0.01, 0.03),
+    "against": (-0.03, -0.01),
+    "undecided": (-0.01, 0.01),
+    "one seed": (float("nan"),) * 2,
+}
+
+
+def found(decided: str, counts: bool = True, row: str = "silo") -> Finding:
+    low, high = INTERVALS[decided]
+    return Finding(over(row, "clr", "here", counts=counts), 5, (low + high) / 2, low, high)
+
+
+@pytest.mark.parametrize(
+    ("decided", "expected"),
+    [
+        (["for", "for"], "holds"),
+        (["for", "undecided"], "holds in part"),
+        (["for", "one seed"], "holds in part"),
+        (["for", "against"], "does not hold throughout"),
+        (["for", "against", "undecided"], "does not hold throughout"),
+        (["against", "against"], "does not hold"),
+        (["against", "undecided"], "does not hold"),
+        (["undecided"], "undecided at this size"),
+        (["one seed"], "undecided at this size"),
+        ([], "undecided at this size"),
+    ],
+)
+def test_the_verdict_is_what_was_decided(decided, expected):
+    assert verdict([found(one) for one in decided]) == expected
+
+
+@pytest.mark.parametrize("beside", ["for", "against", "undecided"])
+@pytest.mark.parametrize("counting", ["for", "against", "undecided"])
+def test_what_does_not_count_is_told_and_not_counted(counting, beside):
+    both = [found(counting), found(beside, counts=False, row="told beside")]
+    assert (verdict(both), counted(both)) == (verdict(both[:1]), counted(both[:1]))
+    assert "| *told beside over clr* |" in differences(both)
+    assert "| silo over clr |" in differences(both)
+
+
+def test_the_counts_are_said_in_numbers():
+    assert counted([found("for"), found("against"), found("for"), found("one seed")]) == "2 for, 1 against, 1 undecided"
+
+
+def test_only_what_was_decided_is_bold():
+    cells = {one: differences([found(one)]).splitlines()[-1].split("|")[2].strip() for one in INTERVALS}
+    assert cells["for"] == "**+2.00 [+1.00, +3.00]**"
+    assert cells["against"] == "**-2.00 [-3.00, -1.00]**"
+    assert cells["undecided"] == "+0.00 [-1.00, +1.00]"
+
+
+@pytest.mark.parametrize(
+    ("decided", "advice"),
+    [
+        (["for"], "for"),
+        (["for", "undecided"], "for"),
+        (["for", "against"], "mixed"),
+        (["against"], "against"),
+        (["undecided"], "undecided"),
+    ],
+)
+def test_every_claim_advises_for_every_verdict(decided, advice):
+    for claim in CLAIMS:
+        study = Result("study_digits", table_of({("silo", 1): [0.9]}), {})
+        outcome = Outcome(claim, "cpu", [study], [[found(one) for one in decided]])
+        assert ADVICE.get(outcome.verdict, "mixed") == advice
+        assert claim.advice[advice].strip()
