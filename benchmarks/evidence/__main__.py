@@ -92,6 +92,9 @@ def run(name: str, size: str, options: argparse.Namespace, console: Console) -> 
     folder = options.out / size
     given = studies.read(name, size, options.data, folder / "images")
     study = Ablation.from_config(given)
+    shared, alone = study.epochs
+    size_of = f"{len(study.config.arms)} arms, {len(study.config.seeds)} seeds"
+    console.print(f"{size_of}: {shared} epochs for {alone} of arms alone.", highlight=False)
     command = shlex.join(["python", "-m", "benchmarks.evidence", *sys.argv[1:]])
     workers = options.workers if options.workers is not None else (4 if size == "full" else 2)
     frame = study.run(folder / name, workers=workers, store=folder / "store", command=command, console=console)

@@ -82,6 +82,11 @@ CLAIMS = (
             "against": "Use one high peak (`WarmupSteps(max_lr=...)`); the S adds nothing.",
             "undecided": "Any peak of the Oracle's interval will do; one constant peak is the simplest.",
         },
+        (
+            "Weights are drawn anew in every cycle, as in the authors' scripts.",
+            "Two studies: in one SILO's ends are the best peaks of a wider search, in the other (low peaks) those of "
+            "the paper's ResNets, which are too low for this network at every density.",
+        ),
     ),
     Claim(
         5,

@@ -86,15 +86,15 @@ def lay_out(
     Raises:
         ValueError: If a config cannot be parsed, or lengths do not fit together; names the arm.
     """
-    paths = []
+    paths, seen = [], dict[str, Any]()
     for arm in arms:
         owner = f"Ablation(arms): arm {arm.name!r}"
         own = changed(base, arm.changes, owner)
-        found = _of_seeds(arm, own, seeds, owner)
+        found = _of_seeds(arm, own, seeds, owner, seen)
         if arm.search is not None:
             for values in first_values(arm.search):
                 refuse_outside(
-                    found[0], values, resolve(with_seed(changed(own, values, owner), seeds[0]), owner), owner
+                    found[0], values, resolve(with_seed(changed(own, values, owner), seeds[0]), owner, seen), owner
                 )
         paths += [replace(path, metric=metric) for path in found]
     return paths
@@ -138,8 +138,8 @@ def refuse_outside(path: Path, values: Mapping[str, Any], tried: Resolved, owner
     )
 
 
-def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str) -> list[Path]:
-    first = resolve(with_seed(config, seeds[0]), owner)
+def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str, seen: dict[str, Any]) -> list[Path]:
+    first = resolve(with_seed(config, seeds[0]), owner, seen)
     paths = [Path(arm.name, seeds[0], first, arm.search)]
     for seed in seeds[1:]:
         # Nothing but the seed differs, and parsing makes a network each time.
