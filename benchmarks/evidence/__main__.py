@@ -90,7 +90,7 @@ def run(name: str, size: str, options: argparse.Namespace, console: Console) -> 
         console: Where progress is shown.
     """
     folder = options.out / size
-    given = studies.read(name, size, options.data, folder / "images")
+    given = studies.read(name, size, options.data, options.out / "images")
     study = Ablation.from_config(given)
     shared, alone = study.epochs
     size_of = f"{len(study.config.arms)} arms, {len(study.config.seeds)} seeds"

@@ -80,13 +80,23 @@ def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join("|---" * len(head) + "|" if one[0] == "---" else f"| {' | '.join(one)} |" for one in lines)
 
 
+def points(fraction: float) -> str:
+    """Write a difference of accuracies in points.
+
+    Example:
+        >>> points(0.0123), points(-0.00001)
+        ('+1.23', '+0.00')
+    """
+    return f"{round(100 * fraction, 2) + 0.0:+.2f}"
+
+
 def _cell(one: Finding) -> str:
     if math.isnan(one.difference):
         return "not measured"
-    mean = f"{100 * one.difference:+.2f}"
+    mean = points(one.difference)
     if math.isnan(one.low):
         return f"{mean} (1 seed)"
-    said = f"{mean} [{100 * one.low:+.2f}, {100 * one.high:+.2f}]"
+    said = f"{mean} [{points(one.low)}, {points(one.high)}]"
     return said if one.decided == "undecided" else f"**{said}**"
 
 
