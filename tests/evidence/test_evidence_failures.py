@@ -79,7 +79,7 @@ def test_a_seed_that_failed_is_one_seed_less(tmp_path):
         (4, "silo_digits", "Oracle"),
         (5, "tickets_digits", "drawn anew"),
         (6, "restarts_wide", "full restart"),
-        (8, "scratch_resnet8", "fine-tuning"),
+        (8, "scratch_digits", "fine-tuning"),
     ],
 )
 def test_a_claim_is_told_also_without_one_of_its_arms(number, name, arm, tmp_path):

@@ -7,8 +7,8 @@ from benchmarks.evidence import studies
 from lightning_prune.lab import CIFAR10, ImageFolders
 
 pytestmark = pytest.mark.usefixtures("in_the_repository")
-OF_CIFAR = [one for one in STUDIES if not one[1].endswith("digits")]
-OF_DIGITS = [one for one in STUDIES if one[1].endswith("digits")]
+OF_CIFAR = [one for one in STUDIES if "_digits" not in one[1]]
+OF_DIGITS = [one for one in STUDIES if "_digits" in one[1]]
 SHARED = ("batch_size", "validation", "seed", "subset", "on_device", "augmentation")
 
 
