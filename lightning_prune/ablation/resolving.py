@@ -91,7 +91,6 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
         made = parse(_with_callback(config, policy), owner)
     whole = yaml.safe_load(made.parser.dump(made.config, skip_validation=True))
     content = {key: whole[key] for key in RUN if key in whole}
-    content["trainer"] = with_given_integers(content["trainer"], config.get("trainer") or {})
     given = [one for one in made.trainer.callbacks if _is_given(one, content)]  # type: ignore[attr-defined]
     if made.datamodule is not None:
         prepare(made.datamodule, content.get("data"), owner)
@@ -104,24 +103,6 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
         seen[described] = data_fingerprint(made.datamodule, content.get("data"))
     data = {"data": seen[described], "files": files}
     return Resolved(content, tuple(stretches), tuple(given), code_fingerprint(content), data)
-
-
-def with_given_integers(trainer: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
-    """Turn numbers of the trainer back into the integers that they were before they were parsed.
-
-    Python keeps one object for ``int | float`` and ``float | int``, in the order in which some module first wrote it:
-    what ``limit_train_batches: 30`` is parsed to depends on what was imported, and the names of nodes must not.
-
-    Args:
-        trainer: The arguments of the trainer, parsed.
-        given: What they were parsed from; may lack some of them.
-
-    Example:
-        >>> with_given_integers({"limit_train_batches": 30.0, "gradient_clip_val": 1.0}, {"limit_train_batches": 30})
-        {'limit_train_batches': 30, 'gradient_clip_val': 1.0}
-    """
-    integers = {key: value for key, value in given.items() if type(value) is int and trainer.get(key) == value}
-    return {key: integers[key] if type(value) is float and key in integers else value for key, value in trainer.items()}
 
 
 def missing_policy(callbacks: list[Callback]) -> Config | None:

@@ -21,6 +21,7 @@ from lightning_prune.lab.report.command import HELP as REPORT_HELP
 from lightning_prune.lab.report.command import report_parser
 from lightning_prune.lab.run_folder import RunConfig, RunLogger
 from lightning_prune.lab.run_lookup import checkpoint_roots, last_checkpoint, loggers_of, resuming
+from lightning_prune.lab.type_hints import integers_first
 from lightning_prune.version import __version__
 
 DESCRIPTION = "Take a network from dense to sparse inside one fit, and show what came of it."
@@ -63,6 +64,7 @@ class CommandLine(LightningCLI):
     def __init__(self, arguments: Sequence[str], run: bool = True) -> None:
         self.words = list(arguments)
         silence()
+        integers_first(Trainer.__init__)
         super().__init__(
             LightningModule,
             LightningDataModule,
