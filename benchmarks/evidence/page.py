@@ -32,9 +32,9 @@ writes this page, with every figure in it.
 - **Small**: at the CPU size LeNet-300-100 is trained for 680 steps, ResNet-8 for 1,200 and WRN-10-2 for 600, the last
   two on 2,500 images. The papers have ResNet-20 to ResNet-110 and WRN-16-8, 50,000 images, 64,000 to 80,000 steps. What
   is decided here is decided for the small networks.
-- **Hash**: eight digits for everything that determines a mean (versions, config, seeds, the data): the keys of the nodes
-  in `docs/evidence/<size>/<study>.csv`, hashed. On machines of one kind the same hash is the same run, bit for bit. The
-  folder of the images enters it, too: elsewhere the same images give other hashes.
+- **Hash**: eight digits for everything that determines a mean (versions, config, seeds, the data): the keys of the
+  nodes in `docs/evidence/<size>/<study>.csv`, hashed. On machines of one kind the same hash is the same run, bit for
+  bit. The folder of the images enters it, too: elsewhere the same images give other hashes.
 - **Again**: `make evidence`, or `make evidence CLAIM=3` for one claim; with `DATA=folder` CIFAR-10 is read from
   `folder/train/<class>/` and `folder/test/<class>/`. Interrupted and repeated it goes on where it was.
 
