@@ -133,6 +133,9 @@ def keep_top_(mask: Tensor, scores: Scores, count: int, guess: float | None = No
         scores: The scores of one tensor.
         count: How many to keep.
         guess: A score that may be the lowest one kept. A right guess saves finding it; a wrong one costs one look.
+
+    Raises:
+        ValueError: If the scores are other ones when they are looked at again.
     """
     if count == 0:
         mask.zero_()
@@ -141,7 +144,7 @@ def keep_top_(mask: Tensor, scores: Scores, count: int, guess: float | None = No
     if guess is None or not _keep_above_(flat, scores, count, guess):
         cut = find_cut(scores, count).value
         if not _keep_above_(flat, scores, count, cut):
-            raise AssertionError("the exact cut did not fit")
+            raise ValueError("The scores were other ones when they were looked at again: give a tensor that stays.")
     if not mask.is_contiguous():
         mask.copy_(flat.view_as(mask))
 

@@ -1,6 +1,7 @@
 """Bad input is refused before training, by an error that names the class, the argument, the value and what to do."""
 
 import pytest
+import torch
 from lightning.pytorch import Callback
 from torch import nn
 from toys import Images, Toy, fit, make_trainer, toy
@@ -89,6 +90,7 @@ WHEN_IT_STARTS = {
     "a replay longer than the run, in steps": ([lambda: IterativePruning(retrain="100it"), LRRewind], {}, r"LRRewind\(\) cannot replay the last 100it of a dense run of 4ep"),
     "a criterion of another shape": ([lambda: IterativePruning(criterion=lambda weight, evidence: weight.sum())], {}, r"gave scores of shape \(\) for 'net.0.weight', which has shape \(4, 1, 3, 3\)"),
     "a criterion that fails": ([lambda: IterativePruning(criterion=lambda weight, evidence: weight / 0, allocation=layerwise)], {}, "NaN or infinite"),
+    "a criterion that draws by itself": ([lambda: IterativePruning(criterion=lambda weight, evidence: torch.rand_like(weight))], {}, r"scored 'net.7.weight' differently when it was asked again.*random from `evidence.generator`"),
     "an allocation of more than there is": ([lambda: IterativePruning(allocation=greedy)], {}, r"cannot be met in net.4.weight \(keep 641 of 640 living\)"),
     "an allocation that forgets": ([lambda: IterativePruning(allocation=lambda scores, density: {})], {}, r"must name every prunable tensor once: missing \['net.0.weight', 'net.4.weight'"),
     "a sparsity that leaves nothing": ([lambda: IterativePruning(cycles=2, sparsity=Levels([0.5, 0.9999]))], {}, "keeps none of 706 prunable weights"),

@@ -69,8 +69,8 @@ class Pruner:
             trainer: The trainer, for criteria that look at data or at the network: one batch, one round.
 
         Raises:
-            ValueError: If evidence cannot be gathered, scores are not finite or of another shape, or an allocation
-                cannot be met.
+            ValueError: If evidence cannot be gathered, scores are not finite, of another shape or other ones when asked
+                again, or an allocation cannot be met.
         """
         if sparsities:
             self._gather(trainer, 1, sparsities[-1], rehearsal=True)
@@ -79,6 +79,8 @@ class Pruner:
             check_counts(self.masks.living, self.allocation(scores, 1 - sparsity))
         for name in sorted(self._unchecked):  # an allocation need not look at the scores
             self._score(1, name, part=None)
+        if sparsities:
+            self._refuse_moods()
         self.gatherer.drop()
 
     def held(self) -> dict[str, Tensor]:
@@ -114,6 +116,16 @@ class Pruner:
             )
         self._check(name, score, part)
         return score if mask is None else score.masked_fill(mask == 0, DEAD)
+
+    def _refuse_moods(self) -> None:
+        """Refuse a criterion that scores the same weight differently when it is asked again."""
+        smallest = min(self.weights, key=lambda name: (self.masks.shapes[name].numel(), name))
+        if not torch.equal(self._score(1, smallest, part=None), self._score(1, smallest, part=None)):
+            raise ValueError(
+                f"{describe(self.criterion)} scored {smallest!r} differently when it was asked again. Large networks "
+                "are scored piece by piece, and more than once: draw what is random from `evidence.generator`, and do "
+                "not count calls."
+            )
 
     def _check(self, name: str, score: Tensor, part: slice | None) -> None:
         """Look for scores that are not numbers, once for each of them."""
