@@ -20,8 +20,6 @@ from benchmarks.evidence.page import Outcome, outcome_of, write_page
 from lightning_prune.ablation import Ablation
 
 SAYS = "Measure the claims of the papers, and write docs/evidence.md."
-TORCHVISION = "CIFAR-10 as torchvision has it"
-DIGITS = "scikit-learn's digits"
 PAGE = Path("docs", "evidence.md")
 
 
@@ -101,18 +99,31 @@ def run(name: str, size: str, options: argparse.Namespace, console: Console) -> 
     for arm, error in frame.dropna(subset=["error"]).groupby("arm", sort=False)["error"].first().items():
         console.print(f"{name}: {arm} failed: {error}", style="red", highlight=False, markup=False)
     if results.whole_runs(frame).empty:
-        console.print(f"{name}: nothing to keep, every arm failed.", style="red", highlight=False)
+        kept = "; what was kept of an earlier run stays on the page" if known_before(name, size, options) else ""
+        console.print(f"{name}: nothing to keep, every arm failed{kept}.", style="red", highlight=False)
         return
-    facts = {"data": data_name(given, options), "config": studies.config_of(name, size).as_posix(), "size": size}
-    results.keep(frame, name, facts, options.page.parent / "evidence" / size)
+    config = studies.config_of(name, size).as_posix()
+    facts = {"data": data_name(given, options), "config": config, "size": size, "workers": workers}
+    results.keep(frame, name, facts, kept_in(size, options))
+
+
+def kept_in(size: str, options: argparse.Namespace) -> Path:
+    """The folder in which the results of a size are kept."""
+    folder: Path = options.page.parent / "evidence" / size
+    return folder
+
+
+def known_before(name: str, size: str, options: argparse.Namespace) -> bool:
+    """Whether something was kept of a study."""
+    return results.read(name, kept_in(size, options)) is not None
 
 
 def data_name(given: dict, options: argparse.Namespace) -> str:
     """What the page calls the images of a study."""
     if given["base"]["data"]["class_path"] == "lightning_prune.lab.Digits":
-        return DIGITS
+        return studies.DIGITS
     return (
-        TORCHVISION
+        studies.TORCHVISION
         if options.data is None
         else options.data_name or f"images of the folder {Path(options.data).resolve().name}"
     )

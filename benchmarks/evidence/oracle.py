@@ -23,7 +23,7 @@ class Peaks:
         best: The best of them.
         low: The smallest one of those around the best that are within half a point of it.
         high: The largest.
-        silo: The peak of SILO in that cycle.
+        silo: The peak of SILO in that cycle; NaN where that failed.
     """
 
     cycle: int
@@ -37,7 +37,7 @@ class Peaks:
 
     @property
     def hit(self) -> bool:
-        """Whether SILO's peak lies in the interval."""
+        """Whether SILO's peak lies in the interval; no where there is none."""
         return self.low <= self.silo <= self.high
 
 

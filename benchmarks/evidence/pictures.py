@@ -21,6 +21,8 @@ WIDTH, HEIGHT = 340, 260
 SYMLOG_TICKS = [-50, -20, -10, -5, -2, -1, 0, 1, 2, 5]
 DEEPEST = -10  # points; rates that diverge would leave no room for the others
 APART = 0.012  # of the horizontal place, between two arms, so that their intervals do not cover each other
+ROOM = 1.5  # times
+Axis = Callable[[list[float] | None], alt.X]
 NAMES = {
     "digits": "LeNet-300-100, digits",
     "digits_low": "LeNet-300-100, digits, low peaks",
@@ -47,16 +49,17 @@ class Plot:
     """
 
     rows_of: Callable[[Result], pd.DataFrame]
-    x: alt.X
+    x: Axis
     y: str
     scale: str = "linear"
 
 
 def accuracy(result: Result) -> pd.DataFrame:
-    """The mean of every arm over what is left; the dense network only where a line goes on from it."""
+    """The mean of every arm that prunes over what is left; the dense network only where a line goes on from it."""
     found = summary(result.table)
-    cycles = found.groupby("arm")["cycle"].transform("max")
-    found = found[(found["cycle"] > 0) | (cycles > 1)]
+    ends = found.groupby("arm").agg({"cycle": "max", "density": "min"}).loc[found["arm"]]
+    shown = (found["cycle"].to_numpy() > 0) | (ends["cycle"].to_numpy() > 1)
+    found = found[shown & (ends["density"].to_numpy() < 1)]
     arms = found["arm"].str.replace(r" sparsity\.final=\S+", "", regex=True)
     found = found.assign(x=100 * found["density"], y=100 * found["mean"], arm=arms)
     return found.assign(low=100 * found["low"], high=100 * found["high"])[["arm", "x", "y", "low", "high"]]
@@ -100,11 +103,16 @@ def peaks(result: Result) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "x", "y", "mark"])
 
 
-def axis(title: str, values: Sequence[float] | None = None, reverse: bool = False) -> alt.X:
-    """A logarithmic axis."""
+def axis(title: str, values: Sequence[float] | None = None, reverse: bool = False) -> Axis:
+    """A logarithmic axis, as a function of its ends; None for those that fit."""
     ticks = {} if values is None else {"values": list(values)}
-    scale = alt.Scale(type="log", reverse=reverse, nice=False, padding=12)
-    return alt.X("x:Q", scale=scale, axis=alt.Axis(title=title, gridOpacity=0.6, **ticks))
+
+    def between(ends: list[float] | None) -> alt.X:
+        domain = {} if ends is None else {"domain": ends}
+        scale = alt.Scale(type="log", reverse=reverse, nice=False, padding=12, **domain)
+        return alt.X("x:Q", scale=scale, axis=alt.Axis(title=title, gridOpacity=0.6, **ticks))
+
+    return between
 
 
 LEFT = axis("weights left, per cent", (100, 80, 50, 30, 20, 10, 5), reverse=True)
@@ -161,7 +169,9 @@ def _panel(rows: pd.DataFrame, title: str, plot: Plot, arms: Sequence[str]) -> a
     if marks is None:
         rows = rows.assign(x=rows["x"] * (1 + APART * beside))
     rows = rows[rows["y"].notna()]
-    base = alt.Chart(rows).encode(x=plot.x, color=alt.Color("arm:N", scale=_scale(arms, COLOURS), legend=_legend()))
+    base = alt.Chart(rows).encode(
+        x=plot.x(_roomy(rows["x"])), color=alt.Color("arm:N", scale=_scale(arms, COLOURS), legend=_legend())
+    )
     scale = alt.Scale(zero=False, nice=True, type=plot.scale)
     ticks = {"values": SYMLOG_TICKS} if plot.scale == "symlog" else {}
     vertical = alt.Y("y:Q", scale=scale, axis=alt.Axis(title=plot.y, gridOpacity=0.6, **ticks))
@@ -176,6 +186,12 @@ def _panel(rows: pd.DataFrame, title: str, plot: Plot, arms: Sequence[str]) -> a
     if marks is not None:
         layers.append(base.properties(data=marks).mark_rule(strokeDash=[3, 3], strokeWidth=1.5))
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=title)
+
+
+def _roomy(places: pd.Series) -> list[float] | None:
+    """Where all is in one place, an axis wide enough to see that it is one; else what fits."""
+    several = places.empty or places.max() > places.min() * ROOM
+    return None if several else [places.min() / ROOM, places.max() * ROOM]
 
 
 def _scale(arms: Sequence[str], values: Sequence[str]) -> alt.Scale:

@@ -1,10 +1,13 @@
 """What decides each claim: from the table of a study to the comparisons between its arms."""
 
+import math
+
 import pandas as pd
 
 from benchmarks.evidence.claim import budgets_of, densities_of
 from benchmarks.evidence.contrasts import Contrast, Term, over
 
+UNPRUNED = "LR rewinding, unpruned"
 REWINDERS = ("LR rewinding", "weight rewinding")
 RESTARTS = ("linear restart", "adaptive linear restart")
 STEPWISE = ("fine-tuning", "LR rewinding", "scaled restart")
@@ -12,7 +15,10 @@ REWOUND = ("0 %", "2 %", "5 %", "10 %")
 
 
 def of_rewinding(table: pd.DataFrame) -> list[Contrast]:
-    """Both rewinders against fine-tuning, in one step and in several, and whether several widen the gap."""
+    """Both rewinders against fine-tuning, in one step and in several, and whether several widen the gap.
+
+    Beside it, how much of LR rewinding is longer training: the same with nothing pruned, over the dense network.
+    """
     found = [
         over(one, "fine-tuning", how, f"{{}}, {how}") for one in REWINDERS for how in ("one-shot", "iterative")
     ]  # fmt: skip
@@ -20,6 +26,12 @@ def of_rewinding(table: pd.DataFrame) -> list[Contrast]:
         plus = (Term(f"{one}, iterative"), Term("fine-tuning, one-shot"))
         minus = (Term("fine-tuning, iterative"), Term(f"{one}, one-shot"))
         found.append(Contrast(f"{one} over fine-tuning", "iterative, more than one-shot", plus, minus))
+    known, unpruned = (
+        table.loc[table["arm"] == UNPRUNED, "cycle"],
+        "LR rewinding, nothing pruned, over the dense network",
+    )
+    for how, cycle in (("one-shot", 1), ("iterative", int(known.max()))) if len(known) else ():
+        found.append(Contrast(unpruned, how, (Term(UNPRUNED, cycle),), (Term(UNPRUNED, 0),), counts=False))
     return found
 
 
@@ -44,11 +56,12 @@ def of_random(table: pd.DataFrame) -> list[Contrast]:
 
 
 def of_silo(table: pd.DataFrame) -> list[Contrast]:
-    """SILO against every other peak, where its S has begun to grow."""
+    """SILO against every other peak, where its S has begun to grow; each place with the peak it has there."""
     left = table.groupby("cycle")["density"].mean()
+    peak = table[table["arm"] == "SILO"].groupby("cycle")["peak_lr"].mean()
     return [
-        Contrast(f"SILO over {other}", f"{100 * left[cycle]:.3g} % left", (Term("SILO", cycle),), (Term(other, cycle),),
-                 counts=other != "Oracle")
+        Contrast(f"SILO over {other}", f"{100 * left[cycle]:.3g} % left, SILO at {peak.get(cycle, math.nan):.3g}",
+                 (Term("SILO", cycle),), (Term(other, cycle),), counts=other != "Oracle")
         for other in ("low peak", "high peak", "reversed S", "Oracle")
         for cycle in (2, 3, 4)
     ]  # fmt: skip
@@ -75,8 +88,8 @@ def of_wide(table: pd.DataFrame) -> list[Contrast]:
         better, other = "weight rewinding", "full restart"
         found.append(Contrast(f"{better} over {other}", column, (Term(better, cycle),), (Term(other, cycle),)))
         found.append(Contrast(f"the dense network over {other}", column, (Term(other, 0),), (Term(other, cycle),)))
-        terms = (Term(better, 0),), (Term(better, cycle),)
-        found.append(Contrast(f"the dense network over {better}", column, *terms, counts=False))
+        terms = (Term(better, cycle),), (Term(better, 0),)
+        found.append(Contrast(f"{better} over the dense network", column, *terms, counts=False))
     return found
 
 

@@ -23,7 +23,7 @@ class Result:
     Args:
         name: The study, ``"rewinding_resnet8"``.
         table: A row for each arm, seed and cycle.
-        facts: ``config``, ``data``, ``versions``, ``hardware``.
+        facts: ``config``, ``data``, ``workers``, ``versions``, ``hardware``.
     """
 
     name: str
@@ -114,8 +114,8 @@ def hash_of(table: pd.DataFrame, arm: str, cycle: int) -> str:
     return hashlib.sha256("/".join(rows["node"].astype(str)).encode()).hexdigest()[:8]
 
 
-def core_hours(results: list[Result]) -> float:
-    """How long one core would have trained all of it; what studies share counts once."""
+def hours_of_training(results: list[Result]) -> float:
+    """How long all of it was trained, as if one network after another; what studies share counts once."""
     rows = pd.concat([one.table for one in results])
     # The most, because of arms with the same node the one that came to it by a search spent more.
     return float(rows.groupby(["node", "cycle"])["seconds"].max().sum()) / 3600

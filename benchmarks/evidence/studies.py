@@ -8,6 +8,8 @@ import yaml
 
 from lightning_prune.lab import CIFAR10
 
+DIGITS = "scikit-learn's digits"
+TORCHVISION = "CIFAR-10 as torchvision has it"
 CONFIGS = Path("configs", "evidence")
 
 

@@ -58,13 +58,13 @@ def peaks(found: Sequence[Peaks]) -> str:
         [
             f"{100 * one.density:.3g} %",
             f"{one.best:g}",
-            f"{one.low:g} to {one.high:g}",
-            f"{one.silo:.3g}",
-            "yes" if one.hit else "**no**",
+            f"{one.low:g} to {one.high:g}" + (" or more" if one.high == one.tried[-1] else ""),
+            *(("not measured", "") if math.isnan(one.silo) else (f"{one.silo:.3g}", "yes" if one.hit else "**no**")),
         ]
         for one in found
     ]
-    return markdown(["weights left", "best peak", "within 0.5 points", "SILO's peak", "in the interval"], body)
+    within = "within 0.5 points of it on validation"
+    return markdown(["weights left", "best peak", within, "SILO's peak", "in the interval"], body)
 
 
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -96,8 +96,9 @@ def _cell(one: Finding) -> str:
     mean = points(one.difference)
     if math.isnan(one.low):
         return f"{mean} (1 seed)"
-    said = f"{mean} [{points(one.low)}, {points(one.high)}]"
-    return said if one.decided == "undecided" else f"**{said}**"
+    said = f"{mean} [{100 * one.low:+.2f}, {100 * one.high:+.2f}]"  # -0.00 says on which side of 0 an interval ends
+    marks = "*" * ((one.decided != "undecided") * 2 + (not one.contrast.counts))
+    return f"{marks}{said}{marks}"
 
 
 def _named(row: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from benchmarks.evidence.contrasts import Finding
 
@@ -27,6 +28,26 @@ def verdict(findings: Sequence[Finding]) -> str:
             return UNDECIDED
         return IN_PART if found["undecided"] else HOLDS
     return MIXED if found["for"] else FAILS
+
+
+def once(findings: Sequence[Finding]) -> list[Finding]:
+    """Count once what is the same result twice.
+
+    At short budgets LR rewinding is fine-tuning, to the last weight: what beats one beats the other, too.
+
+    Args:
+        findings: What came out of one study.
+
+    Returns:
+        The same, where of equal differences in one place only the first counts.
+    """
+    seen, found = set(), []
+    for one in findings:
+        result = (one.contrast.column, one.difference, one.low, one.high)
+        again = one.contrast.counts and result in seen
+        found.append(replace(one, contrast=replace(one.contrast, counts=False)) if again else one)
+        seen.add(result)
+    return found
 
 
 def tally(findings: Sequence[Finding]) -> Counter[str]:

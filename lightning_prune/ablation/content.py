@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lightning_prune.ablation.changes import Config
 from lightning_prune.ablation.class_paths import class_at
 from lightning_prune.ablation.fingerprints import code_fingerprint
+from lightning_prune.ablation.keys import Config
 from lightning_prune.ablation.objects import make_callbacks
 from lightning_prune.ablation.passengers import Passengers
 from lightning_prune.ablation.resolving import Resolved
@@ -42,7 +42,7 @@ def dense_content(resolved: Resolved, whole: bool) -> dict[str, Any]:
         entries = [one for one in entries if not is_of_cycles(one)]
         trainer["early_stopping"] = resolved.clock.early_stopping if resolved.clock else None
     trainer["callbacks"] = entries
-    content = {key: config.get(key) for key in ("model", "data")}
+    content = {"model": config.get("model"), "data": resolved.data_settings}
     remembered = [] if whole else list(notes_of(resolved.entries).values())
     return {
         "trainer": trainer,

@@ -14,11 +14,11 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from lightning_prune.lab.data.content import content_of
 from lightning_prune.version import __version__
 
 LIBRARIES = {"lightning_prune": __version__, "lightning": lightning.__version__, "torch": torch.__version__}
 STANDARD = Path(sysconfig.get_paths()["stdlib"])
-READ_WHOLE = 64 * 2**20  # bytes
 
 
 def code_fingerprint(config: Any) -> dict[str, str]:
@@ -66,20 +66,23 @@ def refuse_other_code(planned: Mapping[str, str], found: Mapping[str, str]) -> N
         )
 
 
-def data_fingerprint(data: Any, config: Any) -> Any:
-    """What tells one data set from another.
+def data_content(data: Any, config: Any) -> tuple[Any, Any]:
+    """What of a data module enters the names of nodes: its settings, and what tells its data from other data.
 
     Args:
-        data: The data module; its ``fingerprint()`` is asked where it has one.
-        config: The data module's config: files and folders that it names are looked at otherwise.
+        data: The data module. Where it has ``fingerprint()``, that is asked, and the arguments that its ``places`` name
+            do not count, since they only say where the data lie.
+        config: Its config: the files and folders that it names are looked at where there is no ``fingerprint()``.
 
     Returns:
-        Plain values.
+        The config without places, and plain values.
     """
     own = getattr(data, "fingerprint", None)
-    if callable(own):
-        return own()
-    return {str(path): tree_fingerprint(path) for path in _existing_paths(config)}
+    if not callable(own):
+        return config, {str(path): tree_fingerprint(path) for path in _existing_paths(config)}
+    arguments = config.get("init_args") or {}
+    places = getattr(data, "places", ())
+    return {**config, "init_args": {key: arguments[key] for key in arguments if key not in places}}, own()
 
 
 def prepare(data: LightningDataModule, config: Any, owner: str) -> None:
@@ -113,13 +116,7 @@ def tree_fingerprint(path: Path) -> str:
         path: A file or folder that exists.
     """
     files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
-    stats = [one.stat() for one in files]
-    small = sum(one.st_size for one in stats) <= READ_WHOLE
-    lines = []
-    for one, stat in zip(files, stats, strict=True):
-        content = _hash_of_data(one, stat.st_size, stat.st_mtime_ns) if small else stat.st_mtime_ns
-        lines.append(f"{one.relative_to(path.parent)} {stat.st_size} {content}")
-    return _hash("\n".join(lines).encode())
+    return content_of(files, path.parent)
 
 
 def file_fingerprints(config: Any) -> dict[str, str]:
@@ -175,11 +172,6 @@ def _own_file(module: ModuleType) -> Path | None:
 @cache
 def _hash_of_file(path: Path) -> str:
     """Read once: what this process runs is what it has imported, also when the file is edited meanwhile."""
-    return _hash(path.read_bytes())
-
-
-@cache
-def _hash_of_data(path: Path, size: int, changed: int) -> str:
     return _hash(path.read_bytes())
 
 

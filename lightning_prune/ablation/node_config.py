@@ -8,9 +8,9 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Checkpoint
 
-from lightning_prune.ablation.changes import CLOCK, Config
 from lightning_prune.ablation.class_paths import class_at
 from lightning_prune.ablation.job import Job
+from lightning_prune.ablation.keys import CLOCK, Config
 from lightning_prune.callbacks.clock import CycleCallback, CycleClock
 
 

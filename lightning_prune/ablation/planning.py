@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lightning_prune.ablation.arms import Arm, Search
-from lightning_prune.ablation.changes import Config, changed
+from lightning_prune.ablation.changes import changed
 from lightning_prune.ablation.class_paths import class_at
 from lightning_prune.ablation.content import cycle_content, dense_content, notes_of
+from lightning_prune.ablation.keys import Config
 from lightning_prune.ablation.node import Node, key_of
 from lightning_prune.ablation.resolving import Resolved, draws_in_cycles, resolve, with_seed
 from lightning_prune.ablation.stretches import Stretch

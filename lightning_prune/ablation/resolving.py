@@ -16,9 +16,10 @@ import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 
-from lightning_prune.ablation.changes import Config, entry
+from lightning_prune.ablation.changes import entry
 from lightning_prune.ablation.class_paths import class_at
-from lightning_prune.ablation.fingerprints import code_fingerprint, data_fingerprint, file_fingerprints, prepare
+from lightning_prune.ablation.fingerprints import code_fingerprint, data_content, file_fingerprints, prepare
+from lightning_prune.ablation.keys import Config
 from lightning_prune.ablation.stretches import Stretch, is_of_cycles, stretches_of
 from lightning_prune.callbacks.assembly import default_policy, refuse_rivals
 from lightning_prune.callbacks.clock import CycleCallback, CycleClock, find_clock
@@ -39,6 +40,7 @@ class Resolved:
         stretches: The parts of the run.
         callbacks: Its callbacks.
         code: The code that it runs.
+        data_settings: The config of its data module, without the arguments that only say where the data lie.
         data: The data that it trains on.
     """
 
@@ -46,6 +48,7 @@ class Resolved:
     stretches: tuple[Stretch, ...]
     callbacks: tuple[Callback, ...]
     code: Mapping[str, str]
+    data_settings: Any
     data: Any
 
     @property
@@ -65,7 +68,7 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
     Args:
         config: The config.
         owner: Whose it is, for errors.
-        seen: Fingerprints of data that was looked at a moment ago, by its config: a folder of many images takes a
+        seen: What is known of data that was looked at a moment ago, by its config: a folder of many images takes a
             second each time; added to.
 
     Raises:
@@ -100,9 +103,10 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
     files = file_fingerprints([content.get("model"), clocks])  # other callbacks rather name what they write
     seen, described = {} if seen is None else seen, repr(content.get("data"))
     if described not in seen:
-        seen[described] = data_fingerprint(made.datamodule, content.get("data"))
-    data = {"data": seen[described], "files": files}
-    return Resolved(content, tuple(stretches), tuple(given), code_fingerprint(content), data)
+        seen[described] = data_content(made.datamodule, content.get("data"))
+    settings, fingerprint = seen[described]
+    data = {"data": fingerprint, "files": files}
+    return Resolved(content, tuple(stretches), tuple(given), code_fingerprint(content), settings, data)
 
 
 def missing_policy(callbacks: list[Callback]) -> Config | None:

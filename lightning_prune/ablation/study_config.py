@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_prune.ablation.arms import Arm, read_arms
-from lightning_prune.ablation.changes import Config
+from lightning_prune.ablation.keys import Config
 from lightning_prune.ablation.plain_values import plain, read_yaml
 
 KEYS = ("name", "base", "arms", "seeds", "metric", "grid")

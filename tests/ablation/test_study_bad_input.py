@@ -54,6 +54,14 @@ def test_a_study_that_is_written_wrong(wrong, said):
 
 ARMS = {
     "unknown key": ({"cycels": 3}, "there is no `cycels`. Did you mean `cycles`?"),
+    "an argument of the data without its path": (
+        {"batch_size": 3},
+        "there is no `batch_size`. Did you mean `data.batch_size`?",
+    ),
+    "a misspelt argument of the trainer": (
+        {"max_epoch": 3},
+        "there is no `max_epoch`. Did you mean `trainer.max_epochs`?",
+    ),
     "unknown argument of a callback": ({"IterativePruning.cycels": 3}, "no `cycels`. Did you mean `cycles`?"),
     "unknown key of the trainer": ({"trainer.max_epoch": 3}, "max_epoch"),
     "unknown key of the data": ({"data.batch_sise": 3}, "no `batch_sise`. Did you mean `batch_size`?"),

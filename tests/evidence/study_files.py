@@ -37,4 +37,5 @@ def as_if_trained(study: StudyConfig) -> pd.DataFrame:
         for seed in study.seeds
         for cycle in range(arm.changes.get("cycles", clock_of(study)["cycles"]) + 1)
     ]
-    return pd.DataFrame(rows).assign(test_last=numpy.random.default_rng(0).uniform(size=len(rows)))
+    accuracies = numpy.random.default_rng(0).uniform(size=len(rows))
+    return pd.DataFrame(rows).assign(test_last=accuracies, peak_lr=0.1)

@@ -53,7 +53,7 @@ def test_every_claim_has_a_study_of_each_size(size):
 
 @pytest.mark.parametrize("name", [name for size, name in STUDIES if size == "cpu"])
 def test_there_are_five_seeds_where_two_cores_allow_it(name):
-    assert len(read(name, "cpu").seeds) >= (3 if name == "restarts_wide" else 5)
+    assert len(read(name, "cpu").seeds) >= 5
 
 
 def test_a_claim_that_was_not_measured_is_told_so_only_at_the_cpu_size(tmp_path):

@@ -13,7 +13,7 @@ from benchmarks.evidence.__main__ import all_outcomes
 from benchmarks.evidence.claims import CLAIMS
 from benchmarks.evidence.page import outcome_of, picture_path, write_page
 
-FACTS = {"data": "digits", "config": "configs/evidence/cpu/rewinding_digits.yaml", "size": "cpu"}
+FACTS = {"data": "digits", "config": "configs/evidence/cpu/rewinding_digits.yaml", "size": "cpu", "workers": 2}
 MISTAKE = "Breaking: a mistake of their own"
 FAILED = "LR rewinding, iterative"
 

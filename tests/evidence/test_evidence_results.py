@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from benchmarks.evidence.results import Result, core_hours, hash_of
+from benchmarks.evidence.results import Result, hash_of, hours_of_training
 
 
 def rows(*given: tuple[str, str, int, float]) -> Result:
@@ -12,17 +12,17 @@ def rows(*given: tuple[str, str, int, float]) -> Result:
 
 def test_what_arms_and_studies_share_costs_once():
     one = rows(("a", "dense", 0, 1800.0), ("a", "tuned", 1, 900.0), ("b", "dense", 0, 1800.0), ("b", "other", 1, 900.0))
-    assert core_hours([one]) == 1.0
-    assert core_hours([one, rows(("c", "dense", 0, 1800.0), ("c", "third", 1, 1800.0))]) == 1.5
+    assert hours_of_training([one]) == 1.0
+    assert hours_of_training([one, rows(("c", "dense", 0, 1800.0), ("c", "third", 1, 1800.0))]) == 1.5
 
 
 def test_what_a_search_tried_costs_also_where_another_arm_trained_what_it_chose():
     alone, searched = ("high", "best", 1, 360.0), ("Oracle", "best", 1, 3600.0)
-    assert core_hours([rows(alone, searched)]) == core_hours([rows(searched, alone)]) == 1.0
+    assert hours_of_training([rows(alone, searched)]) == hours_of_training([rows(searched, alone)]) == 1.0
 
 
 def test_cycles_of_one_node_cost_each():
-    assert core_hours([rows(("a", "both", 1, 1800.0), ("a", "both", 2, 1800.0))]) == 1.0
+    assert hours_of_training([rows(("a", "both", 1, 1800.0), ("a", "both", 2, 1800.0))]) == 1.0
 
 
 @pytest.mark.parametrize("changed", [{"node": "z"}, {"seed": 2}])

@@ -8,7 +8,7 @@ from benchmarks.evidence.contrasts import Finding, over
 from benchmarks.evidence.page import ADVICE, Outcome
 from benchmarks.evidence.results import Result
 from benchmarks.evidence.tables import differences
-from benchmarks.evidence.verdicts import counted, verdict
+from benchmarks.evidence.verdicts import counted, once, verdict
 
 INTERVALS = {
     "for": (0.01, 0.03),
@@ -60,6 +60,22 @@ def test_only_what_was_decided_is_bold():
     assert cells["for"] == "**+2.00 [+1.00, +3.00]**"
     assert cells["against"] == "**-2.00 [-3.00, -1.00]**"
     assert cells["undecided"] == "+0.00 [-1.00, +1.00]"
+    hardly = Finding(over("silo", "clr", "here"), 5, -0.003, -0.006, -0.00001)
+    assert "**-0.30 [-0.60, -0.00]**" in differences([hardly])
+
+
+def test_one_result_told_twice_counts_once():
+    twice = [found("for"), found("for", row="silo, which is the same here"), found("against", row="other")]
+    assert counted(once(twice)) == "1 for, 1 against, 0 undecided"
+    assert differences(once(twice)).count("+2.00") == 2, "it is told all the same"
+    unknown = [found("one seed"), found("one seed", row="of one seed it is not known whether they are the same")]
+    assert counted(once(unknown)) == "0 for, 0 against, 2 undecided"
+
+
+def test_a_cell_that_does_not_count_is_in_italics_in_a_row_that_does():
+    elsewhere = Finding(over("silo", "clr", "elsewhere", counts=False), 5, 0.02, 0.01, 0.03)
+    *_, row = differences([found("for"), elsewhere]).splitlines()
+    assert row == "| silo over clr | **+2.00 [+1.00, +3.00]** | ***+2.00 [+1.00, +3.00]*** |"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ class CIFAR(ImageData, ABC):
 
     dataset: ClassVar[type[datasets.CIFAR10]]
     constants: ClassVar[Normalization]
+    places = ("root", "download")  # arguments that do not matter to a study: `fingerprint` tells what lies there
 
     def __init__(
         self,
@@ -51,6 +52,10 @@ class CIFAR(ImageData, ABC):
         super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip), on_device)
         self.root = root
         self.download = download
+
+    def fingerprint(self) -> str:
+        """The checksum of the archive, against which torchvision checks the files wherever they are read."""
+        return str(self.dataset.tgz_md5)
 
     def prepare_data(self) -> None:
         if not self.download:

@@ -11,6 +11,7 @@ import torch
 from lightning_prune.lab.arguments import require, require_positive
 from lightning_prune.lab.data.augmentation import Augmentation
 from lightning_prune.lab.data.cache import cached, fingerprint
+from lightning_prune.lab.data.content import content_of
 from lightning_prune.lab.data.decoding import Decoder, decode_all
 from lightning_prune.lab.data.division import shuffled
 from lightning_prune.lab.data.folder_tree import LabelledFiles, class_names, labelled_files
@@ -55,6 +56,8 @@ class ImageFolders(ImageData):
         ValueError: ImageFolders(mean=[0.5]): `mean` must have 3 values, as many as `channels`, or be None.
     """
 
+    places = ("root", "cache")  # arguments that do not matter to a study: `fingerprint` tells what lies there
+
     def __init__(
         self,
         root: str,
@@ -96,14 +99,24 @@ class ImageFolders(ImageData):
         """Number of folders in ``root/train``; needs no ``setup``."""
         return len(class_names(self.root))
 
+    def fingerprint(self) -> str:
+        """Tell these images from others: a study trains anew when it changes; needs no ``setup``.
+
+        Returns:
+            16 hexadecimal digits for the names and bytes of the images, whatever ``root`` is; of more than 64 MiB their
+            names, sizes and times.
+
+        Raises:
+            FileNotFoundError: If the tree is not as described.
+        """
+        return content_of([path for files in self._files().values() for path, _ in files], self.root)
+
     def prepare_data(self) -> None:
         if self.cache is not None:  # one process decodes and writes; all of them read in `setup`
             self.load()
 
     def load(self) -> ImageSource:
-        classes = class_names(self.root)
-        parts = ("train", "val", "test") if (self.root / "val").is_dir() else ("train", "test")
-        files = {part: labelled_files(self.root, part, classes) for part in parts}
+        files = self._files()
         fits = self._fit_into_memory(files)
         held = self._in_memory if fits else self._on_disk
         images = {part: held(part, listed) for part, listed in files.items()}
@@ -112,9 +125,14 @@ class ImageFolders(ImageData):
             test=images["test"],
             validation=images.get("val"),
             normalization=self._normalization(images["train"]),
-            classes=classes,
+            classes=class_names(self.root),
             workers=0 if fits else self.workers,
         )
+
+    def _files(self) -> dict[str, LabelledFiles]:
+        classes = class_names(self.root)
+        parts = ("train", "val", "test") if (self.root / "val").is_dir() else ("train", "test")
+        return {part: labelled_files(self.root, part, classes) for part in parts}
 
     def _fit_into_memory(self, files: Mapping[str, LabelledFiles]) -> bool:
         decoded_bytes = math.prod(self.decoder.shape) * sum(len(listed) for listed in files.values())

@@ -1,0 +1,21 @@
+"""What is drawn: arms that prune, where they end, and the dense network where a line goes on from it."""
+
+from made_up_results import table_of
+
+from benchmarks.evidence.pictures import accuracy
+from benchmarks.evidence.results import Result
+
+
+def drawn(cycles: int, arm: str = "silo", density: float | None = None) -> list[float]:
+    table = table_of({(arm, cycle): [0.9, 0.8] for cycle in range(cycles + 1)})
+    table = table if density is None else table.assign(density=density)
+    return sorted(accuracy(Result("study_digits", table, {}))["x"])
+
+
+def test_a_line_starts_at_the_dense_network_and_a_point_stands_alone():
+    assert drawn(cycles=2) == [25, 50, 100]
+    assert drawn(cycles=1) == [50]
+
+
+def test_a_control_that_prunes_nothing_has_no_place_over_the_weights_left():
+    assert drawn(cycles=2, density=1.0) == []
