@@ -56,7 +56,8 @@ CLAIMS = (
         (
             "LR rewinding within the last plateau of the dense schedule is fine-tuning, by definition: up to 20 %.",
             "The scaled restart changes its rate with every step here: once an epoch, as in the authors' code, it "
-            "would be fine-tuning at 2.5 % and never reach the large rate at 5 %. So it comes close to the cyclic one.",
+            "would be fine-tuning at 2.5 % and never reach the large rate at 5 %. With every step it comes close "
+            "to the cyclic one.",
         ),
     ),
     Claim(

@@ -21,8 +21,9 @@ HEAD = """# Evidence
 What papers say about retraining pruned networks, measured with this package. `make evidence` trains what is missing and
 writes this page, with every figure in it.
 
-- **Data**: {data}. Where something is chosen it is chosen on validation images; what is reported was measured on test
-  images, once, at the end of each cycle.
+- **Data**: {data}. Where
+  something is chosen it is chosen on validation images; what is reported was measured on test images, once, at the end
+  of each cycle.
 - **Means** are over seeds, with 95 % intervals by Student's t. A seed is a dense network of its own; the arms of a seed
   start from the same one, and **differences** are taken within each seed. A difference is decided, and bold, where its
   interval does not contain 0. Intervals are not corrected for how many there are: of 20 differences that are truly 0,
