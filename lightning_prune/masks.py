@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from lightning_prune.packing import pack_bits, unpack_bits
 from lightning_prune.ranking import find_cut, mark_above
 from lightning_prune.scores import PIECE, Scores
 from lightning_prune.sharding import blank_mask, placed, whole
-
-_BITS = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8)
 
 
 class Masks:
@@ -186,40 +185,3 @@ def check_counts(living: Mapping[str, int], counts: Mapping[str, int]) -> None:
     ]
     if wrong:
         raise ValueError(f"The allocation cannot be met in {', '.join(wrong)}: dead weights never come back.")
-
-
-def pack_bits(mask: Tensor) -> Tensor:
-    """Pack a mask of zeros and ones to one bit a weight.
-
-    Args:
-        mask: A uint8 tensor of any shape.
-
-    Returns:
-        A flat uint8 tensor of ``ceil(mask.numel() / 8)`` bytes on the CPU, the first weight in the lowest bit.
-
-    Example:
-        >>> pack_bits(torch.tensor([1, 0, 0, 1, 0, 0, 0, 0, 1], dtype=torch.uint8))
-        tensor([9, 1], dtype=torch.uint8)
-    """
-    flat = mask.flatten().cpu()
-    padded = torch.nn.functional.pad(flat, (0, -flat.numel() % 8)).view(-1, 8)
-    return (padded * _BITS).sum(dim=1, dtype=torch.uint8)
-
-
-def unpack_bits(bits: Tensor, shape: torch.Size) -> Tensor:
-    """Undo :func:`pack_bits`.
-
-    Args:
-        bits: The packed mask.
-        shape: The shape of the mask.
-
-    Returns:
-        The mask, uint8, of that shape, on the CPU.
-
-    Example:
-        >>> unpack_bits(torch.tensor([9], dtype=torch.uint8), torch.Size([2, 2]))
-        tensor([[1, 0],
-                [0, 1]], dtype=torch.uint8)
-    """
-    flat = (bits.cpu()[:, None] & _BITS).ne(0).to(torch.uint8).flatten()
-    return flat[: shape.numel()].view(shape)

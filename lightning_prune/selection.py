@@ -1,17 +1,16 @@
 """What may be pruned: from a module to its prunable weights, and the reason for each tensor that is left alone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import UninitializedParameter
-from torch.nn.utils.parametrize import ParametrizationList
 
+from lightning_prune.parameters import Owned, owned_parameters
 from lightning_prune.reasons import reason_of_parametrization, reason_of_storage
 
 _DEFAULT_TYPES: tuple[type[nn.Module], ...] = (
@@ -24,7 +23,6 @@ _DEFAULT_TYPES: tuple[type[nn.Module], ...] = (
 )
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
-_COMPILED = "_orig_mod."  # torch.compile puts it into the names of what it wraps
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class Prunable(Selection):
     first_layer: bool = True
 
     def __call__(self, module: nn.Module) -> Selected:
-        tensors = list(_owned_parameters(module))
+        tensors = list(owned_parameters(module))
         _refuse_uninitialised(module, tensors)
         self._check_patterns([tensor.name for tensor in tensors])
         reasons = {tensor.name: self._reason(tensor) for tensor in tensors}
@@ -127,7 +125,7 @@ class Prunable(Selection):
             raise ValueError(_nothing_prunable(module, skipped))
         return Selected({tensor.name: tensor.parameter for tensor in prunable}, skipped)
 
-    def _reason(self, tensor: "_Owned") -> str | None:
+    def _reason(self, tensor: Owned) -> str | None:
         """Why the tensor is not pruned; None if it is."""
         for owner, leaf in tensor.owners:
             if reason := self._reason_of_owner(owner, leaf, tensor.parameter):
@@ -168,47 +166,7 @@ class Prunable(Selection):
                     )
 
 
-@dataclass
-class _Owned:
-    """A parameter and every module that holds it under some name."""
-
-    name: str
-    parameter: nn.Parameter
-    owners: list[tuple[nn.Module, str]] = field(default_factory=list)
-
-
-def plain_name(name: str) -> str:
-    """The name of a parameter without what ``torch.compile`` puts into it.
-
-    Example:
-        >>> plain_name("network._orig_mod.0.weight")
-        'network.0.weight'
-    """
-    return name.replace(_COMPILED, "")
-
-
-def _owned_parameters(module: nn.Module) -> Iterator[_Owned]:
-    found: dict[object, _Owned] = {}
-    parametrizations: dict[str, nn.Module] = {}
-    for prefix, holder in module.named_modules():
-        if isinstance(holder, ParametrizationList):
-            parametrizations[f"{prefix}."] = holder
-        around = (one for start, one in parametrizations.items() if prefix.startswith(start))
-        owner = next(around, holder)  # what a parametrization is made of is its own
-        for leaf, parameter in holder.named_parameters(recurse=False, remove_duplicate=False):
-            name = plain_name(f"{prefix}.{leaf}" if prefix else leaf)
-            found.setdefault(_identity(parameter), _Owned(name, parameter)).owners.append((owner, leaf))
-    return iter(found.values())
-
-
-def _identity(parameter: nn.Parameter) -> object:
-    """Equal for two parameters that are one, or that lie in the same memory: two masks would kill more than is due."""
-    if type(parameter) is not nn.Parameter or parameter.layout is not torch.strided or not parameter.data_ptr():
-        return id(parameter)
-    return parameter.data_ptr(), parameter.numel()
-
-
-def _refuse_uninitialised(module: nn.Module, tensors: list[_Owned]) -> None:
+def _refuse_uninitialised(module: nn.Module, tensors: list[Owned]) -> None:
     lazy = [tensor.name for tensor in tensors if isinstance(tensor.parameter, UninitializedParameter)]
     if lazy:
         raise ValueError(

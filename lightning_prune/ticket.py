@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lightning_prune.masks import pack_bits, unpack_bits
-from lightning_prune.selection import plain_name
+from lightning_prune.packing import pack_bits, unpack_bits
+from lightning_prune.parameters import plain_name
 
 _MASK, _WEIGHT = "masks/", "weights/"
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lightning_prune import allocation, rates
-from lightning_prune.masks import keep_top, pack_bits, unpack_bits
+from lightning_prune.masks import keep_top
+from lightning_prune.packing import pack_bits, unpack_bits
 from lightning_prune.ranking import find_cut
 from lightning_prune.scores import DEAD, Scores
 

@@ -13,7 +13,8 @@ import yaml
 from lightning_prune import IterativePruning, LRRewind
 from lightning_prune.callbacks.assembly import assemble, rewinding
 from lightning_prune.callbacks.gradual import plan_inside
-from lightning_prune.callbacks.timeline import is_shorter, plan
+from lightning_prune.callbacks.plan import plan
+from lightning_prune.callbacks.timeline import is_shorter
 from lightning_prune.cli import main
 from lightning_prune.durations import Duration
 from lightning_prune.lab.command_line import CommandLine

@@ -99,23 +99,12 @@ def run(name: str, size: str, options: argparse.Namespace, console: Console) -> 
     for arm, error in frame.dropna(subset=["error"]).groupby("arm", sort=False)["error"].first().items():
         console.print(f"{name}: {arm} failed: {error}", style="red", highlight=False, markup=False)
     if results.whole_runs(frame).empty:
-        kept = "; what was kept of an earlier run stays on the page" if known_before(name, size, options) else ""
-        console.print(f"{name}: nothing to keep, every arm failed{kept}.", style="red", highlight=False)
+        said = f"{name}: nothing to keep, every arm failed. What was kept of it before, if anything, stays on the page."
+        console.print(said, style="red", highlight=False)
         return
     config = studies.config_of(name, size).as_posix()
     facts = {"data": data_name(given, options), "config": config, "size": size, "workers": workers}
-    results.keep(frame, name, facts, kept_in(size, options))
-
-
-def kept_in(size: str, options: argparse.Namespace) -> Path:
-    """The folder in which the results of a size are kept."""
-    folder: Path = options.page.parent / "evidence" / size
-    return folder
-
-
-def known_before(name: str, size: str, options: argparse.Namespace) -> bool:
-    """Whether something was kept of a study."""
-    return results.read(name, kept_in(size, options)) is not None
+    results.keep(frame, name, facts, options.page.parent / "evidence" / size)
 
 
 def data_name(given: dict, options: argparse.Namespace) -> str:

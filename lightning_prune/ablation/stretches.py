@@ -9,8 +9,8 @@ from lightning_prune.ablation.sharing import acts_in_dense_run
 from lightning_prune.callbacks.assembly import default_policy, rewinding_of
 from lightning_prune.callbacks.clock import CycleCallback, CycleClock
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
+from lightning_prune.callbacks.plan import plan
 from lightning_prune.callbacks.policy import LearningRatePolicy
-from lightning_prune.callbacks.timeline import plan
 from lightning_prune.durations import Duration, parse_duration
 
 

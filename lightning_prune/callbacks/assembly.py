@@ -12,10 +12,11 @@ from lightning_prune.callbacks.clock import CycleCallback, CycleClock
 from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
 from lightning_prune.callbacks.exact_resume import ExactResume
 from lightning_prune.callbacks.learning_rate import FineTune, LRRewind
+from lightning_prune.callbacks.plan import Rewind
 from lightning_prune.callbacks.policy import LearningRatePolicy
 from lightning_prune.callbacks.settings import describe, describe_object
 from lightning_prune.callbacks.starting_point import StartingPoint
-from lightning_prune.callbacks.timeline import Rewind, Timeline
+from lightning_prune.callbacks.timeline import Timeline
 
 _ADDED = "_added_by_the_clock"
 

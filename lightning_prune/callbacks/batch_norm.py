@@ -10,7 +10,7 @@ from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.fresh_weights import seed_of
 from lightning_prune.callbacks.trial import refuse_trial, training_steps, trial
 from lightning_prune.masks import multiply_
-from lightning_prune.selection import plain_name
+from lightning_prune.parameters import plain_name
 
 
 class EstimateBatchNorm(CycleCallback):

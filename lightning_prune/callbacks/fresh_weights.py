@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lightning_prune.callbacks.forked import forked
 from lightning_prune.callbacks.initialisations import Initialisation
-from lightning_prune.selection import plain_name
+from lightning_prune.parameters import plain_name
 from lightning_prune.sharding import is_sharded
 
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightning_prune.masks import pack_bits
+from lightning_prune.packing import pack_bits
 from lightning_prune.sharding import whole
 from lightning_prune.ticket import load_ticket
 

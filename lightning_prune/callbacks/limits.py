@@ -7,8 +7,9 @@ from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, Timer
 
 from lightning_prune.callbacks.gradual import plan_inside
+from lightning_prune.callbacks.plan import Rewind, plan
 from lightning_prune.callbacks.position import Position
-from lightning_prune.callbacks.timeline import Rewind, Timeline, plan
+from lightning_prune.callbacks.timeline import Timeline
 from lightning_prune.callbacks.tuners import refuse_tuning
 from lightning_prune.durations import Duration
 

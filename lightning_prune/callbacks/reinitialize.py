@@ -12,7 +12,7 @@ from lightning_prune.callbacks.initialisations import Initialisation
 from lightning_prune.callbacks.starting_point import StartingPoint
 from lightning_prune.masks import multiply_
 from lightning_prune.optimizers import reset_
-from lightning_prune.selection import plain_name
+from lightning_prune.parameters import plain_name
 
 
 class Reinitialize(StartingPoint):

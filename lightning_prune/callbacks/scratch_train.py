@@ -14,7 +14,7 @@ from lightning_prune.callbacks.starting_point import StartingPoint
 from lightning_prune.callbacks.trial import refuse_trial, training_steps, trial
 from lightning_prune.durations import Duration
 from lightning_prune.flops import Flops, count_flops
-from lightning_prune.selection import plain_name
+from lightning_prune.parameters import plain_name
 
 
 class ScratchTrain(StartingPoint):

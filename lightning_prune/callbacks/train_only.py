@@ -11,7 +11,7 @@ from torch.optim import LBFGS, Optimizer
 from lightning_prune.callbacks.clock import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.optimizers import reset_
-from lightning_prune.selection import plain_name
+from lightning_prune.parameters import plain_name
 
 _NORMALISATION = re.compile(r"Norm(\d+d|Base)?$")  # the end of a class's name, or that of one it derives from
 

@@ -2,7 +2,7 @@
 
 from made_up_results import table_of
 
-from benchmarks.evidence.pictures import accuracy
+from benchmarks.evidence.pictures import accuracy, picture_of
 from benchmarks.evidence.results import Result
 
 
@@ -19,3 +19,16 @@ def test_a_line_starts_at_the_dense_network_and_a_point_stands_alone():
 
 def test_a_control_that_prunes_nothing_has_no_place_over_the_weights_left():
     assert drawn(cycles=2, density=1.0) == []
+
+
+def axis_of(*arms: str) -> list[float] | None:
+    table = table_of({(arm, cycle): [0.9, 0.8] for arm in arms for cycle in (0, 1)})
+    table["density"] = [0.1 if arm.endswith("few") else 0.5 for arm in table["arm"]]
+    (panel,) = picture_of(8, [Result("study_digits", table, {})]).to_dict()["hconcat"]
+    return panel["layer"][0]["encoding"]["x"]["scale"].get("domain")
+
+
+def test_arms_at_one_density_are_drawn_as_if_at_one():
+    low, high = axis_of("silo", "other")
+    assert (low < 40, high > 60) == (True, True), "the few per cent that they are set apart would fill the picture"
+    assert axis_of("silo", "few") is None, "several densities are their own axis"
