@@ -16,7 +16,19 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # From the bottom to the top; a file imports only from layers below its own, or from its own.
 LAYERS = [
-    {"version", "durations", "scores", "schedules", "rates", "criteria", "optimizers", "sharding", "flops"},
+    {
+        "version",
+        "durations",
+        "scores",
+        "schedules",
+        "rates",
+        "criteria",
+        "optimizers",
+        "sharding",
+        "flops",
+        "packing",
+        "parameters",
+    },
     {"reasons"},
     {"selection"},
     {"ranking"},
