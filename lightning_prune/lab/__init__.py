@@ -10,6 +10,7 @@ from lightning_prune.lab.data import (
 )
 from lightning_prune.lab.networks import (
     VGG,
+    BottleneckResNet,
     ConvNet,
     DenseNet,
     LeNet300100,
@@ -24,6 +25,7 @@ __all__ = [
     "CIFAR100",
     "MNIST",
     "VGG",
+    "BottleneckResNet",
     "Classifier",
     "ConvNet",
     "DenseNet",

@@ -8,6 +8,7 @@ import torch
 from torchvision import datasets
 
 from lightning_prune.lab import CIFAR10, CIFAR100
+from lightning_prune.lab.data.augmentation import Augmentation
 
 
 def test_images_and_labels_are_torchvisions(cifar):
@@ -28,6 +29,17 @@ def test_a_hundred_classes(cifar):
     data.setup("fit")
     assert data.num_classes == len(data.classes) == 100
     assert data.source.train.labels.equal(torch.arange(100))
+
+
+def test_images_are_varied_as_the_arguments_say():
+    augmentation = CIFAR100(padding=2, flip=False, border="reflect", rotation=15).augmentation
+    assert augmentation == Augmentation(padding=2, flip=False, border="reflect", rotation=15)
+    with pytest.raises(ValueError, match=r"Augmentation\(border='grey'\): `border` must be one of black, reflect"):
+        CIFAR10(border="grey")
+    with pytest.raises(
+        ValueError, match=r"Augmentation\(rotation=200\): `rotation` must be 0 \(no turn\) to 180 degrees"
+    ):
+        CIFAR10(rotation=200)
 
 
 def test_a_missing_set_says_what_to_do(tmp_path):

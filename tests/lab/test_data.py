@@ -3,9 +3,19 @@
 import pytest
 import torch
 from recording import run
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import rotate
 
+from lightning_prune.ablation.fingerprints import data_content
 from lightning_prune.lab import CIFAR10, CIFAR100, Digits, ImageFolders
-from lightning_prune.lab.data.augmentation import Augmentation, random_flip, random_shift
+from lightning_prune.lab.data.augmentation import (
+    Augmentation,
+    random_flip,
+    random_shift,
+    random_turn,
+    reflected,
+    turned,
+)
 from lightning_prune.lab.data.image_set import ImagesInMemory
 from lightning_prune.lab.data.module import ImageData
 from lightning_prune.lab.data.normalization import Normalization, normalization_of
@@ -44,6 +54,23 @@ def test_parts_are_disjoint_and_seeded(make):
     assert sorted(train + validation) == list(range(total))
     assert order(ready(make(validation=0.25, seed=1))) == (train, validation)
     assert order(ready(make(validation=0.25, seed=2))) != (train, validation)
+
+
+def test_a_whole_number_sets_exactly_so_many_images_apart(make):
+    data = ready(make(validation=7, seed=1))
+    train, validation = order(data)
+    assert len(validation) == 7
+    assert sorted(train + validation) == list(range(len(data.source.train)))
+    fraction = 7 / len(data.source.train)
+    assert order(ready(make(validation=fraction, seed=1))) == (train, validation)
+
+
+def test_more_images_apart_than_there_are_is_refused_when_they_are_known(make):
+    data = make(validation=2000)
+    with pytest.raises(
+        ValueError, match=rf"{type(data).__name__}\(validation=2000\): `validation` must be below \d+, the"
+    ):
+        ready(data)
 
 
 def test_a_subset_is_the_beginning_of_the_training_images(make):
@@ -143,7 +170,12 @@ def test_before_setup_the_error_says_what_to_do(make):
     ("arguments", "message"),
     [
         ({"batch_size": 0}, r"Digits\(batch_size=0\): `batch_size` must be at least 1"),
-        ({"validation": 1.0}, r"Digits\(validation=1.0\): `validation` must be a fraction in \[0, 1\)"),
+        (
+            {"validation": 1.0},
+            r"Digits\(validation=1.0\): `validation` must be a fraction in \[0, 1\), or a whole number",
+        ),
+        ({"validation": 2.5}, r"Digits\(validation=2.5\)"),
+        ({"validation": -3}, r"Digits\(validation=-3\)"),
         ({"subset": 0}, r"Digits\(subset=0\): `subset` must be at least 1, or None"),
         ({"padding": -1}, r"Augmentation\(padding=-1\)"),
     ],
@@ -181,6 +213,59 @@ def test_a_whole_batch_is_not_given_one_draw():
     images = torch.randint(256, (64, 3, 8, 8), dtype=torch.uint8)
     same = Augmentation(padding=2, flip=True)(images[:1].expand(64, -1, -1, -1))
     assert len(same.unique(dim=0)) > 8
+
+
+def test_a_reflection_at_the_border_is_torchs_also_for_bytes():
+    torch.manual_seed(0)
+    images = torch.randint(256, (4, 3, 8, 6), dtype=torch.uint8)
+    expected = torch.nn.functional.pad(images.float(), [3] * 4, mode="reflect")
+    assert reflected(images, 3).dtype == torch.uint8
+    assert reflected(images, 3).float().equal(expected)
+    bright = torch.full((50, 1, 8, 8), 9, dtype=torch.uint8)
+    assert Augmentation(padding=4, flip=True, border="reflect")(bright).equal(bright)
+    assert not random_shift(bright, 4).all()
+    with pytest.raises(
+        ValueError, match=r"Augmentation\(padding=8\): `padding` must be below 8, the size of the images"
+    ):
+        Augmentation(padding=8, flip=False, border="reflect")(bright)
+
+
+@pytest.mark.parametrize("height", [32, 20])
+def test_a_turn_is_torchvisions(height):
+    torch.manual_seed(0)
+    images = torch.randint(1, 256, (9, 3, height, 32), dtype=torch.uint8)
+    angles = torch.rand(9) * 360 - 180
+    expected = [
+        rotate(one, angle, InterpolationMode.NEAREST) for one, angle in zip(images, angles.tolist(), strict=True)
+    ]
+    assert turned(images, angles).equal(torch.stack(expected))
+
+
+def test_every_image_is_turned_by_an_angle_of_its_own_within_the_limit():
+    torch.manual_seed(0)
+    line = torch.zeros(1, 1, 65, 65)
+    line[:, :, 32, 33:] = 1  # from the center to the right
+    turns = random_turn(line.expand(300, -1, -1, -1), degrees=15)
+    rows = (turns[:, 0, :, 60].argmax(dim=1) - 32).float()
+    angles = (rows / 28).atan().rad2deg()
+    assert len(rows.unique()) > 10
+    assert 13 < angles.max() < 16
+    assert -16 < angles.min() < -13
+    varied = Augmentation(padding=0, flip=False, rotation=15)
+    assert not varied(line).equal(line)
+
+
+def test_new_ways_to_vary_images_leave_the_names_of_nodes_as_they_were():
+    """Else every study on CIFAR that was trained before would be trained again."""
+
+    def settings(**arguments):
+        data = CIFAR10(**arguments)
+        given = {"root": ".data", "padding": 4, "border": "black", "rotation": 0.0, **arguments}
+        return data_content(data, {"class_path": "lightning_prune.lab.CIFAR10", "init_args": given})[0]["init_args"]
+
+    assert settings() == {"padding": 4}
+    assert settings(border="reflect") == {"padding": 4, "border": "reflect"}
+    assert settings(rotation=15) == {"padding": 4, "rotation": 15}
 
 
 def test_normalization_is_measured_exactly():

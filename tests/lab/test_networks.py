@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_prune.lab import VGG, ConvNet, LeNet300100, ResNet, WideResNet, torchvision_network
+from lightning_prune.lab import VGG, BottleneckResNet, ConvNet, LeNet300100, ResNet, WideResNet, torchvision_network
 
 
 def parameters(network: nn.Module) -> int:
@@ -48,6 +48,30 @@ def test_resnet_with_projection_has_two_more_convolutions():
     assert parameters(ResNet(20, shortcut="projection")) == resnet_parameters(20, classes=10, projection=True)
 
 
+def test_stage_projection_has_a_convolution_where_nothing_widens_too():
+    with torch.device("meta"):
+        wider, every = ResNet(20, shortcut="projection"), ResNet(20, shortcut="stage-projection")
+    assert parameters(every) == parameters(wider) + convolution(16, 16, size=1) == 272_762
+    for number, blocks in enumerate(every.stages):
+        assert [isinstance(block.shortcut, nn.Identity) for block in blocks] == [False, True, True], number
+
+
+# 82 convolutions, the linear layer, and three projections, as in the code that Le and Hua call ResNet-56
+@pytest.mark.parametrize(("depth", "count", "convolutions"), [(83, 869_530, 85), (164, 1_704_154, 166)])
+def test_bottleneck_resnet_has_the_parameters_of_the_authors_network(depth, count, convolutions):
+    with torch.device("meta"):
+        network = BottleneckResNet(depth)
+    assert parameters(network) == count
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    assert len(layers) == convolutions == depth - 1 + 3
+    assert sum(layer.kernel_size == (3, 3) for layer in layers) == (depth - 2) // 3 + 1
+
+
+def test_the_stride_of_a_bottleneck_is_that_of_its_3x3_convolution():
+    first = BottleneckResNet(11, width=4).stages[1][0]
+    assert [layer.stride for layer in first.residual if isinstance(layer, nn.Conv2d)] == [(1, 1), (2, 2), (1, 1)]
+
+
 @pytest.mark.parametrize(("depth", "widen", "count"), [(16, 8, 10_961_370), (28, 10, 36_479_194), (40, 2, 2_243_546)])
 def test_wide_resnet_has_the_papers_parameters(depth, widen, count):
     with torch.device("meta"):
@@ -79,6 +103,8 @@ def test_lenet_and_convnet_parameters():
         (ResNet(8, classes=7, channels=1, width=4), (1, 8, 8)),
         (ResNet(8, classes=7, width=4), (3, 33, 33)),
         (ResNet(14, classes=7, width=4, shortcut="projection"), (3, 32, 32)),
+        (ResNet(14, classes=7, width=4, shortcut="stage-projection"), (3, 32, 32)),
+        (BottleneckResNet(20, classes=7, channels=1, width=2), (1, 9, 8)),
         (WideResNet(10, widen=1, classes=7, channels=1), (1, 8, 8)),
         (WideResNet(16, widen=2, classes=7, dropout=0.3), (3, 32, 32)),
         (VGG(11, classes=7, width=4), (3, 32, 32)),
@@ -133,6 +159,9 @@ def test_dropout_acts_while_training_only():
         (lambda: ResNet(depth=21), r"ResNet\(depth=21\): `depth` must be 6n\+2: 20, 32, 44, 56, 110"),
         (lambda: ResNet(depth=2), r"ResNet\(depth=2\)"),
         (lambda: ResNet(shortcut="A"), r"ResNet\(shortcut='A'\): `shortcut` must be one of padding, projection"),
+        (lambda: BottleneckResNet(depth=57), r"BottleneckResNet\(depth=57\): `depth` must be 9n\+2: 11, 20, 29, 38"),
+        (lambda: BottleneckResNet(depth=2), r"BottleneckResNet\(depth=2\)"),
+        (lambda: BottleneckResNet(width=0), r"BottleneckResNet\(width=0\): `width` must be at least 1"),
         (lambda: ResNet(classes=0), r"ResNet\(classes=0\): `classes` must be at least 1"),
         (lambda: WideResNet(depth=20), r"WideResNet\(depth=20\): `depth` must be 6n\+4"),
         (lambda: WideResNet(dropout=1.0), r"WideResNet\(dropout=1.0\): `dropout` must lie in \[0, 1\)"),

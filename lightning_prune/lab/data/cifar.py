@@ -8,7 +8,7 @@ from urllib.error import URLError
 import torch
 from torchvision import datasets
 
-from lightning_prune.lab.data.augmentation import Augmentation
+from lightning_prune.lab.data.augmentation import Augmentation, Border
 from lightning_prune.lab.data.image_set import ImagesInMemory
 from lightning_prune.lab.data.module import ImageData, ImageSource
 from lightning_prune.lab.data.normalization import Normalization
@@ -20,7 +20,7 @@ class CIFAR(ImageData, ABC):
     Args:
         root: Folder of the data; created when it is downloaded.
         batch_size: Images in a batch, at least 1.
-        validation: Fraction of the training images to validate on, in [0, 1).
+        validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2.
         seed: Seed of the division into training and validation images.
         subset: How many training images to use, the first of the seeded order; None for all.
         padding: Largest shift of a training image in pixels, each way; 0 for none.
@@ -28,6 +28,8 @@ class CIFAR(ImageData, ABC):
         download: Whether to download the data (about 170 MB) where ``root`` does not have it.
         on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
             images in memory.
+        border: What a shift brings in: ``"black"`` pixels, or, with ``"reflect"``, the image mirrored at its edge.
+        rotation: Largest turn of a training image in degrees, each way, in [0, 180]; 0 for none.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -35,7 +37,6 @@ class CIFAR(ImageData, ABC):
 
     dataset: ClassVar[type[datasets.CIFAR10]]
     constants: ClassVar[Normalization]
-    places = ("root", "download")  # arguments that do not matter to a study: `fingerprint` tells what lies there
 
     def __init__(
         self,
@@ -48,10 +49,23 @@ class CIFAR(ImageData, ABC):
         flip: bool = True,
         download: bool = True,
         on_device: bool = False,
+        border: Border = "black",
+        rotation: float = 0.0,
     ) -> None:
-        super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip), on_device)
+        augmentation = Augmentation(padding, flip, border, rotation)
+        super().__init__(batch_size, validation, seed, subset, augmentation, on_device)
         self.root = root
         self.download = download
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The arguments that do not matter to a study: ``fingerprint`` tells what lies at ``root``.
+
+        ``border`` and ``rotation`` do not matter where they are as ever: nodes were named before these arguments were
+        there, and keep their names.
+        """
+        added = {"border": self.augmentation.border == "black", "rotation": self.augmentation.rotation == 0}
+        return ("root", "download", *(name for name, as_ever in added.items() if as_ever))
 
     def fingerprint(self) -> str:
         """The checksum of the archive, against which torchvision checks the files wherever they are read."""

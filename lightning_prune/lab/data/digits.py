@@ -20,7 +20,7 @@ class Digits(ImageData):
 
     Args:
         batch_size: Images in a batch, at least 1.
-        validation: Fraction of the training images to validate on, in [0, 1).
+        validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2.
         seed: Seed of the division into training and validation images.
         subset: How many training images to use, the first of the seeded order; None for all.
         padding: Largest shift of a training image in pixels, each way; 0 for none.

@@ -31,7 +31,8 @@ class ImageFolders(ImageData):
             scaled to it and the square in the middle is cut out.
         channels: 3 for colour, 1 for grey.
         batch_size: Images in a batch, at least 1.
-        validation: Fraction of the training images to validate on, in [0, 1); unused where there is a ``val`` folder.
+        validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2; unused
+            where there is a ``val`` folder.
         seed: Seed of the division into training and validation images.
         subset: How many training images to use, the first of the seeded order; None for all.
         padding: Largest shift of a training image in pixels, each way; 0 for none.

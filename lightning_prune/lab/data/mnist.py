@@ -19,7 +19,7 @@ class MNIST(ImageData):
     Args:
         root: Folder of the data; created when it is downloaded.
         batch_size: Images in a batch, at least 1.
-        validation: Fraction of the training images to validate on, in [0, 1).
+        validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2.
         seed: Seed of the division into training and validation images.
         subset: How many training images to use, the first of the seeded order; None for all.
         download: Whether to download the data (about 11 MB) where ``root`` does not have it.

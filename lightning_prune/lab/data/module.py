@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Subset
 
 from lightning_prune.lab.arguments import require, require_positive
 from lightning_prune.lab.data.augmentation import Augmentation
-from lightning_prune.lab.data.division import divided
+from lightning_prune.lab.data.division import check_share, divided, set_apart
 from lightning_prune.lab.data.image_set import Batch, ImageSet, ImagesInMemory, batches
 from lightning_prune.lab.data.normalization import Normalization
 
@@ -46,7 +46,7 @@ class ImageData(LightningDataModule, ABC):
 
     Args:
         batch_size: Images in a batch, at least 1.
-        validation: Fraction of the training images to validate on, in [0, 1).
+        validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2.
         seed: Seed of the division into training and validation images.
         subset: How many training images to use, the first of the seeded order; None for all.
         augmentation: How training images vary.
@@ -54,7 +54,8 @@ class ImageData(LightningDataModule, ABC):
             images in memory.
 
     Raises:
-        ValueError: If an argument is out of range; on use, if ``on_device`` is true and the images are not in memory.
+        ValueError: If an argument is out of range; on use, if ``validation`` leaves no image to train on, or
+            ``on_device`` is true and the images are not in memory.
     """
 
     trainer: Trainer | None
@@ -71,7 +72,7 @@ class ImageData(LightningDataModule, ABC):
         super().__init__()
         owner = type(self).__name__
         require_positive(owner, batch_size=batch_size)
-        require(0 <= validation < 1, owner, "validation", validation, "be a fraction in [0, 1)")
+        check_share(owner, validation)
         require(subset is None or subset >= 1, owner, "subset", subset, "be at least 1, or None for all images")
         self.batch_size = batch_size
         self.validation = validation
@@ -116,12 +117,15 @@ class ImageData(LightningDataModule, ABC):
             self._follow_trainer(self._source)
 
     def _divide(self, source: ImageSource) -> None:
-        set_apart = source.validation
-        fraction = self.validation if set_apart is None else 0.0
-        self.train_images, self.validation_images = divided(source.train, fraction, self.seed)
+        count, given = len(source.train), source.validation
+        apart = set_apart(count, self.validation) if given is None else 0
+        if self.validation >= 1:  # a number, which may be of another set
+            expected = f"be below {count}, the number of training images"
+            require(apart < count, type(self).__name__, "validation", self.validation, expected)
+        self.train_images, self.validation_images = divided(source.train, apart, self.seed)
         self.train_images.indices = self.train_images.indices[: self.subset]
-        if set_apart is not None:
-            self.validation_images = Subset(set_apart, range(len(set_apart)))
+        if given is not None:
+            self.validation_images = Subset(given, range(len(given)))
 
     def _follow_trainer(self, source: ImageSource) -> None:
         owner = type(self).__name__

@@ -1,5 +1,6 @@
 """Networks from the papers: plain modules with plain arguments, so that YAML can name them."""
 
+from lightning_prune.lab.networks.bottleneck_resnet import BottleneckResNet
 from lightning_prune.lab.networks.convnet import ConvNet
 from lightning_prune.lab.networks.densenet import DenseNet
 from lightning_prune.lab.networks.lenet import LeNet300100
@@ -11,6 +12,7 @@ from lightning_prune.lab.networks.wide_resnet import WideResNet
 
 __all__ = [
     "VGG",
+    "BottleneckResNet",
     "ConvNet",
     "DenseNet",
     "LeNet300100",

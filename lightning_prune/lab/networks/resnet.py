@@ -8,7 +8,7 @@ from torch.nn import functional
 from lightning_prune.lab.arguments import require, require_positive
 from lightning_prune.lab.networks.initialization import kaiming_normal_
 
-Shortcut = Literal["padding", "projection"]
+Shortcut = Literal["padding", "projection", "stage-projection"]
 
 
 class ResNet(nn.Module):
@@ -22,7 +22,9 @@ class ResNet(nn.Module):
         shortcut: How a shortcut widens where a stage begins. ``"padding"``, the
             paper's option A and its choice for CIFAR, skips every other pixel and
             adds channels of zeros, without parameters; ``"projection"``, its
-            option B, is a 1x1 convolution with BatchNorm.
+            option B, is a 1x1 convolution with BatchNorm; ``"stage-projection"``,
+            which TensorFlow's official ResNet has, begins every stage with that
+            convolution, the first one, too, where nothing widens.
 
     Raises:
         ValueError: If ``depth`` is not 6n+2, ``shortcut`` is unknown, or another argument is below 1.
@@ -74,7 +76,8 @@ class Block(nn.Module):
         inputs: Channels that come in.
         outputs: Channels that go out.
         stride: Stride of the first convolution and of the shortcut.
-        shortcut: The shortcut where the shape changes; where it does not, it is the identity.
+        shortcut: The shortcut where the shape changes; where it does not, it is the identity, and only
+            ``"stage-projection"`` still a convolution.
 
     Example:
         >>> import torch
@@ -84,15 +87,20 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, shortcut: Shortcut) -> None:
         super().__init__()
-        self.residual = nn.Sequential(
+        self.residual = self.convolutions(inputs, outputs, stride)
+        changes = stride != 1 or inputs != outputs or shortcut == "stage-projection"
+        self.shortcut = SHORTCUTS[shortcut](inputs, outputs, stride) if changes else nn.Identity()
+
+    @staticmethod
+    def convolutions(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+        """Make what the shortcut goes around."""
+        return nn.Sequential(
             convolution(inputs, outputs, stride),
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
             convolution(outputs, outputs),
             nn.BatchNorm2d(outputs),
         )
-        changes = stride != 1 or inputs != outputs
-        self.shortcut = SHORTCUTS[shortcut](inputs, outputs, stride) if changes else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         """Map ``[N, inputs, H, W]`` to ``[N, outputs, ceil(H / stride), ceil(W / stride)]``."""
@@ -142,13 +150,19 @@ class ProjectionShortcut(nn.Sequential):
         super().__init__(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
 
 
-SHORTCUTS: dict[Shortcut, type[nn.Module]] = {"padding": PaddingShortcut, "projection": ProjectionShortcut}
+SHORTCUTS: dict[Shortcut, type[nn.Module]] = {
+    "padding": PaddingShortcut,
+    "projection": ProjectionShortcut,
+    "stage-projection": ProjectionShortcut,
+}
 
 
-def stage(inputs: int, outputs: int, blocks: int, stride: int, shortcut: Shortcut) -> nn.Sequential:
-    """Chain ``blocks`` blocks, of which the first changes the shape."""
-    first = Block(inputs, outputs, stride, shortcut)
-    return nn.Sequential(first, *(Block(outputs, outputs, 1, shortcut) for _ in range(blocks - 1)))
+def stage(
+    inputs: int, outputs: int, blocks: int, stride: int, shortcut: Shortcut, block: type[Block] = Block
+) -> nn.Sequential:
+    """Chain ``blocks`` blocks, of which the first changes the shape; around the others goes the identity."""
+    first = block(inputs, outputs, stride, shortcut)
+    return nn.Sequential(first, *(block(outputs, outputs, 1, "padding") for _ in range(blocks - 1)))
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

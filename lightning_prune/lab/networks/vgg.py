@@ -21,6 +21,9 @@ WIDENINGS = (1, 2, 4, 8, 8)
 class VGG(nn.Module):
     """VGG-11, -13, -16 or -19 with BatchNorm, and a single linear layer where the paper has three.
 
+    The one with three (25088-4096-4096), dropout and 139.6 million parameters is ``torchvision_network("vgg19_bn")``. A
+    sparsity of one says little about the other: most weights of the large one are in those layers.
+
     Args:
         depth: 11, 13, 16 or 19.
         classes: Number of classes, at least 1.
