@@ -19,6 +19,7 @@ from lightning_prune.cli import main
 from lightning_prune.durations import Duration
 from lightning_prune.lab.command_line import CommandLine
 from lightning_prune.lab.data import cifar, mnist
+from lightning_prune.lab.data.division import set_apart
 from lightning_prune.lab.data.image_set import ImagesInMemory
 from lightning_prune.lab.data.module import ImageSource
 from lightning_prune.lab.data.normalization import Normalization
@@ -194,7 +195,7 @@ def timeline(command, pruning):
     trainer, data = command.trainer, command.datamodule
     dense = Duration(trainer.max_epochs, "ep") if trainer.max_epochs != -1 else Duration(trainer.max_steps, "it")
     images = 60_000 if isinstance(data, mnist.MNIST) else 50_000
-    per_epoch = math.ceil(images * (1 - data.validation) / data.batch_size)
+    per_epoch = math.ceil((images - set_apart(images, data.validation)) / data.batch_size)
     added = assemble(trainer, gradual=pruning.during is not None)
     if pruning.during is not None:
         return plan_inside(dense, pruning.during, pruning.retrain, pruning.cycles, per_epoch)
@@ -247,7 +248,8 @@ def run(config, monkeypatch):
 
     monkeypatch.setattr(IterativePruning, "on_train_end", at_the_end)
     options = ["--trainer.fast_dev_run=true", "--trainer.accelerator=cpu", "--trainer.enable_model_summary=false"]
-    main(["fit", f"--config={shortened(config)}", *options, "--data.init_args.batch_size=4"])
+    options += ["--data.init_args.batch_size=4", "--data.init_args.validation=0.1"]
+    main(["fit", f"--config={shortened(config)}", *options])
     (pruning,) = found
     return pruning
 
