@@ -38,8 +38,15 @@ def see_writable(folder: Path, argument: str) -> None:
         argument: What it was given as, for the error.
 
     Raises:
-        ValueError: If it is a file, lies in one, or may not be written.
+        ValueError: If it is a file, lies in one, or may not be written; if its name is not UTF-8.
     """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"`{argument} {str(folder).encode(errors='backslashreplace').decode()}`: the name is not UTF-8, and tables "
+            "cannot be written there. Give another one."
+        ) from error
     there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     if not there.is_dir():
         what = "is a file" if there == folder.absolute() else f"lies in {there}, which is a file"

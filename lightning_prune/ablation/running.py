@@ -1,7 +1,7 @@
 """The loop of a study: what can be trained is trained, what is finished is not trained again."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from lightning_prune.ablation.progress import Outlook, Progress
 from lightning_prune.ablation.store import Store
 from lightning_prune.ablation.tree import Planned, plan_tree
 from lightning_prune.ablation.walks import Steps, Tried, nothing, walk
+from lightning_prune.lab.visible import visible
 
 PATIENCE = 1.0  # seconds between looks at a node that another process trains
 
@@ -52,10 +53,18 @@ class Running:
         paths: The runs of its arms.
         metric: The logged value to choose by; None to let each run choose.
         every: At most so many seconds of work are lost in an interruption.
+        tell: Told of each node that was trained how it failed: its traceback, empty if it did not.
     """
 
-    def __init__(self, store: Store, paths: Sequence[Path], metric: str | None, every: float) -> None:
-        self.store, self.metric, self.every = store, metric, every
+    def __init__(
+        self,
+        store: Store,
+        paths: Sequence[Path],
+        metric: str | None,
+        every: float,
+        tell: Callable[[Node, str], None] = lambda node, details: None,
+    ) -> None:
+        self.store, self.metric, self.every, self.tell = store, metric, every, tell
         self.results: dict[str, Mapping[str, Any]] = {}
         self.failed: dict[str, str] = {}
         self.details: dict[str, str] = {}
@@ -94,6 +103,10 @@ class Running:
                 self._take(outcome, running.pop(outcome.key).node)
             self.advance()
         progress.show(self.outlook([]))
+
+    def failures(self) -> dict[str, str]:
+        """Where each error was raised, by the name of the node."""
+        return {self.nodes[key].name: text for key, text in self.details.items()}
 
     def outlook(self, running: Sequence[Node]) -> Outlook:
         """How far the study is.
@@ -141,7 +154,7 @@ class Running:
         except StopIteration:
             course.waiting = []
         except ValueError as error:
-            course.error, course.waiting = str(error), []
+            course.error, course.waiting = visible(str(error)), []
 
     def _take_up(self, course: Course, nodes: list[Node]) -> None:
         for node in nodes:
@@ -188,5 +201,7 @@ class Running:
         elif outcome.error is not None:
             self.failed[node.key] = outcome.error
             self.details[node.key] = outcome.details
+            self.tell(node, outcome.details)
         else:
             self.trained.add(node.key)
+            self.tell(node, "")
