@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path as FilePath
 from typing import Any
 
 from lightning_prune.ablation.engines.engine import Engine
@@ -118,8 +119,7 @@ class Running:
         total = sum(one.epochs for one in planned.values())
         known = {node.key: node for course in self.courses for node in course.candidates}
         done = [node for key, node in known.items() if key in self.results]
-        begun = [self.store.work(node) / PROGRESS for node in running]
-        halves = sum(read_json(path)["epochs"] for path in begun if path.is_file())
+        halves = sum(_epochs_begun(self.store.work(node) / PROGRESS) for node in running)
         left = total - sum(node.epochs or 0 for node in done) - halves
         nodes = sum(one.times for one in planned.values())
         fresh = sum(known[key].epochs or 0 for key in self.trained) + halves
@@ -205,3 +205,11 @@ class Running:
         else:
             self.trained.add(node.key)
             self.tell(node, "")
+
+
+def _epochs_begun(path: FilePath) -> int:
+    """The epochs that a node has trained so far; 0 where nothing says so, or the node has moved on meanwhile."""
+    try:
+        return int(read_json(path)["epochs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
