@@ -15,6 +15,7 @@ from lightning_prune.ablation.engines.choice import make_engine
 from lightning_prune.ablation.engines.engine import Engine
 from lightning_prune.ablation.failed import Tracebacks, raise_if_failed
 from lightning_prune.ablation.failures import said_of_disk
+from lightning_prune.ablation.files import sweep
 from lightning_prune.ablation.planning import Path as Run
 from lightning_prune.ablation.planning import lay_out
 from lightning_prune.ablation.progress import Progress
@@ -150,6 +151,8 @@ class Ablation:
                 refuse_main([one.resolved.config for one in runs], "Ablation.run")
             tracebacks = Tracebacks(out)
             with said_of_disk(out):
+                for folder in (out, out / "arms"):
+                    sweep(folder)
                 write_arms(out, runs)
                 root.mkdir(parents=True, exist_ok=True)
                 self._store = seen_from(out, root)

@@ -1,7 +1,10 @@
 """What lies in the folders of nodes is data: damaged it is named, planted it runs nothing, half there it is waited for."""
 
 import json
+import os
+import platform
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from kills import finished, small
 
 from lightning_prune.ablation import Ablation
+from lightning_prune.ablation.files import sweep
 from lightning_prune.ablation.node_end import NodeEnd
 from lightning_prune.ablation.notes import harmless_notes
 from lightning_prune.ablation.running import Running
@@ -166,6 +170,29 @@ def test_the_best_epoch_of_a_cycle_is_one_that_was_measured(tmp_path, monkeypatc
         }
         end._note(trainer)
     assert (end.rows[0]["val_best"], end.rows[0]["best_epoch"], trainer.saved) == (0.7, 4, [1, 2, 4])
+
+
+def test_what_killed_processes_have_left_is_swept_away(copy):
+    dead, here = subprocess.Popen(["true"]), platform.node()
+    dead.wait()
+    names = {
+        f"study.json.{here}-{dead.pid}.new": False,
+        f"arms/a.yaml.{here}-{dead.pid}.new": False,
+        "table.csv.another-machine-17.new": True,
+        "table.csv.4711.new": True,
+        f"table.parquet.{here}-{os.getpid()}.new": True,
+        f"table.parquet.{here}-1.new": True,
+    }
+    for name in names:
+        (copy / name).touch()
+    for folder in (copy, copy / "arms"):
+        sweep(folder)
+    assert {name: (copy / name).exists() for name in names} == names
+    os.utime(copy / "table.csv.4711.new", (0, 0))
+    (copy / f"study.json.{here}-{dead.pid}.new").touch()
+    Ablation.from_config(small({"a": {}})).run(copy, workers=0)
+    assert not (copy / "table.csv.4711.new").exists()
+    assert not (copy / f"study.json.{here}-{dead.pid}.new").exists()
 
 
 def test_finished_nodes_stay_where_nothing_is_wrong(copy):
