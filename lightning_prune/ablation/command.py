@@ -40,7 +40,12 @@ def ablate_parser() -> ArgumentParser:
     parser.add_argument(
         "--every", type=float, default=30.0, help="an interruption loses at most so many seconds of a node's work"
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the tree of what would be trained, and stop")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the tree of what would be trained, and stop; a config is code: the classes that it names are "
+        "imported and made for that, and the data prepared",
+    )
     parser.add_argument("--force", action="store_true", help="go on in a folder of another study or version")
     return parser
 
