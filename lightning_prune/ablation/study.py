@@ -17,7 +17,7 @@ from lightning_prune.ablation.failed import Tracebacks, raise_if_failed
 from lightning_prune.ablation.failures import said_of_disk
 from lightning_prune.ablation.files import sweep
 from lightning_prune.ablation.planning import Path as Run
-from lightning_prune.ablation.planning import lay_out
+from lightning_prune.ablation.planning import lay_out, same_arms
 from lightning_prune.ablation.progress import Progress
 from lightning_prune.ablation.record import guard, write_arms, write_record
 from lightning_prune.ablation.running import Running
@@ -87,6 +87,7 @@ class Ablation:
             out: A folder in which some of it may be finished.
             store: A folder of nodes that several studies share; None for the one that ``out`` has used so far.
         """
+        self._warn_of_same_arms()
         place = store if store is not None or out is None else recorded_store(Path(out)) or out
         nodes = [node for run in self.runs for node in run.nodes()]
         done = [] if place is None else [node.key for node in nodes if Store(place).result(node) is not None]
@@ -147,6 +148,7 @@ class Ablation:
         said = command or f"Ablation.from_config(...).run({str(out)!r}, workers={workers}{more})"
         try:
             runs = self.runs
+            self._warn_of_same_arms()
             if workers or engine != "local":
                 refuse_main([one.resolved.config for one in runs], "Ablation.run")
             tracebacks = Tracebacks(out)
@@ -213,6 +215,13 @@ class Ablation:
         """
         metric = metric or self._measured()
         return comparison.compare(self.frame(), a, b, metric, **{"mode": self._mode(metric), **options})
+
+    def _warn_of_same_arms(self) -> None:
+        for arms in same_arms(self.runs):
+            rank_zero_warn(
+                f"Ablation(arms): {' and '.join(map(repr, arms))} come to the same config, are trained once, and have "
+                "equal results. Change what they are meant to differ in, or leave one out."
+            )
 
     def _warn_of_generators(self) -> None:
         results = self._running.results.values() if self._running is not None else ()

@@ -69,6 +69,9 @@ def table_of(running: Running, store: str) -> pd.DataFrame:
 def write_table(frame: pd.DataFrame, out: Path) -> None:
     """Write table.parquet and table.csv, each whole.
 
+    Names stand in both as the study has them, so that rows can be joined by them. There is no control character in one;
+    but a spreadsheet takes ``=...`` for a formula, so import the columns of a stranger's table as text.
+
     Args:
         frame: The table.
         out: The folder of the study.

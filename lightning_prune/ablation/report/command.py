@@ -25,6 +25,7 @@ from lightning_prune.ablation.report.shared_work import draw_shared_work
 from lightning_prune.ablation.report.study import Study
 from lightning_prune.lab.report.run import Run
 from lightning_prune.lab.report.terminal import report_console
+from lightning_prune.lab.visible import visible
 
 HELP = "Show what a study amounts to: one page that works without a network, and its pictures as files."
 
@@ -162,14 +163,14 @@ def _require_folder(folder: Path) -> Path:
 
 
 def _print(console: Console, study: Study, written: list[Path]) -> None:
-    console.print(f"{study.name}: {headline.lead(study)}", highlight=False, markup=False)
+    console.print(visible(f"{study.name}: {headline.lead(study)}"), highlight=False, markup=False)
     for winner in headline.winners(study):
         best = (
             winner.arm
             if winner.verdict != UNDECIDED
             else f"undecided: {winner.arm}; not decidedly worse: {winner.rivals}"
         )
-        console.print(f"  {winner.density}: {best}", highlight=False, markup=False)
+        console.print(visible(f"  {winner.density}: {best}"), highlight=False, markup=False)
     for note in headline.notes(study):
-        console.print(note, highlight=False, markup=False)
+        console.print(visible(note), highlight=False, markup=False)
     console.print("Written:", *map(str, written), sep="\n  ", soft_wrap=True, highlight=False, markup=False)
