@@ -95,7 +95,14 @@ def run(name: str, size: str, options: argparse.Namespace, console: Console) -> 
     console.print(f"{size_of}: {shared} epochs for {alone} of arms alone.", highlight=False)
     command = shlex.join(["python", "-m", "benchmarks.evidence", *sys.argv[1:]])
     workers = options.workers if options.workers is not None else (4 if size == "full" else 2)
-    frame = study.run(folder / name, workers=workers, store=folder / "store", command=command, console=console)
+    frame = study.run(
+        folder / name,
+        workers=workers,
+        store=folder / "store",
+        command=command,
+        console=console,
+        errors="keep",  # they are listed, and the other studies go on
+    )
     for arm, error in frame.dropna(subset=["error"]).groupby("arm", sort=False)["error"].first().items():
         console.print(f"{name}: {arm} failed: {error}", style="red", highlight=False, markup=False)
     if results.whole_runs(frame).empty:

@@ -1,5 +1,6 @@
 """Compare arms over seeds: one dense run, many branches; a table, a report."""
 
+from lightning_prune.ablation.failed import RunsFailed
 from lightning_prune.ablation.study import Ablation
 
-__all__ = ["Ablation"]
+__all__ = ["Ablation", "RunsFailed"]

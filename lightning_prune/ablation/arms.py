@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
+from lightning_prune.lab.visible import refuse_unseen
+
 RESERVED = ("name", "grid", "search")
 
 
@@ -59,7 +61,8 @@ def read_arms(given: Any, grid: Mapping[str, Any] | None = None) -> list[Arm]:
         The arms, those of a grid named after their values.
 
     Raises:
-        ValueError: If there is no arm, two have the same name, or a grid or a search is empty.
+        ValueError: If there is no arm, two have the same name, a name holds a control character, or a grid or a search
+            is empty.
 
     Example:
         >>> [arm.name for arm in read_arms({"one": {}, "two": {"grid": {"lr": [0.01, 0.1]}}})]
@@ -70,6 +73,8 @@ def read_arms(given: Any, grid: Mapping[str, Any] | None = None) -> list[Arm]:
         raise ValueError("Ablation(arms): there is no arm. Give at least one, for instance `arms: {FineTune: {}}`.")
     names = [arm.name for arm in arms]
     twice = next((name for name in names if names.count(name) > 1), None)
+    for name in names:
+        refuse_unseen(name, "Ablation(arms)")
     if twice is not None:
         raise ValueError(f"Ablation(arms): {names.count(twice)} arms are called {twice!r}. Give each its own name.")
     return arms

@@ -5,6 +5,8 @@ from copy import deepcopy
 from inspect import isclass
 from typing import Any
 
+from lightning.pytorch import Callback
+
 from lightning_prune.ablation.class_paths import class_at, full_path
 from lightning_prune.ablation.keys import Config, merged, set_value
 from lightning_prune.callbacks.clock import CycleClock
@@ -67,7 +69,7 @@ def entry(given: Any, owner: str) -> Config:
         owner: Who asks, for errors.
 
     Raises:
-        ValueError: If it is neither, or there is no such class.
+        ValueError: If it is neither, there is no such class, or it is no callback.
 
     Example:
         >>> entry("FineTune", "arm 'a'")
@@ -85,6 +87,8 @@ def entry(given: Any, owner: str) -> Config:
             "init_args."
         )
     path = full_path(content["class_path"], owner)
+    if not (isclass(found := class_at(path)) and issubclass(found, Callback)):
+        raise ValueError(f"{owner}: {path} is no callback. Give the path of a subclass of lightning.pytorch.Callback.")
     more = {"dict_kwargs": dict(content["dict_kwargs"])} if content.get("dict_kwargs") else {}
     return {"class_path": path, "init_args": dict(content.get("init_args") or {}), **more}
 

@@ -1,6 +1,7 @@
 """From the name of a class in a config to the class, and to the file that it is written in."""
 
 import importlib
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -59,3 +60,41 @@ def full_path(name: str, owner: str) -> str:
         guess = f"Did you mean `{nearest[0]}`?" if nearest else f"{error}."
         raise ValueError(f"{owner}: there is no {path}. {guess}") from error
     return path
+
+
+def refuse_main(config: Any, owner: str) -> None:
+    """Refuse what is defined in the program or the notebook itself: no other process can import it.
+
+    Args:
+        config: Everything that other processes are to be sent.
+        owner: Who sends it, for the error.
+
+    Raises:
+        ValueError: If a dotted path in it begins with ``__main__``.
+
+    Example:
+        >>> refuse_main({"model": {"class_path": "__main__.Net"}}, "Ablation.run")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: Ablation.run: `__main__.Net` is defined in the program or notebook that is running, ...
+    """
+    found = next((one for one in texts_in(config) if one.startswith("__main__.")), None)
+    if found is not None:
+        raise ValueError(
+            f"{owner}: `{found}` is defined in the program or notebook that is running, which the processes that train "
+            f"cannot import. Move it into a file beside it, such as mine.py, and give `mine{found[8:]}`; or train in "
+            "this process: run(out, workers=0), with the local engine."
+        )
+
+
+def texts_in(config: Any) -> Iterator[str]:
+    """Every text in a config, however deep.
+
+    Example:
+        >>> list(texts_in({"a": ["b", {"c": "d"}, 3]}))
+        ['b', 'd']
+    """
+    if isinstance(config, str):
+        yield config
+    elif isinstance(config, Mapping | list | tuple):
+        for value in config.values() if isinstance(config, Mapping) else config:
+            yield from texts_in(value)

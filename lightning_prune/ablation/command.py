@@ -9,7 +9,9 @@ from typing import Literal
 from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from lightning_prune.ablation.failed import LOGS
 from lightning_prune.ablation.failures import DiskFull
 from lightning_prune.ablation.study import Ablation
 
@@ -38,7 +40,12 @@ def ablate_parser() -> ArgumentParser:
     parser.add_argument(
         "--every", type=float, default=30.0, help="an interruption loses at most so many seconds of a node's work"
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the tree of what would be trained, and stop")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the tree of what would be trained, and stop; a config is code: the classes that it names are "
+        "imported and made for that, and the data prepared",
+    )
     parser.add_argument("--force", action="store_true", help="go on in a folder of another study or version")
     return parser
 
@@ -65,6 +72,7 @@ def main(arguments: Sequence[str]) -> None:
             every=options.every,
             command=words,
             store=options.store,
+            errors="keep",
             **(cluster if options.engine == "ray" else {}),
         )
     except (KeyboardInterrupt, SystemExit):  # Lightning makes the one of the other
@@ -72,12 +80,12 @@ def main(arguments: Sequence[str]) -> None:
     except DiskFull as error:
         sys.exit(f"lightning-prune ablate: {error}")
     _report(study, console)
-    console.print(f"Written: {out / 'table.parquet'}, {out / 'table.csv'}.", highlight=False, soft_wrap=True)
-    console.print(f"A page with pictures: lightning-prune report {shlex.quote(str(out))}", highlight=False)
-    failed = study.frame()["error"].dropna()
-    if len(failed):
+    console.print(Text(f"Written: {out / 'table.parquet'}, {out / 'table.csv'}."), soft_wrap=True)
+    console.print(Text(f"A page with pictures: lightning-prune report {shlex.quote(str(out))}"), soft_wrap=True)
+    if study.frame()["error"].notna().any():
         for name, details in study.failures().items():
-            sys.stderr.write(f"\n{name}\n{details}")
+            if details:
+                console.print(Text(f"Where it was raised: {out / LOGS / name}.log"), soft_wrap=True)
         sys.exit(1)
 
 
@@ -99,7 +107,7 @@ def _report(study: Ablation, console: Console) -> None:
     """Print the last cycle of every arm, and what failed."""
     frame = study.frame()
     tested = "test_last" if frame["test_last"].notna().any() else "val_last"
-    table = Table(title=f"{study.config.name}: {tested} at the end of the last cycle")
+    table = Table(title=Text(f"{study.config.name}: {tested} at the end of the last cycle"))
     for name in ("arm", "density", "seeds", "mean", "95 % interval"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     summary = study.summary(tested)
@@ -107,7 +115,7 @@ def _report(study: Ablation, console: Console) -> None:
     whole = summary[~summary["arm"].isin(failed[failed == len(study.config.seeds)].index)]
     for _, row in whole.groupby("arm", sort=False).tail(1).iterrows():
         spread = f"{row['low']:.4f} to {row['high']:.4f}" if row["seeds"] > 1 else ""
-        table.add_row(row["arm"], f"{row['density']:.1%}", f"{row['seeds']:.0f}", f"{row['mean']:.4f}", spread)
+        table.add_row(Text(row["arm"]), f"{row['density']:.1%}", f"{row['seeds']:.0f}", f"{row['mean']:.4f}", spread)
     console.print(table)
     for _, row in frame[frame["error"].notna()].iterrows():
-        console.print(f"{row['arm']}, seed {row['seed']} failed: {row['error']}", style="red", highlight=False)
+        console.print(Text(f"{row['arm']}, seed {row['seed']} failed: {row['error']}", style="red"), soft_wrap=True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lightning_prune.ablation.job import Job, Outcome
+from lightning_prune.lab.visible import visible
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WRITER = ("inline_container", "PytorchStreamWriter", "file write failed")  # torch does not say why it could not write
@@ -25,10 +26,10 @@ def failure(job: Job, error: Exception) -> Outcome:
         job: The node.
         error: What was raised.
     """
-    details = "".join(traceback.format_exception(error))
+    details = visible("".join(traceback.format_exception(error)))
     if (full := why_full(error, job.out)) is not None:
         return Outcome(job.node.key, advice(full, job.out), fatal=True, details=details)
-    said = " ".join(str(error).split())
+    said = visible(" ".join(str(error).split()))
     return Outcome(job.node.key, f"{type(error).__name__}: {said}" if said else type(error).__name__, details=details)
 
 

@@ -2,8 +2,12 @@
 
 import json
 import os
+import platform
+import time
 from pathlib import Path
 from typing import Any
+
+SECONDS_OF_A_DAY = 24 * 3600.0
 
 
 def write_aside(path: Path, text: str) -> None:
@@ -13,9 +17,38 @@ def write_aside(path: Path, text: str) -> None:
         path: The file; its folder exists.
         text: What is to be in it.
     """
-    aside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    aside = aside_of(path)
     aside.write_text(text)
     aside.replace(path)
+
+
+def aside_of(path: Path) -> Path:
+    """Where a file is written before it is renamed: a name that tells which process on which machine writes it."""
+    return path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.new")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes have left that died while they wrote.
+
+    Args:
+        folder: Where they wrote; files of the living stay, and those of other machines that are not a day old.
+    """
+    for path in folder.glob("*.new"):
+        writer = path.name.removesuffix(".new").rpartition(".")[2]
+        machine, _, number = writer.rpartition("-")
+        dead = machine == platform.node() and number.isdecimal() and not _is_alive(int(number))
+        if dead or time.time() - path.stat().st_mtime > SECONDS_OF_A_DAY:
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # of somebody else
+        return True
+    return True
 
 
 def read_json(path: Path) -> Any:
@@ -38,8 +71,15 @@ def see_writable(folder: Path, argument: str) -> None:
         argument: What it was given as, for the error.
 
     Raises:
-        ValueError: If it is a file, lies in one, or may not be written.
+        ValueError: If it is a file, lies in one, or may not be written; if its name is not UTF-8.
     """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"`{argument} {str(folder).encode(errors='backslashreplace').decode()}`: the name is not UTF-8, and tables "
+            "cannot be written there. Give another one."
+        ) from error
     there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     if not there.is_dir():
         what = "is a file" if there == folder.absolute() else f"lies in {there}, which is a file"

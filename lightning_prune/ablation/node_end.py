@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from difflib import get_close_matches
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,14 @@ class NodeEnd(Checkpoint):
 
 
 def _better(new: float, old: float | None, metric: str) -> bool:
-    if old is None:
+    """Whether a value is better than the best one so far.
+
+    Example:
+        >>> nan = float("nan")
+        >>> [_better(*pair, "val/loss") for pair in [(nan, None), (nan, nan), (0.3, nan), (nan, 0.3), (0.2, 0.3)]]
+        [True, False, True, False, True]
+    """
+    if old is None or (isnan(old) and not isnan(new)):  # of which no comparison is true
         return True
     return new < old if lower_is_better(metric) else new > old
 

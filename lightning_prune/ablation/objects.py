@@ -6,6 +6,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import Callback
 
+from lightning_prune.lab.calls import refuse_calls
 from lightning_prune.lab.command_line import silence
 
 
@@ -23,5 +24,6 @@ def make_callbacks(entries: Iterable[Mapping[str, Any]]) -> list[Callback]:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--callbacks", type=list[Callback])
     parsed = parser.parse_object({"callbacks": [dict(one) for one in entries]})
+    refuse_calls(parsed)
     made: list[Callback] = parser.instantiate_classes(parsed).callbacks
     return made

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from lightning_prune.lab.documents import TooLarge, load
+
 
 def plain(value: Any, where: str) -> Any:
     """Write functions and classes by their dotted paths, and refuse what no config can hold.
@@ -52,13 +54,15 @@ def read_yaml(path: Path, owner: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If it does not exist.
-        ValueError: If it is no YAML, holds no keys, or one of them twice.
+        ValueError: If it is no YAML, holds no keys, or one of them twice; if its aliases blow it up.
     """
     if not path.is_file():
         what = "is a folder, not a YAML file" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"{owner}: {path} {what}.")
     try:
-        content = yaml.load(path.read_text(), _Loader)  # which is a SafeLoader
+        content = load(path.read_text(), _Loader)  # which is a SafeLoader
+    except TooLarge as error:
+        raise ValueError(f"{owner}: {path}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{owner}: {path} is no YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(content, Mapping):

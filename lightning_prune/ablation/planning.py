@@ -101,6 +101,23 @@ def lay_out(
     return paths
 
 
+def same_arms(paths: Sequence[Path]) -> list[list[str]]:
+    """Arms that come to the same, by their names.
+
+    Args:
+        paths: The runs of a study.
+
+    Returns:
+        The names of arms whose configs are equal once every default is filled in; searches are left out.
+    """
+    seed = paths[0].seed
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        if path.seed == seed and path.search is None:
+            groups.setdefault(key_of(path.resolved.config), []).append(path.arm)
+    return [arms for arms in groups.values() if len(arms) > 1]
+
+
 def first_values(search: Search) -> list[dict[str, Any]]:
     """Values to see at the start whether a search can work; of a range, its ends."""
     if search.sampler == "grid":

@@ -12,7 +12,7 @@ from lightning_prune.ablation.files import read_json, see_writable, write_aside
 from lightning_prune.ablation.node import key_of
 from lightning_prune.ablation.planning import Path as Run
 from lightning_prune.ablation.running import Course, Running
-from lightning_prune.ablation.shared_store import FACTS, seen_from
+from lightning_prune.ablation.shared_store import FACTS, WRITE_ANEW, seen_from
 from lightning_prune.ablation.study_config import StudyConfig
 from lightning_prune.lab.report.names import lower_is_better
 from lightning_prune.version import __version__
@@ -33,9 +33,12 @@ def guard(out: Path, config: StudyConfig, force: bool) -> None:
     see_writable(out, "--out")
     if not (out / FACTS).is_file() or force:
         return
-    saved = read_json(out / FACTS)
+    try:
+        saved = read_json(out / FACTS)
+    except ValueError as error:
+        raise ValueError(f"{out / FACTS} is damaged ({error.__cause__}). {WRITE_ANEW}") from error
     way_out = "Give a new folder (--out), or --force to go on in this one: what is still the same is not trained again."
-    if not isinstance(saved, Mapping) or "config" not in saved:
+    if not isinstance(saved, Mapping) or not isinstance(saved.get("config"), Mapping):
         raise ValueError(f"{out / FACTS} is not the record of a study. {way_out}")
     if saved.get("version") != __version__:
         raise ValueError(
@@ -63,7 +66,9 @@ def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         False
     """
     arms, more = old.get("arms"), new.get("arms")
-    if not isinstance(arms, Mapping) or not isinstance(more, Mapping) or not set(old["seeds"]) <= set(new["seeds"]):
+    if not isinstance(arms, Mapping) or not isinstance(more, Mapping) or not isinstance(old.get("seeds"), list):
+        return False
+    if not all(seed in new["seeds"] for seed in old["seeds"]):
         return False
     grown = {**old, "seeds": new["seeds"], "arms": {**more, **arms}}
     return grown == {**new}

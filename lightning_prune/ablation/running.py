@@ -1,9 +1,10 @@
 """The loop of a study: what can be trained is trained, what is finished is not trained again."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path as FilePath
 from typing import Any
 
 from lightning_prune.ablation.engines.engine import Engine
@@ -17,6 +18,7 @@ from lightning_prune.ablation.progress import Outlook, Progress
 from lightning_prune.ablation.store import Store
 from lightning_prune.ablation.tree import Planned, plan_tree
 from lightning_prune.ablation.walks import Steps, Tried, nothing, walk
+from lightning_prune.lab.visible import visible
 
 PATIENCE = 1.0  # seconds between looks at a node that another process trains
 
@@ -52,10 +54,18 @@ class Running:
         paths: The runs of its arms.
         metric: The logged value to choose by; None to let each run choose.
         every: At most so many seconds of work are lost in an interruption.
+        tell: Told of each node that was trained how it failed: its traceback, empty if it did not.
     """
 
-    def __init__(self, store: Store, paths: Sequence[Path], metric: str | None, every: float) -> None:
-        self.store, self.metric, self.every = store, metric, every
+    def __init__(
+        self,
+        store: Store,
+        paths: Sequence[Path],
+        metric: str | None,
+        every: float,
+        tell: Callable[[Node, str], None] = lambda node, details: None,
+    ) -> None:
+        self.store, self.metric, self.every, self.tell = store, metric, every, tell
         self.results: dict[str, Mapping[str, Any]] = {}
         self.failed: dict[str, str] = {}
         self.details: dict[str, str] = {}
@@ -95,6 +105,10 @@ class Running:
             self.advance()
         progress.show(self.outlook([]))
 
+    def failures(self) -> dict[str, str]:
+        """Where each error was raised, by the name of the node."""
+        return {self.nodes[key].name: text for key, text in self.details.items()}
+
     def outlook(self, running: Sequence[Node]) -> Outlook:
         """How far the study is.
 
@@ -105,8 +119,7 @@ class Running:
         total = sum(one.epochs for one in planned.values())
         known = {node.key: node for course in self.courses for node in course.candidates}
         done = [node for key, node in known.items() if key in self.results]
-        begun = [self.store.work(node) / PROGRESS for node in running]
-        halves = sum(read_json(path)["epochs"] for path in begun if path.is_file())
+        halves = sum(_epochs_begun(self.store.work(node) / PROGRESS) for node in running)
         left = total - sum(node.epochs or 0 for node in done) - halves
         nodes = sum(one.times for one in planned.values())
         fresh = sum(known[key].epochs or 0 for key in self.trained) + halves
@@ -141,7 +154,7 @@ class Running:
         except StopIteration:
             course.waiting = []
         except ValueError as error:
-            course.error, course.waiting = str(error), []
+            course.error, course.waiting = visible(str(error)), []
 
     def _take_up(self, course: Course, nodes: list[Node]) -> None:
         for node in nodes:
@@ -188,5 +201,15 @@ class Running:
         elif outcome.error is not None:
             self.failed[node.key] = outcome.error
             self.details[node.key] = outcome.details
+            self.tell(node, outcome.details)
         else:
             self.trained.add(node.key)
+            self.tell(node, "")
+
+
+def _epochs_begun(path: FilePath) -> int:
+    """The epochs that a node has trained so far; 0 where nothing says so, or the node has moved on meanwhile."""
+    try:
+        return int(read_json(path)["epochs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0

@@ -8,6 +8,10 @@ from typing import Any
 from lightning_prune.ablation.files import read_json, see_writable
 
 FACTS = "study.json"
+WRITE_ANEW = (
+    "Run the command of the study again with --force, and with its --store if it had one: the file is written anew, "
+    "and what is finished is not trained again."
+)
 
 
 def store_of(out: Path, facts: Mapping[str, Any]) -> Path:

@@ -10,9 +10,13 @@ from filelock import FileLock
 
 from lightning_prune.ablation.files import read_json
 from lightning_prune.ablation.node import Node
+from lightning_prune.ablation.notes import harmless_notes
 
 RESULT = "result.json"
 JOB = "job.json"
+# What studies and tables ask a result for.
+WHOLE = {"rows", "epochs", "seconds", "notes", "version", "lightning", "torch", "hardware"}
+ROW = {"cycle", "epochs", "metric", "val_last", "val_best"}
 
 
 class Store:
@@ -44,10 +48,8 @@ class Store:
     def result(self, node: Node) -> Mapping[str, Any] | None:
         """What a node left, if it is finished and kept what its arms need to know."""
         path = self.folder(node) / RESULT
-        if not path.is_file():
-            return None
-        result: Mapping[str, Any] = read_json(path)
-        return result if set(node.notes) <= set(result["notes"]) else None
+        result = read_result(path) if path.is_file() else None
+        return result if result is not None and set(node.notes) <= set(result["notes"]) else None
 
     def with_old_notes(self, node: Node) -> Node:
         """A node that is to be trained again keeps what it had kept for other arms, too; hold its lock.
@@ -56,7 +58,8 @@ class Store:
             node: The node.
         """
         path = self.folder(node) / RESULT
-        return replace(node, notes={**read_json(path)["notes"], **node.notes}) if path.is_file() else node
+        kept = harmless_notes(read_result(path)["notes"]) if path.is_file() else {}
+        return replace(node, notes={**kept, **node.notes})
 
     def take_up(self, node: Node) -> Node:
         """Prepare the work folder: keep what an interrupted process has left of the same node, drop anything else.
@@ -68,14 +71,14 @@ class Store:
             The node, with the notes that are being kept in that folder.
         """
         node, work = self.with_old_notes(node), self.work(node)
-        left = _saved_job(work / JOB)
-        if left is None or not set(node.notes) <= set(left["node"]["notes"]):
+        left = _saved_notes(work / JOB)
+        if left is None or not set(node.notes) <= set(left):
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True, exist_ok=True)
             return node
         for path in work.glob("*.new"):  # of a process that died while it wrote
             path.unlink()
-        return replace(node, notes=left["node"]["notes"])
+        return replace(node, notes={**harmless_notes(left), **node.notes})
 
     def publish(self, node: Node) -> None:
         """Put a node that is whole into its place."""
@@ -98,9 +101,30 @@ def _files_below(folder: Path) -> list[Path]:
     return [one for one in folder.rglob("*") if one.is_symlink() or not one.is_dir()]
 
 
-def _saved_job(path: Path) -> Mapping[str, Any] | None:
+def _saved_notes(path: Path) -> Mapping[str, Any] | None:
+    """The notes that are being kept in a work folder; None if its job cannot be read."""
     try:
-        saved: Mapping[str, Any] = read_json(path)
-    except (OSError, ValueError):
+        notes = read_json(path)["node"]["notes"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return saved
+    return notes if isinstance(notes, Mapping) else None
+
+
+def read_result(path: Path) -> Mapping[str, Any]:
+    """Read what a node has left.
+
+    Args:
+        path: Its result.json.
+
+    Raises:
+        ValueError: If it is damaged, or something else; says what to delete.
+    """
+    result = read_json(path)
+    rows = result.get("rows") if isinstance(result, Mapping) else None
+    whole = isinstance(rows, list) and all(isinstance(row, Mapping) and row.keys() >= ROW for row in rows)
+    if not (whole and rows and result.keys() >= WHOLE and isinstance(result["notes"], Mapping)):
+        raise ValueError(
+            f"{path} is not what a node leaves behind. Delete {path.parent}, and run the study again: it is trained "
+            "anew."
+        )
+    return result  # type: ignore[no-any-return]

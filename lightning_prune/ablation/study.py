@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.tree import Tree
 
 from lightning_prune.ablation import comparison
+from lightning_prune.ablation.class_paths import refuse_main
 from lightning_prune.ablation.engines.choice import make_engine
 from lightning_prune.ablation.engines.engine import Engine
+from lightning_prune.ablation.failed import Tracebacks, raise_if_failed
 from lightning_prune.ablation.failures import said_of_disk
+from lightning_prune.ablation.files import sweep
 from lightning_prune.ablation.planning import Path as Run
-from lightning_prune.ablation.planning import lay_out
+from lightning_prune.ablation.planning import lay_out, same_arms
 from lightning_prune.ablation.progress import Progress
 from lightning_prune.ablation.record import guard, write_arms, write_record
 from lightning_prune.ablation.running import Running
@@ -84,6 +87,7 @@ class Ablation:
             out: A folder in which some of it may be finished.
             store: A folder of nodes that several studies share; None for the one that ``out`` has used so far.
         """
+        self._warn_of_same_arms()
         place = store if store is not None or out is None else recorded_store(Path(out)) or out
         nodes = [node for run in self.runs for node in run.nodes()]
         done = [] if place is None else [node.key for node in nodes if Store(place).result(node) is not None]
@@ -99,6 +103,7 @@ class Ablation:
         command: str | None = None,
         console: Console | None = None,
         store: str | Path | None = None,
+        errors: Literal["raise", "keep"] = "raise",
         **options: Any,
     ) -> pd.DataFrame:
         """Train what is missing.
@@ -116,6 +121,9 @@ class Ablation:
                 is trained once; None for the one of the last time, or ``out``. Tables and reports stay in ``out``.
                 A dense run of which a study needs more than others have kept, such as weights to rewind to, is trained
                 again.
+            errors: What becomes of runs that failed, once all others are trained: ``"raise"`` raises the first error;
+                ``"keep"`` returns the table, in which each of them has a row with its ``error``. In both cases
+                tables are written, and the traceback of each node that failed is in ``logs`` in ``out``.
             options: Further arguments of the engine.
 
         Returns:
@@ -123,27 +131,40 @@ class Ablation:
 
         Raises:
             ValueError: If an arm cannot be trained as it is written, or the folder belongs to another study or has
-                another store.
+                another store; if other processes are to train what only this one knows (``__main__.Net``).
+            RunsFailed: If runs failed, and ``errors`` is ``"raise"``; its cause is the first error.
             DiskFull: If there is no space left; what is finished stays.
         """
         workers = int(engine == "local") if workers is None else workers
+        if errors not in ("raise", "keep"):
+            raise ValueError(f"Ablation.run(errors={errors!r}) is unknown. Give 'raise' or 'keep'.")
         out = Path(out)
         guard(out, self.config, force)
         root = choose_store(out, store, force)
+        if workers or engine != "local":
+            refuse_main(self.config.given, "Ablation.run")
         chosen = make_engine(engine, workers, out, options)
         more = "" if store is None else f", store={str(store)!r}"
         said = command or f"Ablation.from_config(...).run({str(out)!r}, workers={workers}{more})"
         try:
             runs = self.runs
+            self._warn_of_same_arms()
+            if workers or engine != "local":
+                refuse_main([one.resolved.config for one in runs], "Ablation.run")
+            tracebacks = Tracebacks(out)
             with said_of_disk(out):
+                for folder in (out, out / "arms"):
+                    sweep(folder)
                 write_arms(out, runs)
                 root.mkdir(parents=True, exist_ok=True)
                 self._store = seen_from(out, root)
-                self._running = Running(Store(root), runs, self.config.metric, every)
+                self._running = Running(Store(root), runs, self.config.metric, every, tracebacks.take)
                 self._train(self._running, chosen, out, said, console)
         finally:
             chosen.close()
         self._warn_of_generators()
+        if errors == "raise":
+            raise_if_failed(self._running, tracebacks)
         return self.frame()
 
     def _train(self, running: Running, engine: Engine, out: Path, said: str, console: Console | None) -> None:
@@ -168,8 +189,7 @@ class Ablation:
 
     def failures(self) -> dict[str, str]:
         """What failed in the last :meth:`run`: where each error was raised, by the name of the node."""
-        running = self._running
-        return {} if running is None else {running.nodes[key].name: text for key, text in running.details.items()}
+        return {} if self._running is None else self._running.failures()
 
     def summary(self, metric: str | None = None, **options: Any) -> pd.DataFrame:
         """The mean of every arm at every cycle; see :func:`~lightning_prune.ablation.comparison.summary`.
@@ -195,6 +215,13 @@ class Ablation:
         """
         metric = metric or self._measured()
         return comparison.compare(self.frame(), a, b, metric, **{"mode": self._mode(metric), **options})
+
+    def _warn_of_same_arms(self) -> None:
+        for arms in same_arms(self.runs):
+            rank_zero_warn(
+                f"Ablation(arms): {' and '.join(map(repr, arms))} come to the same config, are trained once, and have "
+                "equal results. Change what they are meant to differ in, or leave one out."
+            )
 
     def _warn_of_generators(self) -> None:
         results = self._running.results.values() if self._running is not None else ()

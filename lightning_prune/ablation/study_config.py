@@ -9,6 +9,7 @@ from typing import Any
 from lightning_prune.ablation.arms import Arm, read_arms
 from lightning_prune.ablation.keys import Config
 from lightning_prune.ablation.plain_values import plain, read_yaml
+from lightning_prune.lab.visible import refuse_unseen
 
 KEYS = ("name", "base", "arms", "seeds", "metric", "grid")
 
@@ -77,7 +78,8 @@ def _checked(given: Config, folder: Path, name: str) -> StudyConfig:
     arms = tuple(read_arms(given["arms"], _read_grid(given)))
     named = {arm["name"]: arm for arm in given["arms"]} if isinstance(given["arms"], list) else given["arms"]
     whole = {**given, "base": dict(content), "arms": named, "seeds": list(seeds)}
-    return StudyConfig(str(given.get("name") or name), dict(content), arms, seeds, given.get("metric"), whole)
+    refuse_unseen(name := str(given.get("name") or name), "Ablation(name)")
+    return StudyConfig(name, dict(content), arms, seeds, given.get("metric"), whole)
 
 
 def _read_grid(given: Mapping[str, Any]) -> Mapping[str, Any]:

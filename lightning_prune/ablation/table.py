@@ -1,12 +1,12 @@
 """From the results of nodes to one tidy table: a row for each arm, seed and cycle."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lightning_prune.ablation.files import aside_of
 from lightning_prune.ablation.node import Node
 from lightning_prune.ablation.node_end import LAST, best_name
 from lightning_prune.ablation.running import Course, Running
@@ -69,12 +69,15 @@ def table_of(running: Running, store: str) -> pd.DataFrame:
 def write_table(frame: pd.DataFrame, out: Path) -> None:
     """Write table.parquet and table.csv, each whole.
 
+    Names stand in both as the study has them, so that rows can be joined by them. There is no control character in one;
+    but a spreadsheet takes ``=...`` for a formula, so import the columns of a stranger's table as text.
+
     Args:
         frame: The table.
         out: The folder of the study.
     """
     for name in ("table.parquet", "table.csv"):
-        aside = out / f"{name}.{os.getpid()}.new"  # another process may be writing its own
+        aside = aside_of(out / name)  # another process may be writing its own
         if name.endswith("parquet"):
             frame.to_parquet(aside, index=False)
         else:

@@ -28,6 +28,7 @@ from lightning_prune.ablation.passengers import Passengers
 from lightning_prune.ablation.resolving import parse, quiet
 from lightning_prune.ablation.store import JOB, RESULT, Store
 from lightning_prune.callbacks.assembly import complete
+from lightning_prune.callbacks.damage import find_damage
 from lightning_prune.version import __version__
 
 START = "start.ckpt"
@@ -110,7 +111,7 @@ def hardware(trainer: Trainer) -> str:
 def _start(store: Store, job: Job, trainer: Trainer) -> str | None:
     """The checkpoint to resume from; None to begin."""
     work = store.work(job.node)
-    if zipfile.is_zipfile(work / LAST):  # false for half a file, which a machine leaves that was switched off
+    if (work / LAST).is_file() and _damage(work / LAST) is None:  # a machine that is switched off leaves half a file
         return str(work / LAST)
     if job.parent is None:
         return None
@@ -123,8 +124,14 @@ def _start(store: Store, job: Job, trainer: Trainer) -> str | None:
 
 
 def _load(path: Path) -> Mapping[str, Any]:
-    if not zipfile.is_zipfile(path):
-        what = "is damaged" if path.exists() else "is missing"
+    damage = _damage(path) if path.is_file() else ""
+    if damage is not None:
+        what = f"is damaged ({damage})" if damage else "is missing"
         raise ValueError(f"{path} {what}. Delete {path.parent}, and run the study again: it is trained anew.")
     saved: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return saved
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint; torch itself would load a changed weight without a word."""
+    return find_damage(path) or (None if zipfile.is_zipfile(path) else "it is no checkpoint")

@@ -13,6 +13,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from lightning_prune.lab.calls import refuse_calls
 from lightning_prune.lab.checkpoints import find_checkpoint, read_checkpoint, run_of
 from lightning_prune.lab.default_callbacks import default_callbacks
 from lightning_prune.lab.defaults import defaults_for, refuse_unknown_sections
@@ -98,6 +99,11 @@ class CommandLine(LightningCLI):
             raise ValueError(f"`{command}` needs trained weights. Add --ckpt_path=<a checkpoint>, or --ckpt_path=last.")
         if given not in (None, "last"):
             read_checkpoint(find_checkpoint(given, []))
+
+    def instantiate_classes(self) -> None:
+        """Make the objects, once it is known that nothing but classes is called."""
+        refuse_calls(self.config[self.subcommand] if self.subcommand else self.config)
+        super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._get(self.config_init, "trainer")

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from lightning_prune.lab.documents import TooLarge, load
+
 MODEL = {"class_path": "lightning_prune.lab.Classifier"}
 NETWORK = {"class_path": "lightning_prune.lab.LeNet300100", "init_args": {"inputs": 64}}
 DATA = {"class_path": "lightning_prune.lab.Digits"}
@@ -89,8 +91,14 @@ def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _load(text: str) -> Any:
     try:
-        return yaml.safe_load(Path(text).read_text() if Path(text).is_file() else text)
-    except (yaml.YAMLError, OSError, ValueError):
+        content = Path(text).read_text() if Path(text).is_file() else text
+    except (OSError, ValueError):
+        return None
+    try:
+        return load(content)
+    except TooLarge as error:  # the parser would go on for hours
+        raise ValueError(f"`{text if content != text else content[:40]}`: {error}") from error
+    except (yaml.YAMLError, ValueError):
         return None
 
 

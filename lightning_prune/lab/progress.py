@@ -39,7 +39,7 @@ class CycleProgressBar(RichProgressBar):
             return
         self.disable()
         if trainer.is_global_zero and stage == "fit":
-            self._lines = ProgressLines(partial(console.print, soft_wrap=True, highlight=False))
+            self._lines = ProgressLines(partial(console.print, soft_wrap=True, highlight=False, markup=False))
 
     def configure_columns(self, trainer: "pl.Trainer") -> list[ProgressColumn]:
         columns: list[ProgressColumn] = super().configure_columns(trainer)

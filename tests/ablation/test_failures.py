@@ -21,7 +21,7 @@ FAILING = {
 def test_a_failed_arm_is_in_the_table_and_stops_no_other(tmp_path):
     arms = {name: changes for name, (changes, _) in FAILING.items()}
     ablation = Ablation.from_config(small({**arms, "good": {}}))
-    frame = ablation.run(tmp_path, workers=0, every=0)
+    frame = ablation.run(tmp_path, workers=0, every=0, errors="keep")
     for name, (_, said) in FAILING.items():
         errors = frame[frame["arm"] == name]["error"].dropna().tolist()
         assert len(errors) == 1, name
@@ -34,7 +34,7 @@ def test_a_failed_arm_is_in_the_table_and_stops_no_other(tmp_path):
 
 
 def test_a_metric_that_is_not_logged_is_an_error_that_says_what_was(tmp_path):
-    frame = Ablation.from_config(small({"a": {}}, metric="val/acuracy")).run(tmp_path, workers=0)
+    frame = Ablation.from_config(small({"a": {}}, metric="val/acuracy")).run(tmp_path, workers=0, errors="keep")
     (error,) = frame["error"].dropna()
     assert "Ablation(metric='val/acuracy') was not logged. Did you mean 'val/accuracy'?" in error
     assert "val/loss" in error

@@ -57,7 +57,7 @@ def test_a_worker_killed_for_memory_is_reported_with_its_node_and_the_others_go_
     (tmp_path / "trap").touch()
     monkeypatch.setenv("TRAPS", str(tmp_path))
     ablation = Ablation.from_config(small({"dies": dying, "lives": {}}))
-    frame = ablation.run(tmp_path / "out", workers=1, every=0)
+    frame = ablation.run(tmp_path / "out", workers=1, every=0, errors="keep")
     (error,) = frame[frame["arm"] == "dies"]["error"].dropna()
     name = ablation.runs[0].nodes()[0].name
     assert name in error

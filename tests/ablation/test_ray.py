@@ -130,7 +130,7 @@ def test_a_node_that_kills_every_worker_is_reported_and_the_others_go_on(tmp_pat
     out = tmp_path / "out"
     with clusters.running({}) as (address, _):
         frame = two_arms({"deadly": {"callbacks": "trails.Deadly"}}).run(
-            out, workers=0, engine="ray", address=address, every=0
+            out, workers=0, engine="ray", address=address, every=0, errors="keep"
         )
     assert frame[frame["arm"] != "deadly"]["error"].isna().all()
     (error,) = frame[frame["arm"] == "deadly"]["error"]

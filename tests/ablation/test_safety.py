@@ -94,7 +94,7 @@ def test_a_finished_node_whose_checkpoint_is_gone_is_named(tmp_path):
     killed(small(), tmp_path / "out", name="last.ckpt", times=3)
     gone = next((tmp_path / "out" / "nodes").glob("*/last.ckpt"))
     gone.unlink()
-    frame = Ablation.from_config(small()).run(tmp_path / "out", workers=0)
+    frame = Ablation.from_config(small()).run(tmp_path / "out", workers=0, errors="keep")
     errors = frame["error"].dropna().tolist()
     assert len(errors) == 2
     assert all(str(gone.parent) in error and "missing" in error and "Delete" in error for error in errors)

@@ -52,14 +52,14 @@ def test_a_candidate_that_fails_is_not_chosen(tmp_path):
 
 def test_a_search_in_which_everything_fails_is_a_failed_arm(tmp_path):
     failing = {"criterion": ["faulty.not_a_number"]}
-    frame = Ablation.from_config(small({"s": {"search": failing}, "good": {}})).run(tmp_path, workers=0)
+    frame = Ablation.from_config(small({"s": {"search": failing}, "good": {}})).run(tmp_path, workers=0, errors="keep")
     assert "not_a_number" in frame[frame["arm"] == "s"]["error"].dropna().iloc[0]
     assert frame[frame["arm"] == "good"]["error"].isna().all()
 
 
 def test_a_search_needs_validation(tmp_path):
     arms = {"s": {"callbacks": POLICY, "search": {"low": PEAKS}, "trainer.limit_val_batches": 0}}
-    frame = Ablation.from_config(small(arms)).run(tmp_path, workers=0)
+    frame = Ablation.from_config(small(arms)).run(tmp_path, workers=0, errors="keep")
     assert "no validation metric is logged to choose by" in frame["error"].dropna().iloc[0]
 
 

@@ -13,6 +13,7 @@ from studies import BASE, study
 
 from lightning_prune import cli
 from lightning_prune.ablation import Ablation
+from lightning_prune.ablation.report.reading import read_study
 
 SGD = {"class_path": "torch.optim.SGD"}
 TWICE = "base: base.yaml\narms:\n  a: {}\n  a: {callbacks: LRRewind}\n"
@@ -178,9 +179,18 @@ def test_a_folder_of_another_version_is_refused(tmp_path, capsys):
 def test_a_damaged_record_is_named(tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "study.json").write_text("{")
-    assert "study.json is damaged" in refusal(capsys, "--config", write(tmp_path), "--out", tmp_path / "out")
+    said = refusal(capsys, "--config", write(tmp_path), "--out", tmp_path / "out")
+    assert "study.json is damaged" in said
+    with pytest.raises(
+        ValueError, match=r"study.json is damaged .*\. Run the command of the study again with --force"
+    ) as found:
+        read_study(tmp_path / "out")
+    assert str(found.value).partition(". ")[2] in said, "the report and the command say the same"
     (tmp_path / "out" / "study.json").write_text("[]")
     assert "not the record of a study" in refusal(capsys, "--config", write(tmp_path), "--out", tmp_path / "out")
+    record(tmp_path / "other", {"arms": {}})
+    with pytest.raises(ValueError, match="seeds: new"):
+        Ablation.from_config(write(tmp_path)).run(tmp_path / "other")
 
 
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path, monkeypatch, capsys):

@@ -258,3 +258,17 @@ def test_damaged_files_are_named(tmp_path, name, text, said):
     (folder / name).unlink() if text is None else (folder / name).write_text(text)
     with pytest.raises((ValueError, FileNotFoundError), match=re.escape(said)):
         read_study(folder)
+
+
+def test_a_damaged_file_of_a_node_is_said_and_the_rest_is_reported(tmp_path, capsys, monkeypatch):
+    folder = write_study(tmp_path, TWO, failed=None, search=())
+    (folder / "nodes" / "0-r" / "pruning.json").write_text("{")
+    monkeypatch.setattr("lightning_prune.ablation.report.page.scripts", lambda: "")  # slow, and not of interest
+    monkeypatch.setattr(command, "write_pictures", lambda place, pictures: [])
+    page = command.report_study(folder).read_text()
+    said = capsys.readouterr().out
+    for text in (said, page):
+        assert "Learning rates and layers of a node are left out: " in text
+        assert "0-r/pruning.json is damaged" in text
+    runs, _ = command.first_runs(read_study(folder))
+    assert {arm: run.folder.name for arm, run in runs.items()} == {"rewind": "1-rr", "cyclic": "0-oo"}

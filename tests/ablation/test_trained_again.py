@@ -9,6 +9,8 @@ from lightning_prune.ablation.node import Node
 from lightning_prune.ablation.store import JOB, RESULT, Store
 
 NOTES = {"old": {}, "new": {}}
+WHOLE = dict.fromkeys(("epochs", "seconds", "version", "lightning", "torch", "hardware"))
+ROW = dict.fromkeys(("cycle", "epochs", "metric", "val_last", "val_best"))
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def twice(tmp_path):
         for name in ("last.ckpt", "metrics.csv", "events/first"):
             (place / name).write_text(str(notes))
         saved = {name: {} for name in notes}
-        (place / RESULT).write_text(json.dumps({"notes": saved}))
+        (place / RESULT).write_text(json.dumps({**WHOLE, "rows": [ROW], "notes": saved}))
         (place / JOB).write_text(json.dumps({"node": {"notes": saved}}))
     return store, node
 

@@ -75,3 +75,9 @@ def test_what_was_not_tested_is_compared_by_validation(tmp_path):
     compared = ablation.compare("one", "two")
     assert compared["mean_a"].notna().all()
     assert (ablation.summary()["seeds"] == 2).all()
+
+
+def test_arms_that_come_to_the_same_are_pointed_out():
+    arms = {"one": {}, "two": {"callbacks": "FineTune"}, "three": {"cycles": 2}, "other": {"cycles": 1}}
+    with pytest.warns(UserWarning, match=r"'one' and 'two' and 'three' come to the same config, are trained once"):
+        Ablation.from_config(study(arms, seeds=2)).tree()

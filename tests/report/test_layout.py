@@ -1,10 +1,12 @@
 import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rich.console import Console
 from synthetic import write_run
 
+from lightning_prune.lab.report import layout
 from lightning_prune.lab.report.command import report
 
 
@@ -41,3 +43,14 @@ def test_eleven_runs_fit(tmp_path: Path, width: int) -> None:
     assert "…" not in text
     assert max(map(len, blocks.splitlines())) <= width
     assert all(density in blocks for density in ("100.0 %", "80.0 %", "4.4 %"))
+
+
+def test_names_are_shown_as_they_are_written() -> None:
+    names = ["part [norm, bias]", "part [/red]", "red \x1b[31m"]
+    console = Console(width=120, file=io.StringIO())
+    table = pd.DataFrame([[0.9, 0.8, 0.7]], columns=names, index=[0.5])
+    console.print(layout.comparison(table, "val/accuracy", 120))
+    text = console.file.getvalue()
+    for name in (*names[:2], r"red \x1b[31m"):
+        assert any(line.strip().startswith(f"{name} ") for line in text.splitlines()), name
+    assert "\x1b" not in text

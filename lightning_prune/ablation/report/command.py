@@ -1,6 +1,7 @@
 """``lightning-prune report STUDY``: one page, its pictures as files, the headline on the terminal."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from lightning_prune.ablation.report.shared_work import draw_shared_work
 from lightning_prune.ablation.report.study import Study
 from lightning_prune.lab.report.run import Run
 from lightning_prune.lab.report.terminal import report_console
+from lightning_prune.lab.visible import visible
 
 HELP = "Show what a study amounts to: one page that works without a network, and its pictures as files."
 
@@ -78,22 +80,25 @@ def report_study(
     if against is not None:
         _require_against(study, against)
     place = _require_folder(out or folder / "report")
-    pictures = draw(study, chosen, against)
+    runs, damaged = first_runs(study)
+    study = replace(study, damaged=damaged)
+    pictures = draw(study, chosen, against, runs)
     page = write_page(place / "index.html", study, pictures)
     written = [page, *write_pictures(place, pictures)]
     _print(console or report_console(), study, written)
     return page
 
 
-def draw(study: Study, chosen: str, against: str | None = None) -> list[Picture]:
+def draw(study: Study, chosen: str, against: str | None = None, runs: dict[str, Run] | None = None) -> list[Picture]:
     """Draw every picture of a study, in the order of the page.
 
     Args:
         study: What was read.
         chosen: The label of the measure that pictures show first.
         against: The arm that differences are taken to at first.
+        runs: A run of each arm, for the pictures of what happens within one; left out, they are read.
     """
-    runs = _first_runs(study)
+    runs = first_runs(study)[0] if runs is None else runs
     pictures = [
         draw_over_density(study, chosen),
         draw_differences(study, chosen, against),
@@ -106,17 +111,28 @@ def draw(study: Study, chosen: str, against: str | None = None) -> list[Picture]
     return [picture for picture in pictures if picture is not None]
 
 
-def _first_runs(study: Study) -> dict[str, Run]:
-    """The run of every arm with its first seed that did not fail, else with the first that logged anything."""
-    runs = {}
+def first_runs(study: Study) -> tuple[dict[str, Run], tuple[str, ...]]:
+    """The run of every arm with its first seed that did not fail, else with the first that logged anything.
+
+    Args:
+        study: What was read.
+
+    Returns:
+        The runs by arm, and a sentence for each file that could not be read; a run of another seed takes its place.
+    """
+    runs, damaged = {}, dict[str, None]()
     for arm in study.arms:
         paths = [path for path in study.paths if path["arm"] == arm]
         for path in sorted(paths, key=lambda path: path["error"] is not None):
-            run = read_arm(study, arm, int(path["seed"]))
+            try:
+                run = read_arm(study, arm, int(path["seed"]))
+            except ValueError as error:
+                damaged[f"Learning rates and layers of a node are left out: {error}"] = None  # which arms may share
+                continue
             if run is not None:
                 runs[arm] = run
                 break
-    return runs
+    return runs, tuple(damaged)
 
 
 def _chosen_label(study: Study, metric: str | None) -> str:
@@ -147,14 +163,14 @@ def _require_folder(folder: Path) -> Path:
 
 
 def _print(console: Console, study: Study, written: list[Path]) -> None:
-    console.print(f"{study.name}: {headline.lead(study)}", highlight=False, markup=False)
+    console.print(visible(f"{study.name}: {headline.lead(study)}"), highlight=False, markup=False)
     for winner in headline.winners(study):
         best = (
             winner.arm
             if winner.verdict != UNDECIDED
             else f"undecided: {winner.arm}; not decidedly worse: {winner.rivals}"
         )
-        console.print(f"  {winner.density}: {best}", highlight=False, markup=False)
+        console.print(visible(f"  {winner.density}: {best}"), highlight=False, markup=False)
     for note in headline.notes(study):
-        console.print(note, highlight=False, markup=False)
+        console.print(visible(note), highlight=False, markup=False)
     console.print("Written:", *map(str, written), sep="\n  ", soft_wrap=True, highlight=False, markup=False)

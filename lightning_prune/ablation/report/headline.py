@@ -123,6 +123,7 @@ def notes(study: Study) -> list[str]:
         said.append(
             f"The store of its nodes, {study.store}, is not there: their learning rates and densities are missing."
         )
+    said += study.damaged
     if len(study.seeds) == 1:
         said.append("There is one seed: no interval can be given, and everything is undecided.")
     densities = study.table.dropna(subset=["cycle"]).groupby("cycle")["density"]

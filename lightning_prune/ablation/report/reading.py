@@ -9,6 +9,7 @@ import pandas as pd
 
 from lightning_prune.ablation.questions import MEASURED
 from lightning_prune.ablation.report.study import Study
+from lightning_prune.ablation.shared_store import WRITE_ANEW
 from lightning_prune.lab.report.reading import read_run
 from lightning_prune.lab.report.run import Run
 
@@ -63,16 +64,14 @@ def _read_facts(path: Path) -> Mapping[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}). Run the command of the study again; it writes it anew."
-        ) from error
+        raise ValueError(f"{path} is damaged ({error}). {WRITE_ANEW}") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         found = facts.get("format") if isinstance(facts, dict) else None
         raise ValueError(
             f"{path} has format {found!r}, this version reads {FORMAT}. Report with the version that wrote it."
         )
     if missing := [key for key in KEYS if key not in facts]:
-        raise ValueError(f"{path} lacks {', '.join(missing)}. Run the command of the study again; it writes it anew.")
+        raise ValueError(f"{path} lacks {', '.join(missing)}. {WRITE_ANEW}")
     return facts
 
 

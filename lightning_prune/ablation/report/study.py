@@ -24,6 +24,8 @@ class Study:
     """study.json."""
     table: pd.DataFrame
     """The tidy table: one row per arm, seed and cycle."""
+    damaged: tuple[str, ...] = ()
+    """What could not be read of its nodes, each in a sentence."""
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from lightning_prune.lab.report.learning_rate import draw_learning_rate
 from lightning_prune.lab.report.names import Columns, choose_columns
 from lightning_prune.lab.report.reading import RECORD, read_runs
 from lightning_prune.lab.report.run import Run
+from lightning_prune.lab.visible import visible
 
 HELP = "Show what runs amount to: a table per cycle, CSV files and pictures."
 
@@ -83,7 +84,7 @@ def report(
         for summary in summaries:
             _report_one(summary, folder / summary.run.name, console)
         written = [*_compare(summaries, folder, console), *(folder / run.name for run in runs)]
-    console.print("Written:", *written, sep="\n  ", soft_wrap=True, highlight=False)
+    console.print("Written:", *written, sep="\n  ", soft_wrap=True, highlight=False, markup=False)
     return folder
 
 
@@ -107,7 +108,7 @@ def _report_one(summary: Summary, folder: Path, console: Console) -> list[Path]:
     run, skipped = summary.run, table.skipped_table(summary.run)
     console.print(layout.cycles(f"{run.name} ({run.folder})", summary.cycles, summary.columns, console.width))
     for note in _notes(summary):
-        console.print(note, highlight=False)
+        console.print(visible(note), highlight=False, markup=False)
     if not skipped.empty:
         console.print(layout.skipped(skipped))
     _require_folder(folder)
@@ -148,7 +149,8 @@ def _compare(summaries: Sequence[Summary], folder: Path, console: Console) -> li
         runs = [name for name, curve in curves.items() if curve.name == metric]
         console.print(layout.comparison(compared[runs].dropna(how="all"), metric, console.width))
     if len(metrics) > 1:
-        console.print(f"The runs are judged by {', '.join(metrics)}: --metric chooses one for all.", highlight=False)
+        said = f"The runs are judged by {', '.join(metrics)}: --metric chooses one for all."
+        console.print(visible(said), highlight=False, markup=False)
         compared = compared.rename(columns={name: f"{name} {curve.name}" for name, curve in curves.items()})
     compared.to_csv(folder / "comparison.csv")
     return [folder / "comparison.csv", pictures.accuracy_over_density(folder / "comparison.png", curves)]

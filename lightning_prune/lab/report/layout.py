@@ -13,6 +13,7 @@ from rich.text import Text
 
 from lightning_prune.lab.report.names import Columns
 from lightning_prune.lab.report.terminal import percent, rate_range, score
+from lightning_prune.lab.visible import visible
 
 Cells = dict[str, list[str]]
 
@@ -125,7 +126,7 @@ def _table(shown: Mapping[str, Collection[str]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in shown:
         words = name in WORDS
-        header = name if words else _broken(name)
+        header = Text(visible(name if words else _broken(name)))
         table.add_column(
             header,
             justify="left" if words else "right",
@@ -134,12 +135,13 @@ def _table(shown: Mapping[str, Collection[str]]) -> Table:
             max_width=WIDEST_NAME if name == "run" else None,
         )
     for row in zip(*shown.values(), strict=True):
-        table.add_row(*row)
+        table.add_row(*(Text(visible(cell)) for cell in row))
     return table
 
 
 def _layout(title: str, shown: Mapping[str, list[str]], notes: Sequence[str] = ()) -> RenderableType:
-    return Group(*([Text(title, style="bold")] if title else []), _table(shown), *map(Text, notes))
+    above = [Text(visible(title), style="bold")] if title else []
+    return Group(*above, _table(shown), *map(Text, map(visible, notes)))
 
 
 def _broken(header: str) -> str:

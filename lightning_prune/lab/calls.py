@@ -1,0 +1,80 @@
+"""What a config may call: classes, and functions that say which class they make."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from inspect import Signature, isclass, isfunction, ismethod, signature
+from typing import Any
+
+from jsonargparse import Namespace
+
+SIMPLE = ("None", "bool", "int", "float", "complex", "str", "bytes", "list", "dict", "tuple", "set", "Tensor", "Any")
+
+
+def refuse_calls(config: Any) -> None:
+    """Refuse a ``class_path`` that would call what is no class: an argument of type ``Callable`` takes any function.
+
+    A config is code all the same: the classes that it names are imported and made.
+
+    Args:
+        config: A config, parsed; functions that are named without ``class_path`` are not called, and stay.
+
+    Raises:
+        ValueError: If a ``class_path`` names a function that does not say what it makes, or something else.
+
+    Example:
+        >>> refuse_calls({"model": {"class_path": "torch.nn.Linear"}, "criterion": "os.system"})
+        >>> refuse_calls({"criterion": {"class_path": "os.system"}})  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: `criterion`: class_path 'os.system' is no class, nor a function that says which class it makes. ...
+    """
+    for where, path in class_paths(config):
+        if not _makes_an_object(_found_at(path)):
+            raise ValueError(
+                f"`{where}`: class_path {path!r} is no class, nor a function that says which class it makes. Give a "
+                "class, or annotate what the function returns. A function that is to be called later is given by its "
+                f"name alone: `{path}`."
+            )
+
+
+def class_paths(config: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Every ``class_path`` in a config, with the place where it stands.
+
+    Example:
+        >>> list(class_paths({"a": [{"class_path": "mine.Net"}]}))
+        [('a.0', 'mine.Net')]
+    """
+    content = vars(config) if isinstance(config, Namespace) else config
+    if isinstance(content, Mapping) and isinstance(content.get("class_path"), str):
+        yield where, content["class_path"]
+    named = content.items() if isinstance(content, Mapping) else ()
+    numbered = enumerate(content) if isinstance(content, list | tuple) else ()
+    for key, value in (*named, *numbered):
+        yield from class_paths(value, f"{where}.{key}" if where else str(key))
+
+
+def _found_at(path: str) -> Any:
+    """What a path names, such as a class, or a method of one; None if there is nothing."""
+    parts = path.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for name in parts[length:]:
+            found = getattr(found, name, None)
+        return found
+    return None
+
+
+def _makes_an_object(found: Any) -> bool:
+    if isclass(found):
+        return True
+    if not (isfunction(found) or ismethod(found)):
+        return False
+    made = signature(found).return_annotation
+    return made is not Signature.empty and _name(made) not in SIMPLE
+
+
+def _name(annotation: Any) -> str:
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    return text.partition("[")[0].rpartition(".")[2]
