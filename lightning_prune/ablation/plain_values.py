@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from lightning_prune.lab.near_files import did_you_mean
+
 
 def plain(value: Any, where: str) -> Any:
     """Write functions and classes by their dotted paths, and refuse what no config can hold.
@@ -56,7 +58,7 @@ def read_yaml(path: Path, owner: str) -> dict[str, Any]:
     """
     if not path.is_file():
         what = "is a folder, not a YAML file" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"{owner}: {path} {what}.")
+        raise FileNotFoundError(f"{owner}: {path} {what}.{did_you_mean(path)}")
     try:
         content = yaml.load(path.read_text(), _Loader)  # which is a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
