@@ -1,5 +1,6 @@
 """The ``lightning-prune`` command: what to run, and how to say what went wrong."""
 
+import errno
 import importlib
 import os
 import sys
@@ -14,12 +15,15 @@ PACKAGE = Path(__file__).parent
 DEBUG = "LIGHTNING_PRUNE_DEBUG"
 EXPECTED = (
     ValueError,
-    FileNotFoundError,
-    NotADirectoryError,
-    ConnectionError,
+    OSError,
     MisconfigurationException,
     RuntimeError,
 )
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+FOLDERS = {  # what says where a command writes
+    "ablate": "--out, --store",
+    "report": "--out",
+}
 MAKING = {"instantiate_classes", "configure_optimizers"}
 OTHER_WEIGHTS = "Error(s) in loading state_dict for "
 LAB = ("jsonargparse", "rich", "pandas", "matplotlib", "sklearn", "torchmetrics", "torchvision")
@@ -42,9 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "pip install 'lightning-prune[lab]'"
         )
     try:
-        run(words)
+        run(words or ["--help"])
+    except SystemExit:
+        if words:
+            raise
+        sys.exit(2)  # the help was shown, but nothing was asked for
     except EXPECTED as error:
-        message = complaint(error)
+        message = complaint(error) or unwritable(error, words)
         if message is None or os.environ.get(DEBUG):
             raise
         command = " ".join(["lightning-prune", *words[:1]])
@@ -94,6 +102,22 @@ def complaint(error: BaseException | None) -> str | None:
         return complaint(error.__cause__)
     checked = PACKAGE in where.parents or not MAKING.isdisjoint(frame.name for frame in frames)
     return str(error) if checked and (frames[-1].line or "").startswith("raise ") else None
+
+
+def unwritable(error: BaseException, words: Sequence[str]) -> str | None:
+    """Say of a folder that cannot be written, whoever tried, where to put another one.
+
+    Args:
+        error: What was caught.
+        words: The command and its arguments.
+
+    Returns:
+        The message; ``None`` for another error.
+    """
+    if not isinstance(error, OSError) or error.errno not in NOT_WRITABLE or error.filename is None:
+        return None
+    options = FOLDERS.get(next(iter(words), ""), "--trainer.logger.save_dir, --trainer.default_root_dir, --data.root")
+    return f"{error.filename} cannot be written ({error.strerror}). Give another folder: {options}."
 
 
 def _other_weights(message: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from lightning_prune.packing import pack_bits, unpack_bits
 from lightning_prune.ranking import find_cut, mark_above
@@ -94,14 +95,33 @@ class Masks:
 
 
 def multiply_(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Multiply tensors by masks in place.
+    """Set the dead entries of tensors to zero in place, whatever they are: NaN times 0 would be NaN.
 
     Args:
-        pairs: Tensors and their masks, of the same shapes and on the same devices.
+        pairs: Tensors and their masks (uint8, 1 where alive), of the same shapes and on the same devices.
+
+    Example:
+        >>> weight = torch.tensor([1.5, float("nan"), -2.0])
+        >>> multiply_([(weight, torch.tensor([1, 0, 1], dtype=torch.uint8))])
+        >>> weight
+        tensor([ 1.5000,  0.0000, -2.0000])
     """
     with torch.no_grad():
         for tensor, mask in pairs:
-            tensor.mul_(mask)
+            _bits(tensor).mul_(mask)
+
+
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor as integers that share its memory: times 0 or 1 they are exact, and as fast.
+
+    (``masked_fill_`` does the same in three to ten times the time on a CPU.) Complex tensors and those in parts stay
+    what they are, and a NaN in them stays a NaN.
+    """
+    plain = type(tensor) in (Tensor, Parameter) and tensor.layout is torch.strided and tensor.is_floating_point()
+    return tensor.view(_INTEGERS[tensor.element_size()]) if plain and tensor.element_size() in _INTEGERS else tensor
 
 
 def keep_top(score: Tensor, count: int) -> Tensor:

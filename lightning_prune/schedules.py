@@ -5,7 +5,13 @@ dense run) it returns a sparsity in [0, 1). To add one, write the formula.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class SparsitySchedule(ABC):
@@ -18,6 +24,10 @@ class SparsitySchedule(ABC):
         >>> Halving()(2)
         0.75
     """
+
+    def __new__(cls, *_: Any, **options: Any) -> "Self":
+        refuse_unknown(cls, options)
+        return super().__new__(cls)
 
     @abstractmethod
     def __call__(self, cycle: int) -> float:
@@ -177,6 +187,27 @@ class Levels(SparsitySchedule):
 
     def __call__(self, cycle: int) -> float:
         return self.levels[min(cycle, len(self.levels)) - 1] if cycle > 0 else 0.0
+
+
+def refuse_unknown(kind: type, options: Iterable[str]) -> None:
+    """Refuse arguments by names that a class does not know, and say which it knows.
+
+    Args:
+        kind: The class.
+        options: The names.
+
+    Raises:
+        TypeError: If it does not know one.
+
+    Example:
+        >>> refuse_unknown(OneShot, ["final"])
+    """
+    parameters = signature(kind).parameters
+    unknown = [name for name in options if name not in parameters]
+    if unknown and not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        raise TypeError(
+            f"{kind.__name__} has no argument `{unknown[0]}`: write {kind.__name__}({', '.join(parameters)})."
+        )
 
 
 def check_levels(owner: str, levels: list[float]) -> None:

@@ -21,6 +21,7 @@ _DEFAULT_TYPES: tuple[type[nn.Module], ...] = (
     nn.RNNCellBase,
     nn.MultiheadAttention,
 )
+FROZEN = "frozen (requires_grad=False)"  # the reason of what could be pruned if it were trained
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
 
@@ -82,8 +83,9 @@ class Prunable(Selection):
 
     Args:
         types: The layer types that are selected, instead of those above: all their matrices, whatever their names.
+            One class will do for one type.
         include: Only tensors whose name matches one of these patterns: ``*`` and ``?`` as in file names, and the name
-            of a module stands for everything in it.
+            of a module stands for everything in it. One string will do for one pattern.
         exclude: No tensor whose name matches one of these patterns.
         embeddings: Whether embeddings are selected, too.
         last_layer: Whether the last weight, in the order of the module, is selected: papers differ.
@@ -103,12 +105,19 @@ class Prunable(Selection):
         3.bias: a bias
     """
 
-    types: tuple[type[nn.Module], ...] | None = None
-    include: list[str] = field(default_factory=list)
-    exclude: list[str] = field(default_factory=list)
+    types: tuple[type[nn.Module], ...] | type[nn.Module] | None = None
+    include: list[str] | str = field(default_factory=list)
+    exclude: list[str] | str = field(default_factory=list)
     embeddings: bool = False
     last_layer: bool = True
     first_layer: bool = True
+
+    def __post_init__(self) -> None:
+        for argument in ("types", "include", "exclude"):
+            object.__setattr__(self, argument, _several(getattr(self, argument)))
+        for one in self.types or ():  # type: ignore[union-attr]
+            if not isinstance(one, type):
+                raise ValueError(f"Prunable(types={one!r}) is not a class: give the class of a layer, torch.nn.Linear.")
 
     def __call__(self, module: nn.Module) -> Selected:
         tensors = list(owned_parameters(module))
@@ -136,7 +145,7 @@ class Prunable(Selection):
             return "matches no pattern of include"
         if pattern := next((pattern for pattern in self.exclude if _matches(tensor.name, pattern)), None):
             return f"excluded by the pattern {pattern!r}"
-        return None if tensor.parameter.requires_grad else "frozen (requires_grad=False)"
+        return None if tensor.parameter.requires_grad else FROZEN
 
     def _reason_of_owner(self, owner: nn.Module, leaf: str, parameter: nn.Parameter) -> str | None:
         layer = type(owner).__name__
@@ -148,7 +157,7 @@ class Prunable(Selection):
             return "a bias"
         if isinstance(owner, _EMBEDDINGS):
             return None if self.embeddings else f"an embedding ({layer}; embeddings=True prunes it)"
-        if not isinstance(owner, tuple(self.types or _DEFAULT_TYPES)):
+        if not isinstance(owner, tuple(self.types or _DEFAULT_TYPES)):  # type: ignore[arg-type]
             return f"a parameter of a {layer}, which is not among the types"
         if self.types is None and "weight" not in leaf:
             return f"not a weight by its name (Prunable(types=...) with {layer} prunes it)"
@@ -173,6 +182,11 @@ def _refuse_uninitialised(module: nn.Module, tensors: list[Owned]) -> None:
             f"{type(module).__name__} has lazy layers that are not initialised: {_first(lazy, 8)}. Run one batch "
             "through it before the fit, or at the end of its configure_model."
         )
+
+
+def _several(given: object) -> object:
+    """One class or one pattern, which the user did not put between brackets, as several."""
+    return (given,) if isinstance(given, type) else [given] if isinstance(given, str) else given
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -19,6 +19,7 @@ LAYERS = [
     {
         "version",
         "durations",
+        "extras",
         "scores",
         "schedules",
         "rates",

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from lightning_prune.lab.documents import TooLarge, load
+from lightning_prune.lab.near_files import did_you_mean
 
 
 def plain(value: Any, where: str) -> Any:
@@ -58,7 +59,7 @@ def read_yaml(path: Path, owner: str) -> dict[str, Any]:
     """
     if not path.is_file():
         what = "is a folder, not a YAML file" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"{owner}: {path} {what}.")
+        raise FileNotFoundError(f"{owner}: {path} {what}.{did_you_mean(path)}")
     try:
         content = load(path.read_text(), _Loader)  # which is a SafeLoader
     except TooLarge as error:

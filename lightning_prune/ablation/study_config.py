@@ -54,10 +54,15 @@ def read_study(given: Mapping[str, Any] | str | Path) -> StudyConfig:
         >>> read_study({"base": {"trainer": {"max_epochs": 3}}, "arms": {"a": {}}, "seeds": 2}).seeds
         (0, 1)
     """
-    folder, name = Path(), "ablation"
+    folder, name, source = Path(), "ablation", given if isinstance(given, str | Path) else None
     if isinstance(given, str | Path):
         folder, name = Path(given).parent, Path(given).stem
         given = read_yaml(Path(given), "--config")
+    if "trainer" in given and "arms" not in given:
+        raise ValueError(
+            f"Ablation: {'this' if source is None else source} is the config of a run, without `base` and `arms`: "
+            "lightning-prune fit --config=... trains it, and a study can name it as its `base`."
+        )
     if unknown := sorted(str(key) for key in given if key not in KEYS):
         nearest = get_close_matches(unknown[0], KEYS, n=1)
         guess = f"Did you mean `{nearest[0]}`?" if nearest else f"There are {', '.join(KEYS)}."

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
 from lightning_prune.callbacks.averaging import refuse_stochastic_averaging
-from lightning_prune.callbacks.clock import CycleCallback, CycleClock
+from lightning_prune.callbacks.clock import ADDED, CycleCallback, CycleClock
 from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
 from lightning_prune.callbacks.exact_resume import ExactResume
 from lightning_prune.callbacks.learning_rate import FineTune, LRRewind
@@ -17,8 +17,6 @@ from lightning_prune.callbacks.policy import LearningRatePolicy
 from lightning_prune.callbacks.settings import describe, describe_object
 from lightning_prune.callbacks.starting_point import StartingPoint
 from lightning_prune.callbacks.timeline import Timeline
-
-_ADDED = "_added_by_the_clock"
 
 
 def assemble(trainer: "pl.Trainer", gradual: bool = False) -> list[Callback]:
@@ -54,21 +52,28 @@ def complete(trainer: "pl.Trainer") -> list[Callback]:
 
     Returns:
         What was added. An earlier fit has left it there, so that a checkpoint that is saved after it holds it, too.
+
+    Raises:
+        ValueError: If there are two clocks.
     """
     callbacks = _of_user(trainer)
+    _at_most_one(callbacks, CycleClock)
+    for callback in callbacks:
+        if isinstance(callback, CycleClock):
+            callback.joined = True
     added: list[Callback] = []
     if not any(isinstance(callback, LearningRatePolicy) for callback in callbacks):
         added.append(default_policy(callbacks))
     if not any(isinstance(callback, ExactResume) for callback in callbacks):
         added.append(ExactResume())
     for callback in added:
-        setattr(callback, _ADDED, True)
+        setattr(callback, ADDED, True)
     trainer.callbacks = sorted([*callbacks, *added], key=_rank)  # type: ignore[attr-defined]
     return added
 
 
 def _of_user(trainer: "pl.Trainer") -> list[Callback]:
-    return [c for c in trainer.callbacks if not hasattr(c, _ADDED)]  # type: ignore[attr-defined]
+    return [c for c in trainer.callbacks if not hasattr(c, ADDED)]  # type: ignore[attr-defined]
 
 
 def default_policy(callbacks: list[Callback]) -> LearningRatePolicy:

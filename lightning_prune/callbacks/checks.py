@@ -3,15 +3,9 @@
 from numbers import Integral
 
 from lightning_prune.callbacks.gradual import parse_span
+from lightning_prune.callbacks.guesses import refuse_guess
 from lightning_prune.durations import parse_duration
 from lightning_prune.schedules import SparsitySchedule, check_levels
-
-_EXAMPLES = {
-    "sparsity": "lightning_prune.Geometric(rate=0.2)",
-    "criterion": "lightning_prune.magnitude",
-    "allocation": "lightning_prune.globally",
-    "prunable": "lightning_prune.Prunable()",
-}
 
 
 def check_arguments(
@@ -43,10 +37,7 @@ def check_arguments(
             "retrains, and 0 trains the dense run only."
         )
     for name, function in {"sparsity": sparsity, **functions}.items():
-        if not callable(function):
-            raise ValueError(
-                f"IterativePruning({name}={function!r}) is not callable: give {_EXAMPLES[name]}, not a name or number."
-            )
+        refuse_guess(name, function)
     if retrain is not None and parse_duration(retrain, "IterativePruning(retrain").amount < 1 and during is None:
         raise ValueError(f"IterativePruning(retrain={retrain!r}) must be at least one epoch or one step.")
     if during is not None:

@@ -1,23 +1,41 @@
 """What time it is: the clock of the cycles, and what those callbacks share that ask it."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.mistakes import ObjectsOnly
 from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.timeline import Timeline
 from lightning_prune.durations import Duration
 
+ADDED = "_added_by_the_clock"  # an attribute of the callbacks that the user did not write
 
-class CycleClock(Callback, ABC):
-    """The callback that says which cycle it is: ``IterativePruning``."""
+
+class CycleClock(Callback, metaclass=ObjectsOnly):
+    """The callback that says which cycle it is: ``IterativePruning``.
+
+    Attributes:
+        cycles: How many cycles there are.
+        joined: Whether a fit or an evaluation was set up with it.
+    """
 
     cycles: int
+    joined: bool = False
     _at: Position
     _timeline: Timeline
+
+    @property
+    def state_key(self) -> str:
+        """Its class, in every checkpoint.
+
+        Before it has joined a fit the key is its own: the Trainer looks for equal keys as soon as it is made, and
+        would refuse a second clock before we can say what to do about it.
+        """
+        return super().state_key if self.joined else f"{super().state_key} {id(self)}"
 
     @property
     def cycle(self) -> Cycle | None:
@@ -79,7 +97,7 @@ class CycleClock(Callback, ABC):
         """End the dense run or the cycle with the current epoch; True if nothing comes after it."""
 
 
-class CycleCallback(Callback):
+class CycleCallback(Callback, metaclass=ObjectsOnly):
     """A callback that works beside ``IterativePruning`` and may ask it for the time.
 
     Attributes:

@@ -56,7 +56,7 @@ class CycleCheckpoint(ModelCheckpoint):
         # Not by save_last: what Lightning means by it depends on its version, lately only what was among the best.
         if not trainer.fast_dev_run and self._is_due(trainer):  # type: ignore[attr-defined]
             self.last_model_path = str(Path(str(self.dirpath)) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}")
-            trainer.save_checkpoint(self.last_model_path)
+            trainer.save_checkpoint(self.last_model_path, self.save_weights_only)
 
     def _is_due(self, trainer: "pl.Trainer") -> bool:
         return (trainer.current_epoch + 1) % max(self._every_n_epochs, 1) == 0
@@ -87,8 +87,13 @@ def warn_of_mixed_sparsities(callbacks: list[Callback]) -> None:
     """
     for callback in callbacks:
         if isinstance(callback, ModelCheckpoint) and not isinstance(callback, CycleCheckpoint) and callback.monitor:
+            last = (
+                " Nor is its last.ckpt the last network: with a monitor, save_last=True writes it only when one of the "
+                "best was saved, so that it may be dense at the end of a pruned run."
+            )
             rank_zero_warn(
                 f"ModelCheckpoint(monitor={callback.monitor!r}) compares networks of different sparsity, and the best "
-                "is likely to be a dense one. lightning_prune.CycleCheckpoint keeps the best of every cycle."
+                f"is likely to be a dense one.{last if callback.save_last else ''} lightning_prune.CycleCheckpoint "
+                "keeps the last and the best of every cycle."
             )
             return

@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
 
 from lightning_prune.callbacks.limits import steps_per_epoch
+from lightning_prune.callbacks.settings import describe
 from lightning_prune.callbacks.timeline import Timeline, in_steps
 from lightning_prune.durations import Duration
 from lightning_prune.selection import Selected, Selection
@@ -18,6 +19,9 @@ def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningM
         prunable: The selection.
         trainer: The trainer, with its callbacks set up.
         pl_module: The module that is to be pruned.
+
+    Raises:
+        ValueError: If the selection gives something else than what it selected.
     """
     found = any(isinstance(callback, BackboneFinetuning) for callback in _finetunings(trainer))
     parameters = _backbone(pl_module).parameters() if found and hasattr(pl_module, "backbone") else ()
@@ -25,10 +29,17 @@ def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningM
     try:
         for parameter in frozen:
             parameter.requires_grad_(True)
-        return prunable(pl_module)
+        selected = prunable(pl_module)
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
+    if not isinstance(selected, Selected):
+        raise ValueError(
+            f"IterativePruning(prunable={describe(prunable)}) returned a {type(selected).__name__}: give "
+            "lightning_prune.Prunable(include=[...], exclude=[...]), with names of layers, or a "
+            "lightning_prune.selection.Selection, which returns a Selected."
+        )
+    return selected
 
 
 def settle_unfreezing(trainer: "pl.Trainer", selected: Selected, timeline: Timeline, first_epoch: int) -> None:

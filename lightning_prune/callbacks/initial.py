@@ -33,6 +33,23 @@ def initial_masks(given: str | Path, weights: Mapping[str, Tensor]) -> dict[str,
     return {name: pack_bits(mask.to(torch.uint8)) for name, mask in masks.items() if not bool(mask.all())}
 
 
+def refuse_missing(given: str | Path | None) -> None:
+    """Refuse the path of a ticket where there is no file; before the data is loaded.
+
+    Args:
+        given: What ``initial_masks`` was given.
+
+    Raises:
+        ValueError: If it is a path without a file.
+    """
+    if given is not None and given != "zeros" and not Path(given).is_file():
+        raise ValueError(
+            f"IterativePruning(initial_masks={str(given)!r}) is not a file. Give the path of a ticket, which "
+            "IterativePruning.save_ticket or lightning_prune.save_ticket writes, or 'zeros' for the weights that are "
+            "zero already."
+        )
+
+
 def refuse_regrowth(given: str | Path, alive: int, size: int, sparsities: list[float]) -> None:
     """Refuse a schedule that asks for more weights than are alive from the start.
 

@@ -1,6 +1,5 @@
 """IterativePruning: the clock of the cycles, and the only owner of the masks."""
 
-import logging
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +20,10 @@ from lightning_prune.callbacks.dense_run import read_dense_run
 from lightning_prune.callbacks.early_stopping import stop_phases, stop_runs
 from lightning_prune.callbacks.finetuning import select, settle_unfreezing
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
+from lightning_prune.callbacks.initial import refuse_missing
 from lightning_prune.callbacks.limits import Limits
+from lightning_prune.callbacks.mistakes import FromTraining
+from lightning_prune.callbacks.notices import say_what_does_nothing
 from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.processes import refuse_strategy
 from lightning_prune.callbacks.pruner import Pruner
@@ -29,13 +31,10 @@ from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.run import Run
 from lightning_prune.callbacks.settings import refuse_foreign
 from lightning_prune.callbacks.weight_rewind import WeightRewind
-from lightning_prune.durations import Duration
 from lightning_prune.schedules import Geometric, SparsitySchedule
 from lightning_prune.selection import Prunable, Selection
 from lightning_prune.sharding import reshard, whole
 from lightning_prune.ticket import ticket_of, write_ticket
-
-_log = logging.getLogger(__name__)
 
 
 class IterativePruning(CycleClock):
@@ -77,6 +76,9 @@ class IterativePruning(CycleClock):
         >>> round(callbacks[0].scheduled(10), 3)
         0.893
     """
+
+    _run = FromTraining[Run]()
+    _rewinds: tuple[WeightRewind, ...] = ()
 
     def __init__(
         self,
@@ -164,8 +166,7 @@ class IterativePruning(CycleClock):
             self._check_start()
         if self._before is not None:
             self._before.shorten(trainer)
-        for one in select(self.prunable, trainer, pl_module).skipped:
-            _log.debug("Not pruned: %s: %s", one.name, one.reason)
+        say_what_does_nothing(select(self.prunable, trainer, pl_module), self.cycles, self.sparsity)
         self._limits = Limits(trainer)
         self._undo.callback(self._limits.put_back, trainer)
         if late or self._loaded is not None or self._limits.hold_back(trainer):
@@ -178,7 +179,7 @@ class IterativePruning(CycleClock):
         reshard(pl_module)
         self._run = run = self._make_run(trainer, pl_module)
         self._at, self._timeline = run.at, run.timeline
-        self._rewinds = [c for c in trainer.callbacks if isinstance(c, WeightRewind)]  # type: ignore[attr-defined]
+        self._rewinds = tuple(c for c in trainer.callbacks if isinstance(c, WeightRewind))  # type: ignore[attr-defined]
         if self._loaded is None:
             run.start(trainer, self._before, self.initial_masks)
         else:
@@ -220,14 +221,10 @@ class IterativePruning(CycleClock):
         run.end_when_done(trainer)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        run = self._run
-        if not run.timeline.inside and run.timeline.dense == Duration(run.at.epoch + 1 + run.at.cut_epochs, "ep"):
-            run.follow(trainer, over=True)
-        run.end_when_done(trainer)
-        run.record.log_epoch(pl_module, self.cycle, run.pruner.masks, time.perf_counter() - self._epoch_began)
+        self._run.finish_epoch(trainer, seconds=time.perf_counter() - self._epoch_began)
 
     def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
-        self._run.record.write(trainer, finished=self._run.is_finished(trainer))
+        self._run.finish(trainer)
 
     def on_fit_end(self, trainer: "pl.Trainer", *_: Any) -> None:
         self._undo.close()
@@ -245,6 +242,7 @@ class IterativePruning(CycleClock):
         refuse_reuse(self._used and self._loaded is None)
         if self._loaded is None:
             refuse_foreign(self._resumes_from)
+            refuse_missing(self.initial_masks)
 
     def _make_run(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Run:
         selected = select(self.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones

@@ -14,6 +14,7 @@ from lightning_prune.callbacks.cycle import Cycle, announce, announce_prune
 from lightning_prune.callbacks.dense_run import DenseRun
 from lightning_prune.callbacks.early_stopping import start_afresh
 from lightning_prune.callbacks.exact_resume import settle
+from lightning_prune.callbacks.finite import refuse_diverged
 from lightning_prune.callbacks.hold import Hold
 from lightning_prune.callbacks.initial import initial_masks, refuse_regrowth
 from lightning_prune.callbacks.limits import Limits, cycle_steps, has_length, steps_per_epoch
@@ -24,6 +25,7 @@ from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.settings import refuse_differences
 from lightning_prune.callbacks.sleep import put_to_sleep
 from lightning_prune.callbacks.timeline import Timeline
+from lightning_prune.durations import Duration
 from lightning_prune.sharding import reshard
 
 
@@ -141,6 +143,7 @@ class Run:
         began = time.perf_counter()
         sparsity = self.scheduled(index)
         reshard(trainer.lightning_module)
+        refuse_diverged(trainer.lightning_module, self.at.cycle)
         announce_prune(trainer)
         self.pruner.prune_(index, sparsity, trainer)
         take_from_first(trainer, self.pruner.masks)
@@ -181,6 +184,18 @@ class Run:
         """Set Lightning's limits to those of the dense run, or of the whole run once that is over."""
         self.limits.follow(trainer, self.at, self.timeline, over)
 
+    def finish_epoch(self, trainer: "pl.Trainer", seconds: float) -> None:
+        """After an epoch: move the limits if the dense run ends with it, end the run if that is over, and log.
+
+        Args:
+            trainer: The trainer, in a hook that may log.
+            seconds: How long the epoch took.
+        """
+        if not self.timeline.inside and self.timeline.dense == Duration(self.at.epoch + 1 + self.at.cut_epochs, "ep"):
+            self.follow(trainer, over=True)
+        self.end_when_done(trainer)
+        self.record.log_epoch(trainer.lightning_module, self.at.cycle, self.pruner.masks, seconds)
+
     def end_when_done(self, trainer: "pl.Trainer") -> None:
         """End a run that goes by steps after the last one; one that goes by epochs has its limit."""
         if self._is_done():
@@ -189,6 +204,18 @@ class Run:
     def is_finished(self, trainer: "pl.Trainer") -> bool:
         """Whether the last cycle was trained to its end, when the fit ends: something else may have stopped it."""
         return self.ended or self.at.is_over(trainer, self.timeline)
+
+    def finish(self, trainer: "pl.Trainer") -> None:
+        """At the end of the fit: look at what came of the last cycle, and write down whether it was trained to its end.
+
+        Raises:
+            ValueError: If it was, and its weights are NaN or infinite.
+        """
+        finished = self.is_finished(trainer)
+        if finished and self.at.cycle is not None:
+            reshard(trainer.lightning_module)
+            refuse_diverged(trainer.lightning_module, self.at.cycle)
+        self.record.write(trainer, finished)
 
     def _is_done(self) -> bool:
         if self.timeline.by_epochs or self.timeline.inside:

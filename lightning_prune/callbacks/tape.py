@@ -78,6 +78,11 @@ class Tape:
         """The rates of the last step."""
         return self._rows[-1]
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether no rate has changed in what was recorded; true of an empty tape."""
+        return len(self._rows) < 2
+
     def peaks(self) -> list[float]:
         """The largest rate of each parameter group."""
         if self._peaks is None:

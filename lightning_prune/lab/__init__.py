@@ -1,24 +1,27 @@
 """What a command-line run needs and a library user does not: networks, data and the classifier."""
 
-from lightning_prune.lab.classifier import Classifier
-from lightning_prune.lab.data import (
-    CIFAR10,
-    CIFAR100,
-    MNIST,
-    Digits,
-    ImageFolders,
-)
-from lightning_prune.lab.networks import (
-    VGG,
-    BottleneckResNet,
-    ConvNet,
-    DenseNet,
-    LeNet300100,
-    LotteryConvNet,
-    ResNet,
-    WideResNet,
-    torchvision_network,
-)
+from lightning_prune.extras import needs_extra
+
+with needs_extra("lightning_prune.lab", "lab"):
+    from lightning_prune.lab.classifier import Classifier
+    from lightning_prune.lab.data import (
+        CIFAR10,
+        CIFAR100,
+        MNIST,
+        Digits,
+        ImageFolders,
+    )
+    from lightning_prune.lab.networks import (
+        VGG,
+        BottleneckResNet,
+        ConvNet,
+        DenseNet,
+        LeNet300100,
+        LotteryConvNet,
+        ResNet,
+        WideResNet,
+        torchvision_network,
+    )
 
 __all__ = [
     "CIFAR10",

@@ -15,9 +15,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_prune.lab.calls import refuse_calls
 from lightning_prune.lab.checkpoints import find_checkpoint, read_checkpoint, run_of
-from lightning_prune.lab.default_callbacks import default_callbacks
+from lightning_prune.lab.default_callbacks import default_callbacks, refuse_endless_dense_run
 from lightning_prune.lab.defaults import defaults_for, refuse_unknown_sections
 from lightning_prune.lab.explain import explain
+from lightning_prune.lab.guesses import refuse_guesses
 from lightning_prune.lab.report.command import HELP as REPORT_HELP
 from lightning_prune.lab.report.command import report_parser
 from lightning_prune.lab.run_folder import RunConfig, RunLogger
@@ -86,6 +87,7 @@ class CommandLine(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the given words, without Lightning's warning where the process was started with others."""
+        refuse_guesses(self.words)
         command = next(iter(self.words), "")
         known = self._parser(command if command in self.subcommands() and self.words == args else None)
         refuse_unknown_sections(self.words, known.get_defaults().keys())
@@ -110,6 +112,8 @@ class CommandLine(LightningCLI):
         callbacks = settings["callbacks"] or []
         given = callbacks if isinstance(callbacks, list) else [callbacks]
         self._continue_run(settings, given)
+        if self.subcommand == "fit":
+            refuse_endless_dense_run(given, settings)
         missing = default_callbacks(given, settings)
         return super().instantiate_trainer(callbacks=[*given, *missing], **kwargs)
 
@@ -127,14 +131,15 @@ class CommandLine(LightningCLI):
                 logger.continue_run(folder)
 
     def fit(self, **kwargs: Any) -> None:
-        """Fit, and say how to go on after Ctrl-C."""
+        """Fit, and say how to go on after Ctrl-C; an error would come again."""
         try:
             self.trainer.fit(**kwargs)
-        finally:
+        except (KeyboardInterrupt, SystemExit):  # Lightning makes the one of the other
             checkpoint = last_checkpoint(self.trainer)
-            if self.trainer.interrupted and checkpoint and self.trainer.is_global_zero:
+            if checkpoint and self.trainer.is_global_zero:
                 command = shlex.join(["lightning-prune", *resuming(self.words, checkpoint)])
                 sys.stderr.write(f"\nInterrupted. To resume:\n  {command}\n")
+            raise
 
 
 def silence() -> None:

@@ -10,7 +10,9 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     ProgressBar,
 )
+from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.callbacks.exact_resume import ExactResume
 from lightning_prune.lab.progress import CycleProgressBar
 from lightning_prune.lab.rate_log import RateLog
@@ -41,6 +43,29 @@ def default_callbacks(given: Sequence[Callback], settings: Mapping[str, Any]) ->
     if not (_has(given, ModelCheckpoint) or bare or settings["enable_checkpointing"] is False):
         callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))  # after every epoch, anew
     return callbacks
+
+
+def refuse_endless_dense_run(given: Sequence[Callback], settings: Mapping[str, Any]) -> None:
+    """Refuse a fit of nothing but the defaults: 1,000 dense epochs. Where the user gave a length, say what it trains.
+
+    Args:
+        given: The user's own callbacks.
+        settings: The arguments of the Trainer.
+
+    Raises:
+        ValueError: If nothing is pruned, and nobody said how long to train.
+    """
+    if _has(given, CycleClock):
+        return
+    lengths = (settings["max_epochs"], settings["max_time"], settings["fast_dev_run"] or None)
+    if settings["max_steps"] == -1 and lengths == (None, None, None):
+        raise ValueError(
+            "nothing would be pruned, and 1,000 dense epochs trained: trainer.callbacks has no IterativePruning, and "
+            "trainer.max_epochs is missing. Give a config (--config=...), or add --trainer.max_epochs=20 "
+            "--trainer.callbacks+=IterativePruning --trainer.callbacks.cycles=10 --trainer.callbacks.retrain=5ep. "
+            "For a dense run alone, add --trainer.max_epochs=20."
+        )
+    rank_zero_info("Nothing is pruned: trainer.callbacks has no IterativePruning. This trains the dense network.")
 
 
 def _has(callbacks: Sequence[Callback], kind: type[Callback]) -> bool:

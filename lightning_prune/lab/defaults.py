@@ -7,6 +7,7 @@ only for what nobody names.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         >>> list(options(["fit", "--data", "Digits", "--data.batch_size=3"]))
         [('data', 'Digits'), ('data.batch_size', '3')]
     """
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         if word.startswith("-"):
             key, equals, value = word.lstrip("-").partition("=")
             yield key, value if equals else following

@@ -10,8 +10,10 @@ PLACE = re.compile(r"""Parser key "(.+?)":|Problem with given class_path '(.+?)'
 SIBLING = re.compile(r"\n {4}- ")
 UNKNOWN = re.compile(r"does not accept option '(.+?)'|unrecognized arguments: (\S+)")
 NOT_ACCEPTED = re.compile(r"Option '(.+?)' is not accepted")
-REQUIRED = re.compile(r"the following arguments are required: (.+)")
+REQUIRED = re.compile(r"the following arguments are required: ([\w., ]+?)(?:\. |\.?\n|\.?$)")
 NO_ATTRIBUTE = re.compile(r"module '(.+?)' has no attribute '(.+?)'")
+NOT_THAT_FUNCTION = re.compile(r"Expected '(.+?)' to be a function that (.+?)\.?\n")
+NOT_THAT_CLASS = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
 EXPECTED = re.compile(r"Expected an? (.+?)(?:\. |\.?\n|$)")
 GIVEN = re.compile(r"(?:Given|Got) value: (.+)")
 
@@ -44,12 +46,17 @@ def _sentence(reason: str, places: list[str]) -> str | None:
     where = " > ".join(places)
     if match := NOT_ACCEPTED.search(reason):
         name = match[1].split(".")[0]
-        return f"{where}: there is no `{name}`.{_nearest(name, _arguments_of(places[-1]))}"
+        known = _arguments_of(places[-1])
+        return f"{where}: there is no `{name}`.{_nearest(name, known) or _all(known)}"
     if match := REQUIRED.search(reason):
         return f"{where}: `{match[1]}` is missing."
     if match := NO_ATTRIBUTE.search(reason):
         return f"{where}: {match[1]} has no `{match[2]}`.{_nearest(match[2], dir(importlib.import_module(match[1])))}"
-    expected, given = EXPECTED.findall(reason), GIVEN.search(reason)
+    if match := NOT_THAT_FUNCTION.search(reason):
+        return f"{where}: `{match[1]}` must be a function that {_plain(match[2])}, with these types in its definition."
+    if match := NOT_THAT_CLASS.search(reason):
+        return f"{where}: `{match[1]}` is no class that derives from {match[2]}."
+    expected, given = [one for one in EXPECTED.findall(reason) if "not accessible" not in one], GIVEN.search(reason)
     if expected and given:
         return f"{where}: given was `{given[1]}`, expected {' or '.join(map(_plain, dict.fromkeys(expected)))}."
     return None
@@ -82,6 +89,12 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean `{nearest[0]}`?" if nearest else ""
 
 
+def _all(known: list[str]) -> str:
+    """Name all arguments of a class, where they are few."""
+    own = [name for name in known if name not in ("class_path", "init_args")]
+    return f" There is `{'`, `'.join(own)}`." if 0 < len(own) < 6 else ""
+
+
 def _plain(expectation: str) -> str:
     """Write a type as people do.
 
@@ -89,5 +102,7 @@ def _plain(expectation: str) -> str:
         >>> _plain("<class 'int'>"), _plain("typing.Literal['step', 'epoch']"), _plain("<class 'NoneType'>")
         ('int', "'step', 'epoch'", 'null')
     """
+    if expectation.startswith("dot import path string"):
+        return "a dotted path (such as torch.nn.Linear)"
     text = re.sub(r"<class '(?:.+\.)?(.+?)'>", r"\1", expectation).replace("NoneType", "null")
     return re.sub(r"typing\.Literal\[(.+)\]", r"\1", text)

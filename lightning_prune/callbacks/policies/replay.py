@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_warn
 
+from lightning_prune.callbacks.clock import ADDED
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.limits import steps_per_epoch
 from lightning_prune.callbacks.policy import LearningRatePolicy
@@ -50,6 +52,7 @@ class LRRewind(LearningRatePolicy):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         refuse_no_dense_run(self)
+        warn_of_no_schedule(self, trainer)
         if self.rewind_point is None and is_shorter(dense, retrain, steps_per_epoch(trainer)):
             raise ValueError(
                 f"LRRewind() cannot replay the last {retrain} of a dense run of {dense}. Retrain for at most as long "
@@ -83,6 +86,7 @@ class ScheduleRestart(LearningRatePolicy):
     def on_train_start(self, trainer: "pl.Trainer", *_: Any) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             refuse_no_dense_run(self)
+            warn_of_no_schedule(self, trainer)
 
     def rates(self, step: int, cycle: Cycle) -> Sequence[Rate]:
         return replayed(self, Duration(0, "ep"), step, cycle)
@@ -147,3 +151,20 @@ def refuse_no_dense_run(policy: LearningRatePolicy) -> None:
             "Say what it was: IterativePruning(dense_run=...), or use a policy with a rate of its own, such as "
             "OneCycleRetrain(max_lr=...)."
         )
+
+
+def warn_of_no_schedule(policy: LearningRatePolicy, trainer: "pl.Trainer") -> None:
+    """Point out a replay of rates that do not change; not one that the user did not ask for.
+
+    Args:
+        policy: The policy that replays.
+        trainer: The trainer, with its optimizers set up.
+    """
+    if hasattr(policy, ADDED) or trainer.lr_scheduler_configs or not policy.tape.is_constant:
+        return
+    name = type(policy).__name__
+    rank_zero_warn(
+        f"{name} replays the learning rates of the dense run, but configure_optimizers returns no schedule: unless "
+        f"something else changes the rate, it stays the same, and {name} is what FineTune is. Return a schedule, or "
+        "use a policy with a course of its own, such as OneCycleRetrain."
+    )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import lightning.pytorch as pl
@@ -61,6 +62,7 @@ class SchedulerRestart(LearningRatePolicy):
             )
         for kind in (scheduler.func, *scheduler.args) if isinstance(scheduler, partial) else (scheduler,):
             _refuse_plateau(kind)  # from YAML, the class is an argument of the function
+        _refuse_bare(scheduler)
         check_interval(self, interval)
         check_positive(self, {"max_lr": max_lr})
         self.scheduler = scheduler
@@ -136,6 +138,20 @@ def _rehearse(player: _Player, length: int) -> None:
                 f"SchedulerRestart(scheduler=...) gives the rate {lowest} in step {step} of the {length} of a cycle: "
                 "a learning rate is finite, and at least 0. Change its arguments."
             )
+
+
+def _refuse_bare(scheduler: Callable[[Optimizer], LRScheduler]) -> None:
+    """Refuse a scheduler's class without the arguments that it needs."""
+    if not isinstance(scheduler, type):
+        return
+    _, *others = signature(scheduler).parameters.values()
+    needed = [one.name for one in others if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    if needed:
+        arguments = ", ".join(f"{name}=..." for name in needed)
+        raise ValueError(
+            f"SchedulerRestart(scheduler={scheduler.__name__}) lacks {' and '.join(needed)}: give "
+            f"functools.partial({scheduler.__name__}, {arguments}), or in YAML the class path and init_args."
+        )
 
 
 def _refuse_plateau(kind: object) -> None:
