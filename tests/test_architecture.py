@@ -28,6 +28,8 @@ LAYERS = [
         "flops",
         "packing",
         "parameters",
+        "shuffling",
+        "chain",
     },
     {"reasons"},
     {"selection"},
