@@ -78,11 +78,21 @@ class Chain:
 
     def digests(self) -> list[str]:
         """A short name for the masks of each cycle, equal if and only if the masks are."""
-        return [_digest(self.packed(cycle)) for cycle in range(1, self.cycles + 1)]
+        return [digest_of(self.masks(cycle)) for cycle in range(1, self.cycles + 1)]
 
 
-def _digest(packed: Mapping[str, Tensor]) -> str:
+def digest_of(masks: Mapping[str, Tensor]) -> str:
+    """A short name for masks, equal if and only if they are.
+
+    Args:
+        masks: Masks by name, true where alive; one that is all alive may be left out.
+
+    Example:
+        >>> masks = {"a": torch.tensor([True, False]), "b": torch.tensor([True])}
+        >>> digest_of(masks) == digest_of({"a": masks["a"]}) != digest_of({"a": ~masks["a"]})
+        True
+    """
     found = hashlib.sha256()
-    for name in sorted(packed):
-        found.update(name.encode() + b"\0" + packed[name].numpy().tobytes())
+    for name in sorted(name for name, mask in masks.items() if not bool(mask.all())):
+        found.update(name.encode() + b"\0" + pack_bits(masks[name].to(torch.uint8)).numpy().tobytes())
     return found.hexdigest()[:16]

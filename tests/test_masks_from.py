@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from toys import Images, Toy, equal, fit, toy
@@ -189,6 +190,25 @@ def test_what_is_no_record_is_refused_when_it_is_made(given, match):
         IterativePruning(masks_from=given)
     with pytest.raises(ValueError, match=r"Recorded\(shuffle='random'\) is unknown: give 'layerwise', 'globally', 'e"):
         Recorded("runs/ticket", shuffle="random")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "runs/ticket",
+        Recorded("runs/ticket", shuffle="even"),
+        Recorded(["a/cycle=01.ckpt", "b"], shuffle="layerwise"),
+    ],
+)
+def test_a_config_carries_a_record_and_its_dump_makes_the_same(given):
+    written = given if isinstance(given, str) else {
+        "class_path": "lightning_prune.Recorded", "init_args": {"run": given.run, "shuffle": given.shuffle}
+    }  # fmt: skip
+    parser = ArgumentParser()
+    parser.add_class_arguments(IterativePruning, "pruning")
+    parsed = parser.parse_object({"pruning": {"masks_from": written}})
+    again = parser.parse_string(parser.dump(parsed))
+    assert [parser.instantiate_classes(one).pruning.masks_from for one in (parsed, again)] == [given, given]
 
 
 def test_following_scores_nothing_and_runs_inside_the_dense_run_too(ticket):

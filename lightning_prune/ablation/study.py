@@ -136,7 +136,7 @@ class Ablation:
         try:
             runs = self.runs
             with said_of_disk(out):
-                write_arms(out, runs)
+                write_arms(out, runs, root)
                 root.mkdir(parents=True, exist_ok=True)
                 self._store = seen_from(out, root)
                 self._running = Running(Store(root), runs, self.config.metric, every)

@@ -96,7 +96,7 @@ class IterativePruning(CycleClock):
         during: str | None = None,
         dense_run: str | int | Path | None = None,
         initial_masks: Literal["zeros"] | str | Path | None = None,
-        masks_from: str | Path | MaskSource | None = None,
+        masks_from: MaskSource | str | Path | None = None,
     ) -> None:
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
         check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, during, **functions)

@@ -77,7 +77,7 @@ class Recorded(MaskSource):
         >>> pruning = IterativePruning(cycles=16, retrain="30ep", masks_from=Recorded("runs/ticket", shuffle="even"))
     """
 
-    run: str | Path | list[str]
+    run: list[str] | str | Path  # in this order: jsonargparse would write a list as the text of a path
     shuffle: Literal["layerwise", "globally", "even"] | None = None
 
     def __post_init__(self) -> None:
@@ -85,16 +85,9 @@ class Recorded(MaskSource):
             raise ValueError(f"Recorded(shuffle={self.shuffle!r}) is unknown: give {', '.join(map(repr, SHUFFLES))}.")
 
     def __call__(self, shapes: Mapping[str, torch.Size], cycles: int, seed: int) -> Chain:
-        found = self._by_cycle()
-        if missing := [cycle for cycle in range(1, cycles + 1) if cycle not in found]:
-            raise ValueError(
-                f"{self._said} has no masks of cycle {', '.join(map(str, missing))}; it has those of "
-                f"{', '.join(map(str, sorted(found))) or 'none'}. Record the run with CycleCheckpoint() beside its "
-                f"IterativePruning, or ask for fewer cycles: IterativePruning(cycles=...)."
-            )
-        for cycle in range(1, cycles + 1):
-            self._refuse_another_network(found[cycle][1], shapes)
-        tickets = [found[cycle][1] for cycle in range(1, cycles + 1)]
+        tickets = self.read(cycles)
+        for ticket in tickets:
+            self._refuse_another_network(ticket, shapes)
         try:
             chain = Chain.of([one.masks for one in tickets], shapes, [_sparsity(one) for one in tickets])
         except ValueError as error:
@@ -102,6 +95,24 @@ class Recorded(MaskSource):
         if self.shuffle is None:
             return chain
         return Chain(SHUFFLES[self.shuffle](chain.deaths, seed), chain.sparsities)
+
+    def read(self, cycles: int) -> list[Ticket]:
+        """Read the masks of cycles 1, 2, ..., as they were recorded.
+
+        Args:
+            cycles: How many.
+
+        Raises:
+            ValueError: If some are missing, are there twice and not the same, or a file is damaged.
+        """
+        found = self._by_cycle()
+        if missing := [cycle for cycle in range(1, cycles + 1) if cycle not in found]:
+            raise ValueError(
+                f"{self._said} has no masks of cycle {', '.join(map(str, missing))}; it has those of "
+                f"{', '.join(map(str, sorted(found))) or 'none'}. Record the run with CycleCheckpoint() beside its "
+                f"IterativePruning, or ask for fewer cycles: IterativePruning(cycles=...)."
+            )
+        return [found[cycle][1] for cycle in range(1, cycles + 1)]
 
     @property
     def _said(self) -> str:

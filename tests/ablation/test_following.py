@@ -1,0 +1,177 @@
+"""An arm that takes the masks of another one: what it comes to is what it comes to alone, and nothing is trained twice."""
+
+import shutil
+
+import pytest
+import torch
+import yaml
+from kills import COUNT, assert_same, epochs_counted, killed, small
+from rich.console import Console
+from studies import study
+from test_exactness import alone, assert_exact
+
+from lightning_prune.ablation import Ablation
+from lightning_prune.ablation.arms import read_arms
+
+TICKET = {"callbacks": {"class_path": "WeightRewind", "init_args": {"to": 0}}, "retrain": None}
+FRESH = {"callbacks": "Reinitialize", "retrain": None}
+CONTROL = {**FRESH, "masks_from": "ticket"}
+
+
+def shuffled(shuffle, run="ticket", **others):
+    init_args = {"run": run, "shuffle": shuffle}
+    return {**TICKET, "masks_from": {"class_path": "lightning_prune.Recorded", "init_args": init_args}, **others}
+
+
+def runs_of(arms, **others):
+    return Ablation.from_config(study(arms, **others)).runs
+
+
+def keys(arms, **others):
+    return {(run.arm, run.seed): [node.key for node in run.nodes()] for run in runs_of(arms, **others)}
+
+
+def masks_in(out, frame, arm):
+    """The masks of every cycle of an arm, packed."""
+    found = []
+    for name in frame[(frame["arm"] == arm) & (frame["cycle"] > 0)]["checkpoint"].dropna():
+        saved = torch.load(out / name, weights_only=True)["callbacks"]
+        found.append(next(state["masks"] for state in saved.values() if "masks" in state))
+    return found
+
+
+def test_controls_follow_the_ticket_bit_for_bit_as_they_do_alone(tmp_path):
+    arms = {"control": CONTROL, "ticket": TICKET, "pruned anew": FRESH, "random": shuffled("globally")}
+    frame = assert_exact(tmp_path, arms)
+    masks = {arm: masks_in(tmp_path / "out", frame, arm) for arm in arms}
+    for cycle in range(2):
+        ticket, control = masks["ticket"][cycle], masks["control"][cycle]
+        assert ticket.keys() == control.keys()
+        assert all(torch.equal(ticket[name], control[name]) for name in ticket)
+        assert not all(torch.equal(ticket[name], masks["random"][cycle][name]) for name in ticket)
+    assert not all(torch.equal(masks["ticket"][1][name], one) for name, one in masks["pruned anew"][1].items())
+    assert frame[frame["cycle"] == 0]["node"].nunique() == 1
+    densities = frame[frame["arm"].isin(["control", "ticket", "random"])].groupby("cycle")["density"].nunique()
+    assert densities.tolist() == [1, 1, 1]
+
+
+def test_masks_of_cycles_that_go_by_steps_and_of_a_run_that_is_not_divided_are_followed_too(tmp_path):
+    undivided = {"trainer": {"max_epochs": -1, "max_steps": 15}, "retrain": "8it"}
+    fresh = {"callbacks": ["Reinitialize", "FineTune"]}
+    steps = {"by steps": {**fresh, "retrain": "5it", "masks_from": "ticket by steps"}}
+    more = {"undivided": {**fresh, **undivided, "masks_from": "ticket undivided"}}
+    leaders = {"ticket by steps": {**TICKET, "retrain": "5it"} | {"callbacks": "FineTune"}}
+    leaders |= {"ticket undivided": {**undivided, "callbacks": "FineTune"}}
+    frame = assert_exact(tmp_path, {**leaders, **steps, **more})
+    for follower, leader in (("by steps", "ticket by steps"), ("undivided", "ticket undivided")):
+        mine, theirs = (masks_in(tmp_path / "out", frame, arm) for arm in (follower, leader))
+        assert all(torch.equal(mine[-1][name], theirs[-1][name]) for name in theirs[-1])
+
+
+def test_an_arm_that_follows_is_known_by_the_masks_it_takes_and_not_by_the_name_of_the_arm():
+    first = keys({"ticket": TICKET, "control": CONTROL})
+    renamed = keys({"imp": TICKET, "control": {**CONTROL, "masks_from": "imp"}})
+    assert first["control", 0] == renamed["control", 0]
+    others = keys({"ticket": {**TICKET, "optimizer.lr": 0.05}, "control": CONTROL})
+    assert first["control", 0][0] == others["control", 0][0] == first["ticket", 0][0]
+    assert not set(first["control", 0][1:]) & set(others["control", 0][1:])
+    assert first["control", 0][1:] != keys({"ticket": TICKET, "control": FRESH})["control", 0][1:]
+    kinds = [keys({"ticket": TICKET, "a": shuffled(one)})["a", 0][1] for one in ("layerwise", "globally", "even", None)]
+    assert len(set(kinds)) == 4
+    seeds = keys({"ticket": TICKET, "control": CONTROL}, seeds=[0, 1])
+    assert seeds["control", 0] == first["control", 0] != seeds["control", 1]
+
+
+def test_more_cycles_of_both_keep_what_was_trained():
+    levels = {"sparsity": {"class_path": "lightning_prune.schedules.Levels", "init_args": {"levels": [0.2, 0.4, 0.6]}}}
+    short = {"sparsity": {"class_path": "lightning_prune.schedules.Levels", "init_args": {"levels": [0.2, 0.4]}}}
+    two, three = (
+        keys({"ticket": {**TICKET, **more}, "control": {**CONTROL, **more}})["control", 0]
+        for more in (short, {**levels, "cycles": 3})
+    )
+    assert three[:3] == two
+
+
+def test_a_grid_of_the_study_crosses_both():
+    arms = [arm.crossed for arm in read_arms({"a": {"grid": {"x": [1]}}, "b": None}, {"y": [2, 3]})]
+    assert arms == ["y=2", "y=3", "y=2", "y=3"]
+    runs = runs_of({"ticket": TICKET, "control": CONTROL}, grid={"optimizer.lr": [0.1, 0.05]})
+    led = {run.arm: run.leader.arm for run in runs if run.leader}
+    assert led == {f"control {lr}": f"ticket {lr}" for lr in ("optimizer.lr=0.1", "optimizer.lr=0.05")}
+
+
+def test_the_tree_says_whose_masks_an_arm_takes():
+    console = Console(width=120, record=True)
+    with console.capture() as said:
+        console.print(Ablation.from_config(study({"ticket": TICKET, "control": CONTROL})).tree())
+    assert "control, masks of ticket" in said.get()
+
+
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        ({"control": {**CONTROL, "masks_from": "tiket"}}, r"arm 'control': `masks_from: tiket` is neither an arm of this study nor a path\. Did you mean 'ticket'"),
+        ({"control": {**CONTROL, "cycles": 3}}, r"arm 'control' has 3 cycles and follows the masks of 'ticket', which has 2"),
+        ({"control": {**CONTROL, "sparsity": {"class_path": "lightning_prune.OneShot", "init_args": {"final": 0.5}}}}, r"asks for sparsity 0\.5 in cycle 1, and 'ticket', whose masks it follows, for 0\.2"),
+        ({"control": {**CONTROL, "network.width": 8}}, r"arm 'control' prunes another network than 'ticket', whose masks it follows: network\.layers\.1\.weight, network\.layers\.5\.weight"),
+        ({"control": CONTROL, "second": {**CONTROL, "masks_from": "control"}}, r"arm 'second' follows the masks of 'control', which follows masks itself"),
+        ({"searching": {"search": {"lr": [0.1, 0.2]}, "callbacks": "FineTune"}, "control": {**CONTROL, "masks_from": "searching"}}, r"which is a search"),
+        ({"control": {**CONTROL, "masks_from": "."}}, r"arm 'control': IterativePruning\(masks_from='\.'\) has no masks of cycle 1, 2"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_followed_is_refused_before_anything_is_trained(arms, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=said):
+        runs_of({"ticket": TICKET, **arms})
+
+
+def test_an_arm_whose_leader_fails_says_so_and_keeps_what_it_could_do(tmp_path):
+    failing = {**TICKET, "callbacks": [TICKET["callbacks"], "faulty.Raising"]}
+    frame = Ablation.from_config(study({"ticket": failing, "control": CONTROL, "good": {}})).run(tmp_path, workers=0)
+    error = frame[frame["arm"] == "control"]["error"].dropna().item()
+    assert error.startswith("arm 'ticket', whose masks it follows, failed: ")
+    assert frame[frame["arm"] == "good"]["error"].isna().all()
+
+
+def record(folder, sparsity=0.2):
+    """A run of the same network by itself, recorded."""
+    config = study({})["base"]
+    callbacks = config["trainer"]["callbacks"]
+    callbacks[0]["init_args"]["sparsity"] = {"class_path": "lightning_prune.Geometric", "init_args": {"rate": sparsity}}
+    callbacks.append({"class_path": "lightning_prune.CycleCheckpoint", "init_args": {"dirpath": str(folder)}})
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({**config, "seed_everything": 3}))
+    alone(folder, folder / "config.yaml")
+    return str(folder)
+
+
+def test_a_run_that_was_recorded_before_the_study_is_known_by_its_masks(tmp_path):
+    here = record(tmp_path / "here")
+    moved = str(shutil.copytree(here, tmp_path / "moved"))
+    (tmp_path / "moved" / "notes.txt").write_text("found it")
+    fresh = {**FRESH, "masks_from": here}
+    first = keys({"a": {}, "control": fresh})
+    assert first == keys({"a": {}, "control": {**FRESH, "masks_from": moved}})
+    assert first["a", 0][0] == first["control", 0][0], "the dense run is shared"
+    assert (
+        first["control", 0][1]
+        != keys({"control": {**FRESH, "masks_from": record(tmp_path / "other", 0.3)}})["control", 0][1]
+    )
+    assert_exact(tmp_path, {"control": fresh})
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_where_one_follows_goes_on_as_if_it_had_not_been(tmp_path):
+    config = small({"ticket": {**TICKET, "cycles": 2}, "control": {**CONTROL, "cycles": 2}})
+    whole = Ablation.from_config(config).run(tmp_path / "whole", workers=0)
+    killed(config, tmp_path / "out", name="last.ckpt", times=6)
+    count = tmp_path / "count"
+    frame = run_counted(config, tmp_path / "out", count)
+    assert_same(frame, tmp_path / "out", whole, tmp_path / "whole")
+    assert 0 < len(epochs_counted(count)) < 10, "two of dense training, and two arms of two cycles of two"
+
+
+def run_counted(config, out, count):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(COUNT, str(count))
+        return Ablation.from_config(config).run(out, workers=0)
