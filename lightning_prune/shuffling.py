@@ -100,5 +100,5 @@ def _joint(deaths: Mapping[str, Tensor]) -> Tensor:
 
 
 def _divided(joint: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    parts = joint.split([death.numel() for death in like.values()])
+    parts = torch.split(joint, [death.numel() for death in like.values()])
     return {name: part.view(death.shape) for (name, death), part in zip(like.items(), parts, strict=True)}

@@ -250,7 +250,7 @@ class IterativePruning(CycleClock):
         pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed)
         if self._source is not None and self.cycles:
             pruner, self._levels = follow(self._source, pruner.weights, self.sparsity, self.cycles, self.seed)
-        before, rewind = self._before and self._before.length, rewinding(trainer, self._added)
+        before, rewind = (None if self._before is None else self._before.length), rewinding(trainer, self._added)
         timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewind, before, self.during)
         at, self._epoch_began = Position(), time.perf_counter()
         hold = Hold(selected.weights, trainer.optimizers, at.note_step)

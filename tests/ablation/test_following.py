@@ -73,10 +73,10 @@ def test_an_arm_that_follows_is_known_by_the_masks_it_takes_and_not_by_the_name_
     assert first["control", 0][0] == others["control", 0][0] == first["ticket", 0][0]
     assert not set(first["control", 0][1:]) & set(others["control", 0][1:])
     assert first["control", 0][1:] != keys({"ticket": TICKET, "control": FRESH})["control", 0][1:]
-    kinds = [keys({"ticket": TICKET, "a": shuffled(one)})["a", 0][1] for one in ("layerwise", "globally", "even", None)]
-    assert len(set(kinds)) == 4
-    seeds = keys({"ticket": TICKET, "control": CONTROL}, seeds=[0, 1])
-    assert seeds["control", 0] == first["control", 0] != seeds["control", 1]
+    kinds = {str(one): shuffled(one) for one in ("layerwise", "globally", "even", None)}
+    found = keys({"ticket": TICKET, "control": CONTROL, **kinds}, seeds=[0, 1])
+    assert len({found[one, 0][1] for one in kinds}) == 4
+    assert found["control", 0] == first["control", 0] != found["control", 1]
 
 
 def test_more_cycles_of_both_keep_what_was_trained():
@@ -89,19 +89,16 @@ def test_more_cycles_of_both_keep_what_was_trained():
     assert three[:3] == two
 
 
-def test_a_grid_of_the_study_crosses_both():
+def test_a_grid_of_the_study_crosses_both_and_the_tree_says_whose_masks_an_arm_takes():
     arms = [arm.crossed for arm in read_arms({"a": {"grid": {"x": [1]}}, "b": None}, {"y": [2, 3]})]
     assert arms == ["y=2", "y=3", "y=2", "y=3"]
-    runs = runs_of({"ticket": TICKET, "control": CONTROL}, grid={"optimizer.lr": [0.1, 0.05]})
-    led = {run.arm: run.leader.arm for run in runs if run.leader}
-    assert led == {f"control {lr}": f"ticket {lr}" for lr in ("optimizer.lr=0.1", "optimizer.lr=0.05")}
-
-
-def test_the_tree_says_whose_masks_an_arm_takes():
-    console = Console(width=120, record=True)
+    ablation = Ablation.from_config(study({"ticket": TICKET, "control": CONTROL}, grid={"network.width": [8, 9]}))
+    led = {run.arm: run.leader.arm for run in ablation.runs if run.leader}
+    assert led == {f"control network.width={width}": f"ticket network.width={width}" for width in (8, 9)}
+    console = Console(width=140)
     with console.capture() as said:
-        console.print(Ablation.from_config(study({"ticket": TICKET, "control": CONTROL})).tree())
-    assert "control, masks of ticket" in said.get()
+        console.print(ablation.tree())
+    assert "control network.width=9, masks of ticket network.width=9" in said.get()
 
 
 @pytest.mark.parametrize(
