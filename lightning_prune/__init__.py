@@ -36,6 +36,8 @@ from lightning_prune.callbacks.learning_rate import SILOSchedule as SILOSchedule
 from lightning_prune.callbacks.learning_rate import WarmupSteps as WarmupSteps
 from lightning_prune.callbacks.policy import LearningRatePolicy as LearningRatePolicy
 from lightning_prune.callbacks.policy import ShapedRate as ShapedRate
+from lightning_prune.callbacks.recorded import MaskSource as MaskSource
+from lightning_prune.callbacks.recorded import Recorded as Recorded
 from lightning_prune.callbacks.reinitialize import Reinitialize as Reinitialize
 from lightning_prune.callbacks.scratch_train import ScratchTrain as ScratchTrain
 from lightning_prune.callbacks.train_only import TrainOnly as TrainOnly

@@ -29,6 +29,8 @@ LAYERS = [
         "flops",
         "packing",
         "parameters",
+        "shuffling",
+        "chain",
     },
     {"reasons"},
     {"selection"},

@@ -16,13 +16,15 @@ from lightning_prune.callbacks.gradual import plan_inside
 from lightning_prune.callbacks.plan import plan
 from lightning_prune.callbacks.timeline import is_shorter
 from lightning_prune.cli import main
-from lightning_prune.durations import Duration
+from lightning_prune.durations import Duration, parse_duration
 from lightning_prune.lab.command_line import CommandLine
 from lightning_prune.lab.data import cifar, mnist
 from lightning_prune.lab.data.division import set_apart
 from lightning_prune.lab.data.image_set import ImagesInMemory
 from lightning_prune.lab.data.module import ImageSource
 from lightning_prune.lab.data.normalization import Normalization
+from lightning_prune.lab.networks.lenet import LeNet300100
+from lightning_prune.ticket import Ticket, write_ticket
 
 ROOT = Path(__file__).parents[1] / "configs" / "papers"
 CONFIGS = sorted(ROOT.rglob("*.yaml"))
@@ -146,7 +148,28 @@ def test_recipes_are_those_of_the_sources(prefix):
         assert (*found, scheduler.get("milestones"), scheduler.get("gamma")) == RECIPES[prefix]
 
 
-@pytest.mark.parametrize("config", [c for c in CONFIGS if c.parent.name == "frankle_carbin_2019"], ids=name_of)
+def clock_of(tree):
+    """The arguments of the IterativePruning of a config."""
+    return tree["trainer"]["callbacks"][0]["init_args"]
+
+
+TICKETS = [config for config in CONFIGS if config.parent.name == "frankle_carbin_2019"]
+PRUNING = [config for config in TICKETS if "masks_from" not in clock_of(tree_of(config))]
+
+
+def test_the_control_takes_the_masks_that_the_config_of_the_tickets_records():
+    (control,) = [config for config in TICKETS if config not in PRUNING]
+    ticket = tree_of(ROOT / "frankle_carbin_2019" / "lenet.yaml")
+    mine, theirs = (clock_of(tree) for tree in (tree_of(control), ticket))
+    assert mine["masks_from"] == f"runs/{ticket['trainer']['logger']['init_args']['name']}/version_0"
+    assert any(one["class_path"] == "lightning_prune.CycleCheckpoint" for one in ticket["trainer"]["callbacks"])
+    assert (mine["cycles"], mine["retrain"]) == (theirs["cycles"], theirs["retrain"])
+    assert mine["dense_run"] == f"{ticket['trainer']['max_steps']}it"
+    for key in ("model", "data"):
+        assert tree_of(control)[key] == ticket[key]
+
+
+@pytest.mark.parametrize("config", PRUNING, ids=name_of)
 def test_the_sparsities_of_lottery_tickets_follow_from_the_rates_of_their_layers(config):
     tree = tree_of(config)
     pruning = tree["trainer"]["callbacks"][0]["init_args"]
@@ -194,12 +217,13 @@ def timeline(command, pruning):
     """The lengths of the real run, which is never run here: they have to fit together."""
     trainer, data = command.trainer, command.datamodule
     dense = Duration(trainer.max_epochs, "ep") if trainer.max_epochs != -1 else Duration(trainer.max_steps, "it")
+    before = None if pruning.dense_run is None else parse_duration(pruning.dense_run, "dense_run")
     images = 60_000 if isinstance(data, mnist.MNIST) else 50_000
     per_epoch = math.ceil((images - set_apart(images, data.validation)) / data.batch_size)
     added = assemble(trainer, gradual=pruning.during is not None)
     if pruning.during is not None:
         return plan_inside(dense, pruning.during, pruning.retrain, pruning.cycles, per_epoch)
-    laid_out = plan(dense, pruning.retrain, pruning.cycles, rewinding(trainer, added), per_epoch)
+    laid_out = plan(dense, pruning.retrain, pruning.cycles, rewinding(trainer, added), per_epoch, before)
     if any(isinstance(callback, LRRewind) and callback.rewind_point is None for callback in trainer.callbacks):
         assert not is_shorter(dense, laid_out.retrain, per_epoch)
     return laid_out
@@ -222,15 +246,28 @@ def generated(shape, classes):
 def shortened(config):
     """The config with two cycles at most, and its last sparsity."""
     tree = tree_of(config)
-    pruning = tree["trainer"]["callbacks"][0]["init_args"]
-    sparsity = pruning["sparsity"]["init_args"]
+    pruning = clock_of(tree)
+    sparsity = pruning.get("sparsity", {"init_args": {}})["init_args"]
     pruning["cycles"] = min(pruning["cycles"], 2)
+    if "masks_from" in pruning:
+        record(Path(pruning["masks_from"]))
     if "levels" in sparsity:
         sparsity["levels"] = sparsity["levels"][::15]
     if "cycles" in sparsity:
         sparsity["cycles"] = 2
     Path("short.yaml").write_text(yaml.safe_dump(tree))
     return "short.yaml"
+
+
+def record(folder):
+    """What a run of lottery tickets would have left: the masks of two cycles."""
+    weights = {name: one for name, one in LeNet300100(inputs=784).named_parameters() if one.dim() > 1}
+    for cycle, level in enumerate((0.2, 0.5), start=1):
+        masks = {
+            f"network.{n}": (torch.arange(w.numel()) >= level * w.numel()).view(w.shape) for n, w in weights.items()
+        }
+        header = {"cycle": cycle, "sparsity": level, "alive": dict.fromkeys(masks, 1), "cycles": []}
+        write_ticket(folder / f"{cycle}.safetensors", Ticket(masks, {}, header))
 
 
 def run(config, monkeypatch):

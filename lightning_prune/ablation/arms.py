@@ -43,11 +43,13 @@ class Arm:
         name: How tables and pictures call it.
         changes: What it changes in the base config.
         search: What it tries in each cycle, if it is a search.
+        crossed: The part of the name that says its values in the grid of the study; empty without such a grid.
     """
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     search: Search | None = None
+    crossed: str = ""
 
 
 def read_arms(given: Any, grid: Mapping[str, Any] | None = None) -> list[Arm]:
@@ -116,8 +118,8 @@ def _written_out(given: Mapping[str, Any], everywhere: Mapping[str, Any]) -> Ite
     if search is not None and (both := next((key for key in search.values if key in {**changes, **grid}), None)):
         raise ValueError(f"Ablation(arms): arm {name!r} sets `{both}`, and its search tries values for it. Keep one.")
     for values, texts in zip(_combinations(grid), product(*map(_texts, grid.values())), strict=True):
-        named = " ".join([name, *(f"{key}={text}" for key, text in zip(values, texts, strict=True))])
-        yield Arm(named, {**changes, **values}, search)
+        said = [f"{key}={text}" for key, text in zip(values, texts, strict=True)]
+        yield Arm(" ".join([name, *said]), {**changes, **values}, search, " ".join(said[len(own) :]))
 
 
 def _texts(values: Sequence[Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ class Node:
         notes: What the arms need to know about this stretch: their starting points and criteria, by description.
         tried: The values that a search tries in it.
         code: The code that the study was planned with.
+        masks: Where the masks of another arm lie that it takes, in the folder of the nodes, cycle by cycle.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Node:
     notes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     tried: Mapping[str, Any] | None = field(default=None, hash=False)
     code: Mapping[str, str] = field(default_factory=dict, hash=False)
+    masks: Sequence[str] = field(default=(), hash=False)
 
     @property
     def name(self) -> str:

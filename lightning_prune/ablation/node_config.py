@@ -9,8 +9,10 @@ from typing import Any
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_prune.ablation.class_paths import class_at
+from lightning_prune.ablation.following import pointed
 from lightning_prune.ablation.job import Job
 from lightning_prune.ablation.keys import CLOCK, Config
+from lightning_prune.ablation.store import Store
 from lightning_prune.callbacks.clock import CycleCallback, CycleClock
 
 
@@ -22,6 +24,9 @@ def config_of(job: Job, work: Path) -> Config:
         work: Its folder.
     """
     config = deepcopy(dict(job.node.config))
+    if job.node.masks:
+        nodes = Store(job.out).nodes
+        config = pointed(config, [str(nodes / file) for file in job.node.masks], job.node.last)
     trainer = config["trainer"]
     classes = [class_at(one["class_path"]) for one in trainer.get("callbacks") or []]
     saves = any(isinstance(one, type) and issubclass(one, Checkpoint) for one in classes)

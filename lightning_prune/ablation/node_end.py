@@ -12,9 +12,12 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_prune.ablation.files import write_aside
+from lightning_prune.ablation.following import masks_name
 from lightning_prune.ablation.own_generators import own_generators
 from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.lab.report.names import choose_columns, lower_is_better
+from lightning_prune.parameters import plain_name
+from lightning_prune.ticket import ticket_of, write_ticket
 
 LAST = "last.ckpt"
 PROGRESS = "progress.json"
@@ -31,6 +34,18 @@ def best_name(cycle: int) -> str:
     return f"best-{cycle:02d}.ckpt"
 
 
+def keep_masks(path: Path, clock: CycleClock, module: "pl.LightningModule") -> None:
+    """Write the masks of the cycle that is running, without weights.
+
+    Args:
+        path: The file.
+        clock: Who has them.
+        module: The network.
+    """
+    shapes = {plain_name(name): tensor.shape for name, tensor in module.state_dict().items()}
+    write_ticket(path, ticket_of({"clock": clock.state_dict()}, shapes))
+
+
 class NodeEnd(Checkpoint):
     """Save what the next node needs when this one is over, and end its fit.
 
@@ -40,10 +55,15 @@ class NodeEnd(Checkpoint):
         whole: Whether the run is over with it.
         metric: The logged value that the best epoch is chosen by; None to choose the validation accuracy or loss.
         every: Save after an epoch if the last saving is so long ago, in seconds; 0 for every epoch.
+        many: Whether it has several cycles, whose masks are then kept: the checkpoint holds the last ones only.
     """
 
-    def __init__(self, folder: Path, last: int, whole: bool, metric: str | None = None, every: float = 30.0) -> None:
+    def __init__(
+        self, folder: Path, last: int, whole: bool, metric: str | None = None, every: float = 30.0, many: bool = False
+    ) -> None:
         self.folder = folder
+        self.many = many
+        self._kept = 0
         self.last = last
         self.whole = whole
         self.metric = metric
@@ -65,6 +85,12 @@ class NodeEnd(Checkpoint):
         if self.over:  # the node was interrupted after its last epoch: what comes next is another node's
             self._saved_at = self._noted_at = trainer.global_step
             trainer.should_stop = True
+
+    def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
+        clock = _clock(trainer)
+        if self.many and clock is not None and clock.cycle is not None and clock.cycle.index != self._kept:
+            self._kept = clock.cycle.index
+            keep_masks(self.folder / masks_name(self._kept), clock, pl_module)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         now = time.monotonic()

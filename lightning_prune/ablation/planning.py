@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from lightning_prune.ablation.arms import Arm, Search
 from lightning_prune.ablation.changes import changed
 from lightning_prune.ablation.class_paths import class_at
 from lightning_prune.ablation.content import cycle_content, dense_content, notes_of
+from lightning_prune.ablation.following import identified, leaders_of, record_of, recorded_before, refuse_unlike
 from lightning_prune.ablation.keys import Config
 from lightning_prune.ablation.node import Node, key_of
 from lightning_prune.ablation.resolving import Resolved, draws_in_cycles, resolve, with_seed
@@ -25,6 +27,8 @@ class Path:
         search: What it tries in each cycle, if it is a search.
         metric: The logged value that the study chooses by; None to let each run choose.
         candidates: What a search was resolved to so far, by its values; shared by the seeds of the arm.
+        leader: The run of another arm whose masks it takes.
+        record: Short names of the masks of each cycle, if it takes those of a run that was recorded before the study.
     """
 
     arm: str
@@ -33,6 +37,8 @@ class Path:
     search: Search | None = None
     metric: str | None = None
     candidates: dict[str, Resolved] = field(default_factory=dict, compare=False, repr=False)
+    leader: "Path | None" = None
+    record: tuple[str, ...] = ()
 
     def node(self, stretch: Stretch, parent: Node | None, resolved: Resolved | None = None) -> Node:
         """The node of a stretch.
@@ -44,7 +50,10 @@ class Path:
         """
         using = resolved or self.resolved
         whole = stretch == self.resolved.stretches[-1] and not (stretch.last == 0 and using.clock is not None)
-        own = dense_content(using, whole) if parent is None else cycle_content(using, stretch)
+        leading = self._leading(stretch)
+        of = leading[-1].key if leading else list(self.record[: stretch.last])
+        known = replace(using, config=identified(using.config, of))
+        own = dense_content(known, whole) if parent is None else cycle_content(known, stretch)
         # The metric decides which network is the best and what was measured; what comes after has it from its parent.
         metric = {"metric": self.metric} if parent is None and self.metric is not None else {}
         key = key_of({"parent": parent.key if parent else None, "seed": self.seed, "content": own, **metric})
@@ -60,7 +69,27 @@ class Path:
             config=using.config,
             notes=notes,
             code=using.code,
+            masks=self.masks(stretch),
         )
+
+    def is_led_by(self, other: "Path") -> bool:
+        """Whether it takes the masks of another run."""
+        return self.leader is not None and (self.leader.arm, self.leader.seed) == (other.arm, other.seed)
+
+    def masks(self, stretch: Stretch) -> tuple[str, ...]:
+        """Where the masks of another arm lie that a stretch takes, in the folder of the nodes."""
+        return tuple(file for node in self._leading(stretch) for file in record_of(node))
+
+    def _leading(self, stretch: Stretch) -> list[Node]:
+        """The nodes of the run that it follows, up to the cycles of a stretch."""
+        if self.leader is None or stretch.last == 0:
+            return []
+        return [node for node in self.leader._laid_out if node.last > 0 and node.first <= stretch.last]
+
+    @cached_property
+    def _laid_out(self) -> list[Node]:
+        """The nodes of the whole run, made once: every node of a run that follows this one asks for them."""
+        return self.nodes()
 
     def nodes(self) -> list[Node]:
         """The nodes of the whole run, in order; for a search those of its first candidates."""
@@ -87,18 +116,28 @@ def lay_out(
     Raises:
         ValueError: If a config cannot be parsed, or lengths do not fit together; names the arm.
     """
-    paths, seen = [], dict[str, Any]()
-    for arm in arms:
-        owner = f"Ablation(arms): arm {arm.name!r}"
-        own = changed(base, arm.changes, owner)
-        found = _of_seeds(arm, own, seeds, owner, seen)
+    paths, seen = dict[str, list[Path]](), dict[str, Any]()
+    configs = {arm.name: changed(base, arm.changes, f"Ablation(arms): arm {arm.name!r}") for arm in arms}
+    leaders = leaders_of(arms, configs)
+    for arm in sorted(arms, key=lambda one: one.name in leaders):  # who is followed comes first
+        owner, own = f"Ablation(arms): arm {arm.name!r}", configs[arm.name]
+        found = _following(_of_seeds(arm, own, seeds, owner, seen), paths.get(leaders.get(arm.name, "")), owner)
         if arm.search is not None:
             for values in first_values(arm.search):
                 refuse_outside(
                     found[0], values, resolve(with_seed(changed(own, values, owner), seeds[0]), owner, seen), owner
                 )
-        paths += [replace(path, metric=metric) for path in found]
-    return paths
+        paths[arm.name] = [replace(path, metric=metric) for path in found]
+    return [path for arm in arms for path in paths[arm.name]]
+
+
+def _following(paths: list[Path], leading: list[Path] | None, owner: str) -> list[Path]:
+    """The runs of an arm, with those of the arm whose masks they take, or what is known of a record."""
+    if leading is None:
+        record = recorded_before(owner, paths[0].resolved)
+        return [replace(path, record=record) for path in paths]
+    refuse_unlike(owner, paths[0].resolved, leading[0].arm, leading[0].resolved)
+    return [replace(path, leader=leader) for path, leader in zip(paths, leading, strict=True)]
 
 
 def same_arms(paths: Sequence[Path]) -> list[list[str]]:

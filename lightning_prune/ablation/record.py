@@ -9,10 +9,12 @@ import yaml
 
 from lightning_prune.ablation.evaluation import name_on_test
 from lightning_prune.ablation.files import read_json, see_writable, write_aside
+from lightning_prune.ablation.following import pointed
 from lightning_prune.ablation.node import key_of
 from lightning_prune.ablation.planning import Path as Run
 from lightning_prune.ablation.running import Course, Running
 from lightning_prune.ablation.shared_store import FACTS, WRITE_ANEW, seen_from
+from lightning_prune.ablation.store import Store
 from lightning_prune.ablation.study_config import StudyConfig
 from lightning_prune.lab.report.names import lower_is_better
 from lightning_prune.version import __version__
@@ -102,16 +104,20 @@ def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
         yield f"{where}: {_short(old)} became {_short(new)}"
 
 
-def write_arms(out: Path, runs: Sequence[Run]) -> None:
-    """Write the config of every run as it would be trained alone.
+def write_arms(out: Path, runs: Sequence[Run], store: Path) -> None:
+    """Write the config of every run as it would be trained alone; one that takes masks of another, once that is done.
 
     Args:
         out: The folder of the study.
         runs: The runs.
+        store: The folder of its nodes.
     """
     (out / "arms").mkdir(parents=True, exist_ok=True)
     for run in runs:
-        write_aside(out / config_path(run), yaml.safe_dump(dict(run.resolved.config), sort_keys=False))
+        config, masks = dict(run.resolved.config), run.masks(run.resolved.stretches[-1])
+        if masks:
+            config = pointed(config, [str(Store(store).nodes / file) for file in masks])
+        write_aside(out / config_path(run), yaml.safe_dump(config, sort_keys=False))
 
 
 def config_path(run: Run) -> str:

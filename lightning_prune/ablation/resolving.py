@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from io import StringIO
 from pathlib import Path
@@ -42,6 +42,7 @@ class Resolved:
         code: The code that it runs.
         data_settings: The config of its data module, without the arguments that only say where the data lie.
         data: The data that it trains on.
+        shapes: The shapes of the weights that it prunes, by name; none if that is not known yet.
     """
 
     config: Config
@@ -50,6 +51,7 @@ class Resolved:
     code: Mapping[str, str]
     data_settings: Any
     data: Any
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def clock(self) -> IterativePruning | None:
@@ -100,13 +102,29 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
     clocks = [
         one for one in content["trainer"].get("callbacks") or [] if issubclass(class_at(one["class_path"]), CycleClock)
     ]
+    clocks = [_without_record(one) for one in clocks]
     files = file_fingerprints([content.get("model"), clocks])  # other callbacks rather name what they write
     seen, described = {} if seen is None else seen, repr(content.get("data"))
     if described not in seen:
         seen[described] = data_content(made.datamodule, content.get("data"))
     settings, fingerprint = seen[described]
     data = {"data": fingerprint, "files": files}
-    return Resolved(content, tuple(stretches), tuple(given), code_fingerprint(content), settings, data)
+    code, shapes = code_fingerprint(content), _shapes(made)
+    return Resolved(content, tuple(stretches), tuple(given), code, settings, data, shapes)
+
+
+def _without_record(clock: Config) -> Config:
+    """A clock without the files of the run that it follows, which have no part in the dense run."""
+    arguments = {key: value for key, value in (clock.get("init_args") or {}).items() if key != "masks_from"}
+    return {**clock, "init_args": arguments}
+
+
+def _shapes(made: CommandLine) -> dict[str, tuple[int, ...]]:
+    clock = next((one for one in made.trainer.callbacks if isinstance(one, IterativePruning)), None)  # type: ignore[attr-defined]
+    try:
+        return {} if clock is None else {name: tuple(w.shape) for name, w in clock.prunable(made.model).weights.items()}
+    except (RuntimeError, ValueError):  # a network that is made when the fit starts
+        return {}
 
 
 def missing_policy(callbacks: list[Callback]) -> Config | None:

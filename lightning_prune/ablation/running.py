@@ -79,6 +79,8 @@ class Running:
         for course in self.courses:
             while course.waiting and all(self._is_known(node) for node in course.waiting):
                 self._step(course)
+        for course in self.courses:
+            self._give_up_without_masks(course)
 
     def run(self, engine: Engine, progress: Progress) -> None:
         """Train what is missing.
@@ -186,8 +188,21 @@ class Running:
             key
             for key in sorted(wanted, key=lambda one: -wanted[one])
             if key not in running and not self._is_known(self.nodes[key]) and self._later.get(key, 0.0) <= now
+            if self.store.holds(self.nodes[key].masks)
         ]
         return [self.nodes[key] for key in keys]
+
+    def _give_up_without_masks(self, course: Course) -> None:
+        """Let an arm fail that waits for masks of another one that has failed."""
+        if course.path.leader is None or not course.waiting:
+            return
+        leader = next(one for one in self.courses if course.path.is_led_by(one.path))
+        if leader.error is None:
+            return
+        unknown = [node for node in course.waiting if not self._is_known(node)]
+        if any(not self.store.holds(node.masks) for node in unknown):
+            course.error = f"arm {leader.path.arm!r}, whose masks it follows, failed: {leader.error}"
+            course.waiting = []
 
     def _job(self, node: Node) -> Job:
         parent = self.nodes[node.parent].name if node.parent else None

@@ -1,7 +1,7 @@
 """The folder of the nodes: which are finished, which is being trained, and by whom."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,14 @@ class Store:
         path = self.folder(node) / RESULT
         result = read_result(path) if path.is_file() else None
         return result if result is not None and set(node.notes) <= set(result["notes"]) else None
+
+    def holds(self, files: Iterable[str]) -> bool:
+        """Whether files of nodes that are finished are there.
+
+        Args:
+            files: Where they lie, in the folder of the nodes.
+        """
+        return all((self.nodes / file).is_file() and (self.nodes / file).with_name(RESULT).is_file() for file in files)
 
     def with_old_notes(self, node: Node) -> Node:
         """A node that is to be trained again keeps what it had kept for other arms, too; hold its lock.

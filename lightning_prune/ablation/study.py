@@ -155,7 +155,7 @@ class Ablation:
             with said_of_disk(out):
                 for folder in (out, out / "arms"):
                     sweep(folder)
-                write_arms(out, runs)
+                write_arms(out, runs, root)
                 root.mkdir(parents=True, exist_ok=True)
                 self._store = seen_from(out, root)
                 self._running = Running(Store(root), runs, self.config.metric, every, tracebacks.take)

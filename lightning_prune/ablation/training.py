@@ -72,7 +72,7 @@ def _fit(store: Store, job: Job, work: Path) -> dict[str, Any]:
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         made = parse(config_of(job, work), f"Node {node.name}")
         refuse_other_code(node.code, code_fingerprint(node.config))
-        end = NodeEnd(work, node.last, node.whole, job.metric, job.every)
+        end = NodeEnd(work, node.last, node.whole, job.metric, job.every, many=node.first < node.last)
         trainer = made.trainer
         riders = [] if node.whole or node.parent is not None else [Passengers(make_callbacks(node.notes.values()))]
         trainer.callbacks = [*trainer.callbacks, *riders, end]  # type: ignore[attr-defined]

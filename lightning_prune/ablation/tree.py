@@ -100,6 +100,8 @@ def _label(group: Sequence[Path], first: int, end: int, done: set[str]) -> str:
     length = f"{epochs} epochs" if all(node.epochs is not None for node in nodes) else "epochs not known yet"
     tried = f", {times} tried in each" if times > 1 else ""
     arms = ", ".join(path.arm for path in group)
+    leader = group[0].leader
+    arms += f", masks of {leader.arm}" if leader is not None and len(group) == 1 and begin else ""
     shared = f"[bold]shared by {len(group)}[/]" if len(group) > 1 else f"[cyan]{escape(arms)}[/]"
     finished = sum(node.key in done for node in nodes)
     mark = "" if not finished else " [green]done[/]" if finished == len(nodes) else f" [green]{finished} done[/]"

@@ -1,9 +1,12 @@
 """What IterativePruning refuses before there is a fit."""
 
 from numbers import Integral
+from pathlib import Path
 
 from lightning_prune.callbacks.gradual import parse_span
 from lightning_prune.callbacks.guesses import refuse_guess
+from lightning_prune.callbacks.initial import refuse_missing
+from lightning_prune.callbacks.settings import refuse_foreign
 from lightning_prune.durations import parse_duration
 from lightning_prune.schedules import SparsitySchedule, check_levels
 
@@ -57,6 +60,26 @@ def check_arguments(
             f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) would never get to the last sparsity: it takes "
             f"{needed} cycles. Give the same number to both."
         )
+
+
+def check_start(
+    used: bool, loaded: object | None, ckpt_path: str | Path | None, initial_masks: str | Path | None
+) -> None:
+    """Refuse a callback that still holds the masks of another fit, and a checkpoint that holds none.
+
+    Args:
+        used: Whether the callback was used in a fit before.
+        loaded: What it was given of a checkpoint; None if nothing.
+        ckpt_path: The checkpoint that the fit resumes from, if it does.
+        initial_masks: Where the first masks come from; None if all weights live.
+
+    Raises:
+        ValueError: If it is one of these.
+    """
+    if loaded is None:
+        refuse_reuse(used)
+        refuse_foreign(ckpt_path)
+        refuse_missing(initial_masks)
 
 
 def refuse_reuse(used: bool) -> None:

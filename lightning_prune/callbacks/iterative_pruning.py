@@ -13,14 +13,14 @@ from torch.optim import Optimizer
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
 from lightning_prune.callbacks.assembly import assemble, complete, rewinding, settings_of
-from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
+from lightning_prune.callbacks.checks import check_arguments, check_start
 from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.callbacks.damage import check_before_loading, keep_saved
 from lightning_prune.callbacks.dense_run import read_dense_run
 from lightning_prune.callbacks.early_stopping import stop_phases, stop_runs
 from lightning_prune.callbacks.finetuning import select, settle_unfreezing
+from lightning_prune.callbacks.following import follow, source_of
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
-from lightning_prune.callbacks.initial import refuse_missing
 from lightning_prune.callbacks.limits import Limits
 from lightning_prune.callbacks.mistakes import FromTraining
 from lightning_prune.callbacks.notices import say_what_does_nothing
@@ -28,8 +28,8 @@ from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.processes import refuse_strategy
 from lightning_prune.callbacks.pruner import Pruner
 from lightning_prune.callbacks.record import Record
+from lightning_prune.callbacks.recorded import MaskSource
 from lightning_prune.callbacks.run import Run
-from lightning_prune.callbacks.settings import refuse_foreign
 from lightning_prune.callbacks.weight_rewind import WeightRewind
 from lightning_prune.schedules import Geometric, SparsitySchedule
 from lightning_prune.selection import Prunable, Selection
@@ -66,6 +66,9 @@ class IterativePruning(CycleClock):
             are those that the module has.
         initial_masks: What is dead from the start: ``"zeros"``, the prunable weights that are zero; or the path of a
             ticket.
+        masks_from: A run whose masks the cycles take, each that of the same cycle: its folder, with a checkpoint of
+            every cycle, or a ``Recorded``, which can shuffle them, by ``seed``. Its sparsities are taken over;
+            ``criterion`` and ``allocation`` are not asked.
 
     Raises:
         ValueError: If an argument lies outside its range; when the fit starts, if the arguments do not fit the run.
@@ -94,21 +97,21 @@ class IterativePruning(CycleClock):
         during: str | None = None,
         dense_run: str | int | Path | None = None,
         initial_masks: Literal["zeros"] | str | Path | None = None,
+        masks_from: MaskSource | str | Path | None = None,
     ) -> None:
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
         check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, during, **functions)
-        self.cycles = int(cycles)
-        self.retrain = retrain
+        self.cycles, self.retrain = int(cycles), retrain
         self.sparsity = sparsity
-        self.criterion = criterion
-        self.allocation = allocation
-        self.prunable = prunable
+        self.criterion, self.allocation, self.prunable = criterion, allocation, prunable
         self.optimizer_state = optimizer_state
         self.seed = seed
         self.early_stopping = early_stopping
         self.during = during
         self.dense_run = dense_run
         self.initial_masks = initial_masks
+        self.masks_from = masks_from
+        self._source, self._levels = source_of(masks_from), sparsity
         self._before = None if dense_run is None else read_dense_run(dense_run)
         self._at = Position()
         self._added: list[Callback] = []
@@ -139,7 +142,7 @@ class IterativePruning(CycleClock):
             write_ticket(path, ticket_of(states, self._run.pruner.masks.shapes))
 
     def scheduled(self, cycle: int) -> float:
-        return float(self.sparsity(cycle)) if cycle else 0.0
+        return float(self._levels(cycle)) if cycle else 0.0
 
     def end_phase(self, trainer: "pl.Trainer") -> bool:
         return self._run.end_phase(trainer)
@@ -163,7 +166,7 @@ class IterativePruning(CycleClock):
         self._resumes_from = trainer.ckpt_path  # a tuner that restores what it tried would change it
         late = trainer.strategy.restore_checkpoint_after_setup  # only then it is known whether there is a checkpoint
         if not late:
-            self._check_start()
+            check_start(self._used, self._loaded, self._resumes_from, self.initial_masks)
         if self._before is not None:
             self._before.shorten(trainer)
         say_what_does_nothing(select(self.prunable, trainer, pl_module), self.cycles, self.sparsity)
@@ -175,7 +178,7 @@ class IterativePruning(CycleClock):
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if trainer.strategy.restore_checkpoint_after_setup:
             self._resumes_from = trainer.ckpt_path
-            self._check_start()
+            check_start(self._used, self._loaded, self._resumes_from, self.initial_masks)
         reshard(pl_module)
         self._run = run = self._make_run(trainer, pl_module)
         self._at, self._timeline = run.at, run.timeline
@@ -238,21 +241,16 @@ class IterativePruning(CycleClock):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict  # taken over when training starts; evaluation loads it, too
 
-    def _check_start(self) -> None:
-        refuse_reuse(self._used and self._loaded is None)
-        if self._loaded is None:
-            refuse_foreign(self._resumes_from)
-            refuse_missing(self.initial_masks)
-
     def _make_run(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Run:
         selected = select(self.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
-        before = None if self._before is None else self._before.length
-        rewind = rewinding(trainer, self._added)
+        pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed)
+        if self._source is not None and self.cycles:
+            pruner, self._levels = follow(self._source, pruner.weights, self.sparsity, self.cycles, self.seed)
+        before, rewind = (None if self._before is None else self._before.length), rewinding(trainer, self._added)
         timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewind, before, self.during)
         at, self._epoch_began = Position(), time.perf_counter()
         hold = Hold(selected.weights, trainer.optimizers, at.note_step)
         self._undo.callback(hold.remove)
-        record = Record(trainer, pl_module, selected, settings_of(self, timeline, trainer))
-        pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed)
+        record = Record(trainer, pl_module, selected, settings_of(self, timeline, trainer) | pruner.settings)
         self._used = True
         return Run(at, timeline, self._limits, pruner, hold, record, self.scheduled, self.optimizer_state)

@@ -37,6 +37,11 @@ class Pruner:
         self.masks = Masks(self.weights)
         self.gatherer = Gatherer(self.weights, criterion, seed)
 
+    @property
+    def settings(self) -> dict[str, list[str]]:
+        """What else has to be the same where the run is resumed, by name."""
+        return {}
+
     def prune_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None" = None) -> None:
         """Shrink the masks to a sparsity.
 
@@ -49,17 +54,22 @@ class Pruner:
             ValueError: If evidence cannot be gathered, scores are not finite, or the allocation cannot be met; nothing
                 was pruned then.
         """
-        self._gather(trainer, cycle, sparsity, rehearsal=False)
-        scores, before = self._scores(cycle), dict(self.masks.living)
-        with one_thread() if is_elementwise(self.criterion) else nullcontext():
-            self.masks.shrink_(scores, self.allocation(scores, 1 - sparsity))
-        self.gatherer.drop()
+        before = dict(self.masks.living)
+        self.shrink_(cycle, sparsity, trainer)
         emptied = [name for name, living in self.masks.living.items() if before[name] and not living]
         if emptied:
             rank_zero_warn(
                 f"Cycle {cycle} leaves no weight alive in {', '.join(emptied)}: nothing passes through them any more. "
                 "Lower the sparsity, or allocate with lightning_prune.allocation.erk."
             )
+
+    def shrink_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None") -> None:
+        """Decide what dies, and let it; see :meth:`prune_`."""
+        self._gather(trainer, cycle, sparsity, rehearsal=False)
+        scores = self._scores(cycle)
+        with one_thread() if is_elementwise(self.criterion) else nullcontext():
+            self.masks.shrink_(scores, self.allocation(scores, 1 - sparsity))
+        self.gatherer.drop()
 
     def rehearse(self, sparsities: Sequence[float], trainer: "pl.Trainer | None" = None) -> None:
         """Score and allocate without pruning, to find before the training what would fail after it.

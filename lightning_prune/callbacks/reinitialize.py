@@ -1,4 +1,4 @@
-"""Where a cycle's weights start: at fresh ones, the control of the lottery ticket."""
+"""Where a cycle's weights start: at fresh ones; under the masks of lottery tickets, their control."""
 
 from typing import Any, Literal
 
@@ -18,6 +18,10 @@ from lightning_prune.parameters import plain_name
 class Reinitialize(StartingPoint):
     """Draw all weights anew at the start of every cycle, and keep the masks.
 
+    This is the control of lottery tickets if the masks are those of the tickets:
+    ``IterativePruning(masks_from="runs/ticket")`` takes them from the run that found them, cycle by cycle. Without it,
+    only the first cycle has the ticket's masks: every later prune ranks weights that were trained from a fresh draw.
+
     Fresh weights come from each layer's own ``reset_parameters``, or the LightningModule's ``init_weights`` where it
     has one; ``initialise`` is for networks that were drawn otherwise when they were made, since a control has to start
     from the distribution of the dense run. The statistics of BatchNorm and the state of the optimizers are reset, too;
@@ -29,7 +33,7 @@ class Reinitialize(StartingPoint):
     https://arxiv.org/abs/1803.03635.
 
     Args:
-        seed: Decides the draw, at least 0; the paper repeats its control with three seeds a ticket.
+        seed: Decides the draw, at least 0; the paper draws three times for each ticket: give 0, 1 and 2 to three runs.
         draw: ``"every-cycle"`` draws other weights in every cycle, ``"once"`` the same ones.
         initialise: A function that draws weights of the module in place, after its layers have drawn theirs and dead
             weights are zero, such as ``lightning_prune.lab.networks.initialization.glorot_normal_``; None for nobody.
@@ -40,7 +44,7 @@ class Reinitialize(StartingPoint):
 
     Example:
         >>> from lightning_prune import IterativePruning
-        >>> callbacks = [IterativePruning(cycles=10), Reinitialize(seed=1)]
+        >>> callbacks = [IterativePruning(cycles=10, masks_from="runs/ticket"), Reinitialize(seed=1)]
         >>> callbacks[1].rewind_point
         Duration(amount=0, unit='ep')
     """

@@ -53,7 +53,8 @@ def describe_object(thing: object) -> str:
 
 
 # The sparsities are compared one by one, and where a run came from does not matter once it is under way.
-_MAY_DIFFER = ("cycles", "sparsity", "sparsities", "early_stopping", "dense_run", "initial_masks")
+_MAY_DIFFER = ("cycles", "sparsity", "sparsities", "early_stopping", "dense_run", "initial_masks", "masks_from")
+_RECORDED = "recorded"  # short names of the masks of each cycle that another run has found
 
 
 def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun: int) -> None:
@@ -70,19 +71,30 @@ def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun
     differing = [
         f"  {name}: the checkpoint has {saved.get(name)!r}, this run {given.get(name)!r}"
         for name in [*saved, *(name for name in given if name not in saved)]
-        if name not in _MAY_DIFFER and saved.get(name) != given.get(name)
+        if name not in (*_MAY_DIFFER, _RECORDED) and saved.get(name) != given.get(name)
     ]
     if given["cycles"] < begun:
         differing.append(f"  cycles: the checkpoint is in cycle {begun}, this run has {given['cycles']}")
     common = min(saved["cycles"], given["cycles"])
     if saved["sparsities"][:common] != given["sparsities"][:common]:
         differing.append(f"  sparsity: the checkpoint has {saved['sparsity']}, this run {given['sparsity']}")
+    differing += _other_masks(saved, given, common)
     if differing:
         raise ValueError(
             "IterativePruning cannot resume: the checkpoint was made with other settings.\n"
             + "\n".join(differing)
             + "\nResume with the settings of the checkpoint, or start a new fit without ckpt_path."
         )
+
+
+def _other_masks(saved: Mapping[str, Any], given: Mapping[str, Any], common: int) -> list[str]:
+    """What to say where the masks that another run has found are others; where they lie does not matter."""
+    old, new = saved.get(_RECORDED, []), given.get(_RECORDED, [])
+    if bool(old) == bool(new) and old[: min(common, len(new))] == new[: min(common, len(old))]:
+        return []
+    before, now = saved.get("masks_from"), given.get("masks_from")
+    same = "; its masks have changed since then" if before == now else ""
+    return [f"  masks_from: the checkpoint has {before!r}, this run {now!r}{same}"]
 
 
 def refuse_foreign(ckpt_path: str | Path | None) -> None:
