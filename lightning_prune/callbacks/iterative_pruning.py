@@ -212,8 +212,7 @@ class IterativePruning(CycleClock):
 
     def on_train_batch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
         run = self._run
-        if not pl_module.automatic_optimization:  # an optimizer inside another one steps unseen
-            run.hold.apply_()
+        run.hold.finish_batch_(steps_are_seen=pl_module.automatic_optimization)
         run.at.finish_batch()
         if run.at.dense_end is None and run.at.dense_is_over(trainer, run.timeline.dense):
             run.follow(trainer, over=True)

@@ -96,6 +96,7 @@ class Run:
         if self.to_rehearse:
             self.pruner.rehearse(self.to_rehearse, trainer)
             self.to_rehearse = ()
+        self.hold.finish_batch_()
         self.catch_up(trainer)
 
     def resume(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
