@@ -4,6 +4,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
+from torch import nn
 
 from lightning_prune.callbacks.limits import steps_per_epoch
 from lightning_prune.callbacks.timeline import Timeline, in_steps
@@ -19,9 +20,7 @@ def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningM
         trainer: The trainer, with its callbacks set up.
         pl_module: The module that is to be pruned.
     """
-    found = any(isinstance(callback, BackboneFinetuning) for callback in _finetunings(trainer))
-    parameters = _backbone(pl_module).parameters() if found and hasattr(pl_module, "backbone") else ()
-    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    frozen = [parameter for parameter in unfrozen_later(trainer, pl_module) if not parameter.requires_grad]
     try:
         for parameter in frozen:
             parameter.requires_grad_(True)
@@ -29,6 +28,17 @@ def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningM
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
+
+
+def unfrozen_later(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> list[nn.Parameter]:
+    """The parameters that ``BackboneFinetuning`` unfreezes, and gives to an optimizer then; none without it.
+
+    Args:
+        trainer: The trainer, with its callbacks set up.
+        pl_module: The module that is to be pruned.
+    """
+    found = any(isinstance(callback, BackboneFinetuning) for callback in _finetunings(trainer))
+    return list(_backbone(pl_module).parameters()) if found and hasattr(pl_module, "backbone") else []
 
 
 def settle_unfreezing(trainer: "pl.Trainer", selected: Selected, timeline: Timeline, first_epoch: int) -> None:

@@ -26,11 +26,11 @@ class Hold:
     Args:
         weights: The prunable weights by name.
         optimizers: The optimizers of the fit; the hooks go there.
-        stepped: Called after each step, but for one that was skipped because gradients overflowed.
+        stepped: What is called after each step, but for one that was skipped because gradients overflowed.
     """
 
     def __init__(
-        self, weights: Mapping[str, Tensor], optimizers: Sequence[Optimizer] = (), stepped: Callable[[], object] = int
+        self, weights: Mapping[str, Tensor], optimizers: Sequence[Optimizer] = (), *stepped: Callable[[], object]
     ) -> None:
         self.weights = weights
         self._masks: dict[Tensor, Tensor] = {}
@@ -43,7 +43,8 @@ class Hold:
             if self._masks:
                 multiply_(self._of(optimizer))
             if not has_skipped(optimizer):
-                stepped()
+                for tell in stepped:
+                    tell()
 
         self._handles = [optimizer.register_step_post_hook(after_step) for optimizer in optimizers]
 

@@ -13,20 +13,17 @@ from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
-from lightning_prune.callbacks.assembly import assemble, complete, rewinding, settings_of
+from lightning_prune.callbacks.assembly import assemble, complete
 from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
-from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.callbacks.damage import check_before_loading, keep_saved
 from lightning_prune.callbacks.dense_run import read_dense_run
 from lightning_prune.callbacks.early_stopping import stop_phases, stop_runs
 from lightning_prune.callbacks.finetuning import select, settle_unfreezing
-from lightning_prune.callbacks.hold import Hold, gradients_are_read
+from lightning_prune.callbacks.hold import gradients_are_read
 from lightning_prune.callbacks.limits import Limits
+from lightning_prune.callbacks.making import Arguments, make_run
 from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.processes import refuse_strategy
-from lightning_prune.callbacks.pruner import Pruner
-from lightning_prune.callbacks.record import Record
-from lightning_prune.callbacks.run import Run
 from lightning_prune.callbacks.settings import refuse_foreign
 from lightning_prune.callbacks.weight_rewind import WeightRewind
 from lightning_prune.durations import Duration
@@ -38,7 +35,7 @@ from lightning_prune.ticket import ticket_of, write_ticket
 _log = logging.getLogger(__name__)
 
 
-class IterativePruning(CycleClock):
+class IterativePruning(Arguments):
     """Prune and retrain in cycles after the dense run, inside one fit.
 
     ``Trainer(max_epochs=30)`` trains 30 dense epochs exactly as without this callback; then the same fit goes on for
@@ -53,7 +50,8 @@ class IterativePruning(CycleClock):
         sparsity: The sparsity of each cycle.
         criterion: How much each weight matters.
         allocation: How many weights each tensor keeps.
-        prunable: What may be pruned.
+        prunable: What may be pruned. Left dense is what no optimizer holds when training starts, and what no gradient
+            came to in the dense run.
         optimizer_state: What becomes of the optimizers' state when weights die: ``"mask"`` sets the moments of dead
             weights to zero, ``"reset"`` forgets all of it, ``"keep"`` leaves it.
         seed: Decides, with the cycle, what ``random`` keeps; the same on every process.
@@ -176,7 +174,10 @@ class IterativePruning(CycleClock):
             self._resumes_from = trainer.ckpt_path
             self._check_start()
         reshard(pl_module)
-        self._run = run = self._make_run(trainer, pl_module)
+        before = None if self._before is None else self._before.length
+        self._run = run = make_run(self, trainer, pl_module, self._limits, before, self._added)
+        self._used, self._epoch_began = True, time.perf_counter()
+        self._undo.callback(run.hold.remove)
         self._at, self._timeline = run.at, run.timeline
         self._rewinds = [c for c in trainer.callbacks if isinstance(c, WeightRewind)]  # type: ignore[attr-defined]
         if self._loaded is None:
@@ -208,6 +209,7 @@ class IterativePruning(CycleClock):
 
     def on_after_backward(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if not pl_module.automatic_optimization:  # who clips by hand does so before the hook above
+            self._run.trained.note()
             self._run.hold.mask_gradients_()
 
     def on_train_batch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
@@ -244,16 +246,3 @@ class IterativePruning(CycleClock):
         refuse_reuse(self._used and self._loaded is None)
         if self._loaded is None:
             refuse_foreign(self._resumes_from)
-
-    def _make_run(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Run:
-        selected = select(self.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
-        before = None if self._before is None else self._before.length
-        rewind = rewinding(trainer, self._added)
-        timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewind, before, self.during)
-        at, self._epoch_began = Position(), time.perf_counter()
-        hold = Hold(selected.weights, trainer.optimizers, at.note_step)
-        self._undo.callback(hold.remove)
-        record = Record(trainer, pl_module, selected, settings_of(self, timeline, trainer))
-        pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed)
-        self._used = True
-        return Run(at, timeline, self._limits, pruner, hold, record, self.scheduled, self.optimizer_state)

@@ -1,7 +1,7 @@
 """One fit of ``IterativePruning``: its parts, and what happens where a cycle begins, it resumes, or it is over."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.settings import refuse_differences
 from lightning_prune.callbacks.sleep import put_to_sleep
 from lightning_prune.callbacks.timeline import Timeline
+from lightning_prune.callbacks.trained import Trained, leave_out, warn_of_untrained
 from lightning_prune.sharding import reshard
 
 
@@ -38,6 +39,7 @@ class Run:
         pruner: The masks, and what decides them.
         hold: What keeps dead weights at zero.
         record: What is written down.
+        trained: What an optimizer holds, and what got a gradient.
         scheduled: The sparsity of each cycle.
         optimizer_state: What becomes of the optimizers' state at a prune.
         ended: Whether something ended the last cycle early, and so the fit.
@@ -50,6 +52,7 @@ class Run:
     pruner: Pruner
     hold: Hold
     record: Record
+    trained: Trained
     scheduled: Callable[[int], float]
     optimizer_state: str
     ended: bool = False
@@ -64,6 +67,7 @@ class Run:
             "masks": self.pruner.masks.pack(),
             "evidence": self.pruner.gatherer.state_dict(),
             "cycles": self.record.cycles,
+            "trained": self.trained.state_dict(),
         }
 
     def start(self, trainer: "pl.Trainer", before: DenseRun | None, masks: str | Path | None) -> None:
@@ -78,7 +82,9 @@ class Run:
             ValueError: If a cycle would fail for what can be known now.
         """
         if before is not None:
+            self.trained.take_over(before.checkpoint)
             before.hand_over(trainer)
+        self._leave_untrained(trainer)
         sparsities = [self.scheduled(cycle) for cycle in range(1, self.timeline.cycles + 1)]
         if masks is not None:
             self.take_masks(trainer, initial_masks(masks, self.pruner.weights))
@@ -113,6 +119,9 @@ class Run:
         if saved["settings"] is not None:
             refuse_differences(saved["settings"], self.record.settings, begun)
         self.record.cycles = list(saved["cycles"])
+        if "trained" in saved:
+            self.trained.load_state_dict(saved["trained"])
+        self._leave_untrained(trainer, masked=saved["masks"] or ())
         if saved["masks"] is not None:
             self.take_masks(trainer, saved["masks"])
         self.pruner.gatherer.load_state_dict(saved.get("evidence", {"epoch": -1, "remembered": {}}))
@@ -130,6 +139,15 @@ class Run:
         check_agreement(trainer, self.pruner.masks)
         self.hold.use(self.pruner.held())
 
+    def _leave_untrained(self, trainer: "pl.Trainer", masked: Container[str] = ()) -> Mapping[str, str]:
+        """Leave out of the selection what nobody trains, and say why."""
+        reasons = self.trained.reasons(self.pruner.weights, masked)
+        if reasons:
+            module = type(trainer.lightning_module).__name__
+            self.record.selected = leave_out(self.record.selected, reasons, module)
+            self.pruner.keep(self.record.selected.weights)
+        return reasons
+
     def catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
         self.at.enter_batch(trainer, self.timeline.dense)
@@ -143,6 +161,9 @@ class Run:
         sparsity = self.scheduled(index)
         reshard(trainer.lightning_module)
         announce_prune(trainer)
+        if self.at.cycle is None:
+            self.trained.end_dense_run(trainer.world_size)
+            warn_of_untrained(self._leave_untrained(trainer, masked=self.pruner.held()))
         self.pruner.prune_(index, sparsity, trainer)
         take_from_first(trainer, self.pruner.masks)
         check_agreement(trainer, self.pruner.masks)

@@ -1,0 +1,63 @@
+"""How the run of a fit is made, when training starts: from the callback's arguments and what Lightning has by then."""
+
+from abc import ABC
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from lightning_prune.allocation import Allocation
+from lightning_prune.callbacks.assembly import rewinding, settings_of
+from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.finetuning import select, unfrozen_later
+from lightning_prune.callbacks.hold import Hold
+from lightning_prune.callbacks.limits import Limits
+from lightning_prune.callbacks.position import Position
+from lightning_prune.callbacks.pruner import Pruner
+from lightning_prune.callbacks.record import Record
+from lightning_prune.callbacks.run import Run
+from lightning_prune.callbacks.trained import Trained
+from lightning_prune.criteria import Criterion
+from lightning_prune.durations import Duration
+from lightning_prune.selection import Selection
+
+
+class Arguments(CycleClock, ABC):
+    """What a run is made of: the arguments of ``IterativePruning``."""
+
+    retrain: str | int | None
+    criterion: Criterion
+    allocation: Allocation
+    prunable: Selection
+    optimizer_state: str
+    seed: int
+    during: str | None
+
+
+def make_run(
+    clock: Arguments,
+    trainer: "pl.Trainer",
+    pl_module: "pl.LightningModule",
+    limits: Limits,
+    before: Duration | None,
+    added: list[Callback],
+) -> Run:
+    """Make the run of a fit.
+
+    Args:
+        clock: The callback.
+        trainer: The trainer, with its data loaded and its optimizers made.
+        pl_module: The module that is pruned.
+        limits: How long Lightning trains.
+        before: The length of the dense run that came before the fit, where one did.
+        added: The callbacks that the user did not write.
+
+    Raises:
+        ValueError: If the arguments do not fit the run.
+    """
+    selected = select(clock.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
+    timeline = limits.plan(trainer, clock.retrain, clock.cycles, rewinding(trainer, added), before, clock.during)
+    at, trained = Position(), Trained(pl_module, trainer.optimizers, unfrozen_later(trainer, pl_module))
+    hold = Hold(selected.weights, trainer.optimizers, at.note_step, trained.note)
+    record = Record(trainer, pl_module, selected, settings_of(clock, timeline, trainer))
+    pruner = Pruner(selected.weights, clock.criterion, clock.allocation, clock.seed)
+    return Run(at, timeline, limits, pruner, hold, record, trained, clock.scheduled, clock.optimizer_state)
