@@ -21,7 +21,7 @@ from lightning_prune.callbacks.timeline import Timeline
 _ADDED = "_added_by_the_clock"
 
 
-def assemble(trainer: "pl.Trainer", gradual: bool = False) -> list[Callback]:
+def assemble(trainer: "pl.Trainer", gradual: bool = False, one_best: bool = False) -> list[Callback]:
     """Check the callbacks of a trainer, add the default policy and the exact resume, and let ours go first.
 
     The clock comes before the policy and both before all others, so that whoever looks at the learning rate or the
@@ -30,6 +30,7 @@ def assemble(trainer: "pl.Trainer", gradual: bool = False) -> list[Callback]:
     Args:
         trainer: The trainer; its list of callbacks is replaced.
         gradual: Whether the cycles lie inside the dense run.
+        one_best: Whether a ``ModelCheckpoint`` chooses its best among networks of every sparsity.
 
     Returns:
         What was added, to be set up by the caller.
@@ -42,7 +43,8 @@ def assemble(trainer: "pl.Trainer", gradual: bool = False) -> list[Callback]:
     if gradual:
         _refuse_retraining(callbacks)
     refuse_stochastic_averaging(callbacks)
-    warn_of_mixed_sparsities(callbacks)
+    if one_best:
+        warn_of_mixed_sparsities(callbacks)
     return complete(trainer)
 
 

@@ -1,6 +1,7 @@
 """What IterativePruning refuses before there is a fit."""
 
 from numbers import Integral
+from typing import Literal
 
 from lightning_prune.callbacks.gradual import parse_span
 from lightning_prune.durations import parse_duration
@@ -57,8 +58,7 @@ def check_arguments(
             )
     if optimizer_state not in ("mask", "reset", "keep"):
         raise ValueError(f"IterativePruning(optimizer_state={optimizer_state!r}) must be 'mask', 'reset' or 'keep'.")
-    if early_stopping not in ("cycle", "run"):
-        raise ValueError(f"IterativePruning(early_stopping={early_stopping!r}) must be 'cycle' or 'run'.")
+    check_choice("early_stopping", early_stopping)
     check_levels(f"IterativePruning(sparsity={sparsity!r})", [float(sparsity(cycle)) for cycle in range(1, cycles + 1)])
     needed = getattr(sparsity, "cycles", 0)
     if needed > cycles > 0:
@@ -66,6 +66,24 @@ def check_arguments(
             f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) would never get to the last sparsity: it takes "
             f"{needed} cycles. Give the same number to both."
         )
+
+
+def check_choice(name: str, value: str) -> Literal["cycle", "run"]:
+    """Refuse what is neither of the two things that a callback of Lightning can work over.
+
+    Args:
+        name: The argument.
+        value: What was given.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: If it is not ``"cycle"`` or ``"run"``.
+    """
+    if value == "cycle" or value == "run":
+        return value
+    raise ValueError(f"IterativePruning({name}={value!r}) must be 'cycle' or 'run'.")
 
 
 def refuse_reuse(used: bool) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
@@ -10,6 +11,7 @@ from torch.optim import Optimizer
 from lightning_prune.masks import multiply_
 from lightning_prune.optimizers import has_skipped, is_elementwise, mask_moments_, owned_by, reset_
 from lightning_prune.parameters import identity
+from lightning_prune.sharding import is_sharded
 
 _Pair = tuple[Tensor, Tensor]  # a weight and its mask
 
@@ -47,6 +49,20 @@ class Hold:
                     tell()
 
         self._handles = [optimizer.register_step_post_hook(after_step) for optimizer in optimizers]
+
+    @property
+    def is_on(self) -> bool:
+        """Whether dead weights are kept at zero; not any more after the fit."""
+        return bool(self._handles)
+
+    def zeros(self) -> int:
+        """How many masked weights are zero: after the fit the weights of another checkpoint may have been loaded."""
+        return sum(
+            mask.numel() - int(mask.count_nonzero())
+            if is_sharded(weight)
+            else int(torch.count_nonzero((weight == 0) & (mask.to(weight.device) == 0)))
+            for weight, mask in self._masks.items()
+        )
 
     def remove(self) -> None:
         """Take the hooks away."""

@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
 from lightning_prune.callbacks.assembly import assemble, complete
-from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
+from lightning_prune.callbacks.best_checkpoint import choose_afresh, warn_of_old_best
+from lightning_prune.callbacks.checks import check_arguments, check_choice, refuse_reuse
 from lightning_prune.callbacks.damage import check_before_loading, keep_saved
 from lightning_prune.callbacks.dense_run import read_dense_run
 from lightning_prune.callbacks.early_stopping import stop_phases, stop_runs
@@ -65,6 +66,9 @@ class IterativePruning(Arguments):
             are those that the module has.
         initial_masks: What is dead from the start: ``"zeros"``, the prunable weights that are zero; or the path of a
             ticket.
+        best_checkpoint: What a ``ModelCheckpoint(monitor=...)`` chooses its best from: ``"cycle"``, the networks of the
+            cycle that is under way, so that the best of a finished run is as sparse as its last; ``"run"``, those of
+            the whole fit, as without this callback, of which a dense one is likely to win.
 
     Raises:
         ValueError: If an argument lies outside its range; when the fit starts, if the arguments do not fit the run.
@@ -90,6 +94,7 @@ class IterativePruning(Arguments):
         during: str | None = None,
         dense_run: str | int | Path | None = None,
         initial_masks: Literal["zeros"] | str | Path | None = None,
+        best_checkpoint: Literal["cycle", "run"] = "cycle",
     ) -> None:
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
         check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, during, **functions)
@@ -105,6 +110,7 @@ class IterativePruning(Arguments):
         self.during = during
         self.dense_run = dense_run
         self.initial_masks = initial_masks
+        self.best_checkpoint = check_choice("best_checkpoint", best_checkpoint)
         self._before = None if dense_run is None else read_dense_run(dense_run)
         self._at = Position()
         self._added: list[Callback] = []
@@ -114,7 +120,7 @@ class IterativePruning(Arguments):
 
     @property
     def measured_sparsity(self) -> float:
-        return self._run.pruner.masks.sparsity
+        return self._run.measured_sparsity()
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -146,7 +152,7 @@ class IterativePruning(Arguments):
             keep_saved(trainer)
             refuse_strategy(trainer.strategy)
             self._undo.callback(check_before_loading(trainer.strategy))
-            self._added = assemble(trainer, gradual=self.during is not None)
+            self._added = assemble(trainer, self.during is not None, one_best=self.best_checkpoint == "run")
             for callback in self._added:
                 callback.setup(trainer, pl_module, stage)
             if self._before is not None:
@@ -212,6 +218,10 @@ class IterativePruning(Arguments):
             self._run.trained.note()
             self._run.hold.mask_gradients_()
 
+    def on_cycle_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        if self.best_checkpoint == "cycle":
+            choose_afresh(trainer)
+
     def on_train_batch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
         run = self._run
         run.hold.finish_batch_(steps_are_seen=pl_module.automatic_optimization)
@@ -228,6 +238,7 @@ class IterativePruning(Arguments):
         run.record.log_epoch(pl_module, self.cycle, run.pruner.masks, time.perf_counter() - self._epoch_began)
 
     def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        warn_of_old_best(trainer, self.cycle)
         self._run.record.write(trainer, finished=self._run.is_finished(trainer))
 
     def on_fit_end(self, trainer: "pl.Trainer", *_: Any) -> None:

@@ -70,6 +70,11 @@ class Run:
             "trained": self.trained.state_dict(),
         }
 
+    def measured_sparsity(self) -> float:
+        """The fraction of the prunable weights that is dead: by the masks while they hold, later by the weights."""
+        masks = self.pruner.masks
+        return masks.sparsity if self.hold.is_on else self.hold.zeros() / masks.size
+
     def start(self, trainer: "pl.Trainer", before: DenseRun | None, masks: str | Path | None) -> None:
         """Begin a fit that is not resumed.
 

@@ -53,7 +53,7 @@ def describe_object(thing: object) -> str:
 
 
 # The sparsities are compared one by one, and where a run came from does not matter once it is under way.
-_MAY_DIFFER = ("cycles", "sparsity", "sparsities", "early_stopping", "dense_run", "initial_masks")
+_MAY_DIFFER = ("cycles", "sparsity", "sparsities", "early_stopping", "best_checkpoint", "dense_run", "initial_masks")
 
 
 def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun: int) -> None:
