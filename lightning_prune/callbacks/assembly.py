@@ -5,7 +5,7 @@ from inspect import signature
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelPruning
 
 from lightning_prune.callbacks.averaging import refuse_stochastic_averaging
 from lightning_prune.callbacks.clock import CycleCallback, CycleClock
@@ -147,8 +147,14 @@ def refuse_rivals(callbacks: list[Callback]) -> None:
         callbacks: The user's callbacks.
 
     Raises:
-        ValueError: If there are two clocks, two policies or two starting points.
+        ValueError: If there are two clocks, two policies or two starting points, or Lightning's own pruning.
     """
+    for callback in callbacks:
+        if isinstance(callback, ModelPruning):
+            raise ValueError(
+                f"{type(callback).__name__} and IterativePruning would both prune: Lightning's puts a parametrization "
+                "of its own in the place of the weights, which IterativePruning leaves alone. Keep one of them."
+            )
     for kind in (CycleClock, LearningRatePolicy, StartingPoint):
         _at_most_one(callbacks, kind)
 

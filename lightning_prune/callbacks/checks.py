@@ -3,6 +3,8 @@
 from numbers import Integral
 from typing import Literal
 
+import lightning.pytorch as pl
+
 from lightning_prune.callbacks.gradual import parse_span
 from lightning_prune.durations import parse_duration
 from lightning_prune.schedules import SparsitySchedule, check_levels
@@ -90,13 +92,33 @@ def refuse_reuse(used: bool) -> None:
     """Refuse a callback that still holds the masks of another fit.
 
     Args:
-        used: Whether it does, and this fit does not resume that one.
+        used: Whether it does, and this fit neither resumes that one nor begins anew.
 
     Raises:
         ValueError: If so.
     """
     if used:
         raise ValueError(
-            "This IterativePruning was already used in a fit. Give the Trainer new callbacks for a second fit, or "
-            "resume the first one with trainer.fit(..., ckpt_path=...)."
+            "This IterativePruning was already used in a fit, and this fit goes on from it: the Trainer has trained "
+            "before, or the weights that it pruned are still zero. Give the Trainer new callbacks for a second fit, a "
+            "new Trainer and fresh weights for one that begins anew, or resume the first one with "
+            "trainer.fit(..., ckpt_path=...)."
+        )
+
+
+def refuse_without_optimizer(trainer: "pl.Trainer") -> None:
+    """Refuse a fit in which nothing is trained by an optimizer that we could see.
+
+    Args:
+        trainer: The trainer, with its optimizers made.
+
+    Raises:
+        ValueError: If ``configure_optimizers`` returned none.
+    """
+    module = trainer.lightning_module
+    if all(type(optimizer).__name__ == "_MockOptimizer" for optimizer in trainer.optimizers):
+        raise ValueError(
+            f"{type(module).__name__}.configure_optimizers returned no optimizer, so nothing would be retrained, and "
+            "nobody would keep dead weights at zero. Return the optimizer that trains the weights; with manual "
+            "optimization, too."
         )

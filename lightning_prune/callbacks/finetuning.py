@@ -56,11 +56,12 @@ def settle_unfreezing(trainer: "pl.Trainer", selected: Selected, timeline: Timel
     for callback in _finetunings(trainer):
         frozen = [one.name for one in selected.skipped if one.reason.startswith("frozen")]
         if isinstance(callback, BackboneFinetuning):
-            _refuse_late(trainer, callback, selected, timeline, first_epoch)
+            if timeline.cycles:
+                _refuse_late(trainer, callback, selected, timeline, first_epoch)
             started: int = trainer.fit_loop.epoch_progress.current.started  # type: ignore[attr-defined]
             if started > callback.unfreeze_backbone_at_epoch:  # the callback itself leaves it frozen
                 callback.make_trainable(_backbone(trainer.lightning_module))
-        elif frozen:
+        elif frozen and timeline.cycles:
             raise ValueError(
                 f"{type(callback).__name__} unfreezes weights at an epoch that IterativePruning cannot know, and what "
                 f"is pruned is selected when the fit starts: {', '.join(frozen)} would stay dense. Use "

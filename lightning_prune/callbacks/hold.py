@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from lightning_prune.masks import multiply_
 from lightning_prune.optimizers import has_skipped, is_elementwise, mask_moments_, owned_by, reset_
 from lightning_prune.parameters import identity
-from lightning_prune.sharding import is_sharded
+from lightning_prune.sharding import is_sharded, whole
 
 _Pair = tuple[Tensor, Tensor]  # a weight and its mask
 
@@ -62,6 +62,20 @@ class Hold:
             if is_sharded(weight)
             else int(torch.count_nonzero((weight == 0) & (mask.to(weight.device) == 0)))
             for weight, mask in self._masks.items()
+        )
+
+    def is_laid_over(self, weights: Mapping[str, Tensor]) -> bool:
+        """Whether other weights carry the zeros of these masks, all of them: they were loaded or trained on.
+
+        Args:
+            weights: Weights by name.
+        """
+        masks = {name: self._masks[one] for name, one in self.weights.items() if one in self._masks}
+        return bool(masks) and all(
+            name in weights
+            and weights[name].shape == mask.shape
+            and not whole(weights[name])[whole(mask).to(weights[name].device) == 0].any()
+            for name, mask in masks.items()
         )
 
     def remove(self) -> None:

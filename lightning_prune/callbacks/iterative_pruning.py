@@ -1,6 +1,5 @@
 """IterativePruning: the clock of the cycles, and the only owner of the masks."""
 
-import logging
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +24,7 @@ from lightning_prune.callbacks.limits import Limits
 from lightning_prune.callbacks.making import Arguments, make_run
 from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.processes import refuse_strategy
+from lightning_prune.callbacks.selected import tell_what_stays_dense
 from lightning_prune.callbacks.settings import refuse_foreign
 from lightning_prune.callbacks.weight_rewind import WeightRewind
 from lightning_prune.durations import Duration
@@ -32,8 +32,6 @@ from lightning_prune.schedules import Geometric, SparsitySchedule
 from lightning_prune.selection import Prunable, Selection
 from lightning_prune.sharding import reshard, whole
 from lightning_prune.ticket import ticket_of, write_ticket
-
-_log = logging.getLogger(__name__)
 
 
 class IterativePruning(Arguments):
@@ -165,23 +163,22 @@ class IterativePruning(Arguments):
         self._resumes_from = trainer.ckpt_path  # a tuner that restores what it tried would change it
         late = trainer.strategy.restore_checkpoint_after_setup  # only then it is known whether there is a checkpoint
         if not late:
-            self._check_start()
+            self._check_start(trainer, pl_module)
         if self._before is not None:
             self._before.shorten(trainer)
-        for one in select(self.prunable, trainer, pl_module).skipped:
-            _log.debug("Not pruned: %s: %s", one.name, one.reason)
+        tell_what_stays_dense(pl_module, select(self.prunable, trainer, pl_module))
         self._limits = Limits(trainer)
         self._undo.callback(self._limits.put_back, trainer)
-        if late or self._loaded is not None or self._limits.hold_back(trainer):
+        if self.cycles and (late or self._loaded is not None or self._limits.hold_back(trainer)):
             self._limits.lift(trainer)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if trainer.strategy.restore_checkpoint_after_setup:
             self._resumes_from = trainer.ckpt_path
-            self._check_start()
+            self._check_start(trainer, pl_module)
         reshard(pl_module)
         before = None if self._before is None else self._before.length
-        self._run = run = make_run(self, trainer, pl_module, self._limits, before, self._added)
+        self._run = run = make_run(self, trainer, pl_module, self._limits, before, self._added, self._loaded)
         self._used, self._epoch_began = True, time.perf_counter()
         self._undo.callback(run.hold.remove)
         self._at, self._timeline = run.at, run.timeline
@@ -253,7 +250,7 @@ class IterativePruning(Arguments):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict  # taken over when training starts; evaluation loads it, too
 
-    def _check_start(self) -> None:
-        refuse_reuse(self._used and self._loaded is None)
+    def _check_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if self._loaded is None:
+            refuse_reuse(self._used and (trainer.current_epoch > 0 or self._run.is_laid_over(pl_module)))
             refuse_foreign(self._resumes_from)

@@ -25,6 +25,7 @@ from lightning_prune.callbacks.settings import refuse_differences
 from lightning_prune.callbacks.sleep import put_to_sleep
 from lightning_prune.callbacks.timeline import Timeline
 from lightning_prune.callbacks.trained import Trained, leave_out, warn_of_untrained
+from lightning_prune.parameters import plain_name
 from lightning_prune.sharding import reshard
 
 
@@ -74,6 +75,10 @@ class Run:
         """The fraction of the prunable weights that is dead: by the masks while they hold, later by the weights."""
         masks = self.pruner.masks
         return masks.sparsity if self.hold.is_on else self.hold.zeros() / masks.size
+
+    def is_laid_over(self, module: "pl.LightningModule") -> bool:
+        """Whether a module carries the zeros of the masks of this fit."""
+        return self.hold.is_laid_over({plain_name(name): one for name, one in module.named_parameters()})
 
     def start(self, trainer: "pl.Trainer", before: DenseRun | None, masks: str | Path | None) -> None:
         """Begin a fit that is not resumed.
@@ -197,7 +202,7 @@ class Run:
 
     def end_phase(self, trainer: "pl.Trainer") -> bool:
         """End the dense run or the cycle with the current epoch; True if nothing comes after it."""
-        if self.at.cycle is not None and self.at.cycle.index >= self.timeline.cycles:
+        if (self.at.cycle.index if self.at.cycle else 0) >= self.timeline.cycles:
             self.ended = True
             return True
         self.at.cut_short(self.timeline)
