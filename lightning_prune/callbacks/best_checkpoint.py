@@ -34,7 +34,9 @@ def warn_of_old_best(trainer: "pl.Trainer", cycle: Cycle | None) -> None:
         trainer: The trainer, when the fit ends.
         cycle: The cycle that it ends in; None for the dense run.
     """
-    for callback in _comparing(trainer) if cycle is not None else ():
+    if cycle is None:
+        return
+    for callback in _comparing(trainer):
         if callback.best_model_path and callback.best_model_score == _worst(callback):
             rank_zero_warn(
                 f"ModelCheckpoint(monitor={callback.monitor!r}) saved nothing in cycle {cycle.index}: its best, "

@@ -9,6 +9,8 @@ from lightning_prune.callbacks.gradual import parse_span
 from lightning_prune.durations import parse_duration
 from lightning_prune.schedules import SparsitySchedule, check_levels
 
+Choice = Literal["cycle", "run"]
+
 _EXAMPLES = {
     "sparsity": "lightning_prune.Geometric(rate=0.2)",
     "criterion": "lightning_prune.magnitude",
@@ -22,7 +24,7 @@ def check_arguments(
     retrain: str | int | None,
     sparsity: SparsitySchedule,
     optimizer_state: str,
-    early_stopping: str,
+    early_stopping: Choice,
     during: str | None,
     **functions: object,
 ) -> None:
@@ -70,7 +72,7 @@ def check_arguments(
         )
 
 
-def check_choice(name: str, value: str) -> Literal["cycle", "run"]:
+def check_choice(name: str, value: Choice) -> Choice:
     """Refuse what is neither of the two things that a callback of Lightning can work over.
 
     Args:
@@ -83,9 +85,9 @@ def check_choice(name: str, value: str) -> Literal["cycle", "run"]:
     Raises:
         ValueError: If it is not ``"cycle"`` or ``"run"``.
     """
-    if value == "cycle" or value == "run":
-        return value
-    raise ValueError(f"IterativePruning({name}={value!r}) must be 'cycle' or 'run'.")
+    if value not in ("cycle", "run"):
+        raise ValueError(f"IterativePruning({name}={value!r}) must be 'cycle' or 'run'.")
+    return value
 
 
 def refuse_reuse(used: bool) -> None:

@@ -152,7 +152,7 @@ class Run:
     def _leave_untrained(self, trainer: "pl.Trainer", masked: Container[str] = ()) -> Mapping[str, str]:
         """Leave out of the selection what nobody trains, and say why."""
         reasons = self.trained.reasons(self.pruner.weights, masked)
-        if reasons:
+        if reasons and (self.timeline.cycles or len(reasons) < len(self.pruner.weights)):
             module = type(trainer.lightning_module).__name__
             self.record.selected = leave_out(self.record.selected, reasons, module)
             self.pruner.keep(self.record.selected.weights)
