@@ -76,6 +76,19 @@ def has_skipped(optimizer: Optimizer) -> bool:
     return found_inf is not None and bool(found_inf)
 
 
+def owned_by(optimizer: Optimizer) -> list[Tensor]:
+    """The parameters that an optimizer trains, in the order of its groups.
+
+    Args:
+        optimizer: The optimizer.
+
+    Example:
+        >>> owned_by(torch.optim.SGD([torch.ones(2)], lr=0.1))
+        [tensor([1., 1.])]
+    """
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
 def is_elementwise(optimizer: Optimizer) -> bool:
     """Whether the step of each weight is known to depend on its own gradient alone.
 

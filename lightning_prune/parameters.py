@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 _COMPILED = "_orig_mod."  # torch.compile puts it into the names of what it wraps
@@ -49,12 +49,21 @@ def owned_parameters(module: nn.Module) -> Iterator[Owned]:
         owner = next(around, holder)  # what a parametrization is made of is its own
         for leaf, parameter in holder.named_parameters(recurse=False, remove_duplicate=False):
             name = plain_name(f"{prefix}.{leaf}" if prefix else leaf)
-            found.setdefault(_identity(parameter), Owned(name, parameter)).owners.append((owner, leaf))
+            found.setdefault(identity(parameter), Owned(name, parameter)).owners.append((owner, leaf))
     return iter(found.values())
 
 
-def _identity(parameter: nn.Parameter) -> object:
-    """Equal for two parameters that are one, or that lie in the same memory: two masks would kill more than is due."""
+def identity(parameter: Tensor) -> object:
+    """Equal for two parameters that are one, or that lie in the same memory: two masks would kill more than is due.
+
+    Args:
+        parameter: The parameter.
+
+    Example:
+        >>> weight = nn.Parameter(torch.ones(2))
+        >>> identity(weight) == identity(nn.Parameter(weight.data))
+        True
+    """
     if type(parameter) is not nn.Parameter or parameter.layout is not torch.strided or not parameter.data_ptr():
         return id(parameter)
     return parameter.data_ptr(), parameter.numel()

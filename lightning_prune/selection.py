@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import UninitializedParameter
 
+from lightning_prune.layers import outputs_of, path_of
 from lightning_prune.parameters import Owned, owned_parameters
 from lightning_prune.reasons import reason_of_parametrization, reason_of_storage
 
@@ -22,6 +23,7 @@ _DEFAULT_TYPES: tuple[type[nn.Module], ...] = (
     nn.MultiheadAttention,
 )
 FROZEN = "frozen (requires_grad=False)"  # the reason of what could be pruned if it were trained
+COMPUTED = "layers that compute their weights (parametrizations)"
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
 
@@ -34,11 +36,14 @@ class Skipped:
         name: Its name in the module.
         weights: How many numbers it holds.
         reason: Why it is left alone, to be read after "not pruned:".
+        layer: The class of its layer, if it is a trainable matrix that is left alone only because nobody named that
+            class; empty for all others.
     """
 
     name: str
     weights: int
     reason: str
+    layer: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,11 @@ class Selection(ABC):
 class Prunable(Selection):
     """Select by layer type and by name.
 
-    As it stands: the weight of every convolution, linear layer, and recurrent or attention projection. Never a bias
-    or a normalisation layer; embeddings on request. Tensors that are tied are one. Left alone is what a layer computes
-    its weight from (``weight_norm``, ``spectral_norm``, any parametrization): what a criterion sees there is not what
-    the layer multiplies with, and zeros need not stay zeros.
+    As it stands: the weight of every convolution, linear layer, and recurrent or attention projection, and of two
+    layers of transformers: ``Conv1D``, and stacked experts that say how they lie. Never a bias or a normalisation
+    layer; embeddings on request. Tensors that are tied are one. Left alone is what a layer computes its weight from
+    (``weight_norm``, ``spectral_norm``, any parametrization): what a criterion sees there is not what the layer
+    multiplies with, and zeros need not stay zeros.
 
     Args:
         types: The layer types that are selected, instead of those above: all their matrices, whatever their names.
@@ -129,7 +135,11 @@ class Prunable(Selection):
             reasons[prunable.pop().name] = "the last layer (last_layer=False)"
         if prunable and not self.first_layer:
             reasons[prunable.pop(0).name] = "the first layer (first_layer=False)"
-        skipped = tuple(Skipped(t.name, t.parameter.numel(), reason) for t in tensors if (reason := reasons[t.name]))
+        skipped = tuple(
+            Skipped(one.name, one.parameter.numel(), reason, self._unnamed(one))
+            for one in tensors
+            if (reason := reasons[one.name])
+        )
         if not prunable:
             raise ValueError(_nothing_prunable(module, skipped))
         return Selected({tensor.name: tensor.parameter for tensor in prunable}, skipped)
@@ -148,7 +158,7 @@ class Prunable(Selection):
         return None if tensor.parameter.requires_grad else FROZEN
 
     def _reason_of_owner(self, owner: nn.Module, leaf: str, parameter: nn.Parameter) -> str | None:
-        layer = type(owner).__name__
+        layer, foreign = type(owner).__name__, self.types is None and outputs_of(owner) is not None
         if reason := reason_of_parametrization(owner, leaf):
             return reason
         if isinstance(owner, _NORMALISATIONS):
@@ -157,13 +167,30 @@ class Prunable(Selection):
             return "a bias"
         if isinstance(owner, _EMBEDDINGS):
             return None if self.embeddings else f"an embedding ({layer}; embeddings=True prunes it)"
-        if not isinstance(owner, tuple(self.types or _DEFAULT_TYPES)):  # type: ignore[arg-type]
-            return f"a parameter of a {layer}, which is not among the types"
-        if self.types is None and "weight" not in leaf:
-            return f"not a weight by its name (Prunable(types=...) with {layer} prunes it)"
+        if not foreign and not isinstance(owner, tuple(self.types or _DEFAULT_TYPES)):  # type: ignore[arg-type]
+            return f"a parameter of a {path_of(type(owner))}, which is not among the types"
+        if not foreign and self.types is None and "weight" not in leaf:
+            return f"not a weight by its name (Prunable(types=...) with {path_of(type(owner))} prunes it)"
         if parameter.dim() < 2:
             return f"not a weight matrix ({parameter.dim()} dimensions)"
         return None
+
+    def _unnamed(self, tensor: Owned) -> str:
+        """The class to name for a matrix to be pruned; empty if it is not for want of that that it stays dense."""
+        one = tensor.parameter
+        excluded = any(_matches(tensor.name, pattern) for pattern in self.exclude)
+        if self.types is not None or not one.requires_grad or one.dim() < 2 or excluded or reason_of_storage(one):
+            return ""
+        if self.include and not any(_matches(tensor.name, pattern) for pattern in self.include):
+            return ""
+        for owner, leaf in tensor.owners:
+            if reason_of_parametrization(owner, leaf):
+                return COMPUTED
+            if "bias" in leaf or isinstance(owner, (*_NORMALISATIONS, *_EMBEDDINGS)):
+                return ""
+            if self._reason_of_owner(owner, leaf, one):
+                return path_of(type(owner))
+        return ""
 
     def _check_patterns(self, names: list[str]) -> None:
         for argument in ("include", "exclude"):

@@ -165,7 +165,7 @@ def test_cycle_checkpoints_keep_the_last_and_the_best_of_every_cycle(monitor, tm
 def test_a_checkpoint_that_compares_sparsities_is_pointed_out(tmp_path):
     with pytest.warns(UserWarning, match="compares networks of different sparsity.*CycleCheckpoint"):
         fit(
-            [ModelCheckpoint(monitor="val_loss"), IterativePruning(cycles=1, retrain="1ep")],
+            [ModelCheckpoint(monitor="val_loss"), IterativePruning(1, retrain="1ep", best_checkpoint="run")],
             toy(),
             enable_checkpointing=True,
             default_root_dir=tmp_path,

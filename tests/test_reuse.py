@@ -6,11 +6,12 @@ import numpy
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, OnExceptionCheckpoint
+from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, ModelPruning, OnExceptionCheckpoint
 from toys import STEPS, Images, Rates, Toy, equal, fit, make_trainer, one_cycle_lr, toy
 
 from lightning_prune import (
     CycleCallback,
+    CycleCheckpoint,
     FineTune,
     IterativePruning,
     Levels,
@@ -20,6 +21,7 @@ from lightning_prune import (
     WeightRewind,
     random,
 )
+from lightning_prune.durations import Duration
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fit.ckpt_path="),  # Lightning, of its own saver
@@ -98,11 +100,11 @@ def test_after_a_failed_fit_the_trainer_takes_new_callbacks():
 
 
 def test_a_refused_reuse_leaves_the_other_trainer_alone():
-    used = IterativePruning(cycles=1, retrain="1ep")
-    fit([used])
+    used, module = IterativePruning(cycles=1, retrain="1ep"), toy()
+    fit([used], module)
     other = make_trainer([used], max_epochs=9)
-    with pytest.raises(ValueError, match="already used"):
-        other.fit(Toy(), datamodule=Images())
+    with pytest.raises(ValueError, match="already used in a fit, and this fit goes on from it.*still zero"):
+        other.fit(module, datamodule=Images())
     assert other.max_epochs == 9
 
 
@@ -279,3 +281,60 @@ def test_a_fast_dev_run_is_fast_and_goes_through_everything():
         )
         assert len(rates.steps) == 3
         assert sum(int(module.net[i].weight.count_nonzero()) for i in (0, 4, 7)) == round(0.64 * 706)
+
+
+@pytest.mark.parametrize("more", [1, 2])
+def test_a_second_fit_of_a_trainer_counts_epochs_as_lightning_does(more):
+    """Its limit counts from the first fit on, so the dense run has what is left of it."""
+    module = toy()
+    trainer = fit([IterativePruning(cycles=1, retrain="1ep")], module, max_epochs=2)
+    assert trainer.current_epoch == 3
+    trainer.callbacks = [pruning := IterativePruning(cycles=1, retrain="1ep"), FineTune()]
+    trainer.fit_loop.max_epochs = 3 + more
+    trainer.fit(module, datamodule=Images())
+    assert pruning.dense_length == Duration(more, "ep")
+    assert trainer.current_epoch == 3 + more + 1
+    assert trainer.max_epochs == 3 + more, "put back"
+
+
+def test_a_second_fit_is_resumed_with_the_dense_run_it_had(tmp_path):
+    def second(ckpt_path=None):
+        module = toy()
+        trainer = fit([IterativePruning(cycles=1, retrain="1ep")], module, max_epochs=1)
+        keep = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
+        trainer.callbacks = [IterativePruning(cycles=1, retrain="1ep"), FineTune(), keep]
+        trainer.fit_loop.max_epochs = 4
+        trainer.fit(module, datamodule=Images(), ckpt_path=ckpt_path)
+        return trainer
+
+    whole = second()
+    again = fit([IterativePruning(1, "1ep"), FineTune()], toy(), max_epochs=4, ckpt_path=tmp_path / "epoch=2.ckpt")
+    assert whole.current_epoch == again.current_epoch == 5
+    assert equal(again.lightning_module.state_dict(), whole.lightning_module.state_dict())
+
+
+def test_a_fit_that_begins_anew_takes_the_callbacks_of_another(tmp_path):
+    """As in cross-validation: the same objects, a Trainer and weights of their own for every fold."""
+    used = [IterativePruning(cycles=2, retrain="1ep"), WeightRewind("1ep"), CycleCheckpoint(dirpath=str(tmp_path))]
+    fit(used, toy(), max_epochs=2)
+    again = fit(used, toy(), max_epochs=2)
+    fresh = fit([IterativePruning(cycles=2, retrain="1ep"), WeightRewind("1ep")], toy(), max_epochs=2)
+    assert equal(again.lightning_module.state_dict(), fresh.lightning_module.state_dict())
+    assert used[0].masks.keys() == {f"net.{i}.weight" for i in (0, 4, 7)}
+    assert "cycle=00-density=1.000-last.ckpt" in {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.filterwarnings("ignore:.*this fit will run with no optimizer")
+@pytest.mark.parametrize("given", [None, []], ids=["None", "empty"])
+def test_a_module_without_an_optimizer_is_refused(given):
+    class Idle(Toy):
+        def configure_optimizers(self):
+            return given
+
+    with pytest.raises(ValueError, match="Idle.configure_optimizers returned no optimizer.*Return the optimizer"):
+        fit([IterativePruning(cycles=1, retrain="1ep")], Idle())
+
+
+def test_lightning_s_own_pruning_beside_ours_is_refused():
+    with pytest.raises(ValueError, match="ModelPruning and IterativePruning would both prune.*Keep one"):
+        fit([ModelPruning("l1_unstructured", amount=0.5), IterativePruning(cycles=1, retrain="1ep")], Toy())

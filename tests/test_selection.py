@@ -55,8 +55,8 @@ def test_the_weights_of_all_layers_that_have_them_are_selected_and_every_other_t
     assert reasons(selected)["norm.weight"] == "a parameter of a normalisation layer (GroupNorm)"
     assert reasons(selected)["lstm.bias_ih_l0"] == "a bias"
     assert reasons(selected)["attention.in_proj_bias"] == "a bias"
-    assert reasons(selected)["table"] == "a parameter of a Everything, which is not among the types"
-    assert reasons(selected)["act.weight"] == "a parameter of a PReLU, which is not among the types"
+    assert reasons(selected)["table"] == "a parameter of a test_selection.Everything, which is not among the types"
+    assert reasons(selected)["act.weight"] == "a parameter of a torch.nn.PReLU, which is not among the types"
 
 
 def test_requests():
@@ -114,7 +114,7 @@ def test_a_layer_type_that_is_named_is_selected_with_all_its_matrices():
     assert list(Prunable()(module).weights) == ["0.weight", "1.weight"]
     assert (
         reasons(Prunable()(module))["0.lora_a"]
-        == "not a weight by its name (Prunable(types=...) with Adapted prunes it)"
+        == "not a weight by its name (Prunable(types=...) with test_selection.Adapted prunes it)"
     )
     assert list(Prunable(types=(Adapted,))(module).weights) == ["0.weight", "0.lora_a", "0.lora_b"]
     everything = Prunable(types=(Everything,))(Everything())

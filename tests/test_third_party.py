@@ -6,14 +6,21 @@ import torch
 import torchvision
 from lightning.pytorch import LightningModule
 from peft import LoraConfig, get_peft_model
-from promises import keeps_its_promises, run
+from promises import keeps_its_promises
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
-from transformers.pytorch_utils import Conv1D
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MixtralConfig,
+    MixtralForCausalLM,
+)
 from zoo import tokens
 
-from lightning_prune import LRRewind, OneCycleRetrain, Prunable, WeightRewind
+from lightning_prune import LRRewind, OneCycleRetrain, WeightRewind
+from lightning_prune.layers import outputs_of
 
 
 class Classifies(LightningModule):
@@ -113,13 +120,24 @@ def gpt2():
     return GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0))
 
 
-def test_a_network_of_layers_that_are_not_torch_s_is_refused_until_they_are_named(tmp_path):
-    message = "transformer.h.0.attn.c_attn.weight .a parameter of a Conv1D, which is not among the types"
-    with pytest.raises(ValueError, match=f"Continues has nothing to prune: .*{message}"):
-        run(lambda: Continues(gpt2()), tokens(), [LRRewind()], Prunable())
+def test_a_network_of_conv1d_layers_is_pruned(tmp_path):
+    """Its layers are not torch's; that their matrices are transposed is known."""
     layers = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     names = [f"network.transformer.h.0.{layer}.weight" for layer in layers]
-    module = keeps_its_promises(
-        lambda: Continues(gpt2()), tokens(), names, tmp_path, prunable=Prunable(types=(Conv1D,)), resumes=True
-    )
+    module = keeps_its_promises(lambda: Continues(gpt2()), tokens(), names, tmp_path, resumes=True)
     assert module.network.lm_head.weight is module.network.transformer.wte.weight
+    assert outputs_of(module.network.transformer.h[0].mlp.c_fc) == 1
+
+
+def mixtral():
+    sizes = {"hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    experts = {"num_local_experts": 3, "num_experts_per_tok": 2, "num_key_value_heads": 1}
+    torch.manual_seed(0)
+    return MixtralForCausalLM(MixtralConfig(**sizes, **experts, vocab_size=11))
+
+
+def test_stacked_experts_are_pruned(tmp_path):
+    stacked = ["gate_up_proj", "down_proj"]
+    names = matrices(mixtral()) + [f"network.model.layers.0.mlp.experts.{one}" for one in stacked]
+    module = keeps_its_promises(lambda: Continues(mixtral()), tokens(), names, tmp_path)
+    assert outputs_of(module.network.model.layers[0].mlp.experts) == 1

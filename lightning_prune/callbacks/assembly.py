@@ -5,7 +5,7 @@ from inspect import signature
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelPruning
 
 from lightning_prune.callbacks.averaging import refuse_stochastic_averaging
 from lightning_prune.callbacks.clock import ADDED, CycleCallback, CycleClock
@@ -19,7 +19,7 @@ from lightning_prune.callbacks.starting_point import StartingPoint
 from lightning_prune.callbacks.timeline import Timeline
 
 
-def assemble(trainer: "pl.Trainer", gradual: bool = False) -> list[Callback]:
+def assemble(trainer: "pl.Trainer", gradual: bool = False, one_best: bool = False) -> list[Callback]:
     """Check the callbacks of a trainer, add the default policy and the exact resume, and let ours go first.
 
     The clock comes before the policy and both before all others, so that whoever looks at the learning rate or the
@@ -28,6 +28,7 @@ def assemble(trainer: "pl.Trainer", gradual: bool = False) -> list[Callback]:
     Args:
         trainer: The trainer; its list of callbacks is replaced.
         gradual: Whether the cycles lie inside the dense run.
+        one_best: Whether a ``ModelCheckpoint`` chooses its best among networks of every sparsity.
 
     Returns:
         What was added, to be set up by the caller.
@@ -40,7 +41,8 @@ def assemble(trainer: "pl.Trainer", gradual: bool = False) -> list[Callback]:
     if gradual:
         _refuse_retraining(callbacks)
     refuse_stochastic_averaging(callbacks)
-    warn_of_mixed_sparsities(callbacks)
+    if one_best:
+        warn_of_mixed_sparsities(callbacks)
     return complete(trainer)
 
 
@@ -150,8 +152,14 @@ def refuse_rivals(callbacks: list[Callback]) -> None:
         callbacks: The user's callbacks.
 
     Raises:
-        ValueError: If there are two clocks, two policies or two starting points.
+        ValueError: If there are two clocks, two policies or two starting points, or Lightning's own pruning.
     """
+    for callback in callbacks:
+        if isinstance(callback, ModelPruning):
+            raise ValueError(
+                f"{type(callback).__name__} and IterativePruning would both prune: Lightning's puts a parametrization "
+                "of its own in the place of the weights, which IterativePruning leaves alone. Keep one of them."
+            )
     for kind in (CycleClock, LearningRatePolicy, StartingPoint):
         _at_most_one(callbacks, kind)
 

@@ -2,6 +2,9 @@
 
 from numbers import Integral
 from pathlib import Path
+from typing import Literal
+
+import lightning.pytorch as pl
 
 from lightning_prune.callbacks.gradual import parse_span
 from lightning_prune.callbacks.guesses import refuse_guess
@@ -10,13 +13,15 @@ from lightning_prune.callbacks.settings import refuse_foreign
 from lightning_prune.durations import parse_duration
 from lightning_prune.schedules import SparsitySchedule, check_levels
 
+Choice = Literal["cycle", "run"]
+
 
 def check_arguments(
     cycles: int,
     retrain: str | int | None,
     sparsity: SparsitySchedule,
     optimizer_state: str,
-    early_stopping: str,
+    early_stopping: Choice,
     during: str | None,
     **functions: object,
 ) -> None:
@@ -51,8 +56,7 @@ def check_arguments(
             )
     if optimizer_state not in ("mask", "reset", "keep"):
         raise ValueError(f"IterativePruning(optimizer_state={optimizer_state!r}) must be 'mask', 'reset' or 'keep'.")
-    if early_stopping not in ("cycle", "run"):
-        raise ValueError(f"IterativePruning(early_stopping={early_stopping!r}) must be 'cycle' or 'run'.")
+    check_choice("early_stopping", early_stopping)
     check_levels(f"IterativePruning(sparsity={sparsity!r})", [float(sparsity(cycle)) for cycle in range(1, cycles + 1)])
     needed = getattr(sparsity, "cycles", 0)
     if needed > cycles > 0:
@@ -82,17 +86,55 @@ def check_start(
         refuse_missing(initial_masks)
 
 
+def check_choice(name: str, value: Choice) -> Choice:
+    """Refuse what is neither of the two things that a callback of Lightning can work over.
+
+    Args:
+        name: The argument.
+        value: What was given.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: If it is not ``"cycle"`` or ``"run"``.
+    """
+    if value not in ("cycle", "run"):
+        raise ValueError(f"IterativePruning({name}={value!r}) must be 'cycle' or 'run'.")
+    return value
+
+
 def refuse_reuse(used: bool) -> None:
     """Refuse a callback that still holds the masks of another fit.
 
     Args:
-        used: Whether it does, and this fit does not resume that one.
+        used: Whether it does, and this fit neither resumes that one nor begins anew.
 
     Raises:
         ValueError: If so.
     """
     if used:
         raise ValueError(
-            "This IterativePruning was already used in a fit. Give the Trainer new callbacks for a second fit, or "
-            "resume the first one with trainer.fit(..., ckpt_path=...)."
+            "This IterativePruning was already used in a fit, and this fit goes on from it: the Trainer has trained "
+            "before, or the weights that it pruned are still zero. Give the Trainer new callbacks for a second fit, a "
+            "new Trainer and fresh weights for one that begins anew, or resume the first one with "
+            "trainer.fit(..., ckpt_path=...)."
+        )
+
+
+def refuse_without_optimizer(trainer: "pl.Trainer") -> None:
+    """Refuse a fit in which nothing is trained by an optimizer that we could see.
+
+    Args:
+        trainer: The trainer, with its optimizers made.
+
+    Raises:
+        ValueError: If ``configure_optimizers`` returned none.
+    """
+    module = trainer.lightning_module
+    if all(type(optimizer).__name__ == "_MockOptimizer" for optimizer in trainer.optimizers):
+        raise ValueError(
+            f"{type(module).__name__}.configure_optimizers returned no optimizer, so nothing would be retrained, and "
+            "nobody would keep dead weights at zero. Return the optimizer that trains the weights; with manual "
+            "optimization, too."
         )

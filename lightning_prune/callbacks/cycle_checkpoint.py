@@ -16,8 +16,8 @@ class CycleCheckpoint(ModelCheckpoint):
     """Keep the last checkpoint of every cycle, and the best one by a metric.
 
     A ``ModelCheckpoint`` whose names and whose memory of the best begin anew in each cycle:
-    ``cycle=03-density=0.512-last.ckpt`` and ``cycle=03-density=0.512-best.ckpt``. The dense run is cycle 0. The folder of
-    such checkpoints is a record of the run: ``IterativePruning(masks_from=folder)`` takes its masks.
+    ``cycle=03-density=0.512-last.ckpt`` and ``cycle=03-density=0.512-best.ckpt``. The dense run is cycle 0. The folder
+    of such checkpoints is a record of the run: ``IterativePruning(masks_from=folder)`` takes its masks.
 
     Args:
         monitor: The logged metric that the best checkpoint is chosen by; None to keep the last ones only.
@@ -50,6 +50,8 @@ class CycleCheckpoint(ModelCheckpoint):
         cycle = find_clock(trainer, self).cycle
         if cycle is not None:
             self._name_after(cycle.index, cycle.density)
+        elif trainer.current_epoch == 0 and trainer.ckpt_path is None:  # it may have been used in another fit
+            self._begin(0, 1.0)
         super().on_train_start(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
@@ -63,7 +65,10 @@ class CycleCheckpoint(ModelCheckpoint):
         return (trainer.current_epoch + 1) % max(self._every_n_epochs, 1) == 0
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
-        self._name_after(cycle.index, cycle.density)
+        self._begin(cycle.index, cycle.density)
+
+    def _begin(self, index: int, density: float) -> None:
+        self._name_after(index, density)
         self.best_k_models = {}
         self.best_model_score = self.current_score = None
         self.best_model_path = self.kth_best_model_path = ""

@@ -4,6 +4,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
+from torch import nn
 
 from lightning_prune.callbacks.limits import steps_per_epoch
 from lightning_prune.callbacks.settings import describe
@@ -23,9 +24,7 @@ def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningM
     Raises:
         ValueError: If the selection gives something else than what it selected.
     """
-    found = any(isinstance(callback, BackboneFinetuning) for callback in _finetunings(trainer))
-    parameters = _backbone(pl_module).parameters() if found and hasattr(pl_module, "backbone") else ()
-    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    frozen = [parameter for parameter in unfrozen_later(trainer, pl_module) if not parameter.requires_grad]
     try:
         for parameter in frozen:
             parameter.requires_grad_(True)
@@ -40,6 +39,17 @@ def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningM
             "lightning_prune.selection.Selection, which returns a Selected."
         )
     return selected
+
+
+def unfrozen_later(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> list[nn.Parameter]:
+    """The parameters that ``BackboneFinetuning`` unfreezes, and gives to an optimizer then; none without it.
+
+    Args:
+        trainer: The trainer, with its callbacks set up.
+        pl_module: The module that is to be pruned.
+    """
+    found = any(isinstance(callback, BackboneFinetuning) for callback in _finetunings(trainer))
+    return list(_backbone(pl_module).parameters()) if found and hasattr(pl_module, "backbone") else []
 
 
 def settle_unfreezing(trainer: "pl.Trainer", selected: Selected, timeline: Timeline, first_epoch: int) -> None:
@@ -57,11 +67,12 @@ def settle_unfreezing(trainer: "pl.Trainer", selected: Selected, timeline: Timel
     for callback in _finetunings(trainer):
         frozen = [one.name for one in selected.skipped if one.reason.startswith("frozen")]
         if isinstance(callback, BackboneFinetuning):
-            _refuse_late(trainer, callback, selected, timeline, first_epoch)
+            if timeline.cycles:
+                _refuse_late(trainer, callback, selected, timeline, first_epoch)
             started: int = trainer.fit_loop.epoch_progress.current.started  # type: ignore[attr-defined]
             if started > callback.unfreeze_backbone_at_epoch:  # the callback itself leaves it frozen
                 callback.make_trainable(_backbone(trainer.lightning_module))
-        elif frozen:
+        elif frozen and timeline.cycles:
             raise ValueError(
                 f"{type(callback).__name__} unfreezes weights at an epoch that IterativePruning cannot know, and what "
                 f"is pruned is selected when the fit starts: {', '.join(frozen)} would stay dense. Use "

@@ -3,39 +3,80 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_prune.masks import multiply_
-from lightning_prune.optimizers import has_skipped, is_elementwise, mask_moments_, reset_
+from lightning_prune.optimizers import has_skipped, is_elementwise, mask_moments_, owned_by, reset_
+from lightning_prune.parameters import identity
+from lightning_prune.sharding import is_sharded, whole
+
+_Pair = tuple[Tensor, Tensor]  # a weight and its mask
 
 
 class Hold:
     """Keeps the dead weights of a fit at zero.
 
-    Weights are masked after every step, which is right for any optimizer: momentum and weight decay cannot revive
-    what is set to zero after them. Gradients are masked before the step as well wherever somebody looks at them:
+    After every step the weights that the optimizer owns are masked, which is right for any optimizer: momentum and
+    weight decay cannot revive what is set to zero after them. Those of other optimizers are left alone, because a loss
+    that is still to be differentiated may need them as they are. What no optimizer owns is masked around each batch,
+    where no such loss waits. Gradients are masked before the step as well wherever somebody looks at them:
     clipping, a hook, or an optimizer whose steps mix weights.
 
     Args:
         weights: The prunable weights by name.
         optimizers: The optimizers of the fit; the hooks go there.
-        stepped: Called after each step, but for one that was skipped because gradients overflowed.
+        stepped: What is called after each step, but for one that was skipped because gradients overflowed.
     """
 
     def __init__(
-        self, weights: Mapping[str, Tensor], optimizers: Sequence[Optimizer] = (), stepped: Callable[[], object] = int
+        self, weights: Mapping[str, Tensor], optimizers: Sequence[Optimizer] = (), *stepped: Callable[[], object]
     ) -> None:
         self.weights = weights
         self._masks: dict[Tensor, Tensor] = {}
+        self._optimizers = list(optimizers)
+        self._owned: dict[int, list[_Pair]] = {}
+        self._unowned: list[_Pair] = []
+        self._sizes: list[int] = []
 
         def after_step(optimizer: Optimizer, *_: object) -> None:
-            multiply_(self._masks.items())
+            if self._masks:
+                multiply_(self._of(optimizer))
             if not has_skipped(optimizer):
-                stepped()
+                for tell in stepped:
+                    tell()
 
         self._handles = [optimizer.register_step_post_hook(after_step) for optimizer in optimizers]
+
+    @property
+    def is_on(self) -> bool:
+        """Whether dead weights are kept at zero; not any more after the fit."""
+        return bool(self._handles)
+
+    def zeros(self) -> int:
+        """How many masked weights are zero: after the fit the weights of another checkpoint may have been loaded."""
+        return sum(
+            mask.numel() - int(mask.count_nonzero())
+            if is_sharded(weight)
+            else int(torch.count_nonzero((weight == 0) & (mask.to(weight.device) == 0)))
+            for weight, mask in self._masks.items()
+        )
+
+    def is_laid_over(self, weights: Mapping[str, Tensor]) -> bool:
+        """Whether other weights carry the zeros of these masks, all of them: they were loaded or trained on.
+
+        Args:
+            weights: Weights by name.
+        """
+        masks = {name: self._masks[one] for name, one in self.weights.items() if one in self._masks}
+        return bool(masks) and all(
+            name in weights
+            and weights[name].shape == mask.shape
+            and not whole(weights[name])[whole(mask).to(weights[name].device) == 0].any()
+            for name, mask in masks.items()
+        )
 
     def remove(self) -> None:
         """Take the hooks away."""
@@ -46,11 +87,21 @@ class Hold:
     def use(self, masks: dict[str, Tensor]) -> None:
         """Hold by these masks from now on, by name, and apply them."""
         self._masks = {self.weights[name]: mask for name, mask in masks.items()}
+        self._share_out()
         self.apply_()
 
     def apply_(self) -> None:
         """Mask the weights."""
         multiply_(self._masks.items())
+
+    def finish_batch_(self, steps_are_seen: bool = True) -> None:
+        """Mask the weights that no optimizer owns, between two batches.
+
+        Args:
+            steps_are_seen: Whether every step is one of the optimizers given; an optimizer inside another one steps
+                unseen, and then all weights are masked.
+        """
+        multiply_(self._unowned if steps_are_seen else self._masks.items())
 
     def mask_gradients_(self) -> None:
         """Mask the gradients, so that norms count living weights only."""
@@ -63,6 +114,26 @@ class Hold:
                 mask_moments_(optimizer, self._masks)
             elif treatment == "reset":
                 reset_(optimizer)
+
+    def _of(self, optimizer: Optimizer) -> list[_Pair]:
+        """What an optimizer owns of the masked weights."""
+        if self._sizes != _sizes(self._optimizers):  # a callback has unfrozen something
+            self._share_out()
+        return self._owned.get(id(optimizer), [])
+
+    def _share_out(self) -> None:
+        """Find out which masked weights each optimizer owns: once a prune, since it takes longer than a step."""
+        pairs, owned = {identity(weight): (weight, mask) for weight, mask in self._masks.items()}, set()
+        for optimizer in self._optimizers:
+            mine = {identity(one) for one in owned_by(optimizer)} & pairs.keys()
+            self._owned[id(optimizer)] = [pair for key, pair in pairs.items() if key in mine]
+            owned |= mine
+        self._unowned = [pair for key, pair in pairs.items() if key not in owned]
+        self._sizes = _sizes(self._optimizers)
+
+
+def _sizes(optimizers: Sequence[Optimizer]) -> list[int]:
+    return [len(group["params"]) for optimizer in optimizers for group in optimizer.param_groups]
 
 
 def gradients_are_read(trainer: "pl.Trainer", optimizer: Optimizer) -> bool:

@@ -1,6 +1,7 @@
 """IterativePruning: the clock of the cycles, and the only owner of the masks."""
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -12,22 +13,22 @@ from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
-from lightning_prune.callbacks.assembly import assemble, complete, rewinding, settings_of
-from lightning_prune.callbacks.checks import check_arguments, check_start
-from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.assembly import assemble, complete
+from lightning_prune.callbacks.best_checkpoint import choose_afresh, warn_of_old_best
+from lightning_prune.callbacks.checks import check_arguments, check_choice, check_start
 from lightning_prune.callbacks.damage import check_before_loading, keep_saved
 from lightning_prune.callbacks.dense_run import read_dense_run
 from lightning_prune.callbacks.early_stopping import stop_phases, stop_runs
 from lightning_prune.callbacks.finetuning import select, settle_unfreezing
 from lightning_prune.callbacks.following import follow, source_of
-from lightning_prune.callbacks.hold import Hold, gradients_are_read
+from lightning_prune.callbacks.hold import gradients_are_read
 from lightning_prune.callbacks.limits import Limits
+from lightning_prune.callbacks.making import Arguments, make_run
 from lightning_prune.callbacks.mistakes import FromTraining
 from lightning_prune.callbacks.notices import say_what_does_nothing
 from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.processes import refuse_strategy
 from lightning_prune.callbacks.pruner import Pruner
-from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.recorded import MaskSource
 from lightning_prune.callbacks.run import Run
 from lightning_prune.callbacks.weight_rewind import WeightRewind
@@ -37,7 +38,7 @@ from lightning_prune.sharding import reshard, whole
 from lightning_prune.ticket import ticket_of, write_ticket
 
 
-class IterativePruning(CycleClock):
+class IterativePruning(Arguments):
     """Prune and retrain in cycles after the dense run, inside one fit.
 
     ``Trainer(max_epochs=30)`` trains 30 dense epochs exactly as without this callback; then the same fit goes on for
@@ -52,7 +53,8 @@ class IterativePruning(CycleClock):
         sparsity: The sparsity of each cycle.
         criterion: How much each weight matters.
         allocation: How many weights each tensor keeps.
-        prunable: What may be pruned.
+        prunable: What may be pruned. Left dense is what no optimizer holds when training starts, and what no gradient
+            came to in the dense run.
         optimizer_state: What becomes of the optimizers' state when weights die: ``"mask"`` sets the moments of dead
             weights to zero, ``"reset"`` forgets all of it, ``"keep"`` leaves it.
         seed: Decides, with the cycle, what ``random`` keeps; the same on every process.
@@ -69,6 +71,9 @@ class IterativePruning(CycleClock):
         masks_from: A run whose masks the cycles take, each that of the same cycle: its folder, with a checkpoint of
             every cycle, or a ``Recorded``, which can shuffle them, by ``seed``. Its sparsities are taken over;
             ``criterion`` and ``allocation`` are not asked.
+        best_checkpoint: What a ``ModelCheckpoint(monitor=...)`` chooses its best from: ``"cycle"``, the networks of the
+            cycle that is under way, so that the best of a finished run is as sparse as its last; ``"run"``, those of
+            the whole fit, as without this callback, of which a dense one is likely to win.
 
     Raises:
         ValueError: If an argument lies outside its range; when the fit starts, if the arguments do not fit the run.
@@ -98,6 +103,7 @@ class IterativePruning(CycleClock):
         dense_run: str | int | Path | None = None,
         initial_masks: Literal["zeros"] | str | Path | None = None,
         masks_from: MaskSource | str | Path | None = None,
+        best_checkpoint: Literal["cycle", "run"] = "cycle",
     ) -> None:
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
         check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, during, **functions)
@@ -112,6 +118,7 @@ class IterativePruning(CycleClock):
         self.initial_masks = initial_masks
         self.masks_from = masks_from
         self._source, self._levels = source_of(masks_from), sparsity
+        self.best_checkpoint = check_choice("best_checkpoint", best_checkpoint)
         self._before = None if dense_run is None else read_dense_run(dense_run)
         self._at = Position()
         self._added: list[Callback] = []
@@ -121,7 +128,7 @@ class IterativePruning(CycleClock):
 
     @property
     def measured_sparsity(self) -> float:
-        return self._run.pruner.masks.sparsity
+        return self._run.measured_sparsity()
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -153,7 +160,7 @@ class IterativePruning(CycleClock):
             keep_saved(trainer)
             refuse_strategy(trainer.strategy)
             self._undo.callback(check_before_loading(trainer.strategy))
-            self._added = assemble(trainer, gradual=self.during is not None)
+            self._added = assemble(trainer, self.during is not None, one_best=self.best_checkpoint == "run")
             for callback in self._added:
                 callback.setup(trainer, pl_module, stage)
             if self._before is not None:
@@ -166,21 +173,25 @@ class IterativePruning(CycleClock):
         self._resumes_from = trainer.ckpt_path  # a tuner that restores what it tried would change it
         late = trainer.strategy.restore_checkpoint_after_setup  # only then it is known whether there is a checkpoint
         if not late:
-            check_start(self._used, self._loaded, self._resumes_from, self.initial_masks)
+            self._check_start(trainer, pl_module)
         if self._before is not None:
             self._before.shorten(trainer)
-        say_what_does_nothing(select(self.prunable, trainer, pl_module), self.cycles, self.sparsity)
+        selected = select(self.prunable, trainer, pl_module)
+        say_what_does_nothing(pl_module, selected, self.cycles, self.sparsity)
         self._limits = Limits(trainer)
         self._undo.callback(self._limits.put_back, trainer)
-        if late or self._loaded is not None or self._limits.hold_back(trainer):
+        if self.cycles and (late or self._loaded is not None or self._limits.hold_back(trainer)):
             self._limits.lift(trainer)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if trainer.strategy.restore_checkpoint_after_setup:
             self._resumes_from = trainer.ckpt_path
-            check_start(self._used, self._loaded, self._resumes_from, self.initial_masks)
+            self._check_start(trainer, pl_module)
         reshard(pl_module)
-        self._run = run = self._make_run(trainer, pl_module)
+        before = None if self._before is None else self._before.length
+        self._run = run = make_run(self, trainer, pl_module, self._limits, before, self._added, self._loaded)
+        self._used, self._epoch_began = True, time.perf_counter()
+        self._undo.callback(run.hold.remove)
         self._at, self._timeline = run.at, run.timeline
         self._rewinds = tuple(c for c in trainer.callbacks if isinstance(c, WeightRewind))  # type: ignore[attr-defined]
         if self._loaded is None:
@@ -212,12 +223,16 @@ class IterativePruning(CycleClock):
 
     def on_after_backward(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if not pl_module.automatic_optimization:  # who clips by hand does so before the hook above
+            self._run.trained.note()
             self._run.hold.mask_gradients_()
+
+    def on_cycle_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        if self.best_checkpoint == "cycle":
+            choose_afresh(trainer)
 
     def on_train_batch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
         run = self._run
-        if not pl_module.automatic_optimization:  # an optimizer inside another one steps unseen
-            run.hold.apply_()
+        run.hold.finish_batch_(steps_are_seen=pl_module.automatic_optimization)
         run.at.finish_batch()
         if run.at.dense_end is None and run.at.dense_is_over(trainer, run.timeline.dense):
             run.follow(trainer, over=True)
@@ -227,6 +242,7 @@ class IterativePruning(CycleClock):
         self._run.finish_epoch(trainer, seconds=time.perf_counter() - self._epoch_began)
 
     def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        warn_of_old_best(trainer, self.cycle)
         self._run.finish(trainer)
 
     def on_fit_end(self, trainer: "pl.Trainer", *_: Any) -> None:
@@ -241,16 +257,12 @@ class IterativePruning(CycleClock):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict  # taken over when training starts; evaluation loads it, too
 
-    def _make_run(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Run:
-        selected = select(self.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
-        pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed)
-        if self._source is not None and self.cycles:
-            pruner, self._levels = follow(self._source, pruner.weights, self.sparsity, self.cycles, self.seed)
-        before, rewind = (None if self._before is None else self._before.length), rewinding(trainer, self._added)
-        timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewind, before, self.during)
-        at, self._epoch_began = Position(), time.perf_counter()
-        hold = Hold(selected.weights, trainer.optimizers, at.note_step)
-        self._undo.callback(hold.remove)
-        record = Record(trainer, pl_module, selected, settings_of(self, timeline, trainer) | pruner.settings)
-        self._used = True
-        return Run(at, timeline, self._limits, pruner, hold, record, self.scheduled, self.optimizer_state)
+    def make_pruner(self, weights: Mapping[str, Tensor]) -> Pruner:
+        if self._source is None or not self.cycles:
+            return Pruner(weights, self.criterion, self.allocation, self.seed)
+        pruner, self._levels = follow(self._source, weights, self.sparsity, self.cycles, self.seed)
+        return pruner
+
+    def _check_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        used = self._used and (trainer.current_epoch > 0 or self._run.is_laid_over(pl_module))
+        check_start(used, self._loaded, self._resumes_from, self.initial_masks)

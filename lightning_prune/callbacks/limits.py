@@ -31,6 +31,7 @@ class Limits:
         self.max_epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
         self.max_steps = trainer.max_steps
         self.min_epochs, self.min_steps = trainer.min_epochs, trainer.min_steps
+        self._first_epoch = self._first_step = 0
         if self.max_epochs == -1 and self.max_steps == -1:
             raise ValueError(_endless(trainer))
         refuse_tuning(trainer.callbacks, trainer.ckpt_path)  # type: ignore[attr-defined]
@@ -39,6 +40,26 @@ class Limits:
                 "IterativePruning prunes after a dense run, but Trainer(limit_train_batches=0) trains nothing. Leave "
                 "limit_train_batches out, or IterativePruning."
             )
+
+    def count_from(self, epoch: int, step: int) -> None:
+        """Note where the fit began, which is not 0 for a second fit of a Trainer.
+
+        As in Lightning, its limits count from the first fit; but a fit that Lightning would not begin at all has the
+        whole dense run.
+
+        Args:
+            epoch: Lightning's epoch at its start.
+            step: Lightning's step at its start.
+        """
+        self._first_epoch, self._first_step = epoch, step
+
+    @property
+    def _epochs(self) -> int:
+        return _ahead(self.max_epochs, self._first_epoch)
+
+    @property
+    def _steps(self) -> int:
+        return _ahead(self.max_steps, self._first_step)
 
     def dense(self, trainer: "pl.Trainer") -> Duration:
         """The length of the dense run, by whichever limit comes first.
@@ -50,17 +71,18 @@ class Limits:
             ValueError: If nobody can tell which one that is.
         """
         if self.max_steps == -1:
-            return Duration(self.max_epochs, "ep")
+            return Duration(self._epochs, "ep")
         if self.max_epochs == -1:
-            return Duration(self.max_steps, "it")
+            return Duration(self._steps, "it")
         if not has_length(trainer):
             raise ValueError(
                 f"Trainer(max_epochs={self.max_epochs}, max_steps={self.max_steps}) ends the dense run by whichever "
                 "comes first, but the training data has no length, so IterativePruning cannot tell which one that is. "
                 "Give one of the two."
             )
-        in_epochs = sum(_steps(trainer, epoch) or 0 for epoch in range(self.max_epochs))
-        return Duration(self.max_steps, "it") if self.max_steps < in_epochs else Duration(self.max_epochs, "ep")
+        epochs = range(self._first_epoch, self._first_epoch + self._epochs)
+        in_epochs = sum(_steps(trainer, epoch) or 0 for epoch in epochs)
+        return Duration(self._steps, "it") if self._steps < in_epochs else Duration(self._epochs, "ep")
 
     def plan(
         self,
@@ -126,8 +148,8 @@ class Limits:
             over: Whether the dense run is over.
         """
         if not over or not timeline.cycles or timeline.inside:
-            epochs = -1 if self.max_epochs == -1 else at.first_epoch + self.max_epochs
-            _set(trainer, epochs, -1 if self.max_steps == -1 else at.first_global_step + self.max_steps)
+            epochs = -1 if self.max_epochs == -1 else at.first_epoch + self._epochs
+            _set(trainer, epochs, -1 if self.max_steps == -1 else at.first_global_step + self._steps)
             return
         # The least that the user asked for is of the dense run, too, and would keep the last cycle from ending.
         trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = 0, None
@@ -140,6 +162,11 @@ class Limits:
         """Set the limits that the user gave."""
         _set(trainer, self.max_epochs, self.max_steps)
         trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = self.min_epochs, self.min_steps
+
+
+def _ahead(limit: int, first: int) -> int:
+    """How much of a limit is still to come; all of it where it is reached already."""
+    return limit - first if limit > first else limit
 
 
 def steps_per_epoch(trainer: "pl.Trainer") -> int | None:

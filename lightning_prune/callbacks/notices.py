@@ -3,29 +3,35 @@
 import logging
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import nn
 
+from lightning_prune.coverage import told_of
 from lightning_prune.schedules import OneShot, SparsitySchedule
 from lightning_prune.selection import FROZEN, Selected
 
 _log = logging.getLogger(__name__)
 
 
-def say_what_does_nothing(selected: Selected, cycles: int, sparsity: SparsitySchedule) -> None:
+def say_what_does_nothing(module: nn.Module, selected: Selected, cycles: int, sparsity: SparsitySchedule) -> None:
     """Say what stays dense, and which cycles remove nothing.
 
     Args:
+        module: The network.
         selected: What is pruned, and what is not.
         cycles: How many cycles there are.
         sparsity: The schedule.
     """
-    say_what_stays_dense(selected)
+    say_what_stays_dense(module, selected)
     say_where_nothing_dies(cycles, sparsity)
 
 
-def say_what_stays_dense(selected: Selected) -> None:
-    """Say how many weights stay dense because they are frozen; the reason of each other tensor, to who debugs.
+def say_what_stays_dense(module: nn.Module, selected: Selected) -> None:
+    """Say how many weights stay dense because they are frozen, and warn where much stays dense that nobody named.
+
+    The reason of each tensor that is left alone is logged at the level of debugging.
 
     Args:
+        module: The network.
         selected: What is pruned, and what is not.
     """
     for one in selected.skipped:
@@ -38,6 +44,8 @@ def say_what_stays_dense(selected: Selected) -> None:
             f"IterativePruning leaves {count:,} weights dense because they are frozen ({names}): its sparsity is that "
             f"of the {pruned:,} others. Set requires_grad=True before the fit to prune them, too."
         )
+    if told := told_of(module, selected):
+        rank_zero_warn(told)
 
 
 def say_where_nothing_dies(cycles: int, sparsity: SparsitySchedule) -> None:

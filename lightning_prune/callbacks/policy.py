@@ -65,8 +65,8 @@ class LearningRatePolicy(CycleCallback, ABC):
         row = read_rates(trainer.optimizers)
         if self._cycle is None:
             self.tape.record(self.clock.step, row)
-        self._lowest = min(self._lowest, *(rate.lr for rate in row))
-        self._highest = max(self._highest, *(rate.lr for rate in row))
+        self._lowest = min([self._lowest, *(rate.lr for rate in row)])
+        self._highest = max([self._highest, *(rate.lr for rate in row)])
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if self._lowest <= self._highest:

@@ -76,9 +76,11 @@ class Position:
 
     def is_over(self, trainer: "pl.Trainer", timeline: Timeline) -> bool:
         """Whether the last cycle was trained to its end, when the fit ends: something else may have stopped it."""
+        if not timeline.cycles and timeline.dense.unit == "it":
+            return self.dense_is_over(trainer, timeline.dense)
         if timeline.inside and timeline.inside.unit == "it":
             return trainer.global_step - self.first_global_step >= timeline.inside.amount
-        if not timeline.by_epochs and not timeline.inside:
+        if timeline.cycles and not timeline.by_epochs and not timeline.inside:
             return timeline.index(0, self.steps_since_dense) > timeline.cycles
         whole = not trainer.should_stop or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         return whole and trainer.current_epoch - self.first_epoch + self.cut_epochs >= timeline.epochs

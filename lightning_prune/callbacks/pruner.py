@@ -93,6 +93,18 @@ class Pruner:
             self._refuse_moods()
         self.gatherer.drop()
 
+    def keep(self, weights: Mapping[str, Tensor]) -> None:
+        """Prune only these of the weights from now on; the others have no mask yet.
+
+        Args:
+            weights: The weights by name.
+        """
+        packed = self.masks.pack()
+        self.weights = dict(weights)
+        self.masks = Masks(self.weights)
+        self.masks.unpack_(packed)
+        self.gatherer.weights = self.weights
+
     def held(self) -> dict[str, Tensor]:
         """The masks of the weights that are not all alive."""
         return {name: mask for name in self.weights if (mask := self.masks[name]) is not None}

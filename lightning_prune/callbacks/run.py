@@ -1,7 +1,7 @@
 """One fit of ``IterativePruning``: its parts, and what happens where a cycle begins, it resumes, or it is over."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.settings import refuse_differences
 from lightning_prune.callbacks.sleep import put_to_sleep
 from lightning_prune.callbacks.timeline import Timeline
+from lightning_prune.callbacks.trained import Trained, leave_out, warn_of_untrained
 from lightning_prune.durations import Duration
+from lightning_prune.parameters import plain_name
 from lightning_prune.sharding import reshard
 
 
@@ -40,6 +42,7 @@ class Run:
         pruner: The masks, and what decides them.
         hold: What keeps dead weights at zero.
         record: What is written down.
+        trained: What an optimizer holds, and what got a gradient.
         scheduled: The sparsity of each cycle.
         optimizer_state: What becomes of the optimizers' state at a prune.
         ended: Whether something ended the last cycle early, and so the fit.
@@ -52,6 +55,7 @@ class Run:
     pruner: Pruner
     hold: Hold
     record: Record
+    trained: Trained
     scheduled: Callable[[int], float]
     optimizer_state: str
     ended: bool = False
@@ -66,7 +70,17 @@ class Run:
             "masks": self.pruner.masks.pack(),
             "evidence": self.pruner.gatherer.state_dict(),
             "cycles": self.record.cycles,
+            "trained": self.trained.state_dict(),
         }
+
+    def measured_sparsity(self) -> float:
+        """The fraction of the prunable weights that is dead: by the masks while they hold, later by the weights."""
+        masks = self.pruner.masks
+        return masks.sparsity if self.hold.is_on else self.hold.zeros() / masks.size
+
+    def is_laid_over(self, module: "pl.LightningModule") -> bool:
+        """Whether a module carries the zeros of the masks of this fit."""
+        return self.hold.is_laid_over({plain_name(name): one for name, one in module.named_parameters()})
 
     def start(self, trainer: "pl.Trainer", before: DenseRun | None, masks: str | Path | None) -> None:
         """Begin a fit that is not resumed.
@@ -80,7 +94,9 @@ class Run:
             ValueError: If a cycle would fail for what can be known now.
         """
         if before is not None:
+            self.trained.take_over(before.checkpoint)
             before.hand_over(trainer)
+        self._leave_untrained(trainer)
         sparsities = [self.scheduled(cycle) for cycle in range(1, self.timeline.cycles + 1)]
         if masks is not None:
             self.take_masks(trainer, initial_masks(masks, self.pruner.weights))
@@ -98,6 +114,7 @@ class Run:
         if self.to_rehearse:
             self.pruner.rehearse(self.to_rehearse, trainer)
             self.to_rehearse = ()
+        self.hold.finish_batch_()
         self.catch_up(trainer)
 
     def resume(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
@@ -114,6 +131,9 @@ class Run:
         if saved["settings"] is not None:
             refuse_differences(saved["settings"], self.record.settings, begun)
         self.record.cycles = list(saved["cycles"])
+        if "trained" in saved:
+            self.trained.load_state_dict(saved["trained"])
+        self._leave_untrained(trainer, masked=saved["masks"] or ())
         if saved["masks"] is not None:
             self.take_masks(trainer, saved["masks"])
         self.pruner.gatherer.load_state_dict(saved.get("evidence", {"epoch": -1, "remembered": {}}))
@@ -131,6 +151,15 @@ class Run:
         check_agreement(trainer, self.pruner.masks)
         self.hold.use(self.pruner.held())
 
+    def _leave_untrained(self, trainer: "pl.Trainer", masked: Container[str] = ()) -> Mapping[str, str]:
+        """Leave out of the selection what nobody trains, and say why."""
+        reasons = self.trained.reasons(self.pruner.weights, masked)
+        if reasons and (self.timeline.cycles or len(reasons) < len(self.pruner.weights)):
+            module = type(trainer.lightning_module).__name__
+            self.record.selected = leave_out(self.record.selected, reasons, module)
+            self.pruner.keep(self.record.selected.weights)
+        return reasons
+
     def catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
         self.at.enter_batch(trainer, self.timeline.dense)
@@ -145,6 +174,9 @@ class Run:
         reshard(trainer.lightning_module)
         refuse_diverged(trainer.lightning_module, self.at.cycle)
         announce_prune(trainer)
+        if self.at.cycle is None:
+            self.trained.end_dense_run(trainer.world_size)
+            warn_of_untrained(self._leave_untrained(trainer, masked=self.pruner.held()))
         self.pruner.prune_(index, sparsity, trainer)
         take_from_first(trainer, self.pruner.masks)
         check_agreement(trainer, self.pruner.masks)
@@ -173,7 +205,7 @@ class Run:
 
     def end_phase(self, trainer: "pl.Trainer") -> bool:
         """End the dense run or the cycle with the current epoch; True if nothing comes after it."""
-        if self.at.cycle is not None and self.at.cycle.index >= self.timeline.cycles:
+        if (self.at.cycle.index if self.at.cycle else 0) >= self.timeline.cycles:
             self.ended = True
             return True
         self.at.cut_short(self.timeline)

@@ -53,7 +53,16 @@ def describe_object(thing: object) -> str:
 
 
 # The sparsities are compared one by one, and where a run came from does not matter once it is under way.
-_MAY_DIFFER = ("cycles", "sparsity", "sparsities", "early_stopping", "dense_run", "initial_masks", "masks_from")
+_MAY_DIFFER = (
+    "cycles",
+    "sparsity",
+    "sparsities",
+    "early_stopping",
+    "best_checkpoint",
+    "dense_run",
+    "initial_masks",
+    "masks_from",
+)
 _RECORDED = "recorded"  # short names of the masks of each cycle that another run has found
 
 
@@ -68,10 +77,12 @@ def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun
     Raises:
         ValueError: If they differ; names each difference.
     """
+    # Where nothing is pruned, nothing depends on how long it is trained before.
+    free = (*_MAY_DIFFER, "dense", "retrain") if saved["cycles"] == given["cycles"] == 0 else _MAY_DIFFER
     differing = [
         f"  {name}: the checkpoint has {saved.get(name)!r}, this run {given.get(name)!r}"
         for name in [*saved, *(name for name in given if name not in saved)]
-        if name not in (*_MAY_DIFFER, _RECORDED) and saved.get(name) != given.get(name)
+        if name not in (*free, _RECORDED) and saved.get(name) != given.get(name)
     ]
     if given["cycles"] < begun:
         differing.append(f"  cycles: the checkpoint is in cycle {begun}, this run has {given['cycles']}")

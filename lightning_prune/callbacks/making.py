@@ -1,0 +1,85 @@
+"""How the run of a fit is made, when training starts: from the callback's arguments and what Lightning has by then."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from lightning_prune.allocation import Allocation
+from lightning_prune.callbacks.assembly import rewinding, settings_of
+from lightning_prune.callbacks.checks import refuse_without_optimizer
+from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.finetuning import select, unfrozen_later
+from lightning_prune.callbacks.hold import Hold
+from lightning_prune.callbacks.limits import Limits
+from lightning_prune.callbacks.position import Position
+from lightning_prune.callbacks.pruner import Pruner
+from lightning_prune.callbacks.record import Record
+from lightning_prune.callbacks.run import Run
+from lightning_prune.callbacks.selected import refuse_other_filters
+from lightning_prune.callbacks.trained import Trained
+from lightning_prune.criteria import Criterion
+from lightning_prune.durations import Duration
+from lightning_prune.selection import Selection
+
+
+class Arguments(CycleClock, ABC):
+    """What a run is made of: the arguments of ``IterativePruning``."""
+
+    retrain: str | int | None
+    criterion: Criterion
+    allocation: Allocation
+    prunable: Selection
+    optimizer_state: str
+    seed: int
+    during: str | None
+
+    @abstractmethod
+    def make_pruner(self, weights: Mapping[str, Tensor]) -> Pruner:
+        """Make what decides the masks of a run.
+
+        Args:
+            weights: The prunable weights by name.
+        """
+
+
+def make_run(
+    clock: Arguments,
+    trainer: "pl.Trainer",
+    pl_module: "pl.LightningModule",
+    limits: Limits,
+    before: Duration | None,
+    added: list[Callback],
+    saved: Mapping[str, Any] | None,
+) -> Run:
+    """Make the run of a fit.
+
+    Args:
+        clock: The callback.
+        trainer: The trainer, with its data loaded and its optimizers made.
+        pl_module: The module that is pruned.
+        limits: How long Lightning trains.
+        before: The length of the dense run that came before the fit, where one did.
+        added: The callbacks that the user did not write.
+        saved: The state that it resumes from; None for a fit that starts anew.
+
+    Raises:
+        ValueError: If the arguments do not fit the run.
+    """
+    if clock.cycles:
+        refuse_without_optimizer(trainer)
+    selected = select(clock.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
+    refuse_other_filters(pl_module, selected, clock.criterion, clock.allocation)
+    pruner = clock.make_pruner(selected.weights)
+    position = {} if saved is None else saved["position"]
+    limits.count_from(
+        position.get("first_epoch", trainer.current_epoch), position.get("first_global_step", trainer.global_step)
+    )
+    timeline = limits.plan(trainer, clock.retrain, clock.cycles, rewinding(trainer, added), before, clock.during)
+    at, trained = Position(), Trained(pl_module, trainer.optimizers, unfrozen_later(trainer, pl_module))
+    hold = Hold(selected.weights, trainer.optimizers, at.note_step, trained.note)
+    record = Record(trainer, pl_module, selected, settings_of(clock, timeline, trainer) | pruner.settings)
+    return Run(at, timeline, limits, pruner, hold, record, trained, clock.scheduled, clock.optimizer_state)
