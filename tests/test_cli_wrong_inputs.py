@@ -136,6 +136,22 @@ def test_a_fit_of_nothing_but_defaults_is_refused_and_its_advice_works(capsys):
     assert yaml.safe_load(Path("runs/version_0/pruning.json").read_text())["finished"]
 
 
+CLASSES = {
+    "a callback": ("trainer: {callbacks: [{class_path: IterativePrunning}]}", [], "Did you mean `IterativePruning`?"),
+    "data": ("{}", ["--data=Digitz"], "data: given was `Digitz`, expected a dotted path (such as torch.nn.Linear) or null. Did you mean `Digits`?"),
+    "a module": ("model: {class_path: myne.Net}", [], "model > myne.Net: there is no module `myne` in the current folder, nor installed."),
+    "a module of a callback": ("trainer: {callbacks: [{class_path: myne.Log}]}", [], "myne.Log: there is no module `myne`"),
+    "a name of two": ("{}", ["--model.network=ResNet"], "network: there are several `ResNet`. Give the path of one: torchvision.models.ResNet, lightning_prune.lab.ResNet."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "more", "words"), CLASSES.values(), ids=CLASSES)
+def test_a_class_that_is_not_there_is_one_message(capsys, text, more, words):
+    printed = failure(capsys, "fit", f"--config={write(text)}", *more)
+    assert words in printed
+    assert len(printed.splitlines()) == 2
+
+
 @pytest.mark.parametrize("words", [["--trainer.logger.save_dir=file"], ["--data=CIFAR10", "--data.root=file"]])
 def test_a_folder_that_cannot_be_written_is_one_message(capsys, words):
     Path("file").write_text("")

@@ -128,6 +128,7 @@ def saved_in_cycle_one(tmp_path):
         ({"optimizer_state": "keep"}, "optimizer_state"),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*removes nothing in cycle")
 def test_other_settings_than_the_checkpoints_are_refused_with_the_difference(changes, named, tmp_path):
     file = saved_in_cycle_one(tmp_path)
     arguments = {"cycles": 2, "retrain": "2ep", **changes}

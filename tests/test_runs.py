@@ -259,12 +259,14 @@ def test_weights_that_are_all_equal_are_pruned_exactly(allocation):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_scores_that_are_not_finite_are_refused_with_the_tensors_name(value):
+def test_weights_that_are_not_finite_are_refused_with_the_tensors_name(value):
     class Breaks(Callback):
         def on_validation_end(self, trainer, pl_module):
             pl_module.net[4].weight.data[0, 0] = value
 
-    with pytest.raises(ValueError, match=r"1 scores for 'net.4.weight' that are NaN or infinite"):
+    with pytest.raises(
+        ValueError, match=r"The dense run ended with 1 weights of 'net.4.weight' that are NaN or infinite"
+    ):
         fit([Breaks(), IterativePruning(cycles=1, retrain="1ep")], max_epochs=1)
 
 

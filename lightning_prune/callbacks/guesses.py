@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
-from numbers import Real
 from types import ModuleType
 from typing import Any
 
@@ -70,7 +69,7 @@ def meant(name: str, given: object) -> tuple[str, dict[str, Any] | None] | None:
         return ("lightning_prune.Prunable", {"include": list(names)}) if is_names else None  # type: ignore[call-overload]
     if isinstance(given, str):
         return _nearest(_MODULES[name], given)
-    if name == "sparsity" and isinstance(given, Real) and 0 < given < 100:
+    if name == "sparsity" and isinstance(given, int | float) and 0 < given < 100:
         return "lightning_prune.OneShot", {"final": float(f"{float(given) if given < 1 else float(given) / 100:g}")}
     if name == "sparsity" and isinstance(given, list | tuple):
         return "lightning_prune.Levels", {"levels": list(given)}
@@ -121,7 +120,7 @@ def _needed(kind: type) -> list[str]:
 def _kind(given: object) -> str:
     if isinstance(given, str):
         return "name"
-    return "number" if isinstance(given, Real) else type(given).__name__
+    return "number" if isinstance(given, int | float) else type(given).__name__
 
 
 def _can_be_called(function: object, count: int) -> bool:

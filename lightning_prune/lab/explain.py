@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MODULES = ("lightning_prune", "lightning_prune.lab", "lightning.pytorch.callbacks", "lightning.pytorch.loggers")
 PLACE = re.compile(r"""Parser key "(.+?)":|Problem with given class_path '(.+?)':""")
 SIBLING = re.compile(r"\n {4}- ")
 UNKNOWN = re.compile(r"does not accept option '(.+?)'|unrecognized arguments: (\S+)")
@@ -14,6 +15,9 @@ REQUIRED = re.compile(r"the following arguments are required: ([\w., ]+?)(?:\. |
 NO_ATTRIBUTE = re.compile(r"module '(.+?)' has no attribute '(.+?)'")
 NOT_THAT_FUNCTION = re.compile(r"Expected '(.+?)' to be a function that (.+?)\.?\n")
 NOT_THAT_CLASS = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
+NO_MODULE = re.compile(r"No module named '(.+?)'")
+SEVERAL = re.compile(r"Multiple subclasses with name (\w+)\. .+?: (.+?)\.?(?:\n|$)")
+CLASS_NAME = re.compile(r"(?:\[?\{'class_path': ')?([A-Za-z_]\w*)(?:'.*)?")
 EXPECTED = re.compile(r"Expected an? (.+?)(?:\. |\.?\n|$)")
 GIVEN = re.compile(r"(?:Given|Got) value: (.+)")
 
@@ -52,13 +56,18 @@ def _sentence(reason: str, places: list[str]) -> str | None:
         return f"{where}: `{match[1]}` is missing."
     if match := NO_ATTRIBUTE.search(reason):
         return f"{where}: {match[1]} has no `{match[2]}`.{_nearest(match[2], dir(importlib.import_module(match[1])))}"
+    if match := NO_MODULE.search(reason):
+        return f"{where}: there is no module `{match[1]}` in the current folder, nor installed."
+    if match := SEVERAL.search(reason):
+        return f"{where}: there are several `{match[1]}`. Give the path of one: {match[2]}."
     if match := NOT_THAT_FUNCTION.search(reason):
         return f"{where}: `{match[1]}` must be a function that {_plain(match[2])}, with these types in its definition."
     if match := NOT_THAT_CLASS.search(reason):
         return f"{where}: `{match[1]}` is no class that derives from {match[2]}."
     expected, given = [one for one in EXPECTED.findall(reason) if "not accessible" not in one], GIVEN.search(reason)
     if expected and given:
-        return f"{where}: given was `{given[1]}`, expected {' or '.join(map(_plain, dict.fromkeys(expected)))}."
+        meant = _nearest_class(given[1]) if any(map(_is_path, expected)) else ""
+        return f"{where}: given was `{given[1]}`, expected {' or '.join(map(_plain, dict.fromkeys(expected)))}.{meant}"
     return None
 
 
@@ -95,6 +104,17 @@ def _all(known: list[str]) -> str:
     return f" There is `{'`, `'.join(own)}`." if 0 < len(own) < 6 else ""
 
 
+def _is_path(expectation: str) -> bool:
+    return expectation.startswith("dot import path string")
+
+
+def _nearest_class(given: str) -> str:
+    """The class of ours or of Lightning's that has nearly the name of what was given, where that is a name alone."""
+    match = CLASS_NAME.fullmatch(given)
+    known = [name for module in MODULES for name in dir(importlib.import_module(module))]
+    return _nearest(match[1], known) if match else ""
+
+
 def _plain(expectation: str) -> str:
     """Write a type as people do.
 
@@ -102,7 +122,7 @@ def _plain(expectation: str) -> str:
         >>> _plain("<class 'int'>"), _plain("typing.Literal['step', 'epoch']"), _plain("<class 'NoneType'>")
         ('int', "'step', 'epoch'", 'null')
     """
-    if expectation.startswith("dot import path string"):
+    if _is_path(expectation):
         return "a dotted path (such as torch.nn.Linear)"
     text = re.sub(r"<class '(?:.+\.)?(.+?)'>", r"\1", expectation).replace("NoneType", "null")
     return re.sub(r"typing\.Literal\[(.+)\]", r"\1", text)

@@ -100,7 +100,8 @@ class CIFAR(ImageData, ABC):
             ) from error
 
     def _advice(self) -> str:
-        return f"Download {self.dataset.url}, unpack it in {self.root!r}, or set `download=True`."
+        otherwise = "look at the network connection" if self.download else "set `download=True`"
+        return f"Download {self.dataset.url}, unpack it in {self.root!r}, or {otherwise}."
 
     def _described(self) -> str:
         return f"{type(self).__name__}(root={self.root!r}, download={self.download})"

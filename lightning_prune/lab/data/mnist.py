@@ -81,7 +81,8 @@ class MNIST(ImageData):
             ) from error
 
     def _advice(self) -> str:
-        return f"Put the four files of {datasets.MNIST.mirrors[0]} in {self.root!r}/MNIST/raw, or set `download=True`."
+        otherwise = "look at the network connection" if self.download else "set `download=True`"
+        return f"Put the four files of {datasets.MNIST.mirrors[0]} in {self.root!r}/MNIST/raw, or {otherwise}."
 
     def _described(self) -> str:
         return f"MNIST(root={self.root!r}, download={self.download})"
