@@ -30,6 +30,7 @@ from lightning_prune.callbacks.run import Run
 from lightning_prune.callbacks.settings import refuse_foreign
 from lightning_prune.callbacks.weight_rewind import WeightRewind
 from lightning_prune.durations import Duration
+from lightning_prune.filter_layout import transposed_groups
 from lightning_prune.schedules import Geometric, SparsitySchedule
 from lightning_prune.selection import Prunable, Selection
 from lightning_prune.sharding import reshard, whole
@@ -107,7 +108,7 @@ class IterativePruning(CycleClock):
         self.during = during
         self.dense_run = dense_run
         self.initial_masks = initial_masks
-        self._before = None if dense_run is None else read_dense_run(dense_run)
+        self._before = read_dense_run(dense_run)
         self._at = Position()
         self._added: list[Callback] = []
         self._undo = ExitStack()
@@ -151,9 +152,7 @@ class IterativePruning(CycleClock):
             self._added = assemble(trainer, gradual=self.during is not None)
             for callback in self._added:
                 callback.setup(trainer, pl_module, stage)
-            if self._before is not None:
-                self._undo.callback(self._before.shorten, trainer)
-                self._before.lengthen(trainer)
+            self._before.lengthen(trainer, self._undo)
         else:
             complete(trainer)  # or Lightning would miss them when it loads a checkpoint
 
@@ -162,8 +161,7 @@ class IterativePruning(CycleClock):
         late = trainer.strategy.restore_checkpoint_after_setup  # only then it is known whether there is a checkpoint
         if not late:
             self._check_start()
-        if self._before is not None:
-            self._before.shorten(trainer)
+        self._before.shorten(trainer)
         for one in select(self.prunable, trainer, pl_module).skipped:
             _log.debug("Not pruned: %s: %s", one.name, one.reason)
         self._limits = Limits(trainer)
@@ -240,21 +238,22 @@ class IterativePruning(CycleClock):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict  # taken over when training starts; evaluation loads it, too
+        self._before.learn_length(state_dict)
 
     def _check_start(self) -> None:
         refuse_reuse(self._used and self._loaded is None)
         if self._loaded is None:
+            self._before.refuse_gone()
             refuse_foreign(self._resumes_from)
 
     def _make_run(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Run:
         selected = select(self.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
-        before = None if self._before is None else self._before.length
         rewind = rewinding(trainer, self._added)
-        timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewind, before, self.during)
+        timeline = self._limits.plan(trainer, self.retrain, self.cycles, rewind, self._before.length, self.during)
         at, self._epoch_began = Position(), time.perf_counter()
         hold = Hold(selected.weights, trainer.optimizers, at.note_step)
         self._undo.callback(hold.remove)
         record = Record(trainer, pl_module, selected, settings_of(self, timeline, trainer))
-        pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed)
+        pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed, transposed_groups(pl_module))
         self._used = True
         return Run(at, timeline, self._limits, pruner, hold, record, self.scheduled, self.optimizer_state)

@@ -24,6 +24,7 @@ from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.settings import refuse_differences
 from lightning_prune.callbacks.sleep import put_to_sleep
 from lightning_prune.callbacks.timeline import Timeline
+from lightning_prune.saved_state import FORMAT
 from lightning_prune.sharding import reshard
 
 
@@ -58,7 +59,7 @@ class Run:
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors."""
         return {
-            "format": 1,
+            "format": FORMAT,
             "settings": self.record.settings,
             "position": self.at.state_dict(),
             "masks": self.pruner.masks.pack(),
@@ -66,19 +67,18 @@ class Run:
             "cycles": self.record.cycles,
         }
 
-    def start(self, trainer: "pl.Trainer", before: DenseRun | None, masks: str | Path | None) -> None:
+    def start(self, trainer: "pl.Trainer", before: DenseRun, masks: str | Path | None) -> None:
         """Begin a fit that is not resumed.
 
         Args:
             trainer: The trainer.
-            before: The dense run that came before it, if one did.
+            before: The dense run that came before it, or none.
             masks: Where the first masks come from; None if all weights live.
 
         Raises:
             ValueError: If a cycle would fail for what can be known now.
         """
-        if before is not None:
-            before.hand_over(trainer)
+        before.hand_over(trainer)
         sparsities = [self.scheduled(cycle) for cycle in range(1, self.timeline.cycles + 1)]
         if masks is not None:
             self.take_masks(trainer, initial_masks(masks, self.pruner.weights))

@@ -1,5 +1,6 @@
 """Where a cycle's weights start: at their values of an earlier point of the dense run."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -88,6 +89,15 @@ class WeightRewind(StartingPoint):
             for name, tensor in known.items():
                 if name not in kept:
                     tensor.copy_(placed(self._snapshot[name], tensor))
+
+    @property
+    def written(self) -> str:
+        """How it was written, for errors."""
+        return f"WeightRewind(to={self.to!r})"
+
+    def lacks(self, state: Mapping[str, Any]) -> bool:
+        """Whether the state of another fit's callback lacks what this one goes back to."""
+        return state["to"] != str(self.rewind_point) or not state["snapshot"]
 
     def state_dict(self) -> dict[str, Any]:
         return {"to": str(self.rewind_point), "snapshot": self._snapshot}
