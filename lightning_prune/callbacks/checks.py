@@ -4,7 +4,7 @@ from numbers import Integral
 
 from lightning_prune.callbacks.gradual import parse_span
 from lightning_prune.durations import parse_duration
-from lightning_prune.schedules import SparsitySchedule, check_levels
+from lightning_prune.schedules import SparsitySchedule, check_levels, scheduled
 
 _EXAMPLES = {
     "sparsity": "lightning_prune.Geometric(rate=0.2)",
@@ -60,6 +60,12 @@ def check_arguments(
     if early_stopping not in ("cycle", "run"):
         raise ValueError(f"IterativePruning(early_stopping={early_stopping!r}) must be 'cycle' or 'run'.")
     check_levels(f"IterativePruning(sparsity={sparsity!r})", [float(sparsity(cycle)) for cycle in range(1, cycles + 1)])
+    if during is not None and scheduled(sparsity, 0) > scheduled(sparsity, 1):
+        raise ValueError(
+            f"IterativePruning(during={during!r}, sparsity={sparsity!r}) begins the span at the sparsity of cycle 0, "
+            f"{scheduled(sparsity, 0)}, and falls to {scheduled(sparsity, 1)} in cycle 1: dead weights never come "
+            "back, so give a schedule whose cycle 0 is what it begins with."
+        )
     needed = getattr(sparsity, "cycles", 0)
     if needed > cycles > 0:
         raise ValueError(

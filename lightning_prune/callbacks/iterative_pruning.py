@@ -31,7 +31,7 @@ from lightning_prune.callbacks.settings import refuse_foreign
 from lightning_prune.callbacks.weight_rewind import WeightRewind
 from lightning_prune.durations import Duration
 from lightning_prune.filter_layout import transposed_groups
-from lightning_prune.schedules import Geometric, SparsitySchedule
+from lightning_prune.schedules import Geometric, SparsitySchedule, scheduled
 from lightning_prune.selection import Prunable, Selection
 from lightning_prune.sharding import reshard, whole
 from lightning_prune.ticket import ticket_of, write_ticket
@@ -61,7 +61,8 @@ class IterativePruning(CycleClock):
         early_stopping: What an ``EarlyStopping`` ends: ``"cycle"``, the dense run or the cycle that is under way, with
             fresh patience in each; ``"run"``, the whole fit, as without this callback.
         during: Prune inside the dense run, whose learning rates go on: ``"5ep:25ep"`` for a span that ``cycles`` and
-            ``retrain``, which is the interval then, divide; the last cycle begins at its end (Zhu & Gupta, 2017).
+            ``retrain``, which is the interval then, divide; the last cycle begins at its end (Zhu & Gupta, 2017), and
+            where the schedule has an ``initial`` sparsity, the span begins with a prune to that.
         dense_run: A dense run that came before this fit, which then has ``Trainer(max_epochs=0)``: the path of its last
             checkpoint, whose weights, optimizer state, random state and learning rates are taken over; or its length,
             such as ``"160ep"``, for which the schedules of this module are stepped without training, while the weights
@@ -138,7 +139,7 @@ class IterativePruning(CycleClock):
             write_ticket(path, ticket_of(states, self._run.pruner.masks.shapes))
 
     def scheduled(self, cycle: int) -> float:
-        return float(self.sparsity(cycle)) if cycle else 0.0
+        return scheduled(self.sparsity, cycle)
 
     def end_phase(self, trainer: "pl.Trainer") -> bool:
         return self._run.end_phase(trainer)

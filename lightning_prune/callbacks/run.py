@@ -24,6 +24,7 @@ from lightning_prune.callbacks.record import Record
 from lightning_prune.callbacks.settings import refuse_differences
 from lightning_prune.callbacks.sleep import put_to_sleep
 from lightning_prune.callbacks.timeline import Timeline
+from lightning_prune.durations import Duration
 from lightning_prune.saved_state import FORMAT
 from lightning_prune.sharding import reshard
 
@@ -84,7 +85,8 @@ class Run:
             self.take_masks(trainer, initial_masks(masks, self.pruner.weights))
             refuse_regrowth(masks, self.pruner.masks.alive, self.pruner.masks.size, sparsities)
         self.pruner.gatherer.begin_fit()
-        self.to_rehearse = sparsities
+        initial = self.scheduled(0) if self.timeline.inside else 0.0
+        self.to_rehearse = [initial, *sparsities] if initial else sparsities
         self.at.begin(trainer)
 
     def enter_batch(self, trainer: "pl.Trainer") -> None:
@@ -132,21 +134,27 @@ class Run:
     def catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
         self.at.enter_batch(trainer, self.timeline.dense)
+        if self._begins_span(trainer):
+            self._prune(trainer, 0, self.scheduled(0))
+            restart_averages(trainer)
+            start_afresh(trainer)
         due = self.timeline.index(self.at.epoch + self.at.cut_epochs, self.at.steps_since_dense)
         for index in range((self.at.cycle.index if self.at.cycle else 0) + 1, min(due, self.timeline.cycles) + 1):
             self._begin(trainer, index)
         self.pruner.gatherer.begin_epoch(self.at.epoch)
 
+    def _begins_span(self, trainer: "pl.Trainer") -> bool:
+        """Whether cycles inside the dense run start from a sparsity of their own, which is now due and not reached."""
+        if not self.timeline.inside or self.at.cycle is not None or not self.scheduled(0):
+            return False
+        first, masks = self.timeline.dense, self.pruner.masks
+        start = Duration(first.amount - self.timeline.retrain.amount, first.unit)
+        return self.at.dense_is_over(trainer, start) and masks.alive > round((1 - self.scheduled(0)) * masks.size)
+
     def _begin(self, trainer: "pl.Trainer", index: int) -> None:
         began = time.perf_counter()
         sparsity = self.scheduled(index)
-        reshard(trainer.lightning_module)
-        announce_prune(trainer)
-        self.pruner.prune_(index, sparsity, trainer)
-        take_from_first(trainer, self.pruner.masks)
-        check_agreement(trainer, self.pruner.masks)
-        self.hold.use(self.pruner.held())
-        self.hold.treat_(trainer.optimizers, self.optimizer_state)
+        self._prune(trainer, index, sparsity)
         self.at.cycle = self._lay_out(trainer, index, sparsity)
         announce(trainer, self.at.cycle)
         reshard(trainer.lightning_module)
@@ -155,6 +163,15 @@ class Run:
         restart_averages(trainer)
         start_afresh(trainer)
         self.record.add(trainer, self.at.cycle, self.pruner.masks, time.perf_counter() - began)
+
+    def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:
+        reshard(trainer.lightning_module)
+        announce_prune(trainer)
+        self.pruner.prune_(index, sparsity, trainer)
+        take_from_first(trainer, self.pruner.masks)
+        check_agreement(trainer, self.pruner.masks)
+        self.hold.use(self.pruner.held())
+        self.hold.treat_(trainer.optimizers, self.optimizer_state)
 
     def _lay_out(self, trainer: "pl.Trainer", index: int, sparsity: float) -> Cycle:
         """The cycle that begins: as long as planned, or as a callback asks for."""
