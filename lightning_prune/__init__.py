@@ -19,6 +19,7 @@ from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint as CycleC
 from lightning_prune.callbacks.exact_resume import ExactResume as ExactResume
 from lightning_prune.callbacks.iterative_pruning import IterativePruning as IterativePruning
 from lightning_prune.callbacks.learning_rate import AdaptiveLinearRestart as AdaptiveLinearRestart
+from lightning_prune.callbacks.learning_rate import CompressedRestart as CompressedRestart
 from lightning_prune.callbacks.learning_rate import ConstantRate as ConstantRate
 from lightning_prune.callbacks.learning_rate import CosineRestart as CosineRestart
 from lightning_prune.callbacks.learning_rate import Cyclical as Cyclical

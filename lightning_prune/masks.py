@@ -62,16 +62,20 @@ class Masks:
                 score to look at first.
 
         Raises:
-            ValueError: If a tensor is missing, or is to keep more than lives in it.
+            ValueError: If a tensor is missing, or is to keep more than lives in it. No mask has changed then, nor has
+                any where the scores raise an error of their own.
         """
         check_counts(self.living, counts)
         guess = getattr(counts, "cut", None)
+        shrunk: dict[str, Tensor] = {}
         for name in self.shapes:
             if counts[name] < self.living[name]:
                 mask = blank_mask(self._like[name])
                 keep_top_(mask, scores.only(name), counts[name], guess)  # the scores still read the old mask
-                self._masks[name] = placed(mask, self._like[name])
-                self.living[name] = counts[name]
+                shrunk[name] = placed(mask, self._like[name])
+        # All or none: a score may fail for a later tensor, and what is saved then has to be one cycle's masks.
+        self._masks |= shrunk
+        self.living |= {name: counts[name] for name in shrunk}
 
     def apply_(self, tensors: Mapping[str, Tensor]) -> None:
         """Set the dead entries of tensors of the weights' shapes to zero, in place.
@@ -87,11 +91,26 @@ class Masks:
         return {name: pack_bits(whole(mask)) for name, mask in self._masks.items()}
 
     def unpack_(self, packed: Mapping[str, Tensor]) -> None:
-        """Take masks from :meth:`pack`."""
-        for name, bits in packed.items():
-            mask = blank_mask(self._like[name]).copy_(unpack_bits(bits, self.shapes[name]))
+        """Take masks from :meth:`pack`.
+
+        Args:
+            packed: Packed masks by name.
+
+        Raises:
+            ValueError: If one is of a tensor that is not pruned here, or of another shape; no mask has changed then.
+        """
+        unpacked = {name: self._unpacked(name, bits) for name, bits in packed.items()}
+        for name, mask in unpacked.items():
             self._masks[name] = placed(mask, self._like[name])
             self.living[name] = int(torch.count_nonzero(mask))
+
+    def _unpacked(self, name: str, bits: Tensor) -> Tensor:
+        if name not in self.shapes:
+            raise ValueError(f"There is a mask of {name!r}, which is not pruned here: give the checkpoint of this run.")
+        try:
+            return blank_mask(self._like[name]).copy_(unpack_bits(bits, self.shapes[name]))
+        except ValueError as error:
+            raise ValueError(f"The mask of {name!r} is none: {error}. Give the checkpoint of this run.") from error
 
 
 def multiply_(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:

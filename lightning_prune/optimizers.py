@@ -1,6 +1,7 @@
 """What becomes of an optimizer's state when weights die: masked, reset or kept."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,6 +62,65 @@ def reset_(optimizer: Optimizer) -> None:
     optimizer.state.clear()
     if isinstance(optimizer, Adagrad):  # it has a state from the start, and in older torch no other way to get one
         optimizer.state.update(Adagrad([dict(group) for group in optimizer.param_groups], **optimizer.defaults).state)
+
+
+def snapshot_of(optimizer: Optimizer) -> dict[int, Any]:
+    """What an optimizer has gathered so far, in memory of its own on the CPU.
+
+    Args:
+        optimizer: The optimizer.
+
+    Returns:
+        The state of every parameter that has one, by the place of the parameter over all groups.
+
+    Example:
+        >>> weight = torch.nn.Parameter(torch.ones(2))
+        >>> optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+        >>> weight.grad = torch.ones(2)
+        >>> optimizer.step()
+        >>> before = snapshot_of(optimizer)
+        >>> optimizer.step()
+        >>> put_back_(optimizer, before)
+        >>> optimizer.state[weight]["momentum_buffer"]
+        tensor([1., 1.])
+    """
+    states = {place: optimizer.state.get(weight, {}) for place, weight in enumerate(_in_order(optimizer))}
+    return {place: _moved(state, torch.device("cpu")) for place, state in states.items() if state}
+
+
+def put_back_(optimizer: Optimizer, snapshot: Mapping[int, Any]) -> None:
+    """Take an optimizer back to a snapshot of it; what its parameters have gathered since is forgotten.
+
+    Args:
+        optimizer: The optimizer; parameters that it got later start anew, and its groups stay as they are.
+        snapshot: What :func:`snapshot_of` gave; left alone.
+    """
+    reset_(optimizer)
+    groups = [group for group in optimizer.param_groups for _ in group["params"]]
+    for place, (weight, group) in enumerate(zip(_in_order(optimizer), groups, strict=True)):
+        if place not in snapshot:
+            continue
+        # As torch places them: a count of steps stays on the CPU but where a fused or captured step reads it.
+        counted = bool(group.get("capturable") or group.get("fused"))
+        where = {"step": weight.device if counted else torch.device("cpu")}
+        optimizer.state[weight] = {
+            name: _moved(value, where.get(name, weight.device)) for name, value in snapshot[place].items()
+        }
+
+
+def _in_order(optimizer: Optimizer) -> list[Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """A copy of a state with its tensors elsewhere."""
+    if isinstance(value, Tensor):
+        return value.detach().to(device, copy=True)
+    if isinstance(value, Mapping):
+        return {name: _moved(inner, device) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_moved(inner, device) for inner in value]
+    return value
 
 
 def has_skipped(optimizer: Optimizer) -> bool:

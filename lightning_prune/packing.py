@@ -34,10 +34,19 @@ def unpack_bits(bits: Tensor, shape: torch.Size) -> Tensor:
     Returns:
         The mask, uint8, of that shape, on the CPU.
 
+    Raises:
+        ValueError: If it is no packed mask of that shape.
+
     Example:
         >>> unpack_bits(torch.tensor([9], dtype=torch.uint8), torch.Size([2, 2]))
         tensor([[1, 0],
                 [0, 1]], dtype=torch.uint8)
     """
+    size = -(-shape.numel() // 8)
+    if bits.dtype != torch.uint8 or bits.shape != (size,):
+        raise ValueError(
+            f"a mask of shape {tuple(shape)} takes {size} bytes at one bit a weight, and this is a {bits.dtype} tensor "
+            f"of shape {tuple(bits.shape)}"
+        )
     flat = (bits.cpu()[:, None] & _BITS).ne(0).to(torch.uint8).flatten()
     return flat[: shape.numel()].view(shape)

@@ -5,7 +5,7 @@ dense run) it returns a sparsity in [0, 1). To add one, write the formula.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -208,6 +208,23 @@ def refuse_unknown(kind: type, options: Iterable[str]) -> None:
         raise TypeError(
             f"{kind.__name__} has no argument `{unknown[0]}`: write {kind.__name__}({', '.join(parameters)})."
         )
+
+
+def scheduled(schedule: Callable[[int], float], cycle: int) -> float:
+    """The sparsity of a cycle; of cycle 0, the dense run, what a schedule begins with.
+
+    Args:
+        schedule: A :class:`SparsitySchedule`, or a function that is asked from cycle 1 on only.
+        cycle: The number of the cycle, at least 0.
+
+    Returns:
+        The sparsity, in [0, 1).
+
+    Example:
+        >>> scheduled(Geometric(rate=0.2, initial=0.5), 0), scheduled(lambda cycle: [0.5, 0.9][cycle - 1], 0)
+        (0.5, 0.0)
+    """
+    return float(schedule(cycle)) if cycle or isinstance(schedule, SparsitySchedule) else 0.0
 
 
 def check_levels(owner: str, levels: list[float]) -> None:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 DEAD = float("-inf")  # what dead weights score, so that none is kept before a living one
+_SMALL = (torch.bool, torch.uint8, torch.int8, torch.int16)  # whole numbers that single precision holds
+_EXACT = 2**53  # from here on double precision leaves whole numbers out
 PIECE = 2**18  # scores looked at together: their temporaries stay in the cache
 
 Whole = Callable[[str], Tensor]
@@ -23,6 +25,7 @@ class Scores(Mapping[str, Tensor]):
         living: How many of its weights live, by name. Dead weights score minus infinity.
         whole: From a name to the scores, of the tensor's shape; the same at every call.
         part: From a name and a slice of the flat tensor to its scores; None if only whole tensors can be scored.
+        transposed: The groups of transposed convolutions, whose filters lie along the second dimension, by name.
 
     Example:
         >>> scores = Scores.of({"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([2.0, DEAD])})
@@ -31,8 +34,14 @@ class Scores(Mapping[str, Tensor]):
     """
 
     def __init__(
-        self, shapes: Mapping[str, torch.Size], living: Mapping[str, int], whole: Whole, part: Part | None = None
+        self,
+        shapes: Mapping[str, torch.Size],
+        living: Mapping[str, int],
+        whole: Whole,
+        part: Part | None = None,
+        transposed: Mapping[str, int] | None = None,
     ) -> None:
+        self.transposed = dict(transposed or {})
         self.shapes = dict(shapes)
         self.living = dict(living)
         self._whole = whole
@@ -46,7 +55,7 @@ class Scores(Mapping[str, Tensor]):
 
     def only(self, name: str) -> "Scores":
         """The scores of one tensor."""
-        return Scores({name: self.shapes[name]}, {name: self.living[name]}, self._whole, self._part)
+        return Scores({name: self.shapes[name]}, {name: self.living[name]}, self._whole, self._part, self.transposed)
 
     @property
     def size(self) -> int:
@@ -75,6 +84,47 @@ class Scores(Mapping[str, Tensor]):
         if self._part is None:
             return self._whole(name).detach().flatten()[::stride].clone()  # a view would keep all of them
         return self._part(name, slice(None, None, stride))
+
+
+def as_floating(name: str, score: object, criterion: str) -> Tensor:
+    """Give scores the type that everything after the criterion counts on: real floating-point numbers.
+
+    Booleans and whole numbers have no minus infinity to mark what is dead. They become floating-point numbers of the
+    same values: in double precision where single precision would round.
+
+    Args:
+        name: The tensor's name, for the error.
+        score: What a criterion gave for it, or for a part of it.
+        criterion: Who gave it, for the error.
+
+    Returns:
+        The scores: float16, bfloat16, float32 or float64.
+
+    Raises:
+        ValueError: If they are complex, no tensor, or whole numbers too large for double precision.
+
+    Example:
+        >>> as_floating("a", torch.tensor([True, False]), "mine")
+        tensor([1., 0.])
+    """
+    if not isinstance(score, Tensor):
+        raise ValueError(f"{criterion} gave {score!r} for {name!r}: a criterion returns a tensor, one score a weight.")
+    if score.is_complex():
+        raise ValueError(
+            f"{criterion} gave complex scores for {name!r}, which cannot be ranked: return real ones, such as their "
+            "absolute values, or give another criterion, such as lightning_prune.magnitude."
+        )
+    if score.is_floating_point():
+        return score if score.element_size() > 1 else score.float()  # eight bits can be stored, but not compared
+    if score.dtype in _SMALL:
+        return score.float()
+    wide = score.double()
+    if wide.numel() and max(float(wide.max()), -float(wide.min())) >= _EXACT:
+        raise ValueError(
+            f"{criterion} gave whole numbers of 2**53 or more for {name!r} ({score.dtype}), which double precision "
+            "rounds: scores that differ would be ranked as equal. Return smaller or floating-point scores."
+        )
+    return wide
 
 
 def check_finite(name: str, score: Tensor, criterion: str) -> None:

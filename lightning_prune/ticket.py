@@ -5,6 +5,7 @@ buffers of the rewind point where there is one, and a JSON header with figures
 and configuration. Nothing in it is code.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -17,10 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lightning_prune.checkpoints import read_checkpoint, refuse_format
 from lightning_prune.packing import pack_bits, unpack_bits
 from lightning_prune.parameters import plain_name
+from lightning_prune.saved_state import find_mistake, refuse_mangled
 
 _MASK, _WEIGHT = "masks/", "weights/"
+_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -81,15 +85,21 @@ def save_ticket(path: str | Path, checkpoint: str | Path) -> None:
     Raises:
         ValueError: If the checkpoint is not of such a run.
     """
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    states = saved.get("callbacks", {})
+    asker = f"save_ticket(checkpoint='{checkpoint}')"
+    saved = read_checkpoint(checkpoint, asker)
+    refuse_mangled(saved, asker)
+    states = {name: state for name, state in saved.get("callbacks", {}).items() if isinstance(state, Mapping)}
     if not any("masks" in state for state in states.values()):
         raise ValueError(
             f"save_ticket(checkpoint='{checkpoint}') holds no masks, because it was made without IterativePruning or "
             "saved with save_weights_only=True. Give a full checkpoint of a pruned run."
         )
     shapes = {plain_name(name): tensor.shape for name, tensor in saved["state_dict"].items()}
-    write_ticket(path, ticket_of(states, shapes))
+    try:
+        ticket = ticket_of(states, shapes)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{asker} holds a mask that does not fit its weights ({error}). Give another one.") from error
+    write_ticket(path, ticket)
 
 
 def ticket_of(states: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, torch.Size]) -> Ticket:
@@ -102,7 +112,7 @@ def ticket_of(states: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, torc
     run = next(state for state in states.values() if "masks" in state)
     empty: Mapping[str, Any] = {"to": None, "snapshot": {}}
     rewind = next((state for state in states.values() if "snapshot" in state), empty)
-    masks = {name: unpack_bits(bits, shapes[name]).bool() for name, bits in run["masks"].items()}
+    masks = {name: unpack_bits(bits, shapes[name]).bool() for name, bits in (run["masks"] or {}).items()}
     cycle = run["position"]["cycle"]
     alive = run["cycles"][-1]["alive"] if run["cycles"] else {name: int(mask.sum()) for name, mask in masks.items()}
     size = sum(shapes[name].numel() for name in alive)
@@ -125,15 +135,19 @@ def write_ticket(path: str | Path, ticket: Ticket) -> None:
     Args:
         path: The file.
         ticket: The ticket.
+
+    Raises:
+        ValueError: If a weight of the rewind point is NaN.
     """
     path = Path(path)
+    _refuse_nan(f"The ticket for '{path}'", ticket.weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"{_MASK}{name}": pack_bits(mask.to(torch.uint8)) for name, mask in ticket.masks.items()}
     tensors |= {f"{_WEIGHT}{name}": weight.detach().cpu().contiguous() for name, weight in ticket.weights.items()}
     shapes = {name: list(mask.shape) for name, mask in ticket.masks.items()}
-    header = json.dumps({**ticket.header, "format": 1, "shapes": shapes})
+    header = json.dumps({**ticket.header, "format": _FORMAT, "shapes": shapes})
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    save_file(tensors, aside, metadata={"ticket": header})
+    save_file(tensors, aside, metadata={"ticket": header, "checksum": _checksum(header, tensors)})
     aside.replace(path)
 
 
@@ -147,19 +161,57 @@ def load_ticket(path: str | Path) -> Ticket:
         The ticket, its tensors on the CPU.
 
     Raises:
-        ValueError: If the file is not a ticket.
+        ValueError: If the file is not a ticket, is damaged, or of a format that this version does not know.
     """
+    said = f"load_ticket('{path}')"
+    if not Path(path).is_file():
+        raise ValueError(f"{said} is {'a folder' if Path(path).is_dir() else 'no file'}: give the file of a ticket.")
+    none = f"{said} is not a ticket: give a file that save_ticket wrote (safetensors with a header)."
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["ticket"])
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(
-            f"load_ticket('{path}') is not a ticket: give a file that save_ticket wrote (safetensors with a header)."
-        ) from error
+        header = json.loads(metadata["ticket"])
+    except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
+        raise ValueError(none) from error
+    if not isinstance(header, dict):
+        raise ValueError(none)
+    if metadata.get("checksum", here := _checksum(metadata["ticket"], tensors)) != here:  # older ones have none
+        raise ValueError(f"{said} is damaged: its content has changed since it was written. Make the ticket again.")
+    refuse_format(header.get("format"), _FORMAT, said)
+    if wrong := find_mistake(header, {"shapes": {str: [int]}}, ""):
+        raise ValueError(f"{said} is damaged: in its header {wrong}. Make the ticket again.")
+    return _ticket(said, header, tensors)
+
+
+def _ticket(said: str, header: dict[str, Any], tensors: Mapping[str, Tensor]) -> Ticket:
     shapes = header.pop("shapes")
-    return Ticket(
-        {name: unpack_bits(tensors[f"{_MASK}{name}"], torch.Size(shape)).bool() for name, shape in shapes.items()},
-        {name.removeprefix(_WEIGHT): tensor for name, tensor in tensors.items() if name.startswith(_WEIGHT)},
-        header,
-    )
+    missing = sorted({f"{_MASK}{name}" for name in shapes} ^ {name for name in tensors if name.startswith(_MASK)})
+    if missing:
+        raise ValueError(f"{said} is damaged: header and masks disagree about {missing[0]!r}. Make the ticket again.")
+    try:
+        masks = {name: unpack_bits(tensors[f"{_MASK}{name}"], torch.Size(shape)) for name, shape in shapes.items()}
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{said} is damaged: {error}. Make the ticket again.") from error
+    weights = {name.removeprefix(_WEIGHT): tensor for name, tensor in tensors.items() if name.startswith(_WEIGHT)}
+    _refuse_nan(said, weights)
+    return Ticket({name: mask.bool() for name, mask in masks.items()}, weights, header)
+
+
+def _refuse_nan(said: str, weights: Mapping[str, Tensor]) -> None:
+    found = [name for name, weight in weights.items() if bool(weight.isnan().any())]
+    if found:
+        raise ValueError(
+            f"{said} has NaN in the weights of its rewind point: {', '.join(found[:8])}. Nothing can be trained from "
+            "them: make the ticket of a run that had not diverged."
+        )
+
+
+def _checksum(header: str, tensors: Mapping[str, Tensor]) -> str:
+    """What changes when a byte of the header, or of a tensor, its name, type or shape, does."""
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -65,6 +65,36 @@ def test_the_estimate_is_the_average_over_batches_of_the_pruned_network(batches)
     assert begun["net.1.num_batches_tracked"] == min(batches or STEPS, STEPS)
 
 
+def by_torch(before, begun, images, momentum):
+    """The statistics of a layer of torch that goes on from those of the dense run, batch by batch."""
+    layer = nn.BatchNorm2d(4, momentum=momentum)
+    layer.running_mean.copy_(before["net.1.running_mean"])
+    layer.running_var.copy_(before["net.1.running_var"])
+    for batch in images:
+        layer(nn.functional.conv2d(batch, begun["net.0.weight"], begun["net.0.bias"]))
+    return layer
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.5])
+@pytest.mark.parametrize("batches", [None, 2])
+def test_the_moving_average_goes_on_from_the_dense_statistics_with_the_layers_momentum(batches, momentum):
+    def module():
+        made = toy()
+        made.net[1].momentum = momentum
+        return made
+
+    kept, moved = (
+        run(*callbacks, module=module())[1][2] for callbacks in ([], [EstimateBatchNorm(batches, mode="ema")])
+    )
+    layer = by_torch(kept, moved, Images().set.tensors[0].split(BATCH)[:batches], momentum)
+    assert torch.allclose(moved["net.1.running_mean"], layer.running_mean, atol=1e-6)
+    assert torch.allclose(moved["net.1.running_var"], layer.running_var, atol=1e-6)
+    assert moved["net.1.num_batches_tracked"] == kept["net.1.num_batches_tracked"] + (batches or STEPS)
+    assert not torch.allclose(moved["net.1.running_mean"], kept["net.1.running_mean"], atol=1e-3)
+    rest = set(kept) - set(STATISTICS)
+    assert equal({name: kept[name] for name in rest}, {name: moved[name] for name in rest})
+
+
 @pytest.mark.parametrize("start", [lambda: WeightRewind(to="1ep"), Reinitialize])
 def test_it_follows_the_masked_weights_that_the_cycle_starts_with(start):
     begun = run(start(), EstimateBatchNorm())[1]
@@ -203,6 +233,10 @@ def test_under_mixed_precision():
     [
         (lambda: EstimateBatchNorm(batches=0), r"EstimateBatchNorm\(batches=0\) sees no data: give at least 1"),
         (lambda: EstimateBatchNorm(seed=-1), r"EstimateBatchNorm\(seed=-1\) is no seed"),
+        (
+            lambda: EstimateBatchNorm(mode="mean"),
+            r"EstimateBatchNorm\(mode='mean'\) is unknown: give 'average' or 'ema'",
+        ),
         (lambda: WeightRewind(to=0, batch_norm="estimate"), r"WeightRewind\(batch_norm='estimate'\) is unknown"),
         (lambda: run(EstimateBatchNorm(), module=toy(plain=True)), "has no BatchNorm layer with running statistics"),
         (lambda: run(EstimateBatchNorm(), data=Streamed()), "the training data is a stream"),

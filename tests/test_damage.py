@@ -160,13 +160,14 @@ def test_a_fit_refuses_before_anything_is_loaded_and_resumes_from_the_file_it_na
 def test_a_strategy_that_was_told_to_check_can_be_told_to_stop(folder):
     class Strategy:
         def load_checkpoint(self, checkpoint_path, weights_only=None):
-            return checkpoint_path, weights_only
+            return {"state_dict": {}, "pytorch-lightning_version": "2.6.0", "asked": (checkpoint_path, weights_only)}
 
     strategy, damaged = Strategy(), folder / "damaged.ckpt"
     damaged.write_bytes(b"")
     undo = check_before_loading(strategy)
-    assert strategy.load_checkpoint(folder / "epoch=4.ckpt", weights_only=True) == (folder / "epoch=4.ckpt", True)
+    asked = folder / "epoch=4.ckpt", True
+    assert strategy.load_checkpoint(folder / "epoch=4.ckpt", weights_only=True)["asked"] == asked
     with pytest.raises(ValueError, match="the file is damaged"):
         strategy.load_checkpoint(damaged)
     undo()
-    assert strategy.load_checkpoint(damaged) == (damaged, None)
+    assert strategy.load_checkpoint(damaged)["asked"] == (damaged, None)

@@ -6,7 +6,8 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from toys import STEPS, Images, Rates, equal, fit, one_cycle_lr, plateau, step_decay, toy
 
-from lightning_prune import Cubic, Geometric, IterativePruning, LRRewind, WeightRewind
+from lightning_prune import Cubic, Geometric, IterativePruning, Linear, LRRewind, WeightRewind
+from lightning_prune.schedules import SparsitySchedule
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
@@ -54,6 +55,67 @@ def test_cycles_begin_at_equal_intervals_and_the_rates_go_on(during, cycles, ret
     assert rates.steps == plain.steps
     assert zeros.after == expected(schedule, begins, 6 * STEPS)
     assert trainer.max_epochs == 6
+
+
+@pytest.mark.parametrize(
+    ("during", "start", "begins"),
+    [("1ep:4ep", 6, [12, 18, 24]), ("0ep:3ep", 0, [6, 12, 18]), ("3it:12it", 3, [6, 9, 12])],
+)
+@pytest.mark.parametrize(
+    "schedule", [Cubic(0.8, 3, initial=0.3), Linear(0.8, 3, initial=0.3), Geometric(0.2, initial=0.3)]
+)
+def test_an_initial_sparsity_is_that_of_the_start_of_the_span(schedule, during, start, begins):
+    """Zhu and Gupta prune to the initial sparsity at t0, and n times after it."""
+    zeros = Zeros()
+    pruning = IterativePruning(cycles=3, sparsity=schedule, during=during)
+    fit([pruning, zeros], toy(), max_epochs=5)
+    after = expected(schedule, begins, 5 * STEPS)
+    assert zeros.after == [SIZE - round(0.7 * SIZE) if start <= step < begins[0] else n for step, n in enumerate(after)]
+
+
+def test_a_network_that_has_the_initial_sparsity_is_not_pruned_again_before_the_first_cycle():
+    module, zeros, asked = toy(), Zeros(), []
+    with torch.no_grad():
+        for i in (0, 4, 7):
+            module.net[i].weight[module.net[i].weight.abs() < module.net[i].weight.abs().quantile(0.35)] = 0
+    dead = sum(int((module.net[i].weight == 0).sum()) for i in (0, 4, 7))
+
+    class Prunes(Callback):
+        def on_prune_start(self, trainer, pl_module):
+            asked.append(trainer.global_step)
+
+    schedule = Cubic(0.8, 2, initial=dead / SIZE)
+    pruning = IterativePruning(cycles=2, sparsity=schedule, during="1ep:3ep", initial_masks="zeros")
+    fit([pruning, zeros, Prunes()], module, max_epochs=4)
+    assert asked == [12, 18]
+    assert zeros.after[:12] == [dead] * 12
+
+
+def test_stopped_after_the_initial_prune_it_is_not_made_twice(tmp_path):
+    def run(folder, ckpt_path=None):
+        keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
+        pruning = IterativePruning(cycles=2, sparsity=Cubic(0.8, 2, initial=0.3), during="1ep:3ep")
+        fit([pruning, keep], module := toy(), Images(shuffle=True), ckpt_path, max_epochs=4)
+        return module.state_dict()
+
+    whole = run(tmp_path / "whole")
+    for epoch in (0, 1):
+        assert equal(run(tmp_path / f"{epoch}", tmp_path / "whole" / f"epoch={epoch}.ckpt"), whole)
+
+
+def test_the_sparsity_of_the_dense_run_is_what_the_schedule_begins_with():
+    assert IterativePruning(sparsity=Geometric(0.2, initial=0.5)).scheduled(0) == 0.5
+    assert IterativePruning(sparsity=Geometric(0.2)).scheduled(0) == 0
+    assert IterativePruning(cycles=2, sparsity=lambda cycle: [0.5, 0.9][cycle - 1]).scheduled(0) == 0
+    with pytest.raises(
+        ValueError, match="begins the span at the sparsity of cycle 0, 0.9, and falls to 0.5 in cycle 1"
+    ):
+        IterativePruning(cycles=2, sparsity=Backwards(), during="1ep:3ep")
+
+
+class Backwards(SparsitySchedule):
+    def __call__(self, cycle):
+        return [0.5, 0.9][cycle - 1]
 
 
 def test_it_works_inside_a_run_of_steps_and_beside_a_plateau_schedule():

@@ -6,11 +6,12 @@ from functools import partial
 
 import pytest
 import torch
-from test_policies import prepared, rows
+from test_policies import DENSE, prepared, rows
 from torch.optim import lr_scheduler as schedulers
 
 from lightning_prune import rates
 from lightning_prune.callbacks.learning_rate import (
+    CompressedRestart,
     CosineRestart,
     Cyclical,
     CyclicRestart,
@@ -76,6 +77,37 @@ def test_slr_on_imagenet_drops_at_thirds():
     assert found[4:17] == pytest.approx([0.01] * 13)
     assert found[17:30] == pytest.approx([0.001] * 13)
     assert found[30:] == pytest.approx([0.0001] * 15)
+
+
+def compressed_by_the_authors_code(dense, budget, warmup_of_dense=0):
+    """SLR of Zimmer et al., written again: rates by iteration, the dense warm-up replaced by the largest rate."""
+    largest = max(dense)
+    flat = [largest] * warmup_of_dense + dense[warmup_of_dense:]
+    rise = int(0.1 * budget)
+    up = [largest * (1 - math.cos(math.pi * t / rise)) / 2 for t in range(rise)]
+    return up + [flat[int(j * len(dense) / (budget - rise))] for j in range(budget - rise)]
+
+
+@pytest.mark.parametrize("steps", [1, 7, 20, 33, 100, 250])
+def test_the_dense_schedule_compressed_is_that_of_the_authors_code(steps):
+    assert lrs(CompressedRestart(), steps) == pytest.approx(compressed_by_the_authors_code(DENSE, steps), abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [20, 77])
+def test_a_warm_up_of_the_dense_run_is_not_repeated_but_counts_as_the_largest_rate(steps):
+    dense = [0.1 * (step + 1) / 10 for step in range(10)] + [0.1 * (1 - step / 90) for step in range(90)]
+    policy = prepared(CompressedRestart(), steps, dense=dense)
+    found = [row[0].lr for row in rows(policy, steps)]
+    assert found == pytest.approx(compressed_by_the_authors_code(dense, steps, warmup_of_dense=10), abs=1e-12)
+
+
+def test_the_dense_schedule_compressed_by_hand():
+    """A tenth of a step schedule of 160 epochs, dropping at 80 and 120, in 16: after the warm-up half and three quarters."""
+    found = lrs(CompressedRestart(), 160)
+    assert found[:2] == pytest.approx([0, 0.1 * (1 - math.cos(math.pi / 16)) / 2])
+    assert [found[step] for step in (15, 16, 87, 88, 123, 124, 159)] == pytest.approx(
+        [0.1 * (1 - math.cos(math.pi * 15 / 16)) / 2, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    )
 
 
 @pytest.mark.parametrize("steps", [20, 97, 500, 72 * 40])

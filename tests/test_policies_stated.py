@@ -12,6 +12,7 @@ from lightning_prune import Cycle
 from lightning_prune.callbacks import learning_rate
 from lightning_prune.callbacks.learning_rate import (
     AdaptiveLinearRestart,
+    CompressedRestart,
     ConstantRate,
     CosineRestart,
     Cyclical,
@@ -55,6 +56,10 @@ def replayed(n):
     return DENSE[min(n, T) - 1]
 
 
+def compressed(n):
+    return DENSE[(falling(n) - 1) * T // falling(n)]
+
+
 SILO_PEAK = 0.03 + 0.04 / (1 + (0.488 / 0.512) ** -5)  # of cycle 4, where 1 - 0.8 ** 3 is gone since cycle 1
 STATED = {
     "FineTune": Stated(FineTune, 0.001, 0.001, lambda n: 0.001),
@@ -62,6 +67,7 @@ STATED = {
     "ConstantRate": Stated(ConstantRate, 0.1, 0.1, lambda n: 0.1),
     "LRRewind": Stated(lambda: LRRewind(to=0), 0.001, 0.1, replayed),
     "ScheduleRestart": Stated(ScheduleRestart, 0.001, 0.1, replayed),
+    "CompressedRestart": Stated(CompressedRestart, 0, 0.1, compressed),
     "OneCycleRetrain": Stated(OneCycleRetrain, 1e-5, 0.1, lambda n: 1e-5, 2),
     "CyclicRestart": Stated(CyclicRestart, 1e-5, 0.1, lambda n: 1e-5, 2),
     "ScaledRestart": Stated(partial(ScaledRestart, interval="step"), 0.001, 0.1, lambda n: 0.001),

@@ -123,8 +123,8 @@ def refused(message, *callbacks, module=None, **options):
 
 def test_dense_runs_that_cannot_serve_are_refused_before_training(tmp_path):
     path = dense(tmp_path)
-    with pytest.raises(ValueError, match=r"dense_run='gone.ckpt'\) is neither a length, such as '160ep', nor a file"):
-        IterativePruning(dense_run="gone.ckpt")
+    with pytest.raises(ValueError, match=r"dense_run='160 epochs'\) is neither a length, such as '160ep', nor a file"):
+        IterativePruning(dense_run="160 epochs")
     given = IterativePruning(cycles=1, retrain="1ep", dense_run="4ep")
     refused(r"says that the dense run is over, but Trainer\(max_epochs=3", given, max_epochs=3)
     given = IterativePruning(cycles=1, dense_run=path)

@@ -87,4 +87,5 @@ def _without(scores: Scores, held: Mapping[str, int]) -> Scores:
     def whole(name: str) -> Tensor:
         return torch.full_like(scores[name], DEAD) if name in held else scores[name]
 
-    return Scores(scores.shapes, {name: scores.living[name] * (name not in held) for name in scores}, whole)
+    living = {name: scores.living[name] * (name not in held) for name in scores}
+    return Scores(scores.shapes, living, whole, transposed=scores.transposed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from lightning_prune.allocation import Allocation, layerwise
 from lightning_prune.allocation.budget import budget_of
 from lightning_prune.allocation.rule import Rule
+from lightning_prune.filter_layout import filter_count
 from lightning_prune.scores import Scores
 
 
@@ -63,7 +64,7 @@ class WholeFilters(Rule):
 
 
 def filter_size(scores: Scores, name: str) -> int:
-    """How many weights a filter has: what there is for each entry of the first dimension.
+    """How many weights a filter has: what there is for each output of the layer.
 
     Args:
         scores: The scores.
@@ -75,4 +76,4 @@ def filter_size(scores: Scores, name: str) -> int:
         18
     """
     shape = scores.shapes[name]
-    return max(shape.numel() // shape[0], 1) if len(shape) else 1
+    return max(shape.numel() // filter_count(shape, scores.transposed.get(name, 0)), 1)

@@ -11,7 +11,7 @@ from lightning_prune.callbacks.guesses import refuse_guess
 from lightning_prune.callbacks.initial import refuse_missing
 from lightning_prune.callbacks.settings import refuse_foreign
 from lightning_prune.durations import parse_duration
-from lightning_prune.schedules import SparsitySchedule, check_levels
+from lightning_prune.schedules import SparsitySchedule, check_levels, scheduled
 
 Choice = Literal["cycle", "run"]
 
@@ -58,6 +58,12 @@ def check_arguments(
         raise ValueError(f"IterativePruning(optimizer_state={optimizer_state!r}) must be 'mask', 'reset' or 'keep'.")
     check_choice("early_stopping", early_stopping)
     check_levels(f"IterativePruning(sparsity={sparsity!r})", [float(sparsity(cycle)) for cycle in range(1, cycles + 1)])
+    if during is not None and scheduled(sparsity, 0) > scheduled(sparsity, 1):
+        raise ValueError(
+            f"IterativePruning(during={during!r}, sparsity={sparsity!r}) begins the span at the sparsity of cycle 0, "
+            f"{scheduled(sparsity, 0)}, and falls to {scheduled(sparsity, 1)} in cycle 1: dead weights never come "
+            "back, so give a schedule whose cycle 0 is what it begins with."
+        )
     needed = getattr(sparsity, "cycles", 0)
     if needed > cycles > 0:
         raise ValueError(

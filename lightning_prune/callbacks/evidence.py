@@ -28,9 +28,17 @@ class Gatherer:
         weights: The prunable weights by name.
         criterion: The criterion.
         seed: Decides, with the cycle, which batches are looked at and what is drawn.
+        transposed: The groups of transposed convolutions by the names of their weights.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], criterion: Criterion, seed: int) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        criterion: Criterion,
+        seed: int,
+        transposed: Mapping[str, int] | None = None,
+    ) -> None:
+        self._transposed = dict(transposed or {})
         self.weights = weights
         self.criterion = criterion
         self.needs = needs_of(criterion)
@@ -61,9 +69,9 @@ class Gatherer:
                 f"{describe(self.criterion)} needs a Trainer: it looks at the network, not at weights alone."
             )
         if measured:
-            loss_gradients.refuse(trainer.lightning_module, self.weights, str(describe(self.criterion)))
+            loss_gradients.refuse(trainer.lightning_module, self.weights, str(describe(self.criterion)), measured)
         if flows:
-            synaptic_flow.refuse(self.weights)
+            synaptic_flow.refuse(dict(trainer.lightning_module.named_parameters()))
         seed = seed_of(self.seed, cycle, "batches")
         with without_trace(trainer):
             if measured:
@@ -93,7 +101,8 @@ class Gatherer:
         tensors = {kind: found[name] for kind, found in (self._remembered | self._found).items()}
         if part is not None:
             tensors = {kind: tensor.flatten()[part] for kind, tensor in tensors.items()}
-        return Evidence(generator, {kind: tensor.to(device) for kind, tensor in tensors.items()})
+        found = {kind: tensor.to(device) for kind, tensor in tensors.items()}
+        return Evidence(generator, found, self._transposed.get(name, 0))
 
     def begin_fit(self) -> None:
         """Remember the weights at the start of a fit that is not resumed."""

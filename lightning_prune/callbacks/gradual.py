@@ -38,6 +38,8 @@ def plan_inside(
 ) -> Timeline:
     """Lay out cycles inside the dense run: cycle k begins k intervals after the start of the span, the last at its end.
 
+    An initial sparsity of the schedule is that of the start itself, where the run prunes without beginning a cycle.
+
     Reference: Zhu & Gupta, To Prune, or Not to Prune, 2017, https://arxiv.org/abs/1710.01878 (t0 and t0 + n dt).
 
     Args:

@@ -32,7 +32,8 @@ from lightning_prune.callbacks.pruner import Pruner
 from lightning_prune.callbacks.recorded import MaskSource
 from lightning_prune.callbacks.run import Run
 from lightning_prune.callbacks.weight_rewind import WeightRewind
-from lightning_prune.schedules import Geometric, SparsitySchedule
+from lightning_prune.filter_layout import transposed_groups
+from lightning_prune.schedules import Geometric, SparsitySchedule, scheduled
 from lightning_prune.selection import Prunable, Selection
 from lightning_prune.sharding import reshard, whole
 from lightning_prune.ticket import ticket_of, write_ticket
@@ -61,7 +62,8 @@ class IterativePruning(Arguments):
         early_stopping: What an ``EarlyStopping`` ends: ``"cycle"``, the dense run or the cycle that is under way, with
             fresh patience in each; ``"run"``, the whole fit, as without this callback.
         during: Prune inside the dense run, whose learning rates go on: ``"5ep:25ep"`` for a span that ``cycles`` and
-            ``retrain``, which is the interval then, divide; the last cycle begins at its end (Zhu & Gupta, 2017).
+            ``retrain``, which is the interval then, divide; the last cycle begins at its end (Zhu & Gupta, 2017), and
+            where the schedule has an ``initial`` sparsity, the span begins with a prune to that.
         dense_run: A dense run that came before this fit, which then has ``Trainer(max_epochs=0)``: the path of its last
             checkpoint, whose weights, optimizer state, random state and learning rates are taken over; or its length,
             such as ``"160ep"``, for which the schedules of this module are stepped without training, while the weights
@@ -119,7 +121,7 @@ class IterativePruning(Arguments):
         self.masks_from = masks_from
         self._source, self._levels = source_of(masks_from), sparsity
         self.best_checkpoint = check_choice("best_checkpoint", best_checkpoint)
-        self._before = None if dense_run is None else read_dense_run(dense_run)
+        self._before = read_dense_run(dense_run)
         self._at = Position()
         self._added: list[Callback] = []
         self._undo = ExitStack()
@@ -149,7 +151,7 @@ class IterativePruning(Arguments):
             write_ticket(path, ticket_of(states, self._run.pruner.masks.shapes))
 
     def scheduled(self, cycle: int) -> float:
-        return float(self._levels(cycle)) if cycle else 0.0
+        return scheduled(self._levels, cycle)
 
     def end_phase(self, trainer: "pl.Trainer") -> bool:
         return self._run.end_phase(trainer)
@@ -163,9 +165,7 @@ class IterativePruning(Arguments):
             self._added = assemble(trainer, self.during is not None, one_best=self.best_checkpoint == "run")
             for callback in self._added:
                 callback.setup(trainer, pl_module, stage)
-            if self._before is not None:
-                self._undo.callback(self._before.shorten, trainer)
-                self._before.lengthen(trainer)
+            self._before.lengthen(trainer, self._undo)
         else:
             complete(trainer)  # or Lightning would miss them when it loads a checkpoint
 
@@ -174,8 +174,7 @@ class IterativePruning(Arguments):
         late = trainer.strategy.restore_checkpoint_after_setup  # only then it is known whether there is a checkpoint
         if not late:
             self._check_start(trainer, pl_module)
-        if self._before is not None:
-            self._before.shorten(trainer)
+        self._before.shorten(trainer)
         selected = select(self.prunable, trainer, pl_module)
         say_what_does_nothing(pl_module, selected, self.cycles, self.sparsity)
         self._limits = Limits(trainer)
@@ -188,7 +187,7 @@ class IterativePruning(Arguments):
             self._resumes_from = trainer.ckpt_path
             self._check_start(trainer, pl_module)
         reshard(pl_module)
-        before = None if self._before is None else self._before.length
+        before = self._before.length
         self._run = run = make_run(self, trainer, pl_module, self._limits, before, self._added, self._loaded)
         self._used, self._epoch_began = True, time.perf_counter()
         self._undo.callback(run.hold.remove)
@@ -256,13 +255,16 @@ class IterativePruning(Arguments):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict  # taken over when training starts; evaluation loads it, too
+        self._before.learn_length(state_dict)
 
-    def make_pruner(self, weights: Mapping[str, Tensor]) -> Pruner:
+    def make_pruner(self, module: "pl.LightningModule", weights: Mapping[str, Tensor]) -> Pruner:
         if self._source is None or not self.cycles:
-            return Pruner(weights, self.criterion, self.allocation, self.seed)
+            return Pruner(weights, self.criterion, self.allocation, self.seed, transposed_groups(module))
         pruner, self._levels = follow(self._source, weights, self.sparsity, self.cycles, self.seed)
         return pruner
 
     def _check_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if self._loaded is None:
+            self._before.refuse_gone()
         used = self._used and (trainer.current_epoch > 0 or self._run.is_laid_over(pl_module))
         check_start(used, self._loaded, self._resumes_from, self.initial_masks)

@@ -8,6 +8,7 @@ from lightning_prune.callbacks.policies.cyclical import Cyclical as Cyclical
 from lightning_prune.callbacks.policies.cyclical import SCyclical as SCyclical
 from lightning_prune.callbacks.policies.one_cycle import CyclicRestart as CyclicRestart
 from lightning_prune.callbacks.policies.one_cycle import OneCycleRetrain as OneCycleRetrain
+from lightning_prune.callbacks.policies.replay import CompressedRestart as CompressedRestart
 from lightning_prune.callbacks.policies.replay import LRRewind as LRRewind
 from lightning_prune.callbacks.policies.replay import ScheduleRestart as ScheduleRestart
 from lightning_prune.callbacks.policies.restarts import CosineRestart as CosineRestart

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.trainer import call
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lightning_prune.callbacks.traceless import gradients_required
 from lightning_prune.callbacks.training_batches import seed_all
@@ -44,18 +45,23 @@ def measure(
             scale = max(scale * _SCALE_DOWN, 1.0)
 
 
-def refuse(module: "pl.LightningModule", weights: Mapping[str, Tensor], what: str) -> None:
+def refuse(module: "pl.LightningModule", weights: Mapping[str, Tensor], what: str, kinds: Sequence[str] = ()) -> None:
     """Refuse modules whose gradients cannot be taken through ``training_step``.
 
     Args:
         module: The module.
         weights: Its prunable weights.
         what: What asks for them, for the error.
+        kinds: What is to be measured.
 
     Raises:
-        ValueError: If weights are sharded, the module optimizes by hand, or ``training_step`` fetches its batches.
+        ValueError: If weights are sharded, the module optimizes by hand, ``training_step`` fetches its batches, or
+            second derivatives are asked for by complex weights.
     """
-    if any(map(is_sharded, weights.values())):
+    if "hessian_gradient" in kinds and any(weight.is_complex() for weight in weights.values()):
+        named = next(name for name, weight in weights.items() if weight.is_complex())
+        reason = f"{named!r} is complex, and second derivatives are taken by real weights; exclude it with prunable"
+    elif any(map(is_sharded, weights.values())):
         reason = "weights are sharded, and these gradients are taken on whole ones; train with DDP"
     elif not module.automatic_optimization:
         reason = f"{type(module).__name__} optimizes by hand, so its training_step steps and returns no loss"
@@ -94,14 +100,28 @@ def _hessian_times(
 ) -> list[Tensor]:
     """The Hessian of the mean loss times a vector: the gradient of the product of gradient and vector."""
     total, done = _zeros(parts), 0
-    for loss in _losses(trainer, batches, seed):
-        done += 1
-        first = torch.autograd.grad(loss * scale, parts, create_graph=True, **_LAX)
-        product = torch.stack([(g * v.to(g.dtype)).sum().float() for g, v in zip(first, vector, strict=True)]).sum()
-        second = torch.autograd.grad(product, parts, **_LAX) if product.requires_grad else _zeros(parts)
-        for i, part in enumerate(_reduced(trainer, second, scale)):
-            total[i] += part
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
+        for loss in _losses(trainer, batches, seed):
+            done += 1
+            second = _second(trainer.lightning_module, loss * scale, parts, vector)
+            for i, part in enumerate(_reduced(trainer, second, scale)):
+                total[i] += part
     return [part / done for part in total]
+
+
+def _second(module: "pl.LightningModule", loss: Tensor, parts: list[Tensor], vector: list[Tensor]) -> Sequence[Tensor]:
+    try:
+        first = torch.autograd.grad(loss, parts, create_graph=True, **_LAX)
+        product = torch.stack([(g * v.to(g.dtype)).sum().float() for g, v in zip(first, vector, strict=True)]).sum()
+        return torch.autograd.grad(product, parts, **_LAX) if product.requires_grad else _zeros(parts)
+    except RuntimeError as error:
+        said = str(error).strip().split("\n")[0].rstrip(".")
+        if not any(word in said for word in ("derivative", "differentia", "twice")):
+            raise
+        raise ValueError(
+            f"The criterion takes second derivatives (grasp), and {type(module).__name__} has an operation without "
+            f"one: {said}. Exchange the operation, or give a criterion without them, such as snip."
+        ) from error
 
 
 _LAX: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}  # a weight may be out of use in a batch

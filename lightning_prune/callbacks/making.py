@@ -38,10 +38,11 @@ class Arguments(CycleClock, ABC):
     during: str | None
 
     @abstractmethod
-    def make_pruner(self, weights: Mapping[str, Tensor]) -> Pruner:
+    def make_pruner(self, module: "pl.LightningModule", weights: Mapping[str, Tensor]) -> Pruner:
         """Make what decides the masks of a run.
 
         Args:
+            module: The module that is pruned.
             weights: The prunable weights by name.
         """
 
@@ -73,7 +74,7 @@ def make_run(
         refuse_without_optimizer(trainer)
     selected = select(clock.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
     refuse_other_filters(pl_module, selected, clock.criterion, clock.allocation)
-    pruner = clock.make_pruner(selected.weights)
+    pruner = clock.make_pruner(pl_module, selected.weights)
     position = {} if saved is None else saved["position"]
     limits.count_from(
         position.get("first_epoch", trainer.current_epoch), position.get("first_global_step", trainer.global_step)

@@ -14,7 +14,7 @@ from lightning_prune.callbacks.evidence import Gatherer
 from lightning_prune.callbacks.settings import describe
 from lightning_prune.criteria import Criterion, is_elementwise
 from lightning_prune.masks import Masks, check_counts
-from lightning_prune.scores import DEAD, Scores, check_finite
+from lightning_prune.scores import DEAD, Scores, as_floating, check_finite
 from lightning_prune.sharding import is_sharded, whole
 
 
@@ -26,16 +26,25 @@ class Pruner:
         criterion: How much each weight matters.
         allocation: How many weights each tensor keeps.
         seed: Decides, with the cycle and the tensor's name, what a random criterion keeps.
+        transposed: The groups of transposed convolutions by the names of their weights.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], criterion: Criterion, allocation: Allocation, seed: int) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        criterion: Criterion,
+        allocation: Allocation,
+        seed: int,
+        transposed: Mapping[str, int] | None = None,
+    ) -> None:
+        self._transposed = dict(transposed or {})
         self.weights = dict(weights)
         self.criterion = criterion
         self.allocation = allocation
         self.seed = seed
         self._unchecked: set[str] = set()
         self.masks = Masks(self.weights)
-        self.gatherer = Gatherer(self.weights, criterion, seed)
+        self.gatherer = Gatherer(self.weights, criterion, seed, self._transposed)
 
     @property
     def settings(self) -> dict[str, list[str]]:
@@ -122,7 +131,8 @@ class Pruner:
         self._unchecked = set(self.weights)
         in_pieces = is_elementwise(self.criterion) and not any(map(is_sharded, self.weights.values()))
         part = partial(self._score, cycle) if in_pieces else None
-        return Scores(self.masks.shapes, self.masks.living, partial(self._score, cycle, part=None), part)
+        whole_one = partial(self._score, cycle, part=None)
+        return Scores(self.masks.shapes, self.masks.living, whole_one, part, self._transposed)
 
     def _score(self, cycle: int, name: str, part: slice | None) -> Tensor:
         """The scores of a weight, or of a part of the flat weight; dead ones are marked."""
@@ -130,7 +140,8 @@ class Pruner:
         mask = None if mask is None else whole(mask)
         if part is not None:
             weight, mask = weight.flatten()[part], None if mask is None else mask.flatten()[part]
-        score = self.criterion(weight, self.gatherer.for_weight(cycle, name, part, weight.device))
+        given = self.criterion(weight, self.gatherer.for_weight(cycle, name, part, weight.device))
+        score = as_floating(name, given, str(describe(self.criterion)))
         if score.shape != weight.shape:
             raise ValueError(
                 f"{describe(self.criterion)} gave scores of shape {tuple(score.shape)} for {name!r}, which has shape "

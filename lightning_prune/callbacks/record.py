@@ -11,6 +11,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks import Masks
+from lightning_prune.saved_state import RECORD_FORMAT
 from lightning_prune.selection import Selected
 from lightning_prune.version import __version__
 
@@ -69,7 +70,7 @@ class Record:
             return
         weights = self.selected.weights
         content = {
-            "format": 1,
+            "format": RECORD_FORMAT,
             "version": __version__,
             "settings": self.settings,
             "dense": self.settings["dense"],

@@ -28,6 +28,7 @@ from lightning_prune.callbacks.timeline import Timeline
 from lightning_prune.callbacks.trained import Trained, leave_out, warn_of_untrained
 from lightning_prune.durations import Duration
 from lightning_prune.parameters import plain_name
+from lightning_prune.saved_state import FORMAT
 from lightning_prune.sharding import reshard
 
 
@@ -64,7 +65,7 @@ class Run:
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors."""
         return {
-            "format": 1,
+            "format": FORMAT,
             "settings": self.record.settings,
             "position": self.at.state_dict(),
             "masks": self.pruner.masks.pack(),
@@ -82,27 +83,26 @@ class Run:
         """Whether a module carries the zeros of the masks of this fit."""
         return self.hold.is_laid_over({plain_name(name): one for name, one in module.named_parameters()})
 
-    def start(self, trainer: "pl.Trainer", before: DenseRun | None, masks: str | Path | None) -> None:
+    def start(self, trainer: "pl.Trainer", before: DenseRun, masks: str | Path | None) -> None:
         """Begin a fit that is not resumed.
 
         Args:
             trainer: The trainer.
-            before: The dense run that came before it, if one did.
+            before: The dense run that came before it, or none.
             masks: Where the first masks come from; None if all weights live.
 
         Raises:
             ValueError: If a cycle would fail for what can be known now.
         """
-        if before is not None:
-            self.trained.take_over(before.checkpoint)
-            before.hand_over(trainer)
+        self.trained.take_over(before.hand_over(trainer))
         self._leave_untrained(trainer)
         sparsities = [self.scheduled(cycle) for cycle in range(1, self.timeline.cycles + 1)]
         if masks is not None:
             self.take_masks(trainer, initial_masks(masks, self.pruner.weights))
             refuse_regrowth(masks, self.pruner.masks.alive, self.pruner.masks.size, sparsities)
         self.pruner.gatherer.begin_fit()
-        self.to_rehearse = sparsities
+        initial = self.scheduled(0) if self.timeline.inside else 0.0
+        self.to_rehearse = [initial, *sparsities] if initial else sparsities
         self.at.begin(trainer)
 
     def enter_batch(self, trainer: "pl.Trainer") -> None:
@@ -163,14 +163,37 @@ class Run:
     def catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
         self.at.enter_batch(trainer, self.timeline.dense)
+        if self._begins_span(trainer):
+            self._prune(trainer, 0, self.scheduled(0))
+            restart_averages(trainer)
+            start_afresh(trainer)
         due = self.timeline.index(self.at.epoch + self.at.cut_epochs, self.at.steps_since_dense)
         for index in range((self.at.cycle.index if self.at.cycle else 0) + 1, min(due, self.timeline.cycles) + 1):
             self._begin(trainer, index)
         self.pruner.gatherer.begin_epoch(self.at.epoch)
 
+    def _begins_span(self, trainer: "pl.Trainer") -> bool:
+        """Whether cycles inside the dense run start from a sparsity of their own, which is now due and not reached."""
+        if not self.timeline.inside or self.at.cycle is not None or not self.scheduled(0):
+            return False
+        first, masks = self.timeline.dense, self.pruner.masks
+        start = Duration(first.amount - self.timeline.retrain.amount, first.unit)
+        return self.at.dense_is_over(trainer, start) and masks.alive > round((1 - self.scheduled(0)) * masks.size)
+
     def _begin(self, trainer: "pl.Trainer", index: int) -> None:
         began = time.perf_counter()
         sparsity = self.scheduled(index)
+        self._prune(trainer, index, sparsity)
+        self.at.cycle = self._lay_out(trainer, index, sparsity)
+        announce(trainer, self.at.cycle)
+        reshard(trainer.lightning_module)
+        self.hold.apply_()  # the listeners may have set weights
+        self.pruner.gatherer.begin_phase()
+        restart_averages(trainer)
+        start_afresh(trainer)
+        self.record.add(trainer, self.at.cycle, self.pruner.masks, time.perf_counter() - began)
+
+    def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:
         reshard(trainer.lightning_module)
         refuse_diverged(trainer.lightning_module, self.at.cycle)
         announce_prune(trainer)
@@ -182,14 +205,6 @@ class Run:
         check_agreement(trainer, self.pruner.masks)
         self.hold.use(self.pruner.held())
         self.hold.treat_(trainer.optimizers, self.optimizer_state)
-        self.at.cycle = self._lay_out(trainer, index, sparsity)
-        announce(trainer, self.at.cycle)
-        reshard(trainer.lightning_module)
-        self.hold.apply_()  # the listeners may have set weights
-        self.pruner.gatherer.begin_phase()
-        restart_averages(trainer)
-        start_afresh(trainer)
-        self.record.add(trainer, self.at.cycle, self.pruner.masks, time.perf_counter() - began)
 
     def _lay_out(self, trainer: "pl.Trainer", index: int, sparsity: float) -> Cycle:
         """The cycle that begins: as long as planned, or as a callback asks for."""

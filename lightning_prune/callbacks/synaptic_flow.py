@@ -83,13 +83,21 @@ def ones_for(trainer: "pl.Trainer", seed: int) -> Tensor:
     return torch.ones((1, *example.shape[1:]), device=module.device)
 
 
-def refuse(weights: Mapping[str, Tensor]) -> None:
-    """Refuse weights that lie on several devices in parts.
+def refuse(parameters: Mapping[str, Tensor]) -> None:
+    """Refuse weights that lie on several devices in parts, and complex ones, whose flow may cancel.
+
+    Args:
+        parameters: All parameters of the module by name.
 
     Raises:
-        ValueError: If one does.
+        ValueError: If there is one.
     """
-    if any(map(is_sharded, weights.values())):
+    if named := next((name for name, parameter in parameters.items() if parameter.is_complex()), None):
+        raise ValueError(
+            f"SynFlow puts ones through the absolute values of real weights, and {named!r} is complex: give another "
+            "criterion, such as lightning_prune.magnitude."
+        )
+    if any(map(is_sharded, parameters.values())):
         raise ValueError(
             "SynFlow needs whole weights, and these are sharded: train with DDP, or give another criterion, such as "
             "lightning_prune.magnitude."

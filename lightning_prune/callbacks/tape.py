@@ -42,6 +42,7 @@ class Tape:
         self._starts: list[int] = []
         self._rows: list[Row] = []
         self._peaks: list[float] | None = None  # asked for at every step of a cycle
+        self._top: int | None = None
 
     def begin_epoch(self, epoch: int, step: int) -> None:
         """Note that an epoch begins; noting it twice changes nothing."""
@@ -63,7 +64,7 @@ class Tape:
 
     def cut(self, length: int) -> None:
         """Drop what was recorded from a step on: a step that overflowed was recorded, but not made."""
-        self._peaks = None
+        self._peaks = self._top = None
         while self._starts and self._starts[-1] >= length:
             self._starts.pop()
             self._rows.pop()
@@ -90,6 +91,15 @@ class Tape:
             self._peaks = [max(row[group].lr for row in self._rows if group < len(row)) for group in range(groups)]
         return self._peaks
 
+    def top(self) -> int:
+        """The first step at which the group with the largest rate has it: where a warm-up ends, 0 without one."""
+        if self._top is None:
+            peaks = self.peaks()
+            group = peaks.index(max(peaks))
+            rows = zip(self._starts, self._rows, strict=True)
+            self._top = next(at for at, row in rows if len(row) > group and row[group].lr == peaks[group])
+        return self._top
+
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors."""
         groups = max((len(row) for row in self._rows), default=0)
@@ -105,7 +115,7 @@ class Tape:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take what :meth:`state_dict` gave."""
         rates: Tensor = state["rates"]
-        self._peaks = None
+        self._peaks = self._top = None
         self.length = int(state["length"])
         self.epochs = state["epochs"].tolist()
         self._starts = state["starts"].tolist()

@@ -80,9 +80,8 @@ class Trained:
             found |= {name: WITHOUT_GRADIENT for name in held if name in self._waiting and name not in masked}
         return found
 
-    def take_over(self, checkpoint: Mapping[str, Any] | None) -> None:
-        """Take what the checkpoint of a dense run tells of gradients."""
-        saved = {} if checkpoint is None else checkpoint["callbacks"]
+    def take_over(self, saved: Mapping[str, Any]) -> None:
+        """Take what the callbacks of a dense run tell of gradients."""
         waiting = next((state["trained"]["waiting"] for state in saved.values() if "trained" in state), ())
         self._await(waiting)
 

@@ -22,6 +22,8 @@ class Evidence:
         generator: The source of all randomness, on the CPU: seeded by seed, cycle and tensor, so the same on every
             process.
         found: What the criterion said that it :func:`needs`, by kind; each of the weight's shape.
+        transposed: The groups of the transposed convolution that the weight is of, whose outputs are the second
+            dimension; 0 for any other layer, whose outputs are the first one.
 
     Example:
         >>> Evidence(torch.Generator(), {"gradient": torch.ones(2)}).gradient
@@ -30,6 +32,7 @@ class Evidence:
 
     generator: torch.Generator
     found: Mapping[str, Tensor] = field(default_factory=dict)
+    transposed: int = 0
 
     @property
     def gradient(self) -> Tensor:

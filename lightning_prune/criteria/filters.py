@@ -2,19 +2,23 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from lightning_prune.criteria.declared import Criterion, Scorer, needs_of
 from lightning_prune.criteria.evidence import Evidence, Needs
+from lightning_prune.filter_layout import by_filter, for_every_weight
+from lightning_prune.scores import as_floating
 
 
 @dataclass(frozen=True, repr=False)
 class Filters(Scorer):
     """Score every filter of a convolution, or row of a linear layer, by the mean of another criterion over it.
 
-    With ``magnitude`` that is the filter's L1 norm, up to its size. Where the counts are multiples of a filter's size,
-    as ``WholeFilters`` gives them, filters live and die whole. Only weights are pruned: what a dead filter's bias or
-    BatchNorm adds stays, and the network keeps its shape.
+    A filter is what makes one output channel, also of a transposed convolution. With ``magnitude`` the score is the
+    filter's L1 norm, up to its size. Where the counts are multiples of a filter's size, as ``WholeFilters`` gives them,
+    filters live and die whole. Only weights are pruned: what a dead filter's bias or BatchNorm adds stays, and the
+    network keeps its shape.
 
     With ``taylor`` it is, up to its size, the sum of the squares ``(g w)^2``: method 0 of the code of Molchanov et al.
     (2019, https://arxiv.org/abs/1906.10771). Their gates behind BatchNorm have another score, the square of the loss's
@@ -47,11 +51,28 @@ class Filters(Scorer):
             )
 
     def __call__(self, weight: Tensor, evidence: Evidence) -> Tensor:
-        score = self.criterion(weight, evidence)
-        of_filter = score.flatten(1).mean(1) if score.ndim > 1 else score
-        return of_filter.view(-1, *[1] * (score.ndim - 1)).expand_as(score).clone()
+        score = as_floating("a weight", self.criterion(weight, evidence), str(self))
+        if score.ndim < 2:
+            return score
+        transposed = evidence.transposed if evidence else 0
+        of_filter = by_filter(score, transposed).mean(1)
+        if transposed:  # ties go to the lowest index, where a filter of another layer is in one piece
+            of_filter = _apart(of_filter)
+        return for_every_weight(of_filter, score.shape, transposed)
 
     @property
     def needs(self) -> Needs:
         """What the criterion needs."""
         return needs_of(self.criterion)
+
+
+def _apart(scores: Tensor) -> Tensor:
+    """Raise each of several equal scores just above the one after it, so that the first is the highest."""
+    values, order = (scores if scores.element_size() > 2 else scores.float()).sort(stable=True, descending=True)
+    if bool((values[1:] < values[:-1]).all()):
+        return scores
+    above = torch.full((), float("inf"), dtype=values.dtype, device=values.device)
+    for place in range(len(values) - 2, -1, -1):
+        if values[place] <= values[place + 1]:
+            values[place] = torch.nextafter(values[place + 1], above)
+    return torch.empty_like(values).scatter_(0, order, values)

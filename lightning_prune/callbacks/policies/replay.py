@@ -10,10 +10,11 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning_prune.callbacks.clock import ADDED
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.limits import steps_per_epoch
-from lightning_prune.callbacks.policy import LearningRatePolicy
-from lightning_prune.callbacks.tape import Rate
+from lightning_prune.callbacks.policy import LearningRatePolicy, check_fraction
+from lightning_prune.callbacks.tape import Rate, Tape
 from lightning_prune.callbacks.timeline import is_shorter
 from lightning_prune.durations import Duration, parse_duration
+from lightning_prune.rates.curves import cosine, whole
 
 
 class LRRewind(LearningRatePolicy):
@@ -92,6 +93,51 @@ class ScheduleRestart(LearningRatePolicy):
         return replayed(self, Duration(0, "ep"), step, cycle)
 
 
+class CompressedRestart(LearningRatePolicy):
+    """The whole learning-rate schedule of the dense run in every cycle, compressed to its length, after a warm-up.
+
+    Up from 0 to the largest rate along half a cosine over the first ``w = floor(warmup * B)`` of ``B`` steps. Then
+    step ``w + j`` has the recorded rate of step ``floor(j * T / (B - w))`` of the ``T`` steps of the dense run, and its
+    momentum; what came before the largest rate there, such as a warm-up, counts as the largest. ``ScaledRestart`` is
+    the other schedule of this idea, and ``ScheduleRestart`` cuts the dense one off.
+
+    Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
+    https://arxiv.org/abs/2111.00843, as in the authors' code, which calls it SLR, after Le & Hua, Network Pruning That
+    Matters, 2021, https://arxiv.org/abs/2105.03193.
+
+    Args:
+        warmup: The fraction of the cycle that rises, in [0, 1]; 0.1 in the authors' code.
+
+    Raises:
+        ValueError: If ``warmup`` lies outside its range; when the fit starts, if there is no dense run whose schedule
+            could be compressed.
+
+    Example:
+        >>> policy = CompressedRestart()
+        >>> for step in range(100):
+        ...     policy.tape.record(step, (Rate(0.1 if step < 50 else 0.01, 0.9),))
+        >>> cycle = Cycle(index=1, first_step=100, steps=20, sparsity=0.2)
+        >>> [round(policy.rates(step, cycle)[0].lr, 3) for step in (0, 1, 2, 10, 11, 19)]
+        [0.0, 0.05, 0.1, 0.1, 0.01, 0.01]
+    """
+
+    def __init__(self, warmup: float = 0.1) -> None:
+        super().__init__()
+        check_fraction(self, {"warmup": warmup})
+        self.warmup = warmup
+
+    def on_train_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            refuse_no_dense_run(self)
+
+    def rates(self, step: int, cycle: Cycle) -> Sequence[Rate]:
+        tape, rise = self.tape, whole(self.warmup, cycle.steps)
+        if step < rise:
+            row = tape.at(tape.top())
+            return _padded(tape, [Rate(cosine(0.0, rate.lr, step / rise), rate.momentum) for rate in row])
+        return _padded(tape, tape.at(max((step - rise) * tape.length // (cycle.steps - rise), tape.top())))
+
+
 def replayed(policy: LearningRatePolicy, point: Duration | None, step: int, cycle: Cycle) -> Sequence[Rate]:
     """The rates of the dense run that a step of a cycle repeats.
 
@@ -114,9 +160,12 @@ def replayed(policy: LearningRatePolicy, point: Duration | None, step: int, cycl
     else:
         start, span = _stretch(epochs, retrain, point)
         index = start + step * span // cycle.steps
-    row = tape.at(min(index, tape.length - 1))
-    missing = len(tape.last) - len(row)
-    return (*row, *[Rate(lr=0.0, momentum=math.nan)] * missing)
+    return _padded(tape, tape.at(min(index, tape.length - 1)))
+
+
+def _padded(tape: Tape, row: Sequence[Rate]) -> Sequence[Rate]:
+    """A row with rates of 0 for the groups that came later."""
+    return (*row, *[Rate(lr=0.0, momentum=math.nan)] * (len(tape.last) - len(row)))
 
 
 def _in_epoch(step: int, per_epoch: int, epochs: list[int], first: int) -> int:

@@ -26,6 +26,8 @@ class ScaledRestart(ShapedRate):
     ``factor`` at each drop. As in the authors' code, the drops count from the end of the warm-up, and the rate changes
     once an epoch.
 
+    ``CompressedRestart`` is what Zimmer et al. call SLR: the dense schedule itself, compressed.
+
     Reference: Le & Hua, Network Pruning That Matters: A Case Study on Retraining Variants, 2021,
     https://arxiv.org/abs/2105.03193.
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from lightning_prune.checkpoints import refuse_format
 from lightning_prune.lab.report.finding import METRICS, find_run, short_names
 from lightning_prune.lab.report.run import CYCLE, Run
+from lightning_prune.saved_state import RECORD_FORMAT
 
 RECORD = "pruning.json"
 RATES = "rates.csv"
@@ -113,6 +115,8 @@ def _read_record(path: Path) -> Mapping[str, Any] | None:
         record = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged ({error}). Delete it to report what {METRICS} holds.") from error
+    if isinstance(record, dict) and "format" in record:
+        refuse_format(record["format"], RECORD_FORMAT, str(path))
     missing = _missing_keys(record)
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}. Delete it to report what {METRICS} holds.")
