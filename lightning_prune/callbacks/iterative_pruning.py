@@ -18,7 +18,7 @@ from lightning_prune.callbacks.checks import check_arguments, refuse_reuse
 from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.callbacks.damage import check_before_loading, keep_saved
 from lightning_prune.callbacks.dense_run import read_dense_run
-from lightning_prune.callbacks.early_stopping import stop_phases, stop_runs
+from lightning_prune.callbacks.early_stopping import Stops, leave_stops, note_stops
 from lightning_prune.callbacks.finetuning import select, settle_unfreezing
 from lightning_prune.callbacks.hold import Hold, gradients_are_read
 from lightning_prune.callbacks.limits import Limits
@@ -139,8 +139,8 @@ class IterativePruning(CycleClock):
     def scheduled(self, cycle: int) -> float:
         return float(self.sparsity(cycle)) if cycle else 0.0
 
-    def end_phase(self, trainer: "pl.Trainer") -> bool:
-        return self._run.end_phase(trainer)
+    def note_stop(self, trainer: "pl.Trainer") -> None:
+        self._run.note_stop(trainer)
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
@@ -184,13 +184,9 @@ class IterativePruning(CycleClock):
         else:
             run.resume(trainer, self._loaded)
         settle_unfreezing(trainer, run.record.selected, run.timeline, run.at.first_epoch)
-        if self.early_stopping == "cycle" and not self.during:
-            stop_phases(trainer)
-            self._undo.callback(stop_runs, trainer)
-        run.at.enter_batch(trainer, run.timeline.dense)
-        run.follow(trainer, over=run.at.dense_end is not None)
-        if not trainer.fit_loop.restarted_mid_epoch:  # else that epoch has to end first
-            run.end_when_done(trainer)
+        note_stops(trainer)
+        self._undo.callback(leave_stops, trainer)
+        run.set_off(trainer)
         run.record.write(trainer, finished=False)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
@@ -221,6 +217,7 @@ class IterativePruning(CycleClock):
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         run = self._run
+        run.obey(trainer)
         if not run.timeline.inside and run.timeline.dense == Duration(run.at.epoch + 1 + run.at.cut_epochs, "ep"):
             run.follow(trainer, over=True)
         run.end_when_done(trainer)
@@ -257,4 +254,5 @@ class IterativePruning(CycleClock):
         record = Record(trainer, pl_module, selected, settings_of(self, timeline, trainer))
         pruner = Pruner(selected.weights, self.criterion, self.allocation, self.seed)
         self._used = True
-        return Run(at, timeline, self._limits, pruner, hold, record, self.scheduled, self.optimizer_state)
+        stops = Stops(phases=self.early_stopping == "cycle" and self.during is None)
+        return Run(at, timeline, self._limits, pruner, hold, record, self.scheduled, self.optimizer_state, stops)
