@@ -14,7 +14,7 @@ from lightning_prune.callbacks.exact_resume import ExactResume
 from lightning_prune.callbacks.learning_rate import FineTune, LRRewind
 from lightning_prune.callbacks.plan import Rewind
 from lightning_prune.callbacks.policy import LearningRatePolicy
-from lightning_prune.callbacks.settings import describe, describe_object
+from lightning_prune.callbacks.settings import describe
 from lightning_prune.callbacks.starting_point import StartingPoint
 from lightning_prune.callbacks.timeline import Timeline
 
@@ -122,9 +122,10 @@ def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") ->
         Plain values by name.
     """
     own = {name: describe(getattr(clock, name)) for name in signature(type(clock)).parameters}
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    policies = [describe_object(callback) for callback in callbacks if isinstance(callback, LearningRatePolicy)]
-    rewinds = [describe_object(callback) for callback in callbacks if isinstance(callback, StartingPoint)]
+    callbacks = [one for one in trainer.callbacks if isinstance(one, CycleCallback)]  # type: ignore[attr-defined]
+    policies = [callback.as_given for callback in callbacks if isinstance(callback, LearningRatePolicy)]
+    rewinds = [callback.as_given for callback in callbacks if isinstance(callback, StartingPoint)]
+    others = [one.as_given for one in callbacks if not isinstance(one, LearningRatePolicy | StartingPoint)]
     return {
         **own,
         "dense": str(timeline.dense_run),
@@ -132,6 +133,7 @@ def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") ->
         "sparsities": [clock.scheduled(cycle) for cycle in range(1, clock.cycles + 1)],
         "learning_rate": policies[0],
         "weights": rewinds[0] if rewinds else "kept",
+        "beside": others,
     }
 
 

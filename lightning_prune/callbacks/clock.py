@@ -9,6 +9,7 @@ from torch import Tensor
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.mistakes import ObjectsOnly
 from lightning_prune.callbacks.position import Position
+from lightning_prune.callbacks.settings import describe_object
 from lightning_prune.callbacks.timeline import Timeline
 from lightning_prune.durations import Duration
 
@@ -93,8 +94,8 @@ class CycleClock(Callback, metaclass=ObjectsOnly):
         """The sparsity that the schedule asks for in a cycle."""
 
     @abstractmethod
-    def end_phase(self, trainer: "pl.Trainer") -> bool:
-        """End the dense run or the cycle with the current epoch; True if nothing comes after it."""
+    def note_stop(self, trainer: "pl.Trainer") -> None:
+        """Note that an ``EarlyStopping`` has decided to stop, in a validation or at the end of an epoch."""
 
 
 class CycleCallback(Callback, metaclass=ObjectsOnly):
@@ -108,10 +109,12 @@ class CycleCallback(Callback, metaclass=ObjectsOnly):
     rewind_point: Duration | None = None
     replays: bool = False
     _clock: CycleClock | None = None
+    _as_given: str | None = None
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
             self._clock = find_clock(trainer, self)
+            self._as_given = describe_object(self)  # before a state is loaded, which may be kept in the same attributes
             self.forget()
 
     def forget(self) -> None:
@@ -130,6 +133,11 @@ class CycleCallback(Callback, metaclass=ObjectsOnly):
             that one.
         """
         return None
+
+    @property
+    def as_given(self) -> str:
+        """This callback as it was made, for the comparison when a fit is resumed."""
+        return self._as_given or describe_object(self)
 
     @property
     def clock(self) -> CycleClock:

@@ -4,14 +4,16 @@
 callback that defines it and on the LightningModule where it defines it (there
 ``on_cycle_start(cycle)`` will do, as Lightning's own hooks have it): after the
 weights were pruned and before the first batch of the cycle. What it changes in
-the weights is masked once more afterwards. A retraining variant of your own
+the weights is masked once more afterwards. A checkpoint may be saved in it where
+the cycle begins with an epoch. A retraining variant of your own
 needs nothing else. A callback that has to see the weights before they are pruned
 defines ``on_prune_start(trainer, pl_module)``, which comes right before.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
-from typing import Any
 
 import lightning.pytorch as pl
 
@@ -42,19 +44,24 @@ class Cycle:
         return 1 - self.sparsity
 
 
-def announce(trainer: "pl.Trainer", cycle: Cycle) -> None:
-    """Call ``on_cycle_start`` on the callbacks and on the LightningModule, where they define it.
+def listeners(trainer: "pl.Trainer", cycle: Cycle) -> list[Callable[[], object]]:
+    """The calls of ``on_cycle_start`` on the callbacks and on the LightningModule, where they define it.
 
     Args:
         trainer: The trainer.
         cycle: The cycle that begins.
+
+    Returns:
+        The calls in their order.
     """
     module = trainer.lightning_module
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        _call(getattr(callback, "on_cycle_start", None), trainer, module, cycle)
-    hook = getattr(module, "on_cycle_start", None)
-    takes_all = callable(hook) and len(signature(hook).parameters) == 3
-    _call(hook, *((trainer, module, cycle) if takes_all else (cycle,)))
+    hooks = [getattr(callback, "on_cycle_start", None) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    calls: list[Callable[[], object]] = [partial(hook, trainer, module, cycle) for hook in hooks if callable(hook)]
+    own = getattr(module, "on_cycle_start", None)
+    if callable(own):
+        takes_all = len(signature(own).parameters) == 3
+        calls.append(partial(own, *((trainer, module, cycle) if takes_all else (cycle,))))
+    return calls
 
 
 def announce_prune(trainer: "pl.Trainer") -> None:
@@ -64,9 +71,6 @@ def announce_prune(trainer: "pl.Trainer") -> None:
         trainer: The trainer, whose weights are about to be pruned.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        _call(getattr(callback, "on_prune_start", None), trainer, trainer.lightning_module)
-
-
-def _call(hook: Any, *arguments: Any) -> None:
-    if callable(hook):
-        hook(*arguments)
+        hook = getattr(callback, "on_prune_start", None)
+        if callable(hook):
+            hook(trainer, trainer.lightning_module)

@@ -1,5 +1,6 @@
 """What a resumed run needs, beyond what Lightning saves, to go on as the uninterrupted one would."""
 
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,8 +11,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning_prune.callbacks import restart
 from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.callbacks.damage import keep_saved, save_again
+from lightning_prune.callbacks.moment import refuse_moment
 from lightning_prune.callbacks.random_state import put_back, take
 from lightning_prune.callbacks.requeue import Requeue
+from lightning_prune.callbacks.unrounded import Unrounded
 
 
 class ExactResume(Callback):
@@ -28,6 +31,8 @@ class ExactResume(Callback):
     and those beyond keep theirs. The gradients of an unfinished window are saved on one process only.
 
     Raises:
+        RuntimeError: If a checkpoint is saved within a batch or a validation, which a resumed run would leave out. The
+            weights alone (``trainer.save_checkpoint(..., weights_only=True)``) are saved anywhere.
         ValueError: If the checkpoint that a fit resumes from was made with ``IterativePruning``, and there is none.
 
     Example:
@@ -37,11 +42,14 @@ class ExactResume(Callback):
     def __init__(self) -> None:
         self._loaded: dict[str, Any] = {}
         self._rounded: dict[str, torch.Tensor] = {}
+        self._scalars: Unrounded | None = None
         self._requeue: Requeue | None = None
+        self._reopen: Callable[[], None] | None = None
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
-        self._loaded, self._rounded = {}, {}
+        self._loaded, self._rounded, self._scalars = {}, {}, None
         if stage == "fit":
+            trainer.callbacks = sorted(trainer.callbacks, key=lambda one: one is self)  # type: ignore[attr-defined]
             keep_saved(trainer)
 
     def on_load_checkpoint(
@@ -49,7 +57,9 @@ class ExactResume(Callback):
     ) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
             _refuse_without_clock(trainer, checkpoint)
-        saved, own = checkpoint.get("state_dict", {}), pl_module.state_dict()
+            self._scalars = Unrounded(checkpoint, pl_module)
+        # Beside WeightAveraging the "state_dict" is that of the average.
+        saved, own = checkpoint.get("current_model_state", checkpoint.get("state_dict", {})), pl_module.state_dict()
         finer = {name for name in own.keys() & saved.keys() if saved[name].dtype.itemsize > own[name].dtype.itemsize}
         self._rounded = {name: saved[name] for name in finer}
 
@@ -60,10 +70,10 @@ class ExactResume(Callback):
         self._rounded = {}
         self._put_back(trainer)
 
-    def settle(self, trainer: "pl.Trainer", over: bool = False) -> None:
+    def settle(self, trainer: "pl.Trainer", over: restart.Over = "") -> None:
         """Let Lightning go on where it was; called by whoever needs the right counters in ``on_train_start`` first."""
         trainer._logger_connector._callback_metrics.update(self._loaded.get("metrics", {}))
-        restart.settle(trainer, over)
+        self._reopen = restart.settle(trainer, over) or self._reopen
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         resumed = trainer.ckpt_path is not None
@@ -71,6 +81,10 @@ class ExactResume(Callback):
         for name, gradient in self._loaded.get("gradients", {}).items():
             parameter = pl_module.get_parameter(name)
             parameter.grad = gradient.to(parameter)
+        if self._scalars is not None:
+            self._scalars.put_back_(trainer.optimizers)
+            self._scalars = None
+            trainer.accumulate_grad_batches = restart.window_of(trainer)
         self._put_back(trainer)  # what was done since on_fit_start may have drawn
         if self._loaded and not resumed:  # a dense run before this fit: what comes now is its next epoch
             iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
@@ -96,9 +110,16 @@ class ExactResume(Callback):
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         restart.close_validation(trainer)
 
+    def reopen(self) -> None:
+        """At the end of an epoch: undo what :meth:`settle` did to end it, before Lightning asks if it was whole."""
+        if self._reopen is not None:
+            self._reopen()
+            self._reopen = None
+
     def on_save_checkpoint(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
     ) -> None:
+        refuse_moment(trainer)
         generators: list[Any] = [take()]
         if trainer.world_size > 1:
             mine, generators = generators[0], [None] * trainer.world_size
@@ -136,16 +157,27 @@ def _refuse_without_clock(trainer: "pl.Trainer", checkpoint: dict[str, Any]) -> 
         )
 
 
-def settle(trainer: "pl.Trainer", over: bool) -> None:
+def settle(trainer: "pl.Trainer", over: restart.Over) -> None:
     """Let Lightning go on where it was, before anybody reads its counters in ``on_train_start``.
 
     Args:
         trainer: The trainer.
-        over: Whether the last batch of the fit is done, though the epoch has more.
+        over: Why the epoch that is under way has no batch left, though its data has; empty if it has.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, ExactResume):
             callback.settle(trainer, over)
+
+
+def reopen(trainer: "pl.Trainer") -> None:
+    """Undo what :func:`settle` did to end an epoch.
+
+    Args:
+        trainer: The trainer, in ``on_train_epoch_end``.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ExactResume):
+            callback.reopen()
 
 
 def _unfinished(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> dict[str, torch.Tensor]:

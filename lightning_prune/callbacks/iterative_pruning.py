@@ -18,7 +18,7 @@ from lightning_prune.callbacks.best_checkpoint import choose_afresh, warn_of_old
 from lightning_prune.callbacks.checks import check_arguments, check_choice, check_start
 from lightning_prune.callbacks.damage import check_before_loading, keep_saved
 from lightning_prune.callbacks.dense_run import read_dense_run
-from lightning_prune.callbacks.early_stopping import stop_phases, stop_runs
+from lightning_prune.callbacks.early_stopping import leave_stops, note_stops
 from lightning_prune.callbacks.finetuning import select, settle_unfreezing
 from lightning_prune.callbacks.following import follow, source_of
 from lightning_prune.callbacks.hold import gradients_are_read
@@ -153,8 +153,8 @@ class IterativePruning(Arguments):
     def scheduled(self, cycle: int) -> float:
         return scheduled(self._levels, cycle)
 
-    def end_phase(self, trainer: "pl.Trainer") -> bool:
-        return self._run.end_phase(trainer)
+    def note_stop(self, trainer: "pl.Trainer") -> None:
+        self._run.note_stop(trainer)
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
@@ -198,13 +198,9 @@ class IterativePruning(Arguments):
         else:
             run.resume(trainer, self._loaded)
         settle_unfreezing(trainer, run.record.selected, run.timeline, run.at.first_epoch)
-        if self.early_stopping == "cycle" and not self.during:
-            stop_phases(trainer)
-            self._undo.callback(stop_runs, trainer)
-        run.at.enter_batch(trainer, run.timeline.dense)
-        run.follow(trainer, over=run.at.dense_end is not None)
-        if not trainer.fit_loop.restarted_mid_epoch:  # else that epoch has to end first
-            run.end_when_done(trainer)
+        note_stops(trainer)
+        self._undo.callback(leave_stops, trainer)
+        run.set_off(trainer)
         run.record.write(trainer, finished=False)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:

@@ -148,7 +148,7 @@ class Limits:
             over: Whether the dense run is over.
         """
         if not over or not timeline.cycles or timeline.inside:
-            epochs = -1 if self.max_epochs == -1 else at.first_epoch + self._epochs
+            epochs = -1 if self.max_epochs == -1 else at.first_epoch + self._epochs - at.cut_epochs
             _set(trainer, epochs, -1 if self.max_steps == -1 else at.first_global_step + self._steps)
             return
         # The least that the user asked for is of the dense run, too, and would keep the last cycle from ending.
@@ -157,6 +157,11 @@ class Limits:
             _set(trainer, at.first_epoch + timeline.epochs - at.cut_epochs, -1)
         else:
             _set(trainer, -1, -1)  # the last step of the last cycle ends the fit
+
+    def has_reached_steps(self, trainer: "pl.Trainer", at: Position, timeline: Timeline) -> bool:
+        """Whether ``max_steps`` ends the fit, in which no cycles come after the dense run, and is reached."""
+        ends_fit = self.max_steps != -1 and (not timeline.cycles or timeline.inside is not None)
+        return ends_fit and trainer.global_step - at.first_global_step >= self._steps
 
     def put_back(self, trainer: "pl.Trainer") -> None:
         """Set the limits that the user gave."""

@@ -12,6 +12,7 @@ from lightning_prune.allocation import Allocation
 from lightning_prune.callbacks.assembly import rewinding, settings_of
 from lightning_prune.callbacks.checks import refuse_without_optimizer
 from lightning_prune.callbacks.clock import CycleClock
+from lightning_prune.callbacks.early_stopping import Stops
 from lightning_prune.callbacks.finetuning import select, unfrozen_later
 from lightning_prune.callbacks.hold import Hold
 from lightning_prune.callbacks.limits import Limits
@@ -35,6 +36,7 @@ class Arguments(CycleClock, ABC):
     prunable: Selection
     optimizer_state: str
     seed: int
+    early_stopping: str
     during: str | None
 
     @abstractmethod
@@ -83,4 +85,5 @@ def make_run(
     at, trained = Position(), Trained(pl_module, trainer.optimizers, unfrozen_later(trainer, pl_module))
     hold = Hold(selected.weights, trainer.optimizers, at.note_step, trained.note)
     record = Record(trainer, pl_module, selected, settings_of(clock, timeline, trainer) | pruner.settings)
-    return Run(at, timeline, limits, pruner, hold, record, trained, clock.scheduled, clock.optimizer_state)
+    stops = Stops(phases=clock.early_stopping == "cycle" and clock.during is None)
+    return Run(at, timeline, limits, pruner, hold, record, trained, clock.scheduled, clock.optimizer_state, stops)

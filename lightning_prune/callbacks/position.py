@@ -30,6 +30,8 @@ class Position:
         cut_epochs: How many epochs were left out, in all, by phases that ended early.
         cut_steps: The same for cycles that go by steps, in optimizer steps.
         longer: How much longer than planned the cycle is that is running, in the unit of its length.
+        partial: Whether the epoch was ended before its last batch, and does not show how many steps epochs have.
+        untold: How many have yet to be told of the cycle that is beginning; None if it has begun.
     """
 
     step: int = 0
@@ -44,6 +46,8 @@ class Position:
     cut_epochs: int = 0
     cut_steps: int = 0
     longer: int = 0
+    partial: bool = False
+    untold: int | None = None
 
     def begin(self, trainer: "pl.Trainer") -> None:
         """Start counting here."""
@@ -63,8 +67,9 @@ class Position:
         self.finish_batch()
         epoch = trainer.current_epoch - self.first_epoch
         if epoch != self.epoch:
-            self.epoch_steps = self.step - self.epoch_start
-            self.epoch, self.epoch_start = epoch, self.step
+            counted = self.step - self.epoch_start
+            self.epoch_steps = max(counted, self.epoch_steps) if self.partial else counted
+            self.epoch, self.epoch_start, self.partial = epoch, self.step, False
         if self.dense_end is None and self.dense_is_over(trainer, dense):
             self.dense_end = self.step
 

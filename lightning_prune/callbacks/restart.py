@@ -6,26 +6,36 @@ it; saved at the end of an epoch, the step of a ``ReduceLROnPlateau``. Here the 
 what was to come comes. They are private to Lightning: the tests resume from every one of these moments.
 """
 
+from collections.abc import Callable
+from typing import Literal
+
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loops.evaluation_loop import RestartStage as EvaluationStage
 from lightning.pytorch.loops.training_epoch_loop import RestartStage as EpochStage
 
+Over = Literal["", "stop", "limit"]  # why an epoch has no batch left: a stop, which is validated first, or max_steps
 
-def settle(trainer: "pl.Trainer", over: bool = False) -> None:
+
+def settle(trainer: "pl.Trainer", over: Over = "") -> Callable[[], None] | None:
     """Let a resumed fit do what the saved one had still to do; in ``on_train_start``, where a second call does nothing.
 
     Args:
         trainer: The trainer; the counters of its loops are changed.
-        over: Whether the last batch of the fit is done, though the epoch has more.
+        over: Why the epoch that is under way has no batch left, though its data has; empty if it has.
+
+    Returns:
+        What has to be called when that epoch ends; None if nothing has.
     """
     fit = trainer.fit_loop
     if not fit.is_resuming:
-        return
+        return None
     _load_loaders(trainer)
-    if over and fit.restarted_mid_epoch:  # nothing comes but the validation and the end of the epoch
-        fit.epoch_loop.batch_progress.is_last_batch = True
-        trainer.val_check_batch = float("inf")
-    if fit.restarted_on_epoch_start:
+    window, trainer.accumulate_grad_batches = trainer.accumulate_grad_batches, window_of(trainer)
+    undo = None
+    if over and fit.restarted_mid_epoch and not fit.epoch_loop.batch_progress.is_last_batch:
+        undo = _end_epoch(trainer, over)
+    elif fit.restarted_on_epoch_start:
         _begin_epoch(trainer)
     elif fit.epoch_loop.restarted_on_train_batch_end:
         _finish_batch(trainer)
@@ -35,6 +45,21 @@ def settle(trainer: "pl.Trainer", over: bool = False) -> None:
     # makes an iterator of its own.
     fit._restarting = False
     fit._resuming_from_checkpoint = False
+    trainer.accumulate_grad_batches = window  # GradientAccumulationScheduler refuses another one when training starts
+    return undo
+
+
+def window_of(trainer: "pl.Trainer") -> int:
+    """How many batches a step takes in the current epoch: ``GradientAccumulationScheduler`` says so when one begins.
+
+    Args:
+        trainer: The trainer.
+    """
+    window = trainer.accumulate_grad_batches
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, GradientAccumulationScheduler):
+            window = callback.get_accumulate_grad_batches(trainer.current_epoch)
+    return window
 
 
 def close_validation(trainer: "pl.Trainer") -> None:
@@ -63,6 +88,28 @@ def _begin_epoch(trainer: "pl.Trainer") -> None:
     epoch.scheduler_progress.reset_on_run()
     epoch.automatic_optimization.optim_progress.reset_on_run()
     epoch.restarting = False
+
+
+def _end_epoch(trainer: "pl.Trainer", over: Over) -> Callable[[], None]:
+    """Nothing comes but what the last batch had still to do, and the end of the epoch."""
+    epoch, interval = trainer.fit_loop.epoch_loop, trainer.val_check_batch
+    progress = epoch.batch_progress
+    if epoch.restarted_on_train_batch_end:
+        due = over == "stop" or epoch._should_check_val_fx(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
+        trainer.val_check_batch = float("inf") if due else progress.total.ready + 1
+        progress.is_last_batch = True
+        _finish_batch(trainer)
+    else:  # it was validated
+        if not epoch._should_accumulate():
+            epoch.update_lr_schedulers("step", update_plateau_schedulers=True)
+            epoch._batches_that_stepped += 1
+        epoch.val_loop._has_run = True
+        progress.is_last_batch = True
+
+    def undo() -> None:
+        progress.is_last_batch, trainer.val_check_batch = False, interval
+
+    return undo
 
 
 def _finish_batch(trainer: "pl.Trainer") -> None:

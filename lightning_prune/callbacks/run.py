@@ -10,10 +10,10 @@ import lightning.pytorch as pl
 
 from lightning_prune.callbacks.averaging import restart_averages
 from lightning_prune.callbacks.clock import CycleCallback
-from lightning_prune.callbacks.cycle import Cycle, announce, announce_prune
+from lightning_prune.callbacks.cycle import Cycle, announce_prune, listeners
 from lightning_prune.callbacks.dense_run import DenseRun
-from lightning_prune.callbacks.early_stopping import start_afresh
-from lightning_prune.callbacks.exact_resume import settle
+from lightning_prune.callbacks.early_stopping import Stops, start_afresh
+from lightning_prune.callbacks.exact_resume import reopen, settle
 from lightning_prune.callbacks.finite import refuse_diverged
 from lightning_prune.callbacks.hold import Hold
 from lightning_prune.callbacks.initial import initial_masks, refuse_regrowth
@@ -22,6 +22,7 @@ from lightning_prune.callbacks.position import Position
 from lightning_prune.callbacks.processes import check_agreement, take_from_first
 from lightning_prune.callbacks.pruner import Pruner
 from lightning_prune.callbacks.record import Record
+from lightning_prune.callbacks.restart import Over
 from lightning_prune.callbacks.settings import refuse_differences
 from lightning_prune.callbacks.sleep import put_to_sleep
 from lightning_prune.callbacks.timeline import Timeline
@@ -46,7 +47,7 @@ class Run:
         trained: What an optimizer holds, and what got a gradient.
         scheduled: The sparsity of each cycle.
         optimizer_state: What becomes of the optimizers' state at a prune.
-        ended: Whether something ended the last cycle early, and so the fit.
+        stops: What early stopping has decided.
         to_rehearse: The sparsities that have yet to be shown to be possible.
     """
 
@@ -59,7 +60,7 @@ class Run:
     trained: Trained
     scheduled: Callable[[int], float]
     optimizer_state: str
-    ended: bool = False
+    stops: Stops
     to_rehearse: Sequence[float] = ()
 
     def state_dict(self) -> dict[str, Any]:
@@ -72,6 +73,7 @@ class Run:
             "evidence": self.pruner.gatherer.state_dict(),
             "cycles": self.record.cycles,
             "trained": self.trained.state_dict(),
+            "stops": self.stops.state_dict(),
         }
 
     def measured_sparsity(self) -> float:
@@ -139,7 +141,8 @@ class Run:
         self.pruner.gatherer.load_state_dict(saved.get("evidence", {"epoch": -1, "remembered": {}}))
         if self.at.cycle is not None and not self.timeline.inside:
             put_to_sleep(trainer)  # or a plateau schedule would make up for a step that it never made
-        settle(trainer, over=self._is_done())
+        self.stops.load(trainer, saved.get("stops", {"decided": False, "ended": False}), self._is_after)
+        settle(trainer, self._over(trainer))
 
     def take_masks(self, trainer: "pl.Trainer", packed: dict[str, Any]) -> None:
         """Hold by packed masks from now on.
@@ -160,13 +163,23 @@ class Run:
             self.pruner.keep(self.record.selected.weights)
         return reasons
 
+    def set_off(self, trainer: "pl.Trainer") -> None:
+        """Set the limits, when it is known where the fit is."""
+        self.at.enter_batch(trainer, self.timeline.dense)
+        within_epoch = trainer.fit_loop.restarted_mid_epoch  # which has to end first
+        if not (within_epoch and self._over(trainer) == "limit"):
+            self.follow(trainer, over=self.at.dense_end is not None)
+        if not within_epoch:
+            self.end_when_done(trainer)
+
     def catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
         self.at.enter_batch(trainer, self.timeline.dense)
+        if self.at.untold is not None:  # resumed from a checkpoint that was saved while it began
+            self._tell(trainer, time.perf_counter())
         if self._begins_span(trainer):
             self._prune(trainer, 0, self.scheduled(0))
             restart_averages(trainer)
-            start_afresh(trainer)
         due = self.timeline.index(self.at.epoch + self.at.cut_epochs, self.at.steps_since_dense)
         for index in range((self.at.cycle.index if self.at.cycle else 0) + 1, min(due, self.timeline.cycles) + 1):
             self._begin(trainer, index)
@@ -185,12 +198,23 @@ class Run:
         sparsity = self.scheduled(index)
         self._prune(trainer, index, sparsity)
         self.at.cycle = self._lay_out(trainer, index, sparsity)
-        announce(trainer, self.at.cycle)
+        self.at.untold = len(listeners(trainer, self.at.cycle))
+        self._tell(trainer, began)
+
+    def _tell(self, trainer: "pl.Trainer", began: float) -> None:
+        """Tell the listeners of the cycle, and begin all else that begins with it."""
+        assert self.at.cycle is not None
+        calls = listeners(trainer, self.at.cycle)
+        for call in calls[max(len(calls) - (self.at.untold or 0), 0) :]:
+            self.at.untold = (self.at.untold or 0) - 1
+            call()
         reshard(trainer.lightning_module)
         self.hold.apply_()  # the listeners may have set weights
         self.pruner.gatherer.begin_phase()
         restart_averages(trainer)
-        start_afresh(trainer)
+        if self.stops.phases:
+            start_afresh(trainer)
+        self.at.untold = None
         self.record.add(trainer, self.at.cycle, self.pruner.masks, time.perf_counter() - began)
 
     def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:
@@ -218,14 +242,24 @@ class Run:
             self.follow(trainer, over=True)
         return Cycle(index, self.at.step, cycle_steps(trainer, timeline, self.at.epoch_steps), sparsity)
 
-    def end_phase(self, trainer: "pl.Trainer") -> bool:
-        """End the dense run or the cycle with the current epoch; True if nothing comes after it."""
-        if (self.at.cycle.index if self.at.cycle else 0) >= self.timeline.cycles:
-            self.ended = True
-            return True
-        self.at.cut_short(self.timeline)
-        self.follow(trainer, over=True)
-        return False
+    def note_stop(self, trainer: "pl.Trainer") -> None:
+        """Note that early stopping has decided to stop; what it decides in a validation waits for the epoch's end."""
+        self.stops.decided = True
+        if not trainer.validating:
+            self.obey(trainer)
+
+    def obey(self, trainer: "pl.Trainer") -> None:
+        """At the end of an epoch: what early stopping has decided ends the phase, or the fit."""
+        reopen(trainer)
+        if not self.stops.is_due(trainer, self._is_after):
+            return
+        self.stops.decided = False
+        trainer.should_stop = self.stops.ended = not self.stops.phases
+        if self.stops.phases:
+            self.at.partial = not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+            self.at.cut_short(self.timeline)
+            self.follow(trainer, over=True)
+            self.end_when_done(trainer)
 
     def follow(self, trainer: "pl.Trainer", over: bool) -> None:
         """Set Lightning's limits to those of the dense run, or of the whole run once that is over."""
@@ -238,6 +272,7 @@ class Run:
             trainer: The trainer, in a hook that may log.
             seconds: How long the epoch took.
         """
+        self.obey(trainer)
         if not self.timeline.inside and self.timeline.dense == Duration(self.at.epoch + 1 + self.at.cut_epochs, "ep"):
             self.follow(trainer, over=True)
         self.end_when_done(trainer)
@@ -245,12 +280,25 @@ class Run:
 
     def end_when_done(self, trainer: "pl.Trainer") -> None:
         """End a run that goes by steps after the last one; one that goes by epochs has its limit."""
-        if self._is_done():
+        if self.limits.has_reached_steps(trainer, self.at, self.timeline):
+            self.follow(trainer, over=False)
+        elif self._is_done():
             trainer.should_stop = True
 
     def is_finished(self, trainer: "pl.Trainer") -> bool:
         """Whether the last cycle was trained to its end, when the fit ends: something else may have stopped it."""
-        return self.ended or self.at.is_over(trainer, self.timeline)
+        return self.at.is_over(trainer, self.timeline)
+
+    @property
+    def _is_after(self) -> bool:
+        """Whether it is after the dense run."""
+        return self.at.cycle is not None and not self.timeline.inside
+
+    def _over(self, trainer: "pl.Trainer") -> Over:
+        """Whether the epoch that is resumed has no batch left, though its data has."""
+        if self.limits.has_reached_steps(trainer, self.at, self.timeline):
+            return "limit"
+        return "stop" if self._is_done() or self.stops.is_due(trainer, self._is_after) else ""
 
     def finish(self, trainer: "pl.Trainer") -> None:
         """At the end of the fit: look at what came of the last cycle, and write down whether it was trained to its end.

@@ -1,6 +1,6 @@
 """What a run was made with: settings as plain values, and how two of them differ."""
 
-import hashlib
+import re
 from collections.abc import Mapping
 from functools import partial
 from inspect import signature
@@ -8,9 +8,17 @@ from numbers import Integral, Number
 from pathlib import Path
 from typing import Any
 
+from lightning_prune.callbacks.function_content import hash_of
 
-def describe(value: Any) -> Any:
+
+def describe(value: Any, depth: int = 0) -> Any:
     """Write a setting as a plain value: functions by their dotted path, other objects by their ``repr``.
+
+    Functions without a name of their own (lambdas, closures) bear a hash of what they do.
+
+    Args:
+        value: The setting.
+        depth: How many objects it lies in; below the fifth only the type is written.
 
     Example:
         >>> from lightning_prune.criteria import magnitude
@@ -18,26 +26,39 @@ def describe(value: Any) -> Any:
         ('lightning_prune.criteria.magnitude', 3)
     """
     if isinstance(value, list | tuple):  # YAML knows lists only
-        return [describe(one) for one in value]
+        return [describe(one, depth) for one in value]
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, Number):  # numpy's own would not load with weights_only=True
         return int(value) if isinstance(value, Integral) else float(value)  # type: ignore[arg-type]
     if isinstance(value, partial):
-        return f"partial({describe(value.func)}, {describe(value.args)}, {value.keywords})"
+        called = describe(value.func, depth), describe(value.args, depth), _held(value.keywords, depth)
+        return f"partial({', '.join(map(str, called))})"
     if hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}{_code(value)}"
-    if " at 0x" in repr(value):  # the address of an object is another one in every process
-        return f"{type(value).__module__}.{type(value).__qualname__}({vars(value)})"
+        return f"{value.__module__}.{value.__qualname__}{_code(value, depth)}"
+    if _has_address(value):
+        inner = _held(value if isinstance(value, dict) else getattr(value, "__dict__", {}), depth)
+        return f"{type(value).__module__}.{type(value).__qualname__}({inner})"
     return repr(value)
 
 
-def _code(function: Any) -> str:
+def _held(values: Mapping[Any, Any], depth: int) -> dict[Any, Any]:
+    """What an object holds, without addresses."""
+    if depth == 5:
+        return {}
+    return {name: describe(one, depth + 1) if _has_address(one) else one for name, one in values.items()}
+
+
+def _has_address(value: Any) -> bool:
+    """Whether a ``repr`` names an address, which is another one in every process."""
+    return " at 0x" in repr(value)
+
+
+def _code(function: Any, depth: int) -> str:
     """What tells functions without a name of their own apart."""
-    code = getattr(function, "__code__", None)
-    if code is None or "<" not in function.__qualname__:
+    if not hasattr(function, "__code__") or "<" not in function.__qualname__ or depth == 5:
         return ""
-    return "#" + hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest()[:8]
+    return "#" + hash_of(function, lambda value: describe(value, depth + 1))
 
 
 def describe_object(thing: object) -> str:
@@ -81,8 +102,8 @@ def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun
     free = (*_MAY_DIFFER, "dense", "retrain") if saved["cycles"] == given["cycles"] == 0 else _MAY_DIFFER
     differing = [
         f"  {name}: the checkpoint has {saved.get(name)!r}, this run {given.get(name)!r}"
-        for name in [*saved, *(name for name in given if name not in saved)]
-        if name not in (*free, _RECORDED) and saved.get(name) != given.get(name)
+        for name in saved  # what is not in it, an earlier version did not write
+        if name not in (*free, _RECORDED) and not _is_same(saved[name], given.get(name))
     ]
     if given["cycles"] < begun:
         differing.append(f"  cycles: the checkpoint is in cycle {begun}, this run has {given['cycles']}")
@@ -106,6 +127,14 @@ def _other_masks(saved: Mapping[str, Any], given: Mapping[str, Any], common: int
     before, now = saved.get("masks_from"), given.get("masks_from")
     same = "; its masks have changed since then" if before == now else ""
     return [f"  masks_from: the checkpoint has {before!r}, this run {now!r}{same}"]
+
+
+def _is_same(saved: Any, given: Any) -> bool:
+    """Whether two settings are the same; earlier versions wrote shorter hashes, of less, which cannot be compared."""
+    if saved == given or not re.search(r"#[0-9a-f]{8}(?![0-9a-f])", str(saved)):
+        return bool(saved == given)
+    one, other = (re.sub(r"#[0-9a-f]{8,}", "", str(value)) for value in (saved, given))
+    return one == other
 
 
 def refuse_foreign(ckpt_path: str | Path | None) -> None:

@@ -83,6 +83,9 @@ class WeightRewind(StartingPoint):
     def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
         self._take_if_due(trainer, pl_module)
 
+    def on_prune_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._take_if_due(trainer, pl_module)  # early stopping may end the dense run at the point
+
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
         if not self._snapshot:
             raise RuntimeError(
