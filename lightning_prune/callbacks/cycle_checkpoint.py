@@ -16,8 +16,8 @@ class CycleCheckpoint(ModelCheckpoint):
     """Keep the last checkpoint of every cycle, and the best one by a metric.
 
     A ``ModelCheckpoint`` whose names and whose memory of the best begin anew in each cycle:
-    ``cycle=03-density=0.512-last.ckpt`` and ``cycle=03-density=0.512-best.ckpt``. The dense run is cycle 0. The folder of
-    such checkpoints is a record of the run: ``IterativePruning(masks_from=folder)`` takes its masks.
+    ``cycle=03-density=0.512-last.ckpt`` and ``cycle=03-density=0.512-best.ckpt``. The dense run is cycle 0. The folder
+    is a record of the run: ``IterativePruning(masks_from=folder)`` takes its masks.
 
     Args:
         monitor: The logged metric that the best checkpoint is chosen by; None to keep the last ones only.
