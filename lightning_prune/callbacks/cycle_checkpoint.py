@@ -17,7 +17,7 @@ class CycleCheckpoint(ModelCheckpoint):
 
     A ``ModelCheckpoint`` whose names and whose memory of the best begin anew in each cycle:
     ``cycle=03-density=0.512-last.ckpt`` and ``cycle=03-density=0.512-best.ckpt``. The dense run is cycle 0. The folder
-    of such checkpoints is a record of the run: ``IterativePruning(masks_from=folder)`` takes its masks.
+    is a record of the run: ``IterativePruning(masks_from=folder)`` takes its masks.
 
     Args:
         monitor: The logged metric that the best checkpoint is chosen by; None to keep the last ones only.

@@ -116,7 +116,9 @@ class Recorded(MaskSource):
 
     @property
     def _said(self) -> str:
-        return f"IterativePruning(masks_from={str(self.run)!r})"
+        several = isinstance(self.run, list) and len(self.run) > 1
+        run = f"[{str(self.run[0])!r}, ...]" if several else repr(str(self.run))  # type: ignore[index]
+        return f"IterativePruning(masks_from={run})"
 
     def _by_cycle(self) -> dict[int, tuple[Path, Ticket]]:
         """The masks of each cycle, and a file that holds them."""

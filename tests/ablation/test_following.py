@@ -12,6 +12,7 @@ from test_exactness import alone, assert_exact
 
 from lightning_prune.ablation import Ablation
 from lightning_prune.ablation.arms import read_arms
+from lightning_prune.ablation.walks import candidate
 
 TICKET = {"callbacks": {"class_path": "WeightRewind", "init_args": {"to": 0}}, "retrain": None}
 FRESH = {"callbacks": "Reinitialize", "retrain": None}
@@ -99,6 +100,17 @@ def test_a_grid_of_the_study_crosses_both_and_the_tree_says_whose_masks_an_arm_t
     with console.capture() as said:
         console.print(ablation.tree())
     assert "control network.width=9, masks of ticket network.width=9" in said.get()
+
+
+def test_a_search_may_follow_an_arm():
+    search = {**CONTROL, "callbacks": ["Reinitialize", "ScheduleRestart"], "search": {"draw": ["once", "every-cycle"]}}
+    (ticket, searching) = runs_of({"ticket": TICKET, "searching": search})
+    dense, first, second = searching.nodes()
+    assert [node.name for node in ticket.nodes()[1:]] == [file.split("/")[0] for file in second.masks]
+    stretch = searching.resolved.stretches[1]
+    tried = [candidate(searching, stretch, dense, {"draw": draw}) for draw in ("once", "every-cycle")]
+    assert {node.masks for node in tried} == {first.masks}
+    assert len({node.key for node in tried}) == 2
 
 
 @pytest.mark.parametrize(
