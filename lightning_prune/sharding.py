@@ -45,6 +45,29 @@ def placed(tensor: Tensor, like: Tensor) -> Tensor:
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)  # type: ignore[attr-defined]
 
 
+def own_parts(tensor: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """What this process holds of a tensor and of its mask.
+
+    Args:
+        tensor: A plain tensor, or one in parts.
+        mask: Its mask, laid out likewise.
+
+    Returns:
+        Plain tensors that share their memory; both as they are, where they are not laid out alike.
+
+    Example:
+        >>> own_parts(torch.ones(2), torch.zeros(2))
+        (tensor([1., 1.]), tensor([0., 0.]))
+    """
+    if is_sharded(tensor) and is_sharded(mask) and _layout(tensor) == _layout(mask):
+        return tensor.to_local(), mask.to_local()  # type: ignore[attr-defined]
+    return tensor, mask
+
+
+def _layout(tensor: Tensor) -> tuple[object, object]:
+    return tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
+
+
 def reshard(module: nn.Module) -> None:
     """Give up the whole weights that FSDP2 keeps between two passes: they would be used where the parts have changed.
 

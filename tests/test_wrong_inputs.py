@@ -31,6 +31,7 @@ from lightning_prune import (
     criteria,
     random,
 )
+from lightning_prune.masks import multiply_
 
 
 def one_argument(weight):
@@ -190,6 +191,18 @@ def test_what_is_infinite_at_dead_weights_alone_changes_nothing(clip, dtype):
     assert all(bool(parameter.isfinite().all()) for parameter in module.parameters())
     for name, mask in pruning.masks.items():
         assert not module.get_parameter(name)[~mask].any()
+
+
+@pytest.mark.parametrize("lay", [lambda t: t, lambda t: t.t().contiguous().t(), lambda t: t[:, ::2]])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"])
+def test_dead_entries_become_zero_whatever_they_are(dtype, lay):
+    generator = torch.Generator().manual_seed(0)
+    tensor = lay(torch.randn(6, 8, generator=generator).to(getattr(torch, dtype)))
+    alive = torch.rand(tensor.shape, generator=generator) > 0.5
+    before = tensor.clone()
+    tensor[~alive] = torch.tensor([math.nan, math.inf, -math.inf]).to(tensor.dtype).repeat(99)[: int((~alive).sum())]
+    multiply_([(tensor, alive.to(torch.uint8))])
+    assert torch.equal(tensor, torch.where(alive, before, torch.zeros_like(before)))
 
 
 # What does nothing is said.
