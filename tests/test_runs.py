@@ -109,7 +109,6 @@ def test_the_dense_phase_sees_the_users_limits():
 # 2. Checkpoints are plain models.
 
 
-@pytest.mark.filterwarnings("ignore:ModelCheckpoint.monitor='val_loss'. compares networks of different sparsity")
 def test_checkpoints_of_every_trigger_hold_exact_zeros_and_load_into_the_plain_module(tmp_path):
     class SaveEverywhere(Callback):
         """Saves at every hook at which a checkpoint callback may."""
@@ -443,10 +442,10 @@ def test_a_second_fit_with_fresh_callbacks_on_the_same_trainer_works():
 
 
 def test_a_used_callback_is_refused():
-    used = IterativePruning(cycles=1, retrain="1ep")
-    fit([used])
-    with pytest.raises(ValueError, match="already used in a fit. Give the Trainer new callbacks"):
-        fit([used])
+    used, trained = IterativePruning(cycles=1, retrain="1ep"), toy()
+    fit([used], trained)
+    with pytest.raises(ValueError, match="already used in a fit, and .*Give the Trainer new callbacks"):
+        fit([used], trained)
 
 
 def test_limits_and_schedules_are_put_back_after_an_error():

@@ -56,6 +56,7 @@ def with_first(parametrization):
 
 
 @every_parametrization
+@pytest.mark.filterwarnings("ignore:IterativePruning prunes 48 of the 1.. numbers")
 def test_a_layer_that_computes_its_weight_stays_dense_and_the_reason_names_what_computes_it(
     parametrization, reason, tmp_path
 ):
