@@ -4,8 +4,8 @@ Every schedule is a frozen value; called with a cycle (1, 2, ...; cycle 0 is the
 dense run) it returns a sparsity in [0, 1). To add one, write the formula.
 """
 
+import collections.abc
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -180,7 +180,7 @@ class Levels(SparsitySchedule):
         return self.levels[min(cycle, len(self.levels)) - 1] if cycle > 0 else 0.0
 
 
-def scheduled(schedule: Callable[[int], float], cycle: int) -> float:
+def scheduled(schedule: collections.abc.Callable[[int], float], cycle: int) -> float:
     """The sparsity of a cycle; of cycle 0, the dense run, what a schedule begins with.
 
     Args:
