@@ -1,6 +1,6 @@
 """What a checkpoint has to hold where this package reads it: names and types, looked at before anything is used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -73,7 +73,7 @@ def refuse_mangled(checkpoint: object, said: str) -> None:
         raise ValueError(f"{said}: {wrong}. It has changed since a Trainer saved it: give another checkpoint.")
 
 
-def find_mistake(value: object, kind: Any, where: str) -> str | None:
+def find_mistake(value: Any, kind: Any, where: str) -> str | None:
     """Say what is wrong with a value.
 
     Args:
@@ -89,30 +89,27 @@ def find_mistake(value: object, kind: Any, where: str) -> str | None:
         >>> find_mistake({"a": [1, "x"]}, {"a": [int]}, "state")
         "'state/a/1' is a str"
     """
-    if isinstance(kind, dict) and str in kind:
-        named = isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
-        parts: Sequence[Any] = [(name, value[name], kind[str]) for name in value] if named else ()  # type: ignore[index,attr-defined]
-    elif isinstance(kind, dict):
-        named = isinstance(value, Mapping)
-        missing = [name for name in kind if name not in value] if named else []  # type: ignore[operator]
-        if missing:
+    parts: Iterable[tuple[str, Any, Any]] = ()
+    if isinstance(kind, dict) and isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        if missing := [name for name in kind if name is not str and name not in value]:
             return f"'{where}/{missing[0]}' is missing".replace("'/", "'")
-        parts = [(name, value[name], kind[name]) for name in kind] if named else ()  # type: ignore[index]
-    elif isinstance(kind, list):
-        named = isinstance(value, list | tuple)
-        parts = [(str(place), one, kind[0]) for place, one in enumerate(value)] if named else ()  # type: ignore[arg-type]
-    else:
-        named, parts = isinstance(value, kind), ()
-    if not named:
+        named = value if str in kind else kind
+        parts = ((name, value[name], kind[str if str in kind else name]) for name in named)
+    elif isinstance(kind, list) and isinstance(value, list | tuple):
+        parts = ((str(place), one, kind[0]) for place, one in enumerate(value))
+    elif isinstance(kind, dict | list) or not isinstance(value, kind):
         return f"'{where}' is a {type(value).__name__}" if where else f"it is a {type(value).__name__}"
-    mistakes = (find_mistake(part, inner, f"{where}/{name}".lstrip("/")) for name, part, inner in parts)
+    return _first(find_mistake(part, inner, f"{where}/{name}".lstrip("/")) for name, part, inner in parts)
+
+
+def _first(mistakes: Iterable[str | None]) -> str | None:
     return next((mistake for mistake in mistakes if mistake is not None), None)
 
 
 def _mistake_of_loop(loop: Mapping[str, Any]) -> str | None:
     """What is wrong with Lightning's counters, each of which it takes for granted."""
     for name, part in loop.items():
-        kind = _STEPS if name.endswith("optim_progress") else _PROGRESS if name.endswith("progress") else Mapping
+        kind: Any = _STEPS if name.endswith("optim_progress") else _PROGRESS if name.endswith("progress") else Mapping
         kind = {**_PROGRESS, "is_last_batch": int} if name.endswith("batch_progress") else kind
         if wrong := find_mistake(part, kind, f"loops/fit_loop/{name}"):
             return wrong
@@ -120,15 +117,15 @@ def _mistake_of_loop(loop: Mapping[str, Any]) -> str | None:
 
 
 def _mistake_of_state(name: str, state: object, said: str) -> str | None:
-    """What is wrong with the state of a callback; of one that is not ours, whether it is one."""
+    """What is wrong with the state of a callback of this package; those of others may be anything but a word."""
     where = f"callbacks/{name}"
     known = _NAMED.get(str(name).split("{")[0])
     if not isinstance(state, Mapping):
-        return f"'{where}' is a {type(state).__name__}"
-    if known == "masks" or "masks" in state:
+        return f"'{where}' is a {type(state).__name__}" if known or isinstance(state, str) else None
+    if known == "masks" or {"masks", "position"} <= state.keys():
         refuse_format(state.get("format"), FORMAT, f"{said}: '{where}' in it")
         return find_mistake(state, _CLOCK, where) or _mistake_of_clock(state, where)
-    kind = known or ("tape" if {"tape", "lowest"} & state.keys() else None)
+    kind = known or ("tape" if len(_OTHERS["tape"].keys() & state.keys()) > 1 else None)  # of any policy
     return None if kind is None else find_mistake(state, _OTHERS[kind], where)
 
 
@@ -141,8 +138,7 @@ def _mistake_of_clock(state: Mapping[str, Any], where: str) -> str | None:
         (state.get("evidence", _NO_EVIDENCE), {"epoch": int, "remembered": {str: {str: Tensor}}}, "evidence"),
     )
     given = ((value, kind, name) for value, kind, name in checks if value is not None or name == "evidence")
-    mistakes = (find_mistake(value, kind, f"{where}/{name}") for value, kind, name in given)
-    wrong = next((mistake for mistake in mistakes if mistake is not None), None)
+    wrong = _first(find_mistake(value, kind, f"{where}/{name}") for value, kind, name in given)
     if wrong is None and settings is not None and not _is_duration(settings["dense"]):
         return f"'{where}/settings/dense' is no duration"
     return wrong

@@ -4,8 +4,8 @@ Every schedule is a frozen value; called with a cycle (1, 2, ...; cycle 0 is the
 dense run) it returns a sparsity in [0, 1). To add one, write the formula.
 """
 
+import collections.abc
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -189,7 +189,7 @@ class Levels(SparsitySchedule):
         return self.levels[min(cycle, len(self.levels)) - 1] if cycle > 0 else 0.0
 
 
-def refuse_unknown(kind: type, options: Iterable[str]) -> None:
+def refuse_unknown(kind: type, options: collections.abc.Iterable[str]) -> None:
     """Refuse arguments by names that a class does not know, and say which it knows.
 
     Args:
@@ -210,7 +210,7 @@ def refuse_unknown(kind: type, options: Iterable[str]) -> None:
         )
 
 
-def scheduled(schedule: Callable[[int], float], cycle: int) -> float:
+def scheduled(schedule: collections.abc.Callable[[int], float], cycle: int) -> float:
     """The sparsity of a cycle; of cycle 0, the dense run, what a schedule begins with.
 
     Args:

@@ -89,7 +89,7 @@ def save_ticket(path: str | Path, checkpoint: str | Path) -> None:
     saved = read_checkpoint(checkpoint, asker)
     refuse_mangled(saved, asker)
     states = {name: state for name, state in saved.get("callbacks", {}).items() if isinstance(state, Mapping)}
-    if not any("masks" in state for state in states.values()):
+    if not any({"masks", "position"} <= state.keys() for state in states.values()):
         raise ValueError(
             f"save_ticket(checkpoint='{checkpoint}') holds no masks, because it was made without IterativePruning or "
             "saved with save_weights_only=True. Give a full checkpoint of a pruned run."
@@ -109,9 +109,9 @@ def ticket_of(states: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, torc
         states: By the callbacks' names, as a checkpoint has them.
         shapes: The shapes of the weights by name.
     """
-    run = next(state for state in states.values() if "masks" in state)
+    run = next(state for state in states.values() if {"masks", "position"} <= state.keys())
     empty: Mapping[str, Any] = {"to": None, "snapshot": {}}
-    rewind = next((state for state in states.values() if "snapshot" in state), empty)
+    rewind = next((state for state in states.values() if {"to", "snapshot"} <= state.keys()), empty)
     masks = {name: unpack_bits(bits, shapes[name]).bool() for name, bits in (run["masks"] or {}).items()}
     cycle = run["position"]["cycle"]
     alive = run["cycles"][-1]["alive"] if run["cycles"] else {name: int(mask.sum()) for name, mask in masks.items()}

@@ -316,6 +316,26 @@ def test_a_ticket_with_nan_is_not_written(saved, tmp_path):
     assert not (tmp_path / "ticket.safetensors").exists()
 
 
+class Mine(Callback):
+    """Has a state with names that ours have, too."""
+
+    def state_dict(self):
+        return {"masks": [1], "lowest": "x", "snapshot": None}
+
+    def load_state_dict(self, state_dict):
+        self.found = state_dict
+
+
+@pytest.mark.filterwarnings(RESUMED)
+def test_the_states_of_other_callbacks_are_their_own_affair(tmp_path):
+    fit([IterativePruning(cycles=1), Mine()], toy(), max_epochs=1).save_checkpoint(tmp_path / "last.ckpt")
+    mine = Mine()
+    fit([IterativePruning(cycles=2), mine], toy(), ckpt_path=tmp_path / "last.ckpt", max_epochs=1)
+    assert mine.found == mine.state_dict()
+    save_ticket(tmp_path / "ticket", tmp_path / "last.ckpt")
+    assert load_ticket(tmp_path / "ticket").header["cycle"] == 1
+
+
 def test_a_mistake_is_named_by_its_place():
     kind = {"a": {str: [int]}, "b": (int, type(None))}
     assert find_mistake({"a": {"x": [1]}, "b": None}, kind, "") is None
