@@ -64,6 +64,7 @@ def arms_of(members):
     }
 
 
+@pytest.mark.filterwarnings("ignore:.*come to the same config")  # the base is the default of a policy
 @pytest.mark.parametrize("part", range(3))
 def test_every_policy_and_starting_point_goes_on_from_a_shared_dense_run_as_alone(tmp_path, part):
     frame = assert_exact(tmp_path, arms_of(CONCRETE[part::3]))
