@@ -258,3 +258,24 @@ def test_damaged_files_are_named(tmp_path, name, text, said):
     (folder / name).unlink() if text is None else (folder / name).write_text(text)
     with pytest.raises((ValueError, FileNotFoundError), match=re.escape(said)):
         read_study(folder)
+
+
+def test_two_seeds_that_lose_an_image_each_are_no_verdict_and_are_warned_of(tmp_path):
+    write_study(tmp_path, TWO, seeds=(0, 1), failed=None, search=())
+    table = pd.read_parquet(tmp_path / "table.parquet")
+    right = 350 - table["seed"] - (table["arm"] == "rewind") * (table["cycle"] > 0)
+    edit(tmp_path, val_last=right / 359)
+    found = read_study(tmp_path)
+    assert [winner.verdict for winner in headline.winners(found)] == ["undecided", "undecided"]
+    assert "At no density is one arm decidedly better than all others." in headline.lead(found)
+    assert "Decidedly worse" not in headline.lead(found)
+    assert any("two seeds" in note for note in headline.notes(found))
+
+
+def test_no_interval_is_written_as_if_it_were_certain(tmp_path):
+    write_study(tmp_path, TWO, failed=None, search=())
+    edit(tmp_path, test_last=0.9 + 0.0001 * (pd.read_parquet(tmp_path / "table.parquet")["arm"] == "rewind"))
+    found = read_study(tmp_path)
+    cells = [cell for _, cells in headline.results(found, found.measures[0])[1] for cell in cells]
+    assert len(cells) == 6
+    assert all("± 0.007 %" in cell for cell in cells)

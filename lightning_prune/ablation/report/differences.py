@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from lightning_prune.ablation.intervals import intervals
-from lightning_prune.ablation.pairs import UNDECIDED, by_seed, verdicts
+from lightning_prune.ablation.pairs import UNDECIDED, by_seed, least_spreads, verdicts
 from lightning_prune.ablation.questions import lower_wins
 from lightning_prune.ablation.report.axes import (
     POINTS_OR_NUMBER,
@@ -67,8 +67,11 @@ def draw_differences(study: Study, chosen: str, against: str | None) -> Picture:
 def _all_pairs(study: Study, measure: Measure, arms: list[str]) -> pd.DataFrame:
     """The differences of one measure between all arms, with what is written at each mark."""
     values = {arm: by_seed(study.table, arm, measure.column) for arm in arms}
-    pairs = {(a, b): values[a] - values[b] for a, b in permutations(arms, 2)}
-    found = intervals(pd.concat(pairs, names=["arm", "reference"])).rename(columns={"mean": "difference"}).reset_index()
+    pairs = list(permutations(arms, 2))
+    names = ["arm", "reference"]
+    differences = pd.concat({(a, b): values[a] - values[b] for a, b in pairs}, names=names)
+    least = pd.concat({(a, b): least_spreads(study.table, a, b, measure.column) for a, b in pairs}, names=names)
+    found = intervals(differences, least=least).rename(columns={"mean": "difference"}).reset_index()
     lower = lower_wins(measure.column, study.mode)
     found["better"] = verdicts(found, found["arm"], found["reference"], lower)
     found = found[found["seeds"] > 0]

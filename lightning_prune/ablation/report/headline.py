@@ -13,6 +13,7 @@ from lightning_prune.ablation.report.words import around, duration, listed, plur
 from lightning_prune.lab.report.terminal import percent, score
 
 UNEQUAL = 0.02  # densities of one cycle that differ by more are said to
+FEW = 3  # seeds; fewer are warned of
 CHOOSING = ("val_last", "val_best", "test_last", "test_best", "loss_last")
 
 
@@ -123,8 +124,12 @@ def notes(study: Study) -> list[str]:
         said.append(
             f"The store of its nodes, {study.store}, is not there: their learning rates and densities are missing."
         )
-    if len(study.seeds) == 1:
-        said.append("There is one seed: no interval can be given, and everything is undecided.")
+    if len(study.seeds) < FEW:
+        said.append(
+            "There is one seed: no interval can be given, and everything is undecided."
+            if len(study.seeds) == 1
+            else "There are two seeds: intervals are very wide, and what is decided may be chance. Take three or more."
+        )
     densities = study.table.dropna(subset=["cycle"]).groupby("cycle")["density"]
     if (densities.max() > (1 + UNEQUAL) * densities.min()).any():
         said.append("The densities of the arms differ: they are compared by cycle, so mind the densities too.")
