@@ -17,13 +17,16 @@ def plural(count: int, thing: str) -> str:
 
 
 def between(label: str, low: float, high: float) -> str:
-    """Write an interval of a measure; with one seed there is none.
+    """Write an interval of a measure, of a fraction from 0 to 1 at most; with one seed there is none.
 
     Example:
-        >>> between("val/accuracy", 0.91, 0.95), between("val/loss", float("nan"), float("nan"))
-        ('91.0 % to 95.0 %', 'none')
+        >>> between("val/accuracy", 0.91, 1.02), between("val/loss", float("nan"), float("nan"))
+        ('91.0 % to 100.0 %', 'none')
     """
-    return "none" if math.isnan(low) else f"{score(label, low)} to {score(label, high)}"
+    if math.isnan(low):
+        return "none"
+    low, high = (max(low, 0.0), min(high, 1.0)) if is_fraction(label) else (low, high)
+    return f"{score(label, low)} to {score(label, high)}"
 
 
 def difference(label: str, value: float) -> str:

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from lightning_prune.lab.report.canvas import COLOURS, GREY, canvas, percent, save
+from lightning_prune.lab.report.canvas import COLOURS, GREY, canvas, ink_on, percent, save
 from lightning_prune.lab.report.names import is_fraction
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MAP = colormaps["cividis"]
 LINES = ("-", "--", ":")
 DENSITIES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
@@ -59,9 +61,7 @@ def density_per_layer(path: Path, layers: pd.DataFrame, title: str = "") -> Path
     values = layers.to_numpy(dtype=float)
     lowest = min(float(values[values > 0].min(initial=1.0)), 0.5)
     norm = LogNorm(vmin=lowest, vmax=1.0)
-    image = axes.pcolormesh(
-        np.where(values > 0, values, np.nan), cmap="cividis", norm=norm, edgecolors="w", linewidth=1
-    )
+    image = axes.pcolormesh(np.where(values > 0, values, np.nan), cmap=MAP, norm=norm, edgecolors="w", linewidth=1)
     if tensors * cycles <= 400:
         _write_cells(axes, values, norm)
     axes.set_xticks(np.arange(cycles) + 0.5, [str(cycle) for cycle in layers.columns])
@@ -117,5 +117,5 @@ def _draw_reference(axes: Axes, values: pd.Series) -> None:
 
 def _write_cells(axes: Axes, values: np.ndarray, norm: LogNorm) -> None:
     for (row, column), value in np.ndenumerate(values):
-        shade = "black" if norm(max(value, 1e-9)) > 0.5 else "white"
+        shade = ink_on(*MAP(norm(value))[:3]) if value > 0 else "black"
         axes.text(column + 0.5, row + 0.5, f"{100 * value:.3g}", ha="center", va="center", fontsize=8, color=shade)
