@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import product
 from typing import Any
+from unicodedata import category
 
 RESERVED = ("name", "grid", "search")
 
@@ -59,7 +60,7 @@ def read_arms(given: Any, grid: Mapping[str, Any] | None = None) -> list[Arm]:
         The arms, those of a grid named after their values.
 
     Raises:
-        ValueError: If there is no arm, two have the same name, or a grid or a search is empty.
+        ValueError: If there is no arm, two have the same name, a name cannot be shown, or a grid or a search is empty.
 
     Example:
         >>> [arm.name for arm in read_arms({"one": {}, "two": {"grid": {"lr": [0.01, 0.1]}}})]
@@ -72,7 +73,31 @@ def read_arms(given: Any, grid: Mapping[str, Any] | None = None) -> list[Arm]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"Ablation(arms): {names.count(twice)} arms are called {twice!r}. Give each its own name.")
+    for name in names:
+        _refuse_hidden(name)
     return arms
+
+
+def is_shown(letter: str) -> bool:
+    r"""Whether a character can stand in a name: no control character, no half of a pair, and no other that is none.
+
+    Args:
+        letter: One character.
+
+    Example:
+        >>> [is_shown(one) for one in ("a", "é", "\x07", "\ud800", "\uffff")]
+        [True, True, False, False, False]
+    """
+    return category(letter) not in ("Cc", "Cs") and (ord(letter) & 0xFFFE) != 0xFFFE
+
+
+def _refuse_hidden(name: str) -> None:
+    """Refuse what files cannot hold or pictures cannot draw now, and not when everything is trained."""
+    if wrong := [letter for letter in name if not is_shown(letter)]:
+        raise ValueError(
+            f"Ablation(arms): the name {name!r} holds {wrong[0]!r}, which no table and no picture can show. Take it "
+            "out."
+        )
 
 
 def _as_list(given: Any) -> list[Mapping[str, Any]]:

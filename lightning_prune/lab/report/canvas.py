@@ -1,9 +1,12 @@
 """What every picture has in common: its size, its colours, its file."""
 
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from lightning_prune.lab.report.whole_files import write_whole
 
 # Okabe and Ito, "Color universal design", 2008: told apart by colour-blind readers. Yellow is too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -27,9 +30,21 @@ def canvas(width: float = 7.5, height: float = 4.5, panels: int = 1) -> tuple[Fi
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a picture and the folders that it lies in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return path
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png")
+    return write_whole(path, drawn.getvalue())
+
+
+def plain(text: str) -> str:
+    r"""Write a name so that matplotlib draws it as it is: between two dollar signs it would look for a formula.
+
+    What is no character, as in the name of a folder that is not UTF-8, becomes a question mark.
+
+    Example:
+        >>> print(plain("$x_{$"))
+        \$x_{\$
+    """
+    return text.replace("$", r"\$").encode("utf-8", errors="replace").decode("utf-8")
 
 
 def ink_on(red: float, green: float, blue: float) -> str:
