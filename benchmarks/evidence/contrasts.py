@@ -8,6 +8,7 @@ import pandas as pd
 
 from lightning_prune.ablation.intervals import intervals
 from lightning_prune.ablation.pairs import by_seed
+from lightning_prune.ablation.resolution import least_spread
 
 Decided = Literal["for", "against", "undecided"]
 
@@ -107,7 +108,8 @@ def measure(contrast: Contrast, table: pd.DataFrame, metric: str = "test_last") 
         (0.023, 'for')
     """
     total = _sum(contrast.plus, table, metric) - _sum(contrast.minus, table, metric)
-    row = intervals(total.to_frame().T).iloc[0]
+    least = least_spread(table, metric, terms=len(contrast.plus) + len(contrast.minus))
+    row = intervals(total.to_frame().T, least=least).iloc[0]
     return Finding(contrast, int(row["seeds"]), float(row["mean"]), float(row["low"]), float(row["high"]))
 
 

@@ -26,8 +26,9 @@ writes this page, with every figure in it.
   of each cycle.
 - **Means** are over seeds, with 95 % intervals by Student's t. A seed is a dense network of its own; the arms of a seed
   start from the same one, and **differences** are taken within each seed. A difference is decided, and bold, where its
-  interval does not contain 0. Intervals are not corrected for how many there are: of 20 differences that are truly 0,
-  one on average comes out decided by chance.
+  interval does not contain 0. The spread behind an interval is at least what rounding to whole images leaves open, so
+  that seeds which agree by chance decide nothing. Intervals are not corrected for how many there are: of 20 differences
+  that are truly 0, one on average comes out decided by chance.
 - **Seeds** change weights, order and draws, not images: all seeds of a study train, validate and are tested on the same
   ones. Intervals say nothing about other images. Of the digits 360 are for testing, one of which is 0.28 points;
   of CIFAR-10 10,000.

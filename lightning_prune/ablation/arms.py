@@ -63,8 +63,7 @@ def read_arms(given: Any, grid: Mapping[str, Any] | None = None) -> list[Arm]:
         The arms, those of a grid named after their values.
 
     Raises:
-        ValueError: If there is no arm, two have the same name, a name holds a control character, or a grid or a search
-            is empty.
+        ValueError: If there is no arm, two have the same name, a name cannot be shown, or a grid or a search is empty.
 
     Example:
         >>> [arm.name for arm in read_arms({"one": {}, "two": {"grid": {"lr": [0.01, 0.1]}}})]

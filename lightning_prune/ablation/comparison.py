@@ -2,7 +2,9 @@
 
 A table has one row per arm, seed and cycle. Arms are matched by cycle, also where their densities differ; runs are
 paired by seed, because the arms of a seed share its dense run. Rows without the measured value (a failed arm, a cycle
-that was not reached) do not count. Intervals are not corrected for how many of them are read.
+that was not reached) do not count. Intervals are not corrected for how many of them are read. Seeds that agree to the
+last image do not make an interval narrow: its spread is at least what the rounding of the metric leaves open
+(:mod:`lightning_prune.ablation.resolution`).
 """
 
 from typing import Literal
@@ -10,8 +12,9 @@ from typing import Literal
 import pandas as pd
 
 from lightning_prune.ablation.intervals import intervals
-from lightning_prune.ablation.pairs import UNDECIDED, by_seed, paired_differences, verdicts
+from lightning_prune.ablation.pairs import UNDECIDED, by_seed, least_spreads, paired_differences, verdicts
 from lightning_prune.ablation.questions import cycle_at, lower_wins, require_arms, require_cycle, require_metric
+from lightning_prune.ablation.resolution import least_spread
 
 Mode = Literal["max", "min"]
 
@@ -26,7 +29,7 @@ def summary(table: pd.DataFrame, metric: str = "test_last", confidence: float = 
 
     Returns:
         One row per arm and cycle that has a value: arm, cycle, density (the mean over seeds), seeds (how many),
-        mean, low, high; low and high are NaN with fewer than two seeds.
+        mean, low, high; low and high are NaN with fewer than two seeds, and where no two values of the column differ.
 
     Raises:
         ValueError: If ``metric`` is no measured column or ``confidence`` is out of range.
@@ -38,7 +41,8 @@ def summary(table: pd.DataFrame, metric: str = "test_last", confidence: float = 
     """
     require_metric("summary", table, metric)
     arms = [str(arm) for arm in table["arm"].drop_duplicates()]
-    parts = {arm: intervals(by_seed(table, arm, metric), confidence) for arm in arms}
+    least = least_spread(table, metric, terms=1)
+    parts = {arm: intervals(by_seed(table, arm, metric), confidence, least) for arm in arms}
     found = pd.concat(parts, names=["arm", "cycle"]).reset_index().merge(_densities(table), on=["arm", "cycle"])
     return found[["arm", "cycle", "density", "seeds", "mean", "low", "high"]]
 
@@ -81,7 +85,8 @@ def compare(
     require_metric("compare", table, metric)
     if a == b:
         raise ValueError(f"`compare(a={a!r}, b={b!r})` compares an arm with itself. Give two arms.")
-    paired = paired_differences(by_seed(table, a, metric), by_seed(table, b, metric), confidence)
+    least = least_spreads(table, a, b, metric)
+    paired = paired_differences(by_seed(table, a, metric), by_seed(table, b, metric), confidence, least)
     paired["verdict"] = verdicts(paired, a, b, lower_wins(metric, mode))
     densities = _densities(table).pivot(index="cycle", columns="arm", values="density").reindex(columns=[a, b])
     paired = paired.assign(density_a=densities[a], density_b=densities[b]).reset_index()

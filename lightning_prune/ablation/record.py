@@ -157,6 +157,8 @@ def write_record(out: Path, config: StudyConfig, command: str, running: Running)
         "config": config.given,
         "arms": [_arm(out, config, arm.name, running) for arm in config.arms],
         "paths": [_path(course) for course in running.courses],
+        "planned": running.outlook([]).nodes,
+        "to_go": running.to_go(),
         "nodes": _nodes(running),
     }
     write_aside(out / FACTS, json.dumps(content, indent=1, default=str))

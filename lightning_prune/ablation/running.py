@@ -1,6 +1,7 @@
 """The loop of a study: what can be trained is trained, what is finished is not trained again."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ from lightning_prune.ablation.node_end import PROGRESS
 from lightning_prune.ablation.planning import Path
 from lightning_prune.ablation.progress import Outlook, Progress
 from lightning_prune.ablation.store import Store
-from lightning_prune.ablation.tree import Planned, plan_tree
+from lightning_prune.ablation.tree import Planned, place_of, plan_tree
 from lightning_prune.ablation.walks import Steps, Tried, nothing, walk
 from lightning_prune.lab.visible import visible
 
@@ -126,6 +127,22 @@ class Running:
         nodes = sum(one.times for one in planned.values())
         fresh = sum(known[key].epochs or 0 for key in self.trained) + halves
         return Outlook(len(done), [node.name for node in running], nodes, len(self.failed), max(left, 0), total, fresh)
+
+    def to_go(self) -> int:
+        """How many nodes are still to be trained, by the plan; what comes after one that failed never is."""
+        going = {(course.path.arm, course.path.seed) for course in self.courses if course.waiting}
+        over = {
+            (place_of(course.path, node), node.key)
+            for course in self.courses
+            for node in course.candidates
+            if node.key in self.results or node.key in self.failed
+        }
+        ended = Counter(place for place, _ in over)
+        return sum(
+            max(one.times - ended[place], 0)
+            for place, one in self._planned.items()
+            if any((arm, one.node.seed) in going for arm in one.arms)
+        )
 
     @cached_property
     def _planned(self) -> Mapping[str, Planned]:

@@ -42,11 +42,25 @@ def plan_tree(paths: Sequence[Path]) -> dict[str, Planned]:
     planned: dict[str, Planned] = {}
     for path in paths:
         for node in path.nodes():
-            searched = path.search is not None and node.parent is not None
-            key = f"{path.arm}/{path.seed}/{node.last}" if searched else node.key
-            one = planned.setdefault(key, Planned(node, times=_times(path) if searched else 1))
+            times = _times(path) if is_searched(path, node) else 1
+            one = planned.setdefault(place_of(path, node), Planned(node, times=times))
             one.arms.append(path.arm)
     return planned
+
+
+def place_of(path: Path, node: Node) -> str:
+    """Name the place of a node in the plan: its key, or the place that all tries of a search have in common.
+
+    Args:
+        path: A run.
+        node: One of its nodes, or what its search tried in place of one.
+    """
+    return f"{path.arm}/{path.seed}/{node.last}" if is_searched(path, node) else node.key
+
+
+def is_searched(path: Path, node: Node) -> bool:
+    """Whether a search tries several nodes in the place of this one."""
+    return path.search is not None and node.parent is not None
 
 
 def epochs_alone(paths: Iterable[Path]) -> int:

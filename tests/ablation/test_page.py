@@ -73,7 +73,7 @@ def column(browser: WebDriver, header: str, shown_only: bool = False) -> list[st
 
 
 class Addresses(HTMLParser):
-    """Collects whatever a browser would fetch."""
+    """Collects whatever a browser would fetch; what a click follows is no such thing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Addresses(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.inside = tag
-        wanted = {"src", "href", "srcset", "data", "action", "poster"}
+        wanted = {"src", "srcset", "data", "action", "poster"} | ({"href"} if tag != "a" else set())
         self.found += [value for name, value in attrs if name in wanted and not value.startswith("data:")]
 
     def handle_data(self, data):
@@ -159,6 +159,11 @@ def test_the_table_sorts_by_number_and_by_text(shown):
     seconds = [float(value) for value in column(shown, "seconds") if value]
     assert (seconds[0], seconds[-1]) == (9, 27)  # as text, 18 comes before 9
     assert seconds == sorted(seconds)
+
+
+def test_the_table_is_a_click_away(shown, page):
+    address = shown.find_element(By.CSS_SELECTOR, "#table a").get_attribute("href")
+    assert address == (page.parents[1] / "table.csv").as_uri()
 
 
 def test_the_table_is_filtered_by_words(shown):

@@ -272,3 +272,24 @@ def test_a_damaged_file_of_a_node_is_said_and_the_rest_is_reported(tmp_path, cap
         assert "0-r/pruning.json is damaged" in text
     runs, _ = command.first_runs(read_study(folder))
     assert {arm: run.folder.name for arm, run in runs.items()} == {"rewind": "1-rr", "cyclic": "0-oo"}
+
+
+def test_two_seeds_that_lose_an_image_each_are_no_verdict_and_are_warned_of(tmp_path):
+    write_study(tmp_path, TWO, seeds=(0, 1), failed=None, search=())
+    table = pd.read_parquet(tmp_path / "table.parquet")
+    right = 350 - table["seed"] - (table["arm"] == "rewind") * (table["cycle"] > 0)
+    edit(tmp_path, val_last=right / 359)
+    found = read_study(tmp_path)
+    assert [winner.verdict for winner in headline.winners(found)] == ["undecided", "undecided"]
+    assert "At no density is one arm decidedly better than all others." in headline.lead(found)
+    assert "Decidedly worse" not in headline.lead(found)
+    assert any("two seeds" in note for note in headline.notes(found))
+
+
+def test_no_interval_is_written_as_if_it_were_certain(tmp_path):
+    write_study(tmp_path, TWO, failed=None, search=())
+    edit(tmp_path, test_last=0.9 + 0.0001 * (pd.read_parquet(tmp_path / "table.parquet")["arm"] == "rewind"))
+    found = read_study(tmp_path)
+    cells = [cell for _, cells in headline.results(found, found.measures[0])[1] for cell in cells]
+    assert len(cells) == 6
+    assert all("± 0.007 %" in cell for cell in cells)

@@ -3,12 +3,18 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
 ROOM = 0.35  # of the distance between two densities, for the arms side by side
-PER_CENT_OR_NUMBER = "indexof(lower(measure), 'acc') >= 0 ? format(datum.value, '.3~p') : format(datum.value, '.3~g')"
+# As `percent` writes densities everywhere else on the page.
+PER_CENT = "(datum.value >= 0.01 ? format(100 * datum.value, '.1f') : format(100 * datum.value, '.2~r')) + ' %'"
+PER_CENT_OR_NUMBER = (
+    "indexof(lower(measure), 'acc') >= 0 ? format(100 * datum.value, '.4~g') + ' %' : format(datum.value, '.3~g')"
+)
+CUT = "An arrow: the interval goes on beyond the picture."
 POINTS_OR_NUMBER = (
     "datum.value == 0 ? '0' : format((indexof(lower(measure), 'acc') >= 0 ? 100 : 1) * datum.value, '+.3~g')"
 )
@@ -23,7 +29,7 @@ def density_axis(table: pd.DataFrame) -> alt.X:
         scale=alt.Scale(type="log", reverse=True, nice=False, domain=[densities[-1] / room, densities[0] * room]),
         axis=alt.Axis(
             values=densities,
-            labelExpr="format(datum.value, '.3~p')",
+            labelExpr=PER_CENT,
             labelOverlap="greedy",
             labelBound=True,
             title="density (prunable weights that are left)",
@@ -55,21 +61,47 @@ def heading(expression: str) -> alt.TitleParams:
     )
 
 
-def shown_interval(rows: pd.DataFrame, of: str) -> pd.DataFrame:
+def shown_interval(rows: pd.DataFrame, of: str, within: tuple[float, float]) -> pd.DataFrame:
     """Cut intervals that would leave no room for the rest: two seeds can give very wide ones.
 
     Args:
         rows: With low, high and the column ``of``, of one measure.
         of: What must be seen whole.
+        within: The range of what is measured; an interval ends there and is not cut by it, because nothing lies beyond.
 
     Returns:
-        The rows with low and high cut, and a column ``cut``.
+        The rows with ``low_shown`` and ``high_shown``, and ``cut_low`` and ``cut_high``: whether the interval goes on.
+
+    Example:
+        >>> rows = pd.DataFrame({"mean": [0.75, 0.875], "low": [0.5, 0.75], "high": [0.875, 1.25]})
+        >>> shown_interval(rows, "mean", (0.0, 1.0))[["low_shown", "high_shown", "cut_low", "cut_high"]].values.tolist()
+        [[0.65625, 0.875, True, False], [0.75, 0.96875, False, True]]
     """
     lowest, highest = rows[of].min(), rows[of].max()
     room = max(0.75 * (highest - lowest), 1e-9)
-    cut = (rows["low"] < lowest - room) | (rows["high"] > highest + room)
-    bars = {"low_shown": rows["low"].clip(lowest - room, None), "high_shown": rows["high"].clip(None, highest + room)}
-    return rows.assign(**bars, cut=cut)
+    low, high = rows["low"].clip(*within), rows["high"].clip(*within)
+    return rows.assign(
+        low_shown=low.clip(lower=lowest - room),
+        high_shown=high.clip(upper=highest + room),
+        cut_low=low < lowest - room,
+        cut_high=high > highest + room,
+    )
+
+
+def interval_layers(base: alt.Chart, labels: str = PER_CENT_OR_NUMBER, **mark: Any) -> list[alt.Chart]:
+    """Draw the intervals as bars, with an arrow at each end that :func:`shown_interval` has cut.
+
+    Args:
+        base: A chart with its x and its colours.
+        labels: How the vertical axis writes its ticks.
+        **mark: What bars and arrows have in common, such as ``xOffset``.
+    """
+    low, high = measure_axis("low_shown", labels), measure_axis("high_shown", labels)
+    bars = base.transform_filter("isValid(datum.low_shown)").mark_rule(strokeWidth=1.5, opacity=0.7, **mark)
+    arrow = {"filled": True, "size": 55, "opacity": 1, **mark}
+    down = base.transform_filter("datum.cut_low").mark_point(shape="triangle-down", **arrow)
+    up = base.transform_filter("datum.cut_high").mark_point(shape="triangle-up", **arrow)
+    return [bars.encode(y=low, y2="high_shown:Q"), down.encode(y=low), up.encode(y=high)]
 
 
 def _densities(table: pd.DataFrame) -> list[float]:

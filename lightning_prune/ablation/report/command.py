@@ -11,6 +11,7 @@ from rich.console import Console
 from lightning_prune.ablation.pairs import UNDECIDED
 from lightning_prune.ablation.questions import require_arms
 from lightning_prune.ablation.report import headline
+from lightning_prune.ablation.report.arm_names import drawable
 from lightning_prune.ablation.report.cost import draw_cost
 from lightning_prune.ablation.report.differences import draw_differences
 from lightning_prune.ablation.report.files import write_pictures
@@ -77,6 +78,7 @@ def report_study(
     """
     study = read_study(folder)
     chosen = _chosen_label(study, metric)
+    against = None if against is None else drawable(against)
     if against is not None:
         _require_against(study, against)
     place = _require_folder(out or folder / "report")

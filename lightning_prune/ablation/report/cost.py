@@ -4,7 +4,8 @@ import altair as alt
 import pandas as pd
 
 from lightning_prune.ablation.comparison import summary
-from lightning_prune.ablation.report.axes import heading, measure_axis, shown_interval
+from lightning_prune.ablation.report.axes import CUT, heading, interval_layers, measure_axis, shown_interval
+from lightning_prune.ablation.report.measures import Measure
 from lightning_prune.ablation.report.picture import (
     DATA,
     NOT_HIDDEN,
@@ -24,7 +25,8 @@ APART = 5  # pixels between arms: equal budgets would lie on top of each other
 NAME, TITLE = "cost", "Cost against metric"
 CAPTION = (
     "Per seed, from the first step to the end of the chosen cycle. Filled: the arm trained alone. Hollow: what was "
-    "trained for it here, beside what another arm had trained already. Arms of equal cost stand side by side."
+    "trained for it here, beside what another arm had trained already. Arms of equal cost stand side by side. "
+    f"Bars are 95 % intervals. {CUT}"
 )
 UNITS = {"epochs": "epochs_shared", "seconds": "seconds_shared"}
 
@@ -39,10 +41,7 @@ def draw_cost(study: Study, chosen: str) -> Picture:
     units = [unit for unit in UNITS if unit in study.table and study.table[unit].notna().any()]
     costs = {unit: _costs(study.table, unit) for unit in units}
     rows: Rows = [
-        row
-        for measure in study.measures
-        for unit, cost in costs.items()
-        for row in _rows(study, measure.column, measure.label, unit, cost)
+        row for measure in study.measures for unit, cost in costs.items() for row in _rows(study, measure, unit, cost)
     ]
     if not rows:
         return Picture(NAME, TITLE, missing="No arm has a result with its cost yet.")
@@ -64,14 +63,16 @@ def _costs(table: pd.DataFrame, unit: str) -> pd.DataFrame:
     return spent.groupby(["arm", "cycle"])[columns].mean().dropna().reset_index()
 
 
-def _rows(study: Study, column: str, label: str, unit: str, cost: pd.DataFrame) -> Rows:
-    found = shown_interval(summary(study.table, column), of="mean").merge(cost, on=["arm", "cycle"])
+def _rows(study: Study, measure: Measure, unit: str, cost: pd.DataFrame) -> Rows:
+    label = measure.label
+    found = shown_interval(summary(study.table, measure.column), of="mean", within=measure.range)
+    found = found.merge(cost, on=["arm", "cycle"])
     found = found.assign(measure=label, unit=unit, value=[score(label, mean) for mean in found["mean"]])
     densities = study.table.groupby("cycle")["density"].mean()
     found["stage"] = [f"density {percent(densities[cycle])} (cycle {cycle})" for cycle in found["cycle"]]
     found["place"] = found["arm"].map(study.arms.index)
-    kept = ["arm", "place", "cycle",
-            "stage", "measure", "unit", "alone", "here", "mean", "low_shown", "high_shown", "value"]  # fmt: skip
+    kept = ["arm", "place", "cycle", "stage", "measure", "unit", "alone", "here", "mean", "value"]
+    kept += ["low_shown", "high_shown", "cut_low", "cut_high"]
     return records(found[kept])
 
 
@@ -85,14 +86,13 @@ def _chart(study: Study) -> Drawing:
     aside = alt.ExprRef(expr=f"{APART} * (datum.place - {(len(study.arms) - 1) / 2})")
     ways = base.mark_rule(strokeWidth=1.5, opacity=0.5, xOffset=aside, x2Offset=aside)
     ways = ways.encode(x=x, x2="here:Q", y=measure_axis("mean"))
-    bars = base.transform_filter("isValid(datum.low_shown)").mark_rule(strokeWidth=1.2, opacity=0.5, xOffset=aside)
-    bars = bars.encode(x=x, y=measure_axis("low_shown"), y2="high_shown:Q")
+    bars = interval_layers(base.encode(x=x), xOffset=aside)
     alone = base.mark_point(filled=True, size=80, opacity=1, xOffset=aside).encode(
         x=x, y=measure_axis("mean"), shape=shape_of(study.arms), tooltip=tooltip
     )
     here = base.mark_point(size=80, strokeWidth=1.8, opacity=1, xOffset=aside).encode(
         x="here:Q", y=measure_axis("mean"), shape=shape_of(study.arms), fill=alt.value("white"), tooltip=tooltip
     )
-    return alt.layer(bars, ways, here, alone).properties(
+    return alt.layer(*bars, ways, here, alone).properties(
         width="container", height=300, title=heading("measure + ', over the ' + unit + ' spent'")
     )

@@ -6,12 +6,14 @@ import altair as alt
 import pandas as pd
 
 from lightning_prune.ablation.intervals import intervals
-from lightning_prune.ablation.pairs import UNDECIDED, by_seed, verdicts
+from lightning_prune.ablation.pairs import UNDECIDED, by_seed, least_spreads, verdicts
 from lightning_prune.ablation.questions import lower_wins
 from lightning_prune.ablation.report.axes import (
+    CUT,
     POINTS_OR_NUMBER,
     density_axis,
     heading,
+    interval_layers,
     measure_axis,
     places,
     shown_interval,
@@ -38,7 +40,7 @@ from lightning_prune.lab.report.terminal import percent
 NAME, TITLE = "differences", "Difference to one arm"
 CAPTION = (
     "Mean of the differences within each seed, with 95 % intervals. A filled mark is decided: its interval does not "
-    "contain 0. A hollow mark is undecided. Arms are matched by cycle."
+    f"contain 0. A hollow mark is undecided. {CUT} Arms are matched by cycle."
 )
 HEADING = "[measure, 'difference to ' + reference + (indexof(lower(measure), 'acc') >= 0 ? ', in points' : '')]"
 
@@ -67,13 +69,20 @@ def draw_differences(study: Study, chosen: str, against: str | None) -> Picture:
 def _all_pairs(study: Study, measure: Measure, arms: list[str]) -> pd.DataFrame:
     """The differences of one measure between all arms, with what is written at each mark."""
     values = {arm: by_seed(study.table, arm, measure.column) for arm in arms}
-    pairs = {(a, b): values[a] - values[b] for a, b in permutations(arms, 2)}
-    found = intervals(pd.concat(pairs, names=["arm", "reference"])).rename(columns={"mean": "difference"}).reset_index()
+    pairs = list(permutations(arms, 2))
+    names = ["arm", "reference"]
+    differences = pd.concat({(a, b): values[a] - values[b] for a, b in pairs}, names=names)
+    least = pd.concat({(a, b): least_spreads(study.table, a, b, measure.column) for a, b in pairs}, names=names)
+    found = intervals(differences, least=least).rename(columns={"mean": "difference"}).reset_index()
     lower = lower_wins(measure.column, study.mode)
     found["better"] = verdicts(found, found["arm"], found["reference"], lower)
     found = found[found["seeds"] > 0]
-    cut = [shown_interval(part, of="difference") for _, part in found.groupby("reference", sort=False)]
-    return _written(study, measure, pd.concat(cut)) if cut else found
+    low, high = measure.range
+    shown = [
+        shown_interval(part, of="difference", within=(low - high, high - low))
+        for _, part in found.groupby("reference", sort=False)
+    ]
+    return _written(study, measure, pd.concat(shown)) if shown else found
 
 
 def _written(study: Study, measure: Measure, found: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +103,7 @@ def _written(study: Study, measure: Measure, found: pd.DataFrame) -> pd.DataFram
     found["over"] = [plural(int(count), "seed") for count in found["seeds"]]
     found["mark"] = ["hollow" if better == UNDECIDED else "filled" for better in found["better"]]
     kept = ["arm", "reference", "value", "interval", "at", "over", "better", "mark", "place", "difference"]
-    return found[[*kept, "low_shown", "high_shown"]].assign(measure=label)
+    return found[[*kept, "low_shown", "high_shown", "cut_low", "cut_high"]].assign(measure=label)
 
 
 def _chart(study: Study) -> Drawing:
@@ -104,8 +113,6 @@ def _chart(study: Study) -> Drawing:
     shown = f"datum.measure == measure && datum.reference == reference && {NOT_HIDDEN}"
     base = alt.Chart(DATA).transform_filter(shown).encode(x=density_axis(study.table), color=colour_of(study.arms))
     y = measure_axis("difference", POINTS_OR_NUMBER)
-    bars = base.transform_filter("isValid(datum.low_shown)").mark_rule(strokeWidth=1.5, opacity=0.7)
-    bars = bars.encode(y=measure_axis("low_shown", POINTS_OR_NUMBER), y2="high_shown:Q")
     lines = base.mark_line(strokeWidth=1.2, opacity=0.6).encode(y=y, strokeDash=dash_of(study.arms))
     marks = base.mark_point(size=70, opacity=1, strokeWidth=1.8).encode(
         y=y, shape=shape_of(study.arms), tooltip=tooltip
@@ -113,5 +120,5 @@ def _chart(study: Study) -> Drawing:
     hollow = marks.transform_filter("datum.mark == 'hollow'").encode(fill=alt.value("white"))
     filled = marks.transform_filter("datum.mark == 'filled'").encode(fill=colour_of(study.arms))
     zero = alt.Chart(DATA).mark_rule(color="#888888", strokeWidth=1.5).encode(y=alt.datum(0))
-    layers = alt.layer(zero, bars, lines, hollow, filled)
+    layers = alt.layer(zero, *interval_layers(base, POINTS_OR_NUMBER), lines, hollow, filled)
     return layers.properties(width="container", height=320, title=heading(HEADING))

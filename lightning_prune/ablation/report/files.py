@@ -1,11 +1,14 @@
 """The pictures as files: PNG and SVG beside the page, drawn without a browser."""
 
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import vl_convert
 
 from lightning_prune.ablation.report.picture import WIDTH, Picture, Spec
+from lightning_prune.lab.report.whole_files import write_whole
+from lightning_prune.lab.visible import is_shown
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 CONFIG = {"view": {"stroke": None}, "axis": {"titleFontWeight": "normal", "gridColor": "#dddddd"}}
@@ -25,12 +28,10 @@ def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
     written = []
     for picture in pictures:
         if picture.spec is not None:
-            spec = alone(picture)
+            spec = _drawable(alone(picture))
             png, svg = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
             drawn = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
-            svg.write_text(drawn, encoding="utf-8")
-            png.write_bytes(vl_convert.svg_to_png(drawn, scale=SCALE))
-            written += [png, svg]
+            written += [write_whole(png, vl_convert.svg_to_png(drawn, scale=SCALE)), write_whole(svg, drawn)]
     return written
 
 
@@ -47,6 +48,15 @@ def alone(picture: Picture) -> Spec:
     }
     width = {"width": WIDTH} if spec.get("width") == "container" else {}
     return {**spec, **width, "title": title, "background": "white", "padding": 12, "config": CONFIG}
+
+
+def _drawable(spec: Any) -> Any:
+    """Replace in every text what no SVG can hold: names of metrics and of tensors may be anything."""
+    if isinstance(spec, str):
+        return "".join(letter if letter in "\n\t" or is_shown(letter) else "\ufffd" for letter in spec)
+    if isinstance(spec, dict):
+        return {name: _drawable(part) for name, part in spec.items()}
+    return [_drawable(part) for part in spec] if isinstance(spec, list | tuple) else spec
 
 
 def scripts() -> str:

@@ -13,6 +13,7 @@ from lightning_prune.ablation.report.words import around, duration, listed, plur
 from lightning_prune.lab.report.terminal import percent, score
 
 UNEQUAL = 0.02  # densities of one cycle that differ by more are said to
+FEW = 3  # seeds; fewer are warned of
 CHOOSING = ("val_last", "val_best", "test_last", "test_best", "loss_last")
 
 
@@ -116,16 +117,19 @@ def notes(study: Study) -> list[str]:
     """Say what is missing or odd: failed runs, unfinished nodes, too few seeds, densities that differ."""
     failed = [path for path in study.paths if path["error"]]
     said = [f"{path['arm']}, seed {path['seed']}, failed: {path['error']}" for path in failed]
-    waiting = sum(node["status"] in ("running", "waiting") for node in study.nodes.values())
-    if waiting:
-        said.append(f"The study is not finished: {plural(waiting, 'node')} of {len(study.nodes)} to go.")
+    if to_go := _to_go(study):
+        said.append(f"The study is not finished: {to_go} to go.")
     if not study.store.is_dir():
         said.append(
             f"The store of its nodes, {study.store}, is not there: their learning rates and densities are missing."
         )
     said += study.damaged
-    if len(study.seeds) == 1:
-        said.append("There is one seed: no interval can be given, and everything is undecided.")
+    if len(study.seeds) < FEW:
+        said.append(
+            "There is one seed: no interval can be given, and everything is undecided."
+            if len(study.seeds) == 1
+            else "There are two seeds: intervals are very wide, and what is decided may be chance. Take three or more."
+        )
     densities = study.table.dropna(subset=["cycle"]).groupby("cycle")["density"]
     if (densities.max() > (1 + UNEQUAL) * densities.min()).any():
         said.append("The densities of the arms differ: they are compared by cycle, so mind the densities too.")
@@ -148,6 +152,15 @@ def results(study: Study, measure: Measure) -> tuple[list[str], list[tuple[str, 
     }
     lines = [(arm, [cells.get((arm, cycle), "") for cycle in cycles]) for arm in study.arms]
     return [percent(float(means[cycle])) for cycle in cycles], lines
+
+
+def _to_go(study: Study) -> str:
+    """How many nodes are missing, of all that are planned; a record of an older version knows the next ones only."""
+    if "to_go" in study.facts:
+        left, planned = int(study.facts["to_go"]), study.facts["planned"]
+        return f"{plural(left, 'node')} of {planned}" if left else ""
+    waiting = sum(node["status"] in ("running", "waiting") for node in study.nodes.values())
+    return f"at least {plural(waiting, 'node')}" if waiting else ""
 
 
 def _densities(count: int) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lightning_prune.ablation.report.picture import DATA, Choice, Drawing, Picture, Rows, records, specification
 from lightning_prune.ablation.report.study import Study
+from lightning_prune.lab.report.canvas import BLACK, BRIGHT_FROM, WHITE
 from lightning_prune.lab.report.run import Run
 from lightning_prune.lab.report.table import layer_table
 
@@ -14,6 +15,8 @@ NAME, TITLE = "density_per_layer", "Density per layer"
 CAPTION = "Weights left in each pruned tensor, in per cent: the run of the first seed of the chosen arm."
 MANY = 400  # cells of one arm; more have no room for numbers
 WEIGHT = ".weight"
+# A cell has the same colour in light and in dark mode, and so has its number.
+BRIGHT = f"luminance(scale('color', datum.density)) > {BRIGHT_FROM}"
 
 
 def draw_layers(study: Study, runs: dict[str, Run]) -> Picture:
@@ -70,7 +73,7 @@ def _chart(rows: Rows, names: list[str], with_numbers: bool) -> Drawing:
     cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color("density:Q", scale=scale, legend=legend), tooltip=tooltip
     )
-    dark_on_light = alt.condition(f"datum.density > {lowest**0.45:.4g}", alt.value("#000000"), alt.value("#ffffff"))
+    dark_on_light = alt.condition(BRIGHT, alt.value(BLACK), alt.value(WHITE))
     numbers = base.transform_calculate(shown="format(100 * datum.density, '.2~r')").mark_text(fontSize=11)
     shown = [cells, numbers.encode(text="shown:N", color=dark_on_light)] if with_numbers else [cells]
     return alt.layer(*shown).properties(width="container", height=(26 if with_numbers else 14) * len(names))

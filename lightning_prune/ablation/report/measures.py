@@ -1,8 +1,11 @@
 """What can be read off a study: the measured columns of its table, under the names that people gave the metrics."""
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
+
+from lightning_prune.lab.report.names import is_fraction
 
 
 @dataclass(frozen=True)
@@ -15,9 +18,9 @@ class Measure:
     """What it is, in words."""
 
     @property
-    def fraction(self) -> bool:
-        """Whether it is best read in per cent."""
-        return "acc" in self.label.lower()
+    def range(self) -> tuple[float, float]:
+        """What it can be: from 0 to 1 for a fraction, anything else is not known."""
+        return (0.0, 1.0) if is_fraction(self.label) else (-math.inf, math.inf)
 
 
 def measures_of(table: pd.DataFrame, metric: str, test_metric: str | None) -> list[Measure]:

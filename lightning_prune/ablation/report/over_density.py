@@ -3,7 +3,16 @@
 import altair as alt
 
 from lightning_prune.ablation.comparison import summary
-from lightning_prune.ablation.report.axes import density_axis, heading, measure_axis, places, shown_interval
+from lightning_prune.ablation.report.axes import (
+    CUT,
+    density_axis,
+    heading,
+    interval_layers,
+    measure_axis,
+    places,
+    shown_interval,
+)
+from lightning_prune.ablation.report.measures import Measure
 from lightning_prune.ablation.report.picture import (
     DATA,
     NOT_HIDDEN,
@@ -23,8 +32,8 @@ from lightning_prune.lab.report.terminal import percent, score
 
 TITLE = "Metric over density"
 CAPTION = (
-    "Mean over seeds with 95 % intervals (Student's t). Arms stand side by side around their density. "
-    "Intervals are not corrected for how many there are."
+    "Mean over seeds with 95 % intervals (Student's t), of accuracies up to 100 % at most. "
+    f"{CUT} Arms stand side by side around their density. Intervals are not corrected for how many there are."
 )
 
 
@@ -38,16 +47,17 @@ def draw_over_density(study: Study, chosen: str) -> Picture:
     labels = [measure.label for measure in study.measures]
     if not labels:
         return Picture("metric_over_density", TITLE, missing="No arm has a result yet.")
-    rows: Rows = [row for measure in study.measures for row in _rows(study, measure.column, measure.label)]
+    rows: Rows = [row for measure in study.measures for row in _rows(study, measure)]
     spec = specification(_chart(study), rows, {"measure": chosen, "hidden": []})
     missing = "" if len(study.seeds) > 1 else "There is one seed, so there are no intervals."
     choices = [Choice("measure", "Measure", labels, chosen)]
     return Picture("metric_over_density", TITLE, CAPTION, spec, missing, choices)
 
 
-def _rows(study: Study, column: str, label: str) -> Rows:
-    found = summary(study.table, column)
-    found = shown_interval(found, of="mean").assign(measure=label)
+def _rows(study: Study, measure: Measure) -> Rows:
+    label = measure.label
+    found = summary(study.table, measure.column)
+    found = shown_interval(found, of="mean", within=measure.range).assign(measure=label)
     found["place"] = [
         places(study.table, density, arm, study.arms)
         for density, arm in zip(found["density"], found["arm"], strict=True)
@@ -68,9 +78,8 @@ def _chart(study: Study) -> Drawing:
         .encode(x=density_axis(study.table), color=colour_of(study.arms))
     )
     lines = base.mark_line(strokeWidth=2).encode(y=measure_axis("mean"), strokeDash=dash_of(study.arms))
-    bars = base.transform_filter("isValid(datum.low_shown)").mark_rule(strokeWidth=1.5, opacity=0.7)
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         y=measure_axis("mean"), shape=shape_of(study.arms), tooltip=tooltip
     )
-    layers = alt.layer(bars.encode(y=measure_axis("low_shown"), y2="high_shown:Q"), lines, points)
+    layers = alt.layer(*interval_layers(base), lines, points)
     return layers.properties(width="container", height=340, title=heading("measure"))

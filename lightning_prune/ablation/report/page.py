@@ -1,18 +1,22 @@
 """The page: one HTML file that holds everything it shows, and works from a disk without a network."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lightning_prune.ablation.report import headline
 from lightning_prune.ablation.report.files import scripts
 from lightning_prune.ablation.report.picture import Picture, without_arms
+from lightning_prune.ablation.report.reading import CSV, inside
 from lightning_prune.ablation.report.study import Study
 from lightning_prune.ablation.report.table import sheet_of, versions_of
 from lightning_prune.lab.report.canvas import COLOURS
+from lightning_prune.lab.report.whole_files import write_whole
 
 TEMPLATES = Path(__file__).parent / "page"
 
@@ -43,12 +47,17 @@ def write_page(path: Path, study: Study, pictures: Sequence[Picture]) -> Path:
         sheet=sheet_of(study),
         versions=versions_of(study),
         configs=_configs(study),
+        table=_way(path, study.folder / CSV),
         bundle=scripts(),
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
     )
-    path.write_text(page, encoding="utf-8")
-    return path
+    return write_whole(path, page)
+
+
+def _way(page: Path, file: Path) -> str:
+    """The address of a file as it is written on the page; empty if it is not there."""
+    return quote(os.path.relpath(file, page.parent), errors="surrogateescape") if file.is_file() else ""
 
 
 def _told(study: Study) -> dict[str, Any]:
@@ -80,7 +89,7 @@ def _configs(study: Study) -> list[dict[str, Any]]:
     """What made each arm: its command, its whole config, and what it searched."""
     return [
         {"name": arm["name"], "command": arm["command"], "config": arm["config"], "search": _search(arm.get("search")),
-         "text": _text(study.folder / str(arm["config"]))}
+         "text": _text(study.folder, str(arm["config"]))}
         for arm in study.facts["arms"]
     ]  # fmt: skip
 
@@ -93,5 +102,8 @@ def _search(search: Mapping[str, Any] | None) -> str:
     return "a search over " + "; ".join(f"{name}: {', '.join(map(str, tried))}" for name, tried in values.items())
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else f"There is no {path.name} here."
+def _text(folder: Path, name: str) -> str:
+    path = inside(folder, name)
+    if path is None or not path.is_file():
+        return "There is no such file in the folder of the study."
+    return path.read_text(encoding="utf-8", errors="replace")

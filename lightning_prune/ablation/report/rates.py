@@ -22,6 +22,8 @@ from lightning_prune.lab.report.run import Run
 NAME, TITLE = "learning_rate", "Learning rate"
 CAPTION = "The rate of every optimizer step, over the run of the first seed of each arm. Dotted: a cycle begins."
 FEW = 1000  # points of a curve; more cannot be told apart
+STRETCHES = FEW // 3  # of the steps; of each at most four points are kept, two where the rate only rises or falls
+JUMPS, JUMP = FEW // 10, 0.05  # how many are kept that are no ends of plateaus; how large, of the larger rate
 STEEP, FLOOR = 30, 1e-4
 
 
@@ -57,14 +59,32 @@ def _rows(arm: str, run: Run) -> Rows:
 
 
 def _thinned(curve: pd.Series) -> pd.Series:
-    """Keep the first, the lowest and the highest of every stretch, and the last of all."""
+    """Leave out points that the picture would not show; jumps and plateaus stay.
+
+    A row stands for all steps until the next one, so stretches are counted in steps and not in rows: a plateau is one
+    row, and beside a rate that changes with every step it would be lost. Kept are the first, the last, the lowest and
+    the highest row of every stretch; every row that lasts long enough to be seen, and its neighbors; and both sides of
+    the largest jumps that are elsewhere.
+    """
     if len(curve) <= FEW:
         return curve
-    stretch = np.arange(len(curve)) * (FEW // 3) // len(curve)
-    numbered = pd.Series(curve.to_numpy(), index=range(len(curve))).groupby(stretch)
-    first = np.flatnonzero(np.diff(stretch, prepend=-1))
-    kept = np.unique(np.concatenate([first, numbered.idxmin(), numbered.idxmax(), [len(curve) - 1]]).astype(int))
-    return curve.iloc[kept]
+    steps, rates = curve.index.to_numpy(dtype=float), curve.to_numpy(dtype=float)
+    span = max(steps[-1] - steps[0], 1.0)
+    stretch = np.minimum((steps - steps[0]) * STRETCHES // span, STRETCHES - 1)
+    begins = np.flatnonzero(np.diff(stretch, prepend=-1))
+    numbered = pd.Series(rates).groupby(stretch)
+    long = np.flatnonzero(np.diff(steps, append=steps[-1]) >= span / FEW)
+    before = _jumps(rates)
+    ends = [[len(rates)], begins, begins - 1, numbered.idxmin(), numbered.idxmax()]
+    kept = [*ends, long - 1, long, long + 1, before, before + 1]
+    return curve.iloc[np.unique(np.concatenate(kept).astype(int).clip(0, len(rates) - 1))]
+
+
+def _jumps(rates: np.ndarray) -> np.ndarray:
+    """The rows before the largest jumps."""
+    size = np.abs(np.diff(rates)) / np.maximum(np.maximum(np.abs(rates[1:]), np.abs(rates[:-1])), 1e-30)
+    largest = np.argsort(-size, kind="stable")[:JUMPS]
+    return largest[size[largest] > JUMP]
 
 
 def _chart(study: Study, rows: Rows) -> Drawing:

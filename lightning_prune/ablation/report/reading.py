@@ -1,6 +1,7 @@
 """From files to a study: study.json and the table, checked; and the run of an arm, put together from its nodes."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lightning_prune.ablation.questions import MEASURED
+from lightning_prune.ablation.report.arm_names import rename
 from lightning_prune.ablation.report.study import Study
 from lightning_prune.ablation.shared_store import WRITE_ANEW
 from lightning_prune.lab.report.reading import read_run
@@ -37,7 +39,7 @@ def read_study(folder: Path) -> Study:
             f"`report {folder}`: there is no {FACTS} in it. Give the folder of a study (its --out)."
         )
     facts = _read_facts(folder / FACTS)
-    return Study(folder, facts, _read_table(folder, str(facts["command"])))
+    return Study(folder, *rename(facts, _read_table(folder, str(facts["command"]))))
 
 
 def read_arm(study: Study, arm: str, seed: int) -> Run | None:
@@ -50,14 +52,32 @@ def read_arm(study: Study, arm: str, seed: int) -> Run | None:
         ValueError: If a file of a node is damaged.
     """
     path = study.path(arm, seed)
-    folders = [study.store / "nodes" / str(study.nodes[key]["name"]) for key in (path or {}).get("nodes", ())
-               if key in study.nodes]  # fmt: skip
+    names = [str(study.nodes[key]["name"]) for key in (path or {}).get("nodes", ()) if key in study.nodes]
+    folders = [folder for name in names if (folder := inside(study.store / "nodes", name)) is not None]
     parts = [read_run(folder, arm) for folder in folders if (folder / "metrics.csv").is_file()]
     if not parts:
         return None
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     rates = [part.rates for part in parts if len(part.rates)]
     return Run(arm, parts[-1].folder, rows, parts[-1].record, pd.concat(rates) if rates else pd.DataFrame())
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """Find what a record names in a folder.
+
+    Args:
+        folder: Where it has to lie.
+        name: What the record calls it, relative to the folder.
+
+    Returns:
+        Where it is; ``None`` if it is not there, or anywhere else: a report shows what is of the study only, and a
+        study may come from somebody else.
+    """
+    try:
+        found = Path(os.path.realpath(folder / name))
+        return found if found.is_relative_to(os.path.realpath(folder)) and found.exists() else None
+    except (OSError, ValueError):  # such as a name that no file can have
+        return None
 
 
 def _read_facts(path: Path) -> Mapping[str, Any]:
@@ -80,7 +100,7 @@ def _read_table(folder: Path, command: str) -> pd.DataFrame:
     if not paths:
         raise FileNotFoundError(f"`report {folder}`: there is no {TABLE} yet. Let the study go on with\n  {command}")
     try:
-        table = pd.read_parquet(paths[0]) if paths[0].name == TABLE else pd.read_csv(paths[0], low_memory=False)
+        table = pd.read_parquet(paths[0]) if paths[0].name == TABLE else _read_csv(paths[0])
     except (ValueError, OSError) as error:
         raise ValueError(
             f"{paths[0]} cannot be read ({str(error).strip()}). Run the study again:\n  {command}"
@@ -89,3 +109,8 @@ def _read_table(folder: Path, command: str) -> pd.DataFrame:
         raise ValueError(f"{paths[0]} has no column {', '.join(missing)}. Run the study again:\n  {command}")
     numbers = [name for name in NUMBERS if name in table]
     return table.astype(dict.fromkeys(numbers, float)).astype({"seed": int, "arm": str})
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read the table; an arm may be called ``nan`` or ``None``, which is a name here and no missing value."""
+    return pd.read_csv(path, low_memory=False, converters={"arm": str})

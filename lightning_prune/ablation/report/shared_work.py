@@ -9,7 +9,7 @@ from lightning_prune.ablation.report.picture import DATA, Choice, Drawing, Pictu
 from lightning_prune.ablation.report.study import Facts, Study
 from lightning_prune.ablation.report.tree import Box, lay_out
 from lightning_prune.ablation.report.words import listed, plural
-from lightning_prune.lab.report.canvas import COLOURS
+from lightning_prune.lab.report.canvas import COLOURS, ink_on
 
 NAME, TITLE = "shared_work", "What was trained, and what was shared"
 CAPTION = (
@@ -74,9 +74,10 @@ def _colours(study: Study) -> list[str]:
 
 
 def _ink(colour: str) -> str:
-    """Black or white, whichever is read more easily on a colour."""
-    red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
-    return "#111111" if 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18 else "#ffffff"
+    """Black or white, whichever is read more easily on a colour; what the page turns grey gets what it turns black."""
+    if colour == "#000000":
+        return "white"
+    return ink_on(*(int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)))
 
 
 def _chart(study: Study, cycles: int, tallest: float) -> Drawing:

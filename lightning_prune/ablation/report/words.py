@@ -3,7 +3,7 @@
 import math
 
 from lightning_prune.lab.report.names import is_fraction
-from lightning_prune.lab.report.terminal import number, percent, score
+from lightning_prune.lab.report.terminal import number, score
 
 
 def plural(count: int, thing: str) -> str:
@@ -17,13 +17,16 @@ def plural(count: int, thing: str) -> str:
 
 
 def between(label: str, low: float, high: float) -> str:
-    """Write an interval of a measure; with one seed there is none.
+    """Write an interval of a measure, of a fraction from 0 to 1 at most; with one seed there is none.
 
     Example:
-        >>> between("val/accuracy", 0.91, 0.95), between("val/loss", float("nan"), float("nan"))
-        ('91.0 % to 95.0 %', 'none')
+        >>> between("val/accuracy", 0.91, 1.02), between("val/loss", float("nan"), float("nan"))
+        ('91.0 % to 100.0 %', 'none')
     """
-    return "none" if math.isnan(low) else f"{score(label, low)} to {score(label, high)}"
+    if math.isnan(low):
+        return "none"
+    low, high = (max(low, 0.0), min(high, 1.0)) if is_fraction(label) else (low, high)
+    return f"{score(label, low)} to {score(label, high)}"
 
 
 def difference(label: str, value: float) -> str:
@@ -37,19 +40,20 @@ def difference(label: str, value: float) -> str:
 
 
 def around(label: str, mean: float, low: float) -> str:
-    """Write a mean and how far its interval reaches.
+    """Write a mean and how far its interval reaches; a small reach with a digit of its own, and never as 0.
 
     Example:
-        >>> around("val/accuracy", 0.93, 0.918), around("val/loss", 0.5, float("nan"))
-        ('93.0 ± 1.2 %', '0.5000')
+        >>> around("val/accuracy", 0.93, 0.918), around("val/accuracy", 0.93, 0.92988)
+        ('93.0 ± 1.2 %', '93.0 ± 0.01 %')
+        >>> around("val/loss", 0.5, float("nan"))
+        '0.5000'
     """
-    if math.isnan(low):
+    reach = mean - low
+    if math.isnan(reach) or reach <= 0:
         return score(label, mean)
-    return (
-        f"{100 * mean:.1f} ± {100 * (mean - low):.1f} %"
-        if is_fraction(label)
-        else f"{number(mean)} ± {number(mean - low)}"
-    )
+    if is_fraction(label):
+        return f"{100 * mean:.1f} ± {_not_zero(100 * reach, f'{100 * reach:.1f}')} %"
+    return f"{number(mean)} ± {_not_zero(reach, number(reach))}"
 
 
 def duration(seconds: float) -> str:
@@ -84,5 +88,12 @@ def shares(part: float, whole: float) -> str:
     Example:
         >>> shares(615, 1080)
         '57 %'
+        >>> shares(0, 0)  # nothing of nothing
+        '0 %'
     """
-    return percent(part / whole).replace(".0 %", " %") if whole == 0 else f"{100 * part / whole:.0f} %"
+    return f"{100 * part / whole:.0f} %" if whole else "0 %"
+
+
+def _not_zero(value: float, text: str) -> str:
+    """The text, unless it rounds to 0 what is more."""
+    return text if float(text) > 0 else f"{value:.1g}"

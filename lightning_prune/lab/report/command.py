@@ -9,10 +9,12 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from lightning_prune.lab.report import layout, pictures, results, table, terminal
+from lightning_prune.lab.report.finding import METRICS
 from lightning_prune.lab.report.learning_rate import draw_learning_rate
 from lightning_prune.lab.report.names import Columns, choose_columns
-from lightning_prune.lab.report.reading import RECORD, read_runs
+from lightning_prune.lab.report.reading import RECORD, read_runs, require_numbers
 from lightning_prune.lab.report.run import Run
+from lightning_prune.lab.report.whole_files import write_whole
 from lightning_prune.lab.visible import visible
 
 HELP = "Show what runs amount to: a table per cycle, CSV files and pictures."
@@ -101,6 +103,7 @@ def _require_folder(folder: Path) -> Path:
 
 def _summarise(run: Run, metric: str | None) -> Summary:
     columns = choose_columns([str(name) for name in run.rows], metric)
+    require_numbers(run.folder / METRICS, run.rows, columns.logged())
     return Summary(run, columns, table.cycle_table(run, columns))
 
 
@@ -114,7 +117,7 @@ def _report_one(summary: Summary, folder: Path, console: Console) -> list[Path]:
     _require_folder(folder)
     tables = {folder / "cycles.csv": summary.cycles, folder / "skipped.csv": skipped}
     for path, content in tables.items():
-        content.to_csv(path, index=False)
+        write_whole(path, content.to_csv(index=False))
     return [*tables, *_draw(summary, folder)]
 
 
@@ -152,5 +155,5 @@ def _compare(summaries: Sequence[Summary], folder: Path, console: Console) -> li
         said = f"The runs are judged by {', '.join(metrics)}: --metric chooses one for all."
         console.print(visible(said), highlight=False, markup=False)
         compared = compared.rename(columns={name: f"{name} {curve.name}" for name, curve in curves.items()})
-    compared.to_csv(folder / "comparison.csv")
+    write_whole(folder / "comparison.csv", compared.to_csv())
     return [folder / "comparison.csv", pictures.accuracy_over_density(folder / "comparison.png", curves)]

@@ -97,7 +97,7 @@ def _cells_of_cycles(table: pd.DataFrame, columns: Columns) -> Cells:
         shown["best in the cycle"] = _texts(table["best"], partial(score, columns.metric))
     if table["lr_max"].notna().any():
         rates = zip(table["lr_min"], table["lr_max"], strict=True)
-        shown["learning rate"] = [MISSING if pd.isna(high) else rate_range(low, high) for low, high in rates]
+        shown["learning rate"] = [MISSING if pd.isna([*pair]).any() else rate_range(*pair) for pair in rates]
     if table["seconds"].notna().any():
         shown["seconds"] = _texts(table["seconds"], "{:.1f}".format)
     return shown

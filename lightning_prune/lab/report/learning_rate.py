@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from lightning_prune.lab.report.canvas import COLOURS, GREY, canvas, save
+from lightning_prune.lab.report.canvas import COLOURS, GREY, canvas, plain, save
 from lightning_prune.lab.report.run import Run
 
 FEW = 40
@@ -81,12 +81,14 @@ def _distinct(rates: pd.DataFrame) -> dict[str, pd.Series]:
 def _draw_curve(axes: Axes, curve: pd.Series, name: str, colour: str, exact: bool) -> None:
     marker = "o" if curve.notna().sum() < FEW and (not exact or curve.notna().sum() < 2) else ""
     style = "steps-post" if exact else "default"
-    axes.plot(curve.index, curve, drawstyle=style, marker=marker, label=name, color=colour, linewidth=1.4, markersize=3)
+    axes.plot(
+        curve.index, curve, drawstyle=style, marker=marker, label=plain(name), color=colour, linewidth=1.4, markersize=3
+    )
 
 
 def _scale(axes: Axes, rates: np.ndarray) -> None:
     """Draw rates of very different sizes on a logarithmic axis."""
-    positive = rates[np.nan_to_num(rates) > 0]
+    positive = rates[np.isfinite(rates) & (rates > 0)]
     if positive.size and positive.max() > 30 * positive.min():
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(positive.min(), positive.max() * 1e-6) / 1.5)
@@ -102,4 +104,4 @@ def _mark_cycles(axes: Axes, run: Run) -> None:
         if cycle % (1 + len(starts) // 25) == 0 and edges[index + 1] > start:
             middle, name = (start + edges[index + 1]) / 2, str(cycle) if cycle else "dense"
             axes.text(middle, 1.01, name, color=GREY, ha="center", fontsize=9, transform=axes.get_xaxis_transform())
-    axes.set_title(f"{run.name}: learning rate in each cycle", fontsize=10, pad=16)
+    axes.set_title(f"{plain(run.name)}: learning rate in each cycle", fontsize=10, pad=16)

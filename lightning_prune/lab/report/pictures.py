@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from lightning_prune.lab.report.canvas import COLOURS, GREY, canvas, percent, save
+from lightning_prune.lab.report.canvas import COLOURS, GREY, canvas, ink_on, percent, plain, save
 from lightning_prune.lab.report.names import is_fraction
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MAP = colormaps["cividis"]
 LINES = ("-", "--", ":")
 DENSITIES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
@@ -39,7 +41,7 @@ def accuracy_over_density(path: Path, curves: Mapping[str, pd.Series], title: st
         _metric_axis(axes, metric)
         if len(curves) > 1:
             axes.legend(frameon=False, loc="best")
-    panels[0].set_title(title, fontsize=10)
+    panels[0].set_title(plain(title), fontsize=10)
     return save(figure, path)
 
 
@@ -59,18 +61,16 @@ def density_per_layer(path: Path, layers: pd.DataFrame, title: str = "") -> Path
     values = layers.to_numpy(dtype=float)
     lowest = min(float(values[values > 0].min(initial=1.0)), 0.5)
     norm = LogNorm(vmin=lowest, vmax=1.0)
-    image = axes.pcolormesh(
-        np.where(values > 0, values, np.nan), cmap="cividis", norm=norm, edgecolors="w", linewidth=1
-    )
+    image = axes.pcolormesh(np.where(values > 0, values, np.nan), cmap=MAP, norm=norm, edgecolors="w", linewidth=1)
     if tensors * cycles <= 400:
         _write_cells(axes, values, norm)
     axes.set_xticks(np.arange(cycles) + 0.5, [str(cycle) for cycle in layers.columns])
-    axes.set_yticks(np.arange(tensors) + 0.5, [str(name) for name in layers.index])
+    axes.set_yticks(np.arange(tensors) + 0.5, [plain(str(name)) for name in layers.index])
     axes.invert_yaxis()
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.set(xlabel="cycle", title=f"{title}: weights left in each tensor, in %".removeprefix(": "))
+    axes.set(xlabel="cycle", title=f"{plain(title)}: weights left in each tensor, in %".removeprefix(": "))
     ticks = [density for density in DENSITIES if density >= lowest]
     bar = figure.colorbar(image, ax=axes, ticks=FixedLocator(ticks), format=FuncFormatter(percent), pad=0.02)
     bar.ax.yaxis.set_minor_locator(NullLocator())
@@ -85,7 +85,9 @@ def _draw_curves(axes: Axes, curves: Mapping[str, pd.Series], every: Sequence[st
         turn = index % len(COLOURS)
         style = LINES[index // len(COLOURS) % len(LINES)] + MARKERS[turn]
         width = max(2.6 - 0.5 * index, 1.4)  # a curve below another one shows at its edges
-        axes.plot(curve.index, curve, style, label=name, color=COLOURS[turn], linewidth=width, markersize=3 + 2 * width)
+        axes.plot(
+            curve.index, curve, style, label=plain(name), color=COLOURS[turn], linewidth=width, markersize=3 + 2 * width
+        )
 
 
 def _density_axis(axes: Axes, lowest: float) -> None:
@@ -99,7 +101,7 @@ def _density_axis(axes: Axes, lowest: float) -> None:
 
 
 def _metric_axis(axes: Axes, metric: str) -> None:
-    axes.set_ylabel(metric)
+    axes.set_ylabel(plain(metric))
     if is_fraction(metric):
         axes.yaxis.set_major_formatter(FuncFormatter(percent))
 
@@ -117,5 +119,5 @@ def _draw_reference(axes: Axes, values: pd.Series) -> None:
 
 def _write_cells(axes: Axes, values: np.ndarray, norm: LogNorm) -> None:
     for (row, column), value in np.ndenumerate(values):
-        shade = "black" if norm(max(value, 1e-9)) > 0.5 else "white"
+        shade = ink_on(*MAP(norm(value))[:3]) if value > 0 else "black"
         axes.text(column + 0.5, row + 0.5, f"{100 * value:.3g}", ha="center", va="center", fontsize=8, color=shade)

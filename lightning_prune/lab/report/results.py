@@ -34,7 +34,7 @@ def sentences(run: Run) -> list[str]:
 
 
 def _when(run: Run, table: pd.DataFrame) -> str:
-    if "step" not in table:
+    if "step" not in table or pd.isna(table["step"].iloc[-1]):
         return "at an unknown step"
     done = int(table["step"].iloc[-1])  # a checkpoint's step counts the steps done: its weights are of the one before
     cycle = int(run.cycles_of(pd.Series([max(done - 1, 0)])).iloc[0])
