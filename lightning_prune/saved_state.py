@@ -34,7 +34,7 @@ _CLOCK = {"position": _POSITION, "settings": _MAPPING, "masks": _MAPPING, "cycle
 _SETTINGS = {"dense": str, "cycles": int, "sparsities": [_NUMBER]}
 _TAPE = {"length": int, "epochs": Tensor, "starts": Tensor, "groups": Tensor, "rates": Tensor}
 _GENERATORS = {"torch": Tensor, "numpy": (list, tuple), "python": (list, tuple)}
-_OTHERS = {
+_OTHERS: dict[str, Any] = {
     "tape": {"tape": _TAPE, "lowest": _NUMBER, "highest": _NUMBER},
     "snapshot": {"to": str, "snapshot": {str: Tensor}},
     "generators": {"generators": [_GENERATORS], "metrics": {str: Tensor}, "gradients": {str: Tensor}},
