@@ -4,6 +4,8 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from lightning_prune.criteria import Evidence
+
 
 class Raising(pl.Callback):
     """Raises in the second cycle."""
@@ -13,5 +15,5 @@ class Raising(pl.Callback):
             raise KeyError("my own mistake")
 
 
-def not_a_number(weight: Tensor) -> Tensor:
+def not_a_number(weight: Tensor, evidence: Evidence) -> Tensor:
     return torch.full_like(weight, float("nan"))
