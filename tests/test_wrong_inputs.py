@@ -52,7 +52,7 @@ GUESSES = {
     "a criterion by name": (lambda: IterativePruning(criterion="snip"), "give lightning_prune.criteria.snip, not a name"),
     "a criterion that nobody knows": (lambda: IterativePruning(criterion="beauty"), "give lightning_prune.magnitude, not a name"),
     "the class of a criterion": (lambda: IterativePruning(criterion=criteria.SynFlow), "is the class: give an object of it, SynFlow()"),
-    "a criterion of one argument": (lambda: IterativePruning(criterion=one_argument), "cannot be called with weight and evidence: give lightning_prune.magnitude, or a function of (weight, evidence)"),
+    "a criterion of one argument": (lambda: IterativePruning(criterion=one_argument), "IterativePruning(criterion=test_wrong_inputs.one_argument) cannot be called with weight and evidence: give lightning_prune.magnitude, or a function of (weight, evidence)"),
     "a criterion that is called": (lambda: IterativePruning(criterion=torch.ones(2)), "not a Tensor"),
     "the class of a selection": (lambda: IterativePruning(prunable=Prunable), "IterativePruning(prunable=Prunable) is the class: give an object of it, Prunable()"),
     "a layer": (lambda: IterativePruning(prunable="net.0"), "give lightning_prune.Prunable(include=['net.0']), not a name"),

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from lightning_prune import allocation, criteria, schedules
+from lightning_prune.callbacks.settings import describe
 
 _EXAMPLES = {
     "sparsity": "lightning_prune.Geometric(rate=0.2)",
@@ -33,7 +34,8 @@ def refuse_guess(name: str, given: object) -> None:
     Raises:
         ValueError: If it is a number, a name, a list or a class, or a function of other arguments; says what to give.
     """
-    argument = f"IterativePruning({name}={given.__name__ if isinstance(given, type) else repr(given)})"
+    written = given.__name__ if isinstance(given, type) else describe(given) if callable(given) else repr(given)
+    argument = f"IterativePruning({name}={written})"
     if isinstance(given, type):
         raise ValueError(f"{argument} is the class: give an object of it, {given.__name__}{_brackets(given)}.")
     if not callable(given):
