@@ -154,11 +154,15 @@ def test_a_state_that_is_finer_than_its_weights_comes_back_as_it_was_in_the_same
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
-def test_an_average_comes_back_to_the_bit_within_an_epoch(precision, tmp_path):
-    saves = SavesIn("on_train_batch_end", tmp_path)
-    whole, steps = train([EMAWeightAveraging(decay=0.8), saves], precision=precision)
-    for file in saves.files[3::6]:
-        assert_resumes(whole, steps, file, precision=precision, beside=[EMAWeightAveraging(decay=0.8)])
+@pytest.mark.parametrize(
+    ("hook", "files"), [("on_train_batch_end", slice(3, None, 6)), ("on_train_epoch_end", slice(3))]
+)
+def test_an_average_of_another_type_than_the_weights_comes_back_to_the_bit(hook, files, precision, tmp_path):
+    given = {"precision": precision, "num_sanity_val_steps": 2}
+    saves = SavesIn(hook, tmp_path)
+    whole, steps = train([EMAWeightAveraging(decay=0.8), saves], **given)
+    for file in saves.files[files]:
+        assert_resumes(whole, steps, file, beside=[EMAWeightAveraging(decay=0.8)], **given)
 
 
 @pytest.mark.parametrize("arguments", [{"cycles": 2, "during": "2it:6it"}, {"cycles": 0}])

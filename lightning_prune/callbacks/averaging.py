@@ -1,8 +1,11 @@
 """What becomes of an averaged model at a prune: it starts afresh from the pruned one."""
 
+from collections.abc import Mapping
+
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 
@@ -15,10 +18,24 @@ def restart_averages(trainer: "pl.Trainer") -> None:
     Args:
         trainer: The trainer.
     """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        average = getattr(callback, "_average_model", None)
-        if isinstance(average, AveragedModel):
-            _restart(average, trainer.lightning_module)
+    for average in _averages(trainer):
+        _restart(average, trainer.lightning_module)
+
+
+def put_back_averages(trainer: "pl.Trainer", saved: Mapping[str, Tensor]) -> None:
+    """Put an average back as it was saved.
+
+    For a validation Lightning swaps weights and average; where these are of another type, such as bfloat16, the average
+    comes back rounded. In the validation before training that would happen to a resumed run only.
+
+    Args:
+        trainer: The trainer.
+        saved: The average by the names of the module's state; empty if the checkpoint has none.
+    """
+    for average in _averages(trainer) if saved else ():
+        own = average.module.state_dict()
+        for name in own.keys() & saved.keys():
+            own[name].copy_(saved[name])
 
 
 def refuse_stochastic_averaging(callbacks: list[Callback]) -> None:
@@ -36,6 +53,11 @@ def refuse_stochastic_averaging(callbacks: list[Callback]) -> None:
             "schedules, moves the end of the fit, and averages networks of different sparsity. Use WeightAveraging or "
             "EMAWeightAveraging instead: their average starts afresh in every cycle."
         )
+
+
+def _averages(trainer: "pl.Trainer") -> list[AveragedModel]:
+    found = [getattr(one, "_average_model", None) for one in trainer.callbacks]  # type: ignore[attr-defined]
+    return [one for one in found if isinstance(one, AveragedModel)]
 
 
 def _restart(average: AveragedModel, module: "pl.LightningModule") -> None:

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_prune.callbacks import restart
+from lightning_prune.callbacks.averaging import put_back_averages
 from lightning_prune.callbacks.clock import CycleClock
 from lightning_prune.callbacks.damage import keep_saved, save_again
 from lightning_prune.callbacks.moment import refuse_moment
@@ -42,12 +43,13 @@ class ExactResume(Callback):
     def __init__(self) -> None:
         self._loaded: dict[str, Any] = {}
         self._rounded: dict[str, torch.Tensor] = {}
+        self._averaged: dict[str, torch.Tensor] = {}
         self._scalars: Unrounded | None = None
         self._requeue: Requeue | None = None
         self._reopen: Callable[[], None] | None = None
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
-        self._loaded, self._rounded, self._scalars = {}, {}, None
+        self._loaded, self._rounded, self._averaged, self._scalars = {}, {}, {}, None
         if stage == "fit":
             trainer.callbacks = sorted(trainer.callbacks, key=lambda one: one is self)  # type: ignore[attr-defined]
             keep_saved(trainer)
@@ -62,12 +64,10 @@ class ExactResume(Callback):
         saved, own = checkpoint.get("current_model_state", checkpoint.get("state_dict", {})), pl_module.state_dict()
         finer = {name for name in own.keys() & saved.keys() if saved[name].dtype.itemsize > own[name].dtype.itemsize}
         self._rounded = {name: saved[name] for name in finer}
+        self._averaged = checkpoint["state_dict"] if "current_model_state" in checkpoint else {}
 
     def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        own = pl_module.state_dict()  # under 64-true Lightning loads into float32, and makes that double afterwards
-        for name, tensor in self._rounded.items():
-            own[name].copy_(tensor)
-        self._rounded = {}
+        self._sharpen(pl_module)  # under 64-true Lightning loads into float32, and makes that double afterwards
         self._put_back(trainer)
 
     def settle(self, trainer: "pl.Trainer", over: restart.Over = "") -> None:
@@ -78,6 +78,9 @@ class ExactResume(Callback):
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         resumed = trainer.ckpt_path is not None
         self.settle(trainer)
+        self._sharpen(pl_module)  # a validation before training swaps weights and averages of another type
+        put_back_averages(trainer, self._averaged)
+        self._rounded, self._averaged = {}, {}
         for name, gradient in self._loaded.get("gradients", {}).items():
             parameter = pl_module.get_parameter(name)
             parameter.grad = gradient.to(parameter)
@@ -141,6 +144,11 @@ class ExactResume(Callback):
         if self._requeue is not None:
             self._requeue.remove()
             self._requeue = None
+
+    def _sharpen(self, module: "pl.LightningModule") -> None:
+        own = module.state_dict() if self._rounded else {}
+        for name, tensor in self._rounded.items():
+            own[name].copy_(tensor)
 
     def _put_back(self, trainer: "pl.Trainer") -> None:
         generators = self._loaded.get("generators", [])
