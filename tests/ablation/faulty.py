@@ -15,5 +15,12 @@ class Raising(pl.Callback):
             raise KeyError("my own mistake")
 
 
+class Shouting(pl.Callback):
+    """Raises at once, with a text that looks like markup and steers the terminal."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        raise RuntimeError("lost [/x] in \x1b[31m[red]")
+
+
 def not_a_number(weight: Tensor, evidence: Evidence) -> Tensor:
     return torch.full_like(weight, float("nan"))
