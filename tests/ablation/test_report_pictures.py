@@ -116,6 +116,14 @@ def test_every_jump_and_plateau_within_cycles_stays():
         assert {1000 * number + 299, 1000 * number} <= set(kept.index)  # what stands before and after them
 
 
+def test_a_plateau_that_is_just_wide_enough_to_be_seen_stays():
+    """It is neither the first nor the last, the lowest nor the highest of its stretch, and its jumps are not large."""
+    starts = 90 * np.arange(333)
+    steps = (starts[:, None] + np.array([0, 1, 20, 55, 56])).ravel()
+    kept = _thinned(pd.Series([0.1, 0.001, 0.05, 0.1, 0.001] * 333, index=steps))
+    assert set(starts + 20) <= set(kept.index)
+
+
 def test_a_smooth_curve_keeps_its_shape():
     steps = np.arange(50_000)
     curve = pd.Series(0.01 + 0.1 * np.sin(steps / 5_000) ** 2, index=steps)
