@@ -96,12 +96,15 @@ def interval_layers(base: alt.Chart, labels: str = PER_CENT_OR_NUMBER, **mark: A
         labels: How the vertical axis writes its ticks.
         **mark: What bars and arrows have in common, such as ``xOffset``.
     """
-    low, high = measure_axis("low_shown", labels), measure_axis("high_shown", labels)
-    bars = base.transform_filter("isValid(datum.low_shown)").mark_rule(strokeWidth=1.5, opacity=0.7, **mark)
-    arrow = {"filled": True, "size": 55, "opacity": 1, **mark}
-    down = base.transform_filter("datum.cut_low").mark_point(shape="triangle-down", **arrow)
-    up = base.transform_filter("datum.cut_high").mark_point(shape="triangle-up", **arrow)
-    return [bars.encode(y=low, y2="high_shown:Q"), down.encode(y=low), up.encode(y=high)]
+    known = base.transform_filter("isValid(datum.low_shown)")
+    layers = [known.mark_rule(strokeWidth=1.5, opacity=0.7, **mark).encode(y=measure_axis("low_shown", labels),
+                                                                         y2="high_shown:Q")]  # fmt: skip
+    for end, shape in (("low", "triangle-down"), ("high", "triangle-up")):
+        # Not filtered: without any arrow the axis would have nothing to reach to, and vega would complain.
+        seen = alt.condition(f"datum.cut_{end}", alt.value(1), alt.value(0))
+        arrows = known.mark_point(filled=True, size=55, shape=shape, **mark)
+        layers.append(arrows.encode(y=measure_axis(f"{end}_shown", labels), opacity=seen))
+    return layers
 
 
 def _densities(table: pd.DataFrame) -> list[float]:

@@ -75,8 +75,8 @@ def _thinned(curve: pd.Series) -> pd.Series:
     numbered = pd.Series(rates).groupby(stretch)
     long = np.flatnonzero(np.diff(steps, append=steps[-1]) >= span / FEW)
     before = _jumps(rates)
-    ends = [[len(rates)], begins, begins - 1, numbered.idxmin(), numbered.idxmax()]
-    kept = [*ends, long - 1, long, long + 1, before, before + 1]
+    extremes = [numbered.idxmin().to_numpy(), numbered.idxmax().to_numpy()]
+    kept = [*extremes, begins, begins - 1, long - 1, long, long + 1, before, before + 1, np.array([len(rates)])]
     return curve.iloc[np.unique(np.concatenate(kept).astype(int).clip(0, len(rates) - 1))]
 
 
@@ -84,7 +84,7 @@ def _jumps(rates: np.ndarray) -> np.ndarray:
     """The rows before the largest jumps."""
     size = np.abs(np.diff(rates)) / np.maximum(np.maximum(np.abs(rates[1:]), np.abs(rates[:-1])), 1e-30)
     largest = np.argsort(-size, kind="stable")[:JUMPS]
-    return largest[size[largest] > JUMP]
+    return np.asarray(largest[size[largest] > JUMP])
 
 
 def _chart(study: Study, rows: Rows) -> Drawing:
@@ -95,7 +95,8 @@ def _chart(study: Study, rows: Rows) -> Drawing:
     scale = alt.Scale(type="log", domain=[lowest / 1.3, high * 1.3], clamp=True, nice=False) if steep else alt.Scale()
     powers = [10.0**power for power in range(-12, 4) if lowest / 1.3 <= 10.0**power <= high * 1.3]
     axis = alt.Axis(format="~g", tickCount=3, values=powers if steep and powers else alt.Undefined)
-    base = alt.Chart().encode(x=alt.X("step:Q", title="optimizer step", axis=alt.Axis(grid=False)))
+    steps = alt.Axis(grid=False, labelOverlap="parity", labelSeparation=8)  # numbers that touch read as one
+    base = alt.Chart().encode(x=alt.X("step:Q", title="optimizer step", axis=steps))
     y = alt.Y("rate:Q", title=None, scale=scale, axis=axis)
     lines = base.transform_filter("datum.kind == 'rate'").mark_line(interpolate="step-after", strokeWidth=1.6)
     starts = base.transform_filter("datum.kind == 'cycle'").mark_rule(color="#999999", strokeDash=[2, 2])

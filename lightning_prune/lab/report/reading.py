@@ -122,11 +122,9 @@ def require_numbers(path: Path, table: pd.DataFrame, names: Collection[str]) -> 
             fits &= (numbers % 1 == 0) & (numbers.abs() <= LARGEST)
         elif name.startswith(FINITE):
             fits &= np.isfinite(numbers)
-        if len(wrong := table[name][~fits & table[name].notna()]):
+        if wrong := table[name][~fits & table[name].notna()].tolist():
             kind = "a whole number" if name in WHOLE else "a number"
-            raise ValueError(
-                f"{path} is damaged: column {name} holds {wrong.tolist()[0]!r}, not {kind}. Mend that row."
-            )
+            raise ValueError(f"{path} is damaged: column {name} holds {wrong[0]!r}, not {kind}. Mend that row.")
 
 
 def _require_columns(path: Path, table: pd.DataFrame, columns: Collection[str]) -> None:
