@@ -58,6 +58,8 @@ class Watch(Callback):
             self.wrong.append(f"rates {row}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
         loss = trainer.callback_metrics.get("val_loss")
         self.validations.append(None if loss is None else float(loss))
 
@@ -114,7 +116,8 @@ class Save(Checkpoint):
         self._maybe(trainer, "batch end")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._maybe(trainer, "validation end")
+        if not trainer.sanity_checking:
+            self._maybe(trainer, "validation end")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._maybe(trainer, "epoch end")
