@@ -47,7 +47,8 @@ class Watch(Callback):
 
     def _look_for_life(self, module: pl.LightningModule, when: str) -> None:
         for name, dead in self._dead.items():
-            if module.get_parameter(name).detach()[dead].count_nonzero():
+            values = module.get_parameter(name).detach()[dead]
+            if values[values.isfinite()].count_nonzero():  # NaN stays NaN: an optimizer may divide by zero
                 self.wrong.append(f"dead weights of {name} are not zero {when}")
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
