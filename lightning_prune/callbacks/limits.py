@@ -158,10 +158,9 @@ class Limits:
         else:
             _set(trainer, -1, -1)  # the last step of the last cycle ends the fit
 
-    def has_reached_steps(self, trainer: "pl.Trainer", at: Position, timeline: Timeline) -> bool:
-        """Whether ``max_steps`` ends the fit, in which no cycles come after the dense run, and is reached."""
-        ends_fit = self.max_steps != -1 and (not timeline.cycles or timeline.inside is not None)
-        return ends_fit and trainer.global_step - at.first_global_step >= self._steps
+    def has_reached_steps(self, trainer: "pl.Trainer", at: Position) -> bool:
+        """Whether the user's ``max_steps`` are done."""
+        return self.max_steps != -1 and trainer.global_step - at.first_global_step >= self._steps
 
     def put_back(self, trainer: "pl.Trainer") -> None:
         """Set the limits that the user gave."""

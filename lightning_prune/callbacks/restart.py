@@ -33,7 +33,8 @@ def settle(trainer: "pl.Trainer", over: Over = "") -> Callable[[], None] | None:
     _load_loaders(trainer)
     window, trainer.accumulate_grad_batches = trainer.accumulate_grad_batches, window_of(trainer)
     undo = None
-    if over and fit.restarted_mid_epoch and not fit.epoch_loop.batch_progress.is_last_batch:
+    last, at_batch_end = fit.epoch_loop.batch_progress.is_last_batch, fit.epoch_loop.restarted_on_train_batch_end
+    if over and fit.restarted_mid_epoch and (at_batch_end or not last):
         undo = _end_epoch(trainer, over)
     elif fit.restarted_on_epoch_start:
         _begin_epoch(trainer)
@@ -94,6 +95,7 @@ def _end_epoch(trainer: "pl.Trainer", over: Over) -> Callable[[], None]:
     """Nothing comes but what the last batch had still to do, and the end of the epoch."""
     epoch, interval = trainer.fit_loop.epoch_loop, trainer.val_check_batch
     progress = epoch.batch_progress
+    last = progress.is_last_batch
     if epoch.restarted_on_train_batch_end:
         due = over == "stop" or epoch._should_check_val_fx(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
         trainer.val_check_batch = float("inf") if due else progress.total.ready + 1
@@ -107,7 +109,7 @@ def _end_epoch(trainer: "pl.Trainer", over: Over) -> Callable[[], None]:
         progress.is_last_batch = True
 
     def undo() -> None:
-        progress.is_last_batch, trainer.val_check_batch = False, interval
+        progress.is_last_batch, trainer.val_check_batch = last, interval
 
     return undo
 

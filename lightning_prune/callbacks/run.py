@@ -167,8 +167,9 @@ class Run:
         """Set the limits, when it is known where the fit is."""
         self.at.enter_batch(trainer, self.timeline.dense)
         within_epoch = trainer.fit_loop.restarted_mid_epoch  # which has to end first
-        if not (within_epoch and self._over(trainer) == "limit"):
-            self.follow(trainer, over=self.at.dense_end is not None)
+        over = self.at.dense_end is not None and not self._ends_with_limits
+        if over or not (within_epoch and self.limits.has_reached_steps(trainer, self.at)):
+            self.follow(trainer, over)
         if not within_epoch:
             self.end_when_done(trainer)
 
@@ -280,7 +281,7 @@ class Run:
 
     def end_when_done(self, trainer: "pl.Trainer") -> None:
         """End a run that goes by steps after the last one; one that goes by epochs has its limit."""
-        if self.limits.has_reached_steps(trainer, self.at, self.timeline):
+        if self._ends_with_limits and self.limits.has_reached_steps(trainer, self.at):
             self.follow(trainer, over=False)
         elif self._is_done():
             trainer.should_stop = True
@@ -290,13 +291,18 @@ class Run:
         return self.at.is_over(trainer, self.timeline)
 
     @property
+    def _ends_with_limits(self) -> bool:
+        """Whether the user's limits are those of the whole fit: no cycle comes after the dense run."""
+        return not self.timeline.cycles or self.timeline.inside is not None
+
+    @property
     def _is_after(self) -> bool:
         """Whether it is after the dense run."""
         return self.at.cycle is not None and not self.timeline.inside
 
     def _over(self, trainer: "pl.Trainer") -> Over:
         """Whether the epoch that is resumed has no batch left, though its data has."""
-        if self.limits.has_reached_steps(trainer, self.at, self.timeline):
+        if self._ends_with_limits and self.limits.has_reached_steps(trainer, self.at):
             return "limit"
         return "stop" if self._is_done() or self.stops.is_due(trainer, self._is_after) else ""
 

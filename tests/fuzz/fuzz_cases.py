@@ -1,9 +1,7 @@
 """Random configurations: a case is a handful of words and numbers, drawn from one seed."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from random import Random
-
-MEASURED = ("gradient", "taylor", "snip", "grasp", "synflow", "batches")  # need automatic optimization
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,13 @@ class Case:
     optimizer_state: str = "mask"
     loader: str = "keeps its place"
     reload: int = 0
+    sanity: int = 0
     samples: int = 32
     batch: int = 8
 
     def __str__(self) -> str:
         plain = asdict(Case())
         return ", ".join(f"{name}={value!r}" for name, value in asdict(self).items() if value != plain[name])
-
-
-NAMES = [field.name for field in fields(Case)]
 
 
 def draw(seed: int) -> Case:
@@ -125,6 +121,7 @@ def _around(r: Random) -> dict:
         "average": r.choice([None, None, None, "exponential", "mean"]),
         "loader": r.choice(["keeps its place", "keeps its place", "keeps its place", "plain"]),
         "reload": r.choice([0, 0, 0, 1]),
+        "sanity": r.choice([0, 0, 1]),
     }
 
 

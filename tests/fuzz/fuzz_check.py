@@ -98,7 +98,7 @@ def _against_plain(case: Case, watch: Watch) -> list[str]:
     wrong, steps = [], len(watch.dense)
     if plain.dense[: steps if case.during else None] != watch.dense:
         wrong.append(f"the dense phase has {steps} steps, without our callbacks {len(plain.dense)}, or other weights")
-    rates = min(len(plain.rates), len(watch.rates))
+    rates = min(len(plain.rates), steps if case.during else len(watch.rates))  # a prune changes what is validated
     if plain.rates[:rates] != watch.rates[:rates]:
         wrong.append("the rates of the dense phase differ")
     if not case.during and not _same(plain.validations, watch.validations[: len(plain.validations)]):

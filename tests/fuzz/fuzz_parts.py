@@ -261,7 +261,7 @@ def make_trainer(case: Case, callbacks: list[Callback], has_dense_run: bool) -> 
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20, growth_interval=4)
     return pl.Trainer(
         accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=0, callbacks=callbacks, min_epochs=None if has_dense_run else case.min_epochs,
+        num_sanity_val_steps=case.sanity, callbacks=callbacks, min_epochs=None if has_dense_run else case.min_epochs,
         enable_checkpointing=any(isinstance(one, Checkpoint) for one in callbacks),
         accumulate_grad_batches=1 if case.accumulate == "schedule" else case.accumulate,
         gradient_clip_val=case.clip, precision=None if scaled else case.precision,

@@ -47,7 +47,8 @@ class Watch(Callback):
 
     def _look_for_life(self, module: pl.LightningModule, when: str) -> None:
         for name, dead in self._dead.items():
-            if module.get_parameter(name).detach()[dead].count_nonzero():
+            values = module.get_parameter(name).detach()[dead]
+            if values[values.isfinite()].count_nonzero():  # NaN stays NaN: an optimizer may divide by zero
                 self.wrong.append(f"dead weights of {name} are not zero {when}")
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
@@ -58,6 +59,8 @@ class Watch(Callback):
             self.wrong.append(f"rates {row}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
         loss = trainer.callback_metrics.get("val_loss")
         self.validations.append(None if loss is None else float(loss))
 
@@ -114,7 +117,8 @@ class Save(Checkpoint):
         self._maybe(trainer, "batch end")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._maybe(trainer, "validation end")
+        if not trainer.sanity_checking:
+            self._maybe(trainer, "validation end")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._maybe(trainer, "epoch end")
