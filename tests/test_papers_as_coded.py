@@ -26,6 +26,7 @@ CODED = {
     "silo_2023/vgg19": (139_622_218, 16),
     "zimmer_2023/adaptive": (853_018, 55),
     "zimmer_2023/budgeted": (853_018, 55),
+    "zimmer_2023/compressed": (853_018, 55),
     "zimmer_2023/linear": (853_018, 55),
 }
 # Those that are not, with the words that say so.

@@ -14,6 +14,7 @@ from lightning_prune.optimizers import put_back_, snapshot_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
+    pytest.mark.filterwarnings("ignore:.*removes nothing in cycle 2"),
     pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
 ]
 OPTIMIZERS = {

@@ -269,7 +269,9 @@ def test_a_last_checkpoint_that_may_be_dense_is_pointed_out(tmp_path):
         checkpoint = ModelCheckpoint(tmp_path, monitor="val_loss", **options)
         return [
             one
-            for one in warned([IterativePruning(cycles=1, retrain="1ep"), checkpoint], max_epochs=1)
+            for one in warned(
+                [IterativePruning(cycles=1, retrain="1ep", best_checkpoint="run"), checkpoint], max_epochs=1
+            )
             if "dense" in one
         ]
 

@@ -41,7 +41,9 @@ def check_before_loading(strategy: Strategy) -> Callable[[], object]:
             found = load(checkpoint_path, *args, **options)
         except (UnpicklingError, EOFError, LookupError, RecursionError, UnicodeDecodeError) as error:
             raise ValueError(f"{_RESUME} '{checkpoint_path}': {why_unreadable(error)}") from error
-        refuse_mangled(found, f"{_RESUME} '{checkpoint_path}'")
+        # A strategy that shards has loaded the weights by now, and does not hand them on.
+        whole = {"state_dict": {}, **found} if strategy.restore_checkpoint_after_setup else found
+        refuse_mangled(whole, f"{_RESUME} '{checkpoint_path}'")
         return found
 
     strategy.load_checkpoint = checked  # type: ignore[method-assign]

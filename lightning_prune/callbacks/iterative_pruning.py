@@ -179,7 +179,7 @@ class IterativePruning(Arguments):
         say_what_does_nothing(pl_module, selected, self.cycles, self.sparsity)
         self._limits = Limits(trainer)
         self._undo.callback(self._limits.put_back, trainer)
-        if self.cycles and (late or self._loaded is not None or self._limits.hold_back(trainer)):
+        if late or self._loaded is not None or (self.cycles and self._limits.hold_back(trainer)):
             self._limits.lift(trainer)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:

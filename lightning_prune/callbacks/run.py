@@ -96,7 +96,9 @@ class Run:
         Raises:
             ValueError: If a cycle would fail for what can be known now.
         """
-        self.trained.take_over(before.hand_over(trainer))
+        saved = before.hand_over(trainer)
+        if before.given is not None:
+            self.trained.take_over(saved)
         self._leave_untrained(trainer)
         sparsities = [self.scheduled(cycle) for cycle in range(1, self.timeline.cycles + 1)]
         if masks is not None:
@@ -264,6 +266,9 @@ class Run:
 
     def follow(self, trainer: "pl.Trainer", over: bool) -> None:
         """Set Lightning's limits to those of the dense run, or of the whole run once that is over."""
+        if over and self.timeline.cycles and self.at.cycle is None and self.stops.phases and self.stops.decided:
+            # The dense run was to stop once its least length is trained, and has come to its end before that.
+            self.stops.decided = trainer.should_stop = False
         self.limits.follow(trainer, self.at, self.timeline, over)
 
     def finish_epoch(self, trainer: "pl.Trainer", seconds: float) -> None:

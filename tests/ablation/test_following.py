@@ -133,7 +133,9 @@ def test_what_cannot_be_followed_is_refused_before_anything_is_trained(arms, sai
 
 def test_an_arm_whose_leader_fails_says_so_and_keeps_what_it_could_do(tmp_path):
     failing = {**TICKET, "callbacks": [TICKET["callbacks"], "faulty.Raising"]}
-    frame = Ablation.from_config(study({"ticket": failing, "control": CONTROL, "good": {}})).run(tmp_path, workers=0)
+    frame = Ablation.from_config(study({"ticket": failing, "control": CONTROL, "good": {}})).run(
+        tmp_path, workers=0, errors="keep"
+    )
     error = frame[frame["arm"] == "control"]["error"].dropna().item()
     assert error.startswith("arm 'ticket', whose masks it follows, failed: ")
     assert frame[frame["arm"] == "good"]["error"].isna().all()
