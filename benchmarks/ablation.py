@@ -18,9 +18,9 @@ import yaml
 from rich.console import Console
 
 from lightning_prune.ablation import Ablation
-from lightning_prune.ablation.resolving import quiet
-from lightning_prune.ablation.study_config import read_study
-from lightning_prune.lab.command_line import CommandLine
+from lightning_prune.ablation.config.study_config import read_study
+from lightning_prune.ablation.planning.resolving import quiet
+from lightning_prune.lab.cli.command_line import CommandLine
 
 STUDY = Path(__file__).parents[1] / "configs" / "ablations" / "digits_retraining.yaml"
 

@@ -32,8 +32,8 @@ from torch.nn.utils import prune as torch_prune
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_prune import IterativePruning, LRRewind, OneShot, Prunable, globally, magnitude
-from lightning_prune.callbacks.hold import Hold
-from lightning_prune.callbacks.pruner import Pruner
+from lightning_prune.callbacks.masking.hold import Hold
+from lightning_prune.callbacks.masking.pruner import Pruner
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "ResNet-50": torchvision.models.resnet50,

@@ -75,7 +75,7 @@ def run(words: Sequence[str]) -> None:
         studied = any(Path(word, "study.json").is_file() for word in words[1:])
         importlib.import_module(f"lightning_prune.{'ablation' if studied else 'lab'}.report.command").main(words[1:])
     else:
-        command_line = importlib.import_module("lightning_prune.lab.command_line")
+        command_line = importlib.import_module("lightning_prune.lab.cli.command_line")
         ablate = importlib.import_module("lightning_prune.ablation.command")
         command_line.OTHER_COMMANDS["ablate"] = (ablate.ablate_parser, ablate.HELP)
         command_line.CommandLine(words)

@@ -6,9 +6,9 @@ from typing import Literal
 
 import pandas as pd
 
-from lightning_prune.ablation.intervals import intervals
-from lightning_prune.ablation.pairs import by_seed
-from lightning_prune.ablation.resolution import least_spread
+from lightning_prune.ablation.results.intervals import intervals
+from lightning_prune.ablation.results.pairs import by_seed
+from lightning_prune.ablation.results.resolution import least_spread
 
 Decided = Literal["for", "against", "undecided"]
 

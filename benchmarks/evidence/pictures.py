@@ -12,9 +12,9 @@ from benchmarks.evidence.claim import budgets_of, densities_of
 from benchmarks.evidence.contrasts import measure, missing, over
 from benchmarks.evidence.oracle import peaks_of
 from benchmarks.evidence.results import Result
-from lightning_prune.ablation.comparison import summary
-from lightning_prune.ablation.report.files import CONFIG, VEGA_LITE
-from lightning_prune.ablation.report.picture import SHAPES
+from lightning_prune.ablation.report.picture_files import CONFIG, VEGA_LITE
+from lightning_prune.ablation.report.pictures.picture import SHAPES
+from lightning_prune.ablation.results.comparison import summary
 from lightning_prune.lab.report.canvas import COLOURS
 
 WIDTH, HEIGHT = 340, 260

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.evidence.contrasts import Finding
 from benchmarks.evidence.oracle import Peaks
 from benchmarks.evidence.results import Result, hash_of
-from lightning_prune.ablation.comparison import summary
+from lightning_prune.ablation.results.comparison import summary
 
 
 def differences(findings: Sequence[Finding]) -> str:

@@ -1,9 +1,9 @@
 """Compare arms over seeds: one dense run, many branches; a table, a report."""
 
-from lightning_prune.extras import needs_extra
+from lightning_prune.basics.extras import needs_extra
 
 with needs_extra("lightning_prune.ablation", "lab"):
-    from lightning_prune.ablation.failed import RunsFailed
+    from lightning_prune.ablation.results.failed_runs import RunsFailed
     from lightning_prune.ablation.study import Ablation
 
 __all__ = ["Ablation", "RunsFailed"]

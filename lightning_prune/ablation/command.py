@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_prune.ablation.failed import LOGS
-from lightning_prune.ablation.failures import DiskFull
+from lightning_prune.ablation.results.failed_runs import LOGS
 from lightning_prune.ablation.study import Ablation
+from lightning_prune.ablation.training.failures import DiskFull
 
 HELP = "Compare arms over seeds, training what they share only once."
 

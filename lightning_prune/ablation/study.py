@@ -9,24 +9,24 @@ from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 from rich.tree import Tree
 
-from lightning_prune.ablation import comparison
-from lightning_prune.ablation.class_paths import refuse_main
-from lightning_prune.ablation.engines.choice import make_engine
-from lightning_prune.ablation.engines.engine import Engine
-from lightning_prune.ablation.failed import Tracebacks, raise_if_failed
-from lightning_prune.ablation.failures import said_of_disk
-from lightning_prune.ablation.files import sweep
-from lightning_prune.ablation.planning import Path as Run
-from lightning_prune.ablation.planning import lay_out, same_arms
-from lightning_prune.ablation.progress import Progress
-from lightning_prune.ablation.record import guard, write_arms, write_record
-from lightning_prune.ablation.running import Running
-from lightning_prune.ablation.shared_store import choose_store, recorded_store, seen_from
-from lightning_prune.ablation.store import Store
-from lightning_prune.ablation.study_config import StudyConfig, read_study
-from lightning_prune.ablation.table import table_of, write_table
-from lightning_prune.ablation.tree import draw_tree, epochs_alone, epochs_shared
-from lightning_prune.lab.report.names import lower_is_better
+from lightning_prune.ablation.config.class_paths import refuse_main
+from lightning_prune.ablation.config.study_config import StudyConfig, read_study
+from lightning_prune.ablation.planning.arm_runs import Path as Run
+from lightning_prune.ablation.planning.arm_runs import lay_out, same_arms
+from lightning_prune.ablation.planning.dry_run import draw_tree, epochs_alone, epochs_shared
+from lightning_prune.ablation.results import comparison
+from lightning_prune.ablation.results.failed_runs import Tracebacks, raise_if_failed
+from lightning_prune.ablation.results.study_json import guard, write_arms, write_record
+from lightning_prune.ablation.results.table import table_of, write_table
+from lightning_prune.ablation.running.engines.choice import make_engine
+from lightning_prune.ablation.running.engines.engine import Engine
+from lightning_prune.ablation.running.loop import Running
+from lightning_prune.ablation.running.study_progress import Progress
+from lightning_prune.ablation.storage.files import sweep
+from lightning_prune.ablation.storage.folders import Store
+from lightning_prune.ablation.storage.shared_store import choose_store, recorded_store, seen_from
+from lightning_prune.ablation.training.failures import said_of_disk
+from lightning_prune.lab.metric_names import lower_is_better
 
 
 class Ablation:
@@ -60,7 +60,7 @@ class Ablation:
         """Read a study from a YAML file, or from a mapping of what would be in one.
 
         Args:
-            config: The file or the mapping; see :func:`~lightning_prune.ablation.study_config.read_study`.
+            config: The file or the mapping; see :func:`~lightning_prune.ablation.config.study_config.read_study`.
 
         Raises:
             FileNotFoundError: If a file does not exist.
@@ -192,7 +192,7 @@ class Ablation:
         return {} if self._running is None else self._running.failures()
 
     def summary(self, metric: str | None = None, **options: Any) -> pd.DataFrame:
-        """The mean of every arm at every cycle; see :func:`~lightning_prune.ablation.comparison.summary`.
+        """The mean of every arm at every cycle; see :func:`~lightning_prune.ablation.results.comparison.summary`.
 
         Args:
             metric: A measured column; None for ``test_last``, or ``val_last`` where nothing was tested.
@@ -201,11 +201,11 @@ class Ablation:
         return comparison.summary(self.frame(), metric or self._measured(), **options)
 
     def best(self, metric: str = "val_last", **options: Any) -> pd.DataFrame:
-        """The best arm by validation at each density; see :func:`~lightning_prune.ablation.comparison.best`."""
+        """The best arm by validation at each density; see :func:`~lightning_prune.ablation.results.comparison.best`."""
         return comparison.best(self.frame(), metric, **{"mode": self._mode(metric), **options})
 
     def compare(self, a: str, b: str, metric: str | None = None, **options: Any) -> pd.DataFrame:
-        """Two arms, paired by seed; see :func:`~lightning_prune.ablation.comparison.compare`.
+        """Two arms, paired by seed; see :func:`~lightning_prune.ablation.results.comparison.compare`.
 
         Args:
             a: An arm.

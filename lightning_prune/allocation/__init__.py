@@ -15,8 +15,8 @@ from torch import Tensor
 from lightning_prune.allocation.budget import Counts as Counts
 from lightning_prune.allocation.budget import budget_of as budget_of
 from lightning_prune.allocation.budget import spend as spend
-from lightning_prune.ranking import find_cut
-from lightning_prune.scores import DEAD, Scores
+from lightning_prune.allocation.ranking import find_cut
+from lightning_prune.criteria.scores import DEAD, Scores
 
 Allocation = Callable[[Scores, float], Mapping[str, int]]
 

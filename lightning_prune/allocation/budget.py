@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lightning_prune.scores import Scores
+from lightning_prune.criteria.scores import Scores
 
 
 class Counts(dict[str, int]):

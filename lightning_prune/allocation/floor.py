@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_prune.allocation import Allocation, globally
 from lightning_prune.allocation.budget import Counts, budget_of
 from lightning_prune.allocation.rule import Rule
-from lightning_prune.scores import DEAD, Scores
+from lightning_prune.criteria.scores import DEAD, Scores
 
 
 @dataclass(frozen=True, repr=False)

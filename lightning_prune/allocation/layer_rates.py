@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from lightning_prune.allocation.budget import budget_of, in_whole_numbers
 from lightning_prune.allocation.rule import Rule
-from lightning_prune.scores import Scores
+from lightning_prune.criteria.scores import Scores
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
 
-from lightning_prune.scores import Scores
+from lightning_prune.criteria.scores import Scores
 
 
 class Rule(ABC):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from lightning_prune.allocation import Allocation, layerwise
 from lightning_prune.allocation.budget import budget_of
 from lightning_prune.allocation.rule import Rule
-from lightning_prune.filter_layout import filter_count
-from lightning_prune.scores import Scores
+from lightning_prune.criteria.scores import Scores
+from lightning_prune.selection.filter_layout import filter_count
 
 
 @dataclass(frozen=True, repr=False)

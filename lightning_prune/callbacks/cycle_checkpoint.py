@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lightning_prune.callbacks.clock import find_clock
+from lightning_prune.callbacks.base import find_clock
 from lightning_prune.callbacks.cycle import Cycle
 
 

@@ -13,30 +13,31 @@ from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
-from lightning_prune.callbacks.assembly import assemble, complete
-from lightning_prune.callbacks.best_checkpoint import choose_afresh, warn_of_old_best
-from lightning_prune.callbacks.checks import check_arguments, check_choice, check_start
-from lightning_prune.callbacks.damage import check_before_loading, keep_saved
-from lightning_prune.callbacks.dense_run import read_dense_run
-from lightning_prune.callbacks.early_stopping import leave_stops, note_stops
-from lightning_prune.callbacks.finetuning import select, settle_unfreezing
-from lightning_prune.callbacks.following import follow, source_of
-from lightning_prune.callbacks.hold import gradients_are_read
-from lightning_prune.callbacks.limits import Limits
-from lightning_prune.callbacks.making import Arguments, make_run
-from lightning_prune.callbacks.mistakes import FromTraining
-from lightning_prune.callbacks.notices import say_what_does_nothing
-from lightning_prune.callbacks.position import Position
-from lightning_prune.callbacks.processes import refuse_strategy
-from lightning_prune.callbacks.pruner import Pruner
-from lightning_prune.callbacks.recorded import MaskSource
-from lightning_prune.callbacks.run import Run
-from lightning_prune.callbacks.weight_rewind import WeightRewind
-from lightning_prune.filter_layout import transposed_groups
-from lightning_prune.schedules import Geometric, SparsitySchedule, scheduled
-from lightning_prune.selection import Prunable, Selection
-from lightning_prune.sharding import reshard, whole
-from lightning_prune.ticket import ticket_of, write_ticket
+from lightning_prune.basics.too_early import FromTraining
+from lightning_prune.callbacks.compat.backbone_finetuning import select, settle_unfreezing
+from lightning_prune.callbacks.compat.best_checkpoint import choose_afresh, warn_of_old_best
+from lightning_prune.callbacks.compat.early_stopping import leave_stops, note_stops
+from lightning_prune.callbacks.compat.tuners import refuse_tuning
+from lightning_prune.callbacks.fit.assembly import assemble, complete
+from lightning_prune.callbacks.fit.dense_run import read_dense_run
+from lightning_prune.callbacks.fit.make_run import Arguments, make_run
+from lightning_prune.callbacks.fit.notices import say_what_does_nothing
+from lightning_prune.callbacks.fit.pruning_arguments import check_arguments, check_choice, check_start
+from lightning_prune.callbacks.fit.run import Run
+from lightning_prune.callbacks.masking.follower import follow, source_of
+from lightning_prune.callbacks.masking.hold import gradients_are_read
+from lightning_prune.callbacks.masking.processes import refuse_strategy
+from lightning_prune.callbacks.masking.pruner import Pruner
+from lightning_prune.callbacks.masking.recorded_masks import MaskSource
+from lightning_prune.callbacks.resuming.damaged_checkpoints import check_before_loading, keep_saved
+from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind
+from lightning_prune.callbacks.timing.limits import Limits
+from lightning_prune.callbacks.timing.position import Position
+from lightning_prune.masks.ticket import ticket_of, write_ticket
+from lightning_prune.schedules.sparsity import Geometric, SparsitySchedule, scheduled
+from lightning_prune.selection.filter_layout import transposed_groups
+from lightning_prune.selection.prunable import Prunable, Selection
+from lightning_prune.selection.sharding import reshard, whole
 
 
 class IterativePruning(Arguments):
@@ -177,6 +178,7 @@ class IterativePruning(Arguments):
         self._before.shorten(trainer)
         selected = select(self.prunable, trainer, pl_module)
         say_what_does_nothing(pl_module, selected, self.cycles, self.sparsity)
+        refuse_tuning(trainer.callbacks, trainer.ckpt_path)  # type: ignore[attr-defined]
         self._limits = Limits(trainer)
         self._undo.callback(self._limits.put_back, trainer)
         if late or self._loaded is not None or (self.cycles and self._limits.hold_back(trainer)):

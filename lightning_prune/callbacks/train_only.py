@@ -8,10 +8,10 @@ import lightning.pytorch as pl
 from torch import nn
 from torch.optim import LBFGS, Optimizer
 
-from lightning_prune.callbacks.clock import CycleCallback
+from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.optimizers import reset_
-from lightning_prune.parameters import plain_name
+from lightning_prune.masks.optimizer_state import reset_
+from lightning_prune.selection.parameters import plain_name
 
 _NORMALISATION = re.compile(r"Norm(\d+d|Base)?$")  # the end of a class's name, or that of one it derives from
 

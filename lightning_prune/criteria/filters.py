@@ -7,8 +7,8 @@ from torch import Tensor
 
 from lightning_prune.criteria.declared import Criterion, Scorer, needs_of
 from lightning_prune.criteria.evidence import Evidence, Needs
-from lightning_prune.filter_layout import by_filter, for_every_weight
-from lightning_prune.scores import as_floating
+from lightning_prune.criteria.scores import as_floating
+from lightning_prune.selection.filter_layout import by_filter, for_every_weight
 
 
 @dataclass(frozen=True, repr=False)

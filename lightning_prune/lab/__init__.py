@@ -1,6 +1,6 @@
 """What a command-line run needs and a library user does not: networks, data and the classifier."""
 
-from lightning_prune.extras import needs_extra
+from lightning_prune.basics.extras import needs_extra
 
 with needs_extra("lightning_prune.lab", "lab"):
     from lightning_prune.lab.classifier import Classifier

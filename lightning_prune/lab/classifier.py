@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.optim import SGD, Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
-from lightning_prune.lab.arguments import require, require_positive
+from lightning_prune.basics.checks import require, require_positive
 
 Batch = tuple[Tensor, Tensor]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from lightning_prune.lab.command_line import CommandLine
+from lightning_prune.lab.cli.command_line import CommandLine
 from lightning_prune.lab.report import report
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "digits"

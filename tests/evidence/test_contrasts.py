@@ -6,7 +6,7 @@ from made_up_results import table_of
 from scipy import stats
 
 from benchmarks.evidence.contrasts import Contrast, Finding, Term, measure, missing, over
-from lightning_prune.ablation.comparison import compare
+from lightning_prune.ablation.results.comparison import compare
 
 FOUR = ("rewound, iterative", "tuned, iterative", "rewound, one-shot", "tuned, one-shot")
 

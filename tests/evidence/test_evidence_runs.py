@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tiny_studies import PAGE, REPLAYED, REWINDING, TUNED, cells, run, section, write_study
 
-from lightning_prune.ablation.comparison import compare, summary
+from lightning_prune.ablation.results.comparison import compare, summary
 
 KEPT = Path("docs", "evidence", "cpu")
 TICKETS = {"rewound to 0 %": REPLAYED, "drawn anew": TUNED}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import lightning_prune
+
 pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is in the dev extra")
 pytest.importorskip("lightning.pytorch.callbacks.weight_averaging", reason="came with lightning 2.6")
 
@@ -45,5 +47,5 @@ def test_ten_minutes_of_random_runs_resume_exactly_and_keep_their_promises(tmp_p
 
 
 def report(seed, wrong):
-    command = f".venv/bin/python {Path(__file__).parent.relative_to(Path(__file__).parents[2])}/fuzz_check.py {seed}"
+    command = f".venv/bin/python {Path(__file__).parent.relative_to(Path(lightning_prune.__file__).parents[1])}/fuzz_check.py {seed}"
     return "\n  ".join([f"repeat it with: {command}", str(draw(seed)), *wrong])

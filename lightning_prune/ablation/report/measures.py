@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lightning_prune.lab.report.names import is_fraction
+from lightning_prune.lab.metric_names import is_fraction
 
 
 @dataclass(frozen=True)

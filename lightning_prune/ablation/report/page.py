@@ -10,13 +10,13 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lightning_prune.ablation.report import headline
-from lightning_prune.ablation.report.files import scripts
-from lightning_prune.ablation.report.picture import Picture, without_arms
-from lightning_prune.ablation.report.reading import CSV, inside
-from lightning_prune.ablation.report.study import Study
-from lightning_prune.ablation.report.table import sheet_of, versions_of
+from lightning_prune.ablation.report.html_table import sheet_of, versions_of
+from lightning_prune.ablation.report.picture_files import scripts
+from lightning_prune.ablation.report.pictures.picture import Picture, without_arms
+from lightning_prune.ablation.report.read_study import CSV, inside
+from lightning_prune.ablation.report.reported_study import Study
+from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.lab.report.canvas import COLOURS
-from lightning_prune.lab.report.whole_files import write_whole
 
 TEMPLATES = Path(__file__).parent / "page"
 

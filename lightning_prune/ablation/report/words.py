@@ -2,7 +2,7 @@
 
 import math
 
-from lightning_prune.lab.report.names import is_fraction
+from lightning_prune.lab.metric_names import is_fraction
 from lightning_prune.lab.report.terminal import number, score
 
 

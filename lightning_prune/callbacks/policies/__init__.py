@@ -1,1 +1,19 @@
-"""How fast the cycles learn: the policies, each the rates of one retraining variant, by family."""
+"""How fast the cycles learn: the names of all policies; each family is a file of ``policies``."""
+
+from lightning_prune.callbacks.policies.adaptive import AdaptiveLinearRestart as AdaptiveLinearRestart
+from lightning_prune.callbacks.policies.adaptive import PruningAware as PruningAware
+from lightning_prune.callbacks.policies.constant import ConstantRate as ConstantRate
+from lightning_prune.callbacks.policies.constant import FineTune as FineTune
+from lightning_prune.callbacks.policies.cyclical import Cyclical as Cyclical
+from lightning_prune.callbacks.policies.cyclical import SCyclical as SCyclical
+from lightning_prune.callbacks.policies.one_cycle import CyclicRestart as CyclicRestart
+from lightning_prune.callbacks.policies.one_cycle import OneCycleRetrain as OneCycleRetrain
+from lightning_prune.callbacks.policies.replay import CompressedRestart as CompressedRestart
+from lightning_prune.callbacks.policies.replay import LRRewind as LRRewind
+from lightning_prune.callbacks.policies.replay import ScheduleRestart as ScheduleRestart
+from lightning_prune.callbacks.policies.restarts import CosineRestart as CosineRestart
+from lightning_prune.callbacks.policies.restarts import LinearRestart as LinearRestart
+from lightning_prune.callbacks.policies.restarts import ScaledRestart as ScaledRestart
+from lightning_prune.callbacks.policies.scheduler import SchedulerRestart as SchedulerRestart
+from lightning_prune.callbacks.policies.steps import SILOSchedule as SILOSchedule
+from lightning_prune.callbacks.policies.steps import WarmupSteps as WarmupSteps

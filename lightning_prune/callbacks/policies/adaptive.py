@@ -7,13 +7,13 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from lightning_prune import rates
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.limits import steps_per_epoch
 from lightning_prune.callbacks.policies.arguments import check_at_least
-from lightning_prune.callbacks.policy import ShapedRate, check_fraction, check_positive
-from lightning_prune.callbacks.timeline import in_steps
-from lightning_prune.sharding import whole
+from lightning_prune.callbacks.policies.base import ShapedRate, check_fraction, check_positive
+from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.timeline import in_steps
+from lightning_prune.schedules import rates
+from lightning_prune.selection.sharding import whole
 
 
 class AdaptiveLinearRestart(ShapedRate):

@@ -6,7 +6,7 @@ from typing import Literal
 import lightning.pytorch as pl
 
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.policy import LearningRatePolicy
+from lightning_prune.callbacks.policies.base import LearningRatePolicy
 
 Interval = Literal["step", "epoch"]
 

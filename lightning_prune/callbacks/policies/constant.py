@@ -6,8 +6,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.policy import LearningRatePolicy, ShapedRate, check_positive, in_proportion
-from lightning_prune.callbacks.tape import Rate
+from lightning_prune.callbacks.policies.base import LearningRatePolicy, ShapedRate, check_positive, in_proportion
+from lightning_prune.callbacks.policies.tape import Rate
 
 
 class FineTune(LearningRatePolicy):

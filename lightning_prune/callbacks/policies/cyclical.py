@@ -1,10 +1,10 @@
 """Rates that go up and down in triangles within a cycle."""
 
-from lightning_prune import rates
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import check_at_least
+from lightning_prune.callbacks.policies.base import ShapedRate, check_positive
 from lightning_prune.callbacks.policies.steps import check_growth, grown_peak
-from lightning_prune.callbacks.policy import ShapedRate, check_positive
+from lightning_prune.schedules import rates
 
 
 class Cyclical(ShapedRate):

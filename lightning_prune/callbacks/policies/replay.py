@@ -7,14 +7,14 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lightning_prune.callbacks.clock import ADDED
+from lightning_prune.callbacks.base import ADDED
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.limits import steps_per_epoch
-from lightning_prune.callbacks.policy import LearningRatePolicy, check_fraction
-from lightning_prune.callbacks.tape import Rate, Tape
-from lightning_prune.callbacks.timeline import is_shorter
-from lightning_prune.durations import Duration, parse_duration
-from lightning_prune.rates.curves import cosine, whole
+from lightning_prune.callbacks.policies.base import LearningRatePolicy, check_fraction
+from lightning_prune.callbacks.policies.tape import Rate, Tape
+from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.timeline import is_shorter
+from lightning_prune.schedules.durations import Duration, parse_duration
+from lightning_prune.schedules.rates.curves import cosine, whole
 
 
 class LRRewind(LearningRatePolicy):

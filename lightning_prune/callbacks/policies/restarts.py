@@ -5,7 +5,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from lightning_prune import rates
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import (
     Interval,
@@ -15,8 +14,9 @@ from lightning_prune.callbacks.policies.arguments import (
     check_length,
     place,
 )
-from lightning_prune.callbacks.policy import ShapedRate, check_fraction, check_positive
-from lightning_prune.callbacks.tape import Tape
+from lightning_prune.callbacks.policies.base import ShapedRate, check_fraction, check_positive
+from lightning_prune.callbacks.policies.tape import Tape
+from lightning_prune.schedules import rates
 
 
 class ScaledRestart(ShapedRate):

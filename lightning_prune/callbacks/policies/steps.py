@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from lightning_prune import rates
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import check_at_least, check_drops
-from lightning_prune.callbacks.policy import ShapedRate, check_positive
+from lightning_prune.callbacks.policies.base import ShapedRate, check_positive
+from lightning_prune.schedules import rates
 
 
 class WarmupSteps(ShapedRate):
@@ -106,7 +106,7 @@ class SILOSchedule(ShapedRate):
         return rates.warmup_steps(step, cycle.steps, self.highest(cycle), self.warmup, self.drops)
 
     def peak(self, density: float, growth_density: float) -> float:
-        """The peak rate at a density; see :func:`lightning_prune.rates.s_shape`."""
+        """The peak rate at a density; see :func:`lightning_prune.schedules.rates.s_shape`."""
         return rates.s_shape(density, growth_density, self.low, self.rise, self.beta)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_prune.lab.arguments import require
+from lightning_prune.basics.checks import require
 
 Border = Literal["black", "reflect"]
 BORDERS = ("black", "reflect")

@@ -9,8 +9,8 @@ import torch
 from torchvision import datasets
 
 from lightning_prune.lab.data.augmentation import Augmentation, Border
+from lightning_prune.lab.data.data_module import ImageData, ImageSource
 from lightning_prune.lab.data.image_set import ImagesInMemory
-from lightning_prune.lab.data.module import ImageData, ImageSource
 from lightning_prune.lab.data.normalization import Normalization
 
 

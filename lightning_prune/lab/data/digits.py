@@ -4,9 +4,9 @@ import torch
 from sklearn.datasets import load_digits
 
 from lightning_prune.lab.data.augmentation import Augmentation
+from lightning_prune.lab.data.data_module import ImageData, ImageSource
 from lightning_prune.lab.data.division import shuffled
 from lightning_prune.lab.data.image_set import ImagesInMemory
-from lightning_prune.lab.data.module import ImageData, ImageSource
 from lightning_prune.lab.data.normalization import Normalization
 
 TEST_IMAGES = 360

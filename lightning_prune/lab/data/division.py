@@ -3,7 +3,7 @@
 import torch
 from torch.utils.data import Subset
 
-from lightning_prune.lab.arguments import require
+from lightning_prune.basics.checks import require
 from lightning_prune.lab.data.image_set import Batch, ImageSet
 
 

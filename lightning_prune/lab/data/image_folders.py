@@ -8,15 +8,15 @@ from typing import Literal
 
 import torch
 
-from lightning_prune.lab.arguments import require, require_positive
+from lightning_prune.basics.checks import require, require_positive
 from lightning_prune.lab.data.augmentation import Augmentation
 from lightning_prune.lab.data.cache import cached, fingerprint
-from lightning_prune.lab.data.content import content_of
+from lightning_prune.lab.data.content_hash import content_of
+from lightning_prune.lab.data.data_module import ImageData, ImageSource
 from lightning_prune.lab.data.decoding import Decoder, decode_all
 from lightning_prune.lab.data.division import shuffled
 from lightning_prune.lab.data.folder_tree import LabelledFiles, class_names, labelled_files
 from lightning_prune.lab.data.image_set import ImageSet, ImagesInMemory, ImagesOnDisk
-from lightning_prune.lab.data.module import ImageData, ImageSource
 from lightning_prune.lab.data.normalization import Normalization, normalization_of
 
 SAMPLE = 2048  # images that tell the mean and deviation of a set too large for memory

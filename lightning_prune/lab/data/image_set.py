@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_prune.lab.arguments import require
+from lightning_prune.basics.checks import require
 from lightning_prune.lab.data.decoding import Decoder
 
 Batch = tuple[Tensor, Tensor]

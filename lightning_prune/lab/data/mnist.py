@@ -6,8 +6,8 @@ import torch
 from torchvision import datasets
 
 from lightning_prune.lab.data.augmentation import Augmentation
+from lightning_prune.lab.data.data_module import ImageData, ImageSource
 from lightning_prune.lab.data.image_set import ImagesInMemory
-from lightning_prune.lab.data.module import ImageData, ImageSource
 from lightning_prune.lab.data.normalization import Normalization
 
 NORMALIZATION = Normalization(mean=(0.1307,), std=(0.3081,))  # of the training images

@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from lightning_prune.lab.arguments import require
+from lightning_prune.basics.checks import require
 
 IMAGES_PER_STEP = 4096  # bounds the memory of a pass over a large set
 

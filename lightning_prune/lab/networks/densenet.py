@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lightning_prune.lab.arguments import require, require_positive
+from lightning_prune.basics.checks import require, require_positive
 from lightning_prune.lab.networks.initialization import kaiming_normal_
 
 

@@ -4,7 +4,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from lightning_prune.lab.arguments import require, require_positive
+from lightning_prune.basics.checks import require, require_positive
 from lightning_prune.lab.networks.initialization import glorot_normal_
 
 

@@ -5,7 +5,7 @@ from typing import Literal, cast
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightning_prune.lab.arguments import require, require_positive
+from lightning_prune.basics.checks import require, require_positive
 from lightning_prune.lab.networks.initialization import kaiming_normal_
 
 Shortcut = Literal["padding", "projection", "stage-projection"]

@@ -6,7 +6,7 @@ from typing import cast
 from torch import nn
 from torchvision import models
 
-from lightning_prune.lab.arguments import require_positive
+from lightning_prune.basics.checks import require_positive
 
 
 def torchvision_network(name: str, classes: int = 10, **kwargs: bool | int | float | str) -> nn.Module:

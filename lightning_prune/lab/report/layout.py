@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lightning_prune.lab.report.names import Columns
+from lightning_prune.lab.metric_names import Columns
 from lightning_prune.lab.report.terminal import percent, rate_range, score
 from lightning_prune.lab.visible import visible
 
@@ -30,7 +30,7 @@ def cycles(title: str, table: pd.DataFrame, columns: Columns, width: int) -> Ren
 
     Args:
         title: What stands above.
-        table: What :func:`~lightning_prune.lab.report.table.cycle_table` made of the run.
+        table: What :func:`~lightning_prune.lab.report.cycle_table.cycle_table` made of the run.
         columns: Which logged columns to show.
         width: How many characters fit into a line.
     """

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
+from lightning_prune.lab.metric_names import is_fraction
 from lightning_prune.lab.report.canvas import COLOURS, GREY, canvas, ink_on, percent, plain, save
-from lightning_prune.lab.report.names import is_fraction
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MAP = colormaps["cividis"]

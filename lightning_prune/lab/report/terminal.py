@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
-from lightning_prune.lab.report.names import is_fraction
-from lightning_prune.lab.report.run import Run
+from lightning_prune.lab.metric_names import is_fraction
+from lightning_prune.lab.report.logged_run import Run
 
 WIDTH_OF_A_FILE = 120
 

@@ -1,0 +1,144 @@
+"""What a key of an arm means: an argument of a callback or of the model, a section of the config, a path into one."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from difflib import get_close_matches
+from inspect import signature
+from typing import Any
+
+from lightning_prune.ablation.config.class_paths import class_at
+from lightning_prune.callbacks.iterative_pruning import IterativePruning
+
+Config = dict[str, Any]
+
+CLOCK = "lightning_prune.IterativePruning"
+SECTIONS = ("trainer", "model", "data")
+
+
+def set_value(config: Config, key: str, value: Any, own: Sequence[str], owner: str) -> None:
+    """Set what a key means.
+
+    Args:
+        config: A config with a list of full callbacks; changed in place.
+        key: An argument, a section or a path.
+        value: Its value; a mapping without ``class_path`` changes what is there.
+        own: Class paths of the arm's own callbacks, whose arguments come first.
+        owner: Who asks, for errors.
+
+    Raises:
+        ValueError: If the key is unknown, or is an argument of several callbacks.
+    """
+    first, *rest = [part for part in key.split(".") if part != "init_args"]
+    if [first, *rest][-1] == "class_path":
+        raise ValueError(f"{owner}: `{key}` would keep the arguments of another class. Write `{first}: {value}`.")
+    place = _place(config, first, own, owner)
+    if not (rest or isinstance(value, Mapping)) and first in place and place is not config and first[:1].isupper():
+        raise ValueError(f"{owner}: `{key}` is a callback. Give its arguments, or leave it out (`without: {key}`).")
+    for part in [first, *rest][:-1]:
+        place = _inside(place, part, f"{owner}: `{key}`")
+    place = _arguments(place)
+    last = [first, *rest][-1]
+    old = place.get(last)
+    if isinstance(old, str) and isinstance(value, Mapping) and "class_path" not in value and _parameters(old):
+        old = {"class_path": old}
+    if isinstance(value, Mapping) and isinstance(old, Mapping) and "class_path" not in value:
+        there = place.setdefault(last, {}) if not isinstance(place[last], str) else {}
+        there.update(merged(old, value))  # in its place: of a callback, `place` is only where it was found
+        place[last] = there
+    else:
+        place[last] = deepcopy(value)
+
+
+def _place(config: Config, key: str, own: Sequence[str], owner: str) -> Config:
+    """The dictionary that a key belongs into."""
+    callbacks = config["trainer"]["callbacks"]
+    if key == "seed_everything":
+        raise ValueError(f"{owner}: `seed_everything` is no part of an arm: every arm runs with the study's `seeds`.")
+    if key in SECTIONS:
+        return config
+    named = [one for one in callbacks if one["class_path"].rsplit(".", 1)[-1] == key]
+    if len(named) > 1:
+        raise ValueError(f"{owner}: the base has {len(named)} callbacks {key}. Give each arm its own with `callbacks`.")
+    if named:
+        return {key: named[0]}
+    for candidates in ([one for one in callbacks if one["class_path"] in own], _clocks(callbacks), callbacks):
+        takers = [one for one in candidates if key in _parameters(one["class_path"])]
+        if len(takers) > 1:
+            names = " and ".join(one["class_path"].rsplit(".", 1)[-1] for one in takers)
+            raise ValueError(f"{owner}: `{key}` is an argument of {names}. Write which, for instance `Class.{key}`.")
+        if takers:
+            return takers[0]["init_args"]  # type: ignore[no-any-return]
+    model = config.get("model")
+    if isinstance(model, Mapping) and key in _parameters(str(model.get("class_path"))):
+        return config["model"].setdefault("init_args", {})  # type: ignore[no-any-return]
+    raise ValueError(f"{owner}: there is no `{key}`. {_guess(key, config, own)}")
+
+
+def _guess(key: str, config: Config, own: Sequence[str]) -> str:
+    known = _known(config, own)
+    within = {name: f"{section}.{name}" for section, path in _classes(config) for name in _parameters(path)}
+    nearest = get_close_matches(key, [*known, *within], n=1)
+    return f"Did you mean `{within.get(nearest[0], nearest[0])}`?" if nearest else f"There are {', '.join(known)}."
+
+
+def _classes(config: Config) -> list[tuple[str, str]]:
+    """The sections whose arguments need a path, with the class that takes them."""
+    data = config.get("data") or {}
+    return [("trainer", "lightning.Trainer"), ("data", data if isinstance(data, str) else str(data.get("class_path")))]
+
+
+def _known(config: Config, own: Sequence[str]) -> list[str]:
+    paths = [*own, *(one["class_path"] for one in config["trainer"]["callbacks"])]
+    model = config.get("model") or {}
+    parameters = [name for path in [*paths, str(model.get("class_path"))] for name in _parameters(path)]
+    return [*SECTIONS, "callbacks", "without", "grid", "search", *dict.fromkeys(parameters)]
+
+
+def _inside(place: Config, part: str, said: str) -> Config:
+    inner = _arguments(place)
+    if isinstance(inner.get(part), str) and _parameters(inner[part]):
+        inner[part] = {"class_path": inner[part]}
+    found = inner.setdefault(part, {})
+    if not isinstance(found, dict):
+        raise ValueError(f"{said}: {part} is {found!r}, which has no arguments to change.")
+    return found
+
+
+def _arguments(place: Config) -> Config:
+    """The arguments of a class, or the dictionary itself."""
+    return place.setdefault("init_args", {}) if "class_path" in place else place
+
+
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Config:
+    """Change some arguments of what is there.
+
+    Args:
+        old: A class with its arguments, or a dictionary of arguments.
+        new: Arguments; a mapping without ``class_path`` changes those of what is there.
+    """
+    whole = deepcopy(dict(old))
+    target = _arguments(whole)
+    for key, value in new.items():
+        if key == "init_args" and "class_path" in whole:
+            target.update(deepcopy(dict(value)))
+        elif isinstance(value, Mapping) and isinstance(target.get(key), Mapping) and "class_path" not in value:
+            target[key] = merged(target[key], value)
+        else:
+            target[key] = deepcopy(value)
+    return whole
+
+
+def _clocks(callbacks: Sequence[Config]) -> list[Config]:
+    return [one for one in callbacks if one["class_path"] in (CLOCK, _dotted(IterativePruning))]
+
+
+def _dotted(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _parameters(class_path: str) -> list[str]:
+    try:
+        found = class_at(class_path)
+    except (ImportError, AttributeError, ValueError):
+        return []
+    return list(signature(found).parameters) if callable(found) else []

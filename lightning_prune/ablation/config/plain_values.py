@@ -1,0 +1,92 @@
+"""What a study is made of: values that a YAML file can hold, from a file or from Python."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from re import compile as pattern
+from typing import Any
+
+import yaml
+
+from lightning_prune.lab.cli.documents import TooLarge, load
+from lightning_prune.lab.cli.near_files import did_you_mean
+
+
+def plain(value: Any, where: str) -> Any:
+    """Write functions and classes by their dotted paths, and refuse what no config can hold.
+
+    Args:
+        value: A config, or a part of one.
+        where: Where it stands, for the error.
+
+    Raises:
+        ValueError: If there is an object, a lambda, or a function inside a function.
+
+    Example:
+        >>> from lightning_prune.criteria import magnitude
+        >>> plain({"criterion": magnitude, "lr": (0.1,)}, "")
+        {'criterion': 'lightning_prune.criteria.magnitude', 'lr': [0.1]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(one, f"{where}.{key}" if where else str(key)) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one, f"{where}.{index}") for index, one in enumerate(value)]
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    name = getattr(value, "__qualname__", "<")
+    if callable(value) and "<" not in name:
+        module = getattr(value, "__module__", "")
+        return f"{module}.{name}"
+    if callable(getattr(value, "item", None)) and getattr(value, "size", 0) == 1:  # a number of numpy's
+        return value.item()
+    raise ValueError(
+        f"Ablation({where}) is {value!r}, which no config can hold. Give numbers, text, lists, or class_path and "
+        "init_args."
+    )
+
+
+def read_yaml(path: Path, owner: str) -> dict[str, Any]:
+    """Read a YAML file, in which no key may stand twice, and ``1e-3`` is a number.
+
+    Args:
+        path: The file.
+        owner: What names it, for errors.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is no YAML, holds no keys, or one of them twice; if its aliases blow it up.
+    """
+    if not path.is_file():
+        what = "is a folder, not a YAML file" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{owner}: {path} {what}.{did_you_mean(path)}")
+    try:
+        content = load(path.read_text(), _Loader)  # which is a SafeLoader
+    except TooLarge as error:
+        raise ValueError(f"{owner}: {path}: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{owner}: {path} is no YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{owner}: {path} holds no keys.")
+    return dict(content)
+
+
+MERGE = "tag:yaml.org,2002:merge"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: the standard lets the second of two equal keys win, and takes 1e-3 for text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != MERGE]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"the key {key!r} stands there twice, in what begins at line {line}")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {key: list(found) for key, found in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", pattern(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)

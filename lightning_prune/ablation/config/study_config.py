@@ -1,0 +1,105 @@
+"""The config of a study: from a YAML file, or the same as a mapping."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from lightning_prune.ablation.config.arms import Arm, read_arms
+from lightning_prune.ablation.config.keys import Config
+from lightning_prune.ablation.config.plain_values import plain, read_yaml
+from lightning_prune.lab.visible import refuse_unseen
+
+KEYS = ("name", "base", "arms", "seeds", "metric", "grid")
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """What is compared.
+
+    Args:
+        name: How the report calls it.
+        base: The config of ``lightning-prune fit`` that the arms change.
+        arms: What is compared.
+        seeds: The seeds, each once.
+        metric: The logged value to choose by; None for the validation accuracy, else the validation loss.
+        given: What the user wrote, with the base in it, to see later whether it has changed.
+    """
+
+    name: str
+    base: Config
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    metric: str | None
+    given: Config
+
+
+def read_study(given: Mapping[str, Any] | str | Path) -> StudyConfig:
+    """Read the config of a study.
+
+    Args:
+        given: A YAML file, or what would be in it. ``base`` is a config of ``lightning-prune fit``, or the path of one,
+            relative to the file; ``arms`` are as in :func:`read_arms`; ``seeds`` is a
+            list, or how many.
+
+    Returns:
+        The config.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If a key is unknown or missing, or its value out of range.
+
+    Example:
+        >>> read_study({"base": {"trainer": {"max_epochs": 3}}, "arms": {"a": {}}, "seeds": 2}).seeds
+        (0, 1)
+    """
+    folder, name, source = Path(), "ablation", given if isinstance(given, str | Path) else None
+    if isinstance(given, str | Path):
+        folder, name = Path(given).parent, Path(given).stem
+        given = read_yaml(Path(given), "--config")
+    if "trainer" in given and "arms" not in given:
+        raise ValueError(
+            f"Ablation: {'this' if source is None else source} is the config of a run, without `base` and `arms`: "
+            "lightning-prune fit --config=... trains it, and a study can name it as its `base`."
+        )
+    if unknown := sorted(str(key) for key in given if key not in KEYS):
+        nearest = get_close_matches(unknown[0], KEYS, n=1)
+        guess = f"Did you mean `{nearest[0]}`?" if nearest else f"There are {', '.join(KEYS)}."
+        raise ValueError(f"Ablation: there is no `{unknown[0]}`. {guess}")
+    if missing := [key for key in ("base", "arms") if not given.get(key)]:
+        raise ValueError(f"Ablation: `{missing[0]}` is missing or empty. A study needs a base config and arms.")
+    if not isinstance(given.get("metric"), str | None):
+        raise ValueError(f"Ablation(metric={given['metric']!r}) must be the name of a logged value.")
+    return _checked(plain(given, ""), folder, name)
+
+
+def _checked(given: Config, folder: Path, name: str) -> StudyConfig:
+    base = given["base"]
+    content = read_yaml(folder / base, "Ablation(base)") if isinstance(base, str | Path) else base
+    if not isinstance(content, Mapping):
+        raise ValueError(f"Ablation(base) must be a config of `lightning-prune fit` or the path of one, not {base!r}.")
+    seeds = _read_seeds(given.get("seeds", 3))
+    arms = tuple(read_arms(given["arms"], _read_grid(given)))
+    named = {arm["name"]: arm for arm in given["arms"]} if isinstance(given["arms"], list) else given["arms"]
+    whole = {**given, "base": dict(content), "arms": named, "seeds": list(seeds)}
+    refuse_unseen(name := str(given.get("name") or name), "Ablation(name)")
+    return StudyConfig(name, dict(content), arms, seeds, given.get("metric"), whole)
+
+
+def _read_grid(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    grid = given.get("grid", {})
+    if "grid" in given and not (isinstance(grid, Mapping) and grid):
+        raise ValueError(
+            f"Ablation(grid={grid!r}) must give values by key, such as {{lr: [0.01, 0.1]}}, or be left out."
+        )
+    return dict(grid)
+
+
+def _read_seeds(given: Any) -> tuple[int, ...]:
+    seeds = list(range(given)) if isinstance(given, int) and not isinstance(given, bool) else given
+    if not isinstance(seeds, list | tuple) or not seeds or not all(type(one) is int and one >= 0 for one in seeds):
+        raise ValueError(f"Ablation(seeds={given!r}) must be how many, or a list of whole numbers, each at least 0.")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"Ablation(seeds={given!r}) names a seed twice.")
+    return tuple(seeds)

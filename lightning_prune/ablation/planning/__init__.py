@@ -1,0 +1,1 @@
+"""From arms to the nodes that are trained, named by their content."""

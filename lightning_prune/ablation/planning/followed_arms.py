@@ -1,0 +1,225 @@
+"""Arms that follow masks: those of another arm of the study, node by node, or of a run that was recorded before it."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lightning_prune.ablation.config.arms import Arm
+from lightning_prune.ablation.config.class_paths import class_at
+from lightning_prune.ablation.config.keys import Config
+from lightning_prune.ablation.planning.resolving import Resolved
+from lightning_prune.ablation.sharing.node import Node
+from lightning_prune.callbacks.base import CycleClock
+from lightning_prune.callbacks.masking.follower import source_of
+from lightning_prune.callbacks.masking.recorded_masks import Recorded
+from lightning_prune.masks.chain import Chain, digest_of
+
+RECORD = "masks_from"
+LAST = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class SoFar(Recorded):
+    """What the arm that is followed has recorded so far: a node needs no masks of later cycles.
+
+    Args:
+        last: The last cycle of the node.
+    """
+
+    last: int = 0
+
+    def __call__(self, shapes: Mapping[str, torch.Size], cycles: int, seed: int) -> Chain:
+        return super().__call__(shapes, min(cycles, self.last), seed)
+
+
+def followed(config: Mapping[str, Any]) -> str | None:
+    """What the ``masks_from`` of a config names: an arm or a path.
+
+    Args:
+        config: A config with its callbacks in full.
+
+    Returns:
+        The name; None if it follows nothing, several files, or a source of the user's own.
+    """
+    run = _arguments(_clock(config)).get("run")
+    return str(run) if isinstance(run, str | Path) else None
+
+
+def leaders_of(arms: Sequence[Arm], configs: Mapping[str, Config]) -> dict[str, str]:
+    """Who follows the masks of whom.
+
+    Args:
+        arms: The arms.
+        configs: Their configs by name.
+
+    Returns:
+        The name of the arm that is followed, by that of each arm that follows one.
+
+    Raises:
+        ValueError: If what an arm names is neither another arm nor a path, or an arm that cannot be followed.
+    """
+    named = {arm.name: followed(configs[arm.name]) for arm in arms}
+    found = [(arm.name, _find(arm, name, arms)) for arm in arms if (name := named[arm.name]) is not None]
+    leaders = {follower: leader for follower, leader in found if leader is not None}
+    for follower, leader in leaders.items():
+        why = "follows masks itself" if leader.name in leaders else "is a search" if leader.search else None
+        if why is not None:
+            raise ValueError(
+                f"Ablation(arms): arm {follower!r} follows the masks of {leader.name!r}, which {why}. Follow an arm "
+                "whose cycles prune, without a search."
+            )
+    return {follower: leader.name for follower, leader in leaders.items()}
+
+
+def refuse_unlike(owner: str, follower: Resolved, name: str, leader: Resolved) -> None:
+    """Refuse to follow an arm with other cycles, sparsities or weights.
+
+    Args:
+        owner: The arm that follows, for the error.
+        follower: Its config.
+        name: The arm that is followed.
+        leader: The config of that one.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    mine, theirs = (_levels(one) for one in (follower, leader))
+    if len(mine) > len(theirs):
+        raise ValueError(
+            f"{owner} has {len(mine)} cycles and follows the masks of {name!r}, which has {len(theirs)}. Give it as "
+            "many at most."
+        )
+    differing = [cycle for cycle, level in enumerate(mine, start=1) if level != theirs[cycle - 1]]
+    if differing:
+        cycle = differing[0]
+        raise ValueError(
+            f"{owner} asks for sparsity {mine[cycle - 1]:.5g} in cycle {cycle}, and {name!r}, whose masks it follows, "
+            f"for {theirs[cycle - 1]:.5g}. Give both the same `sparsity`, for instance in the base."
+        )
+    if follower.shapes and leader.shapes and follower.shapes != leader.shapes:
+        wrong = sorted(set(follower.shapes.items()) ^ set(leader.shapes.items()))
+        raise ValueError(
+            f"{owner} prunes another network than {name!r}, whose masks it follows: "
+            f"{', '.join(dict.fromkeys(one for one, _ in wrong))}."
+        )
+
+
+def recorded_before(owner: str, follower: Resolved) -> tuple[str, ...]:
+    """Short names of the masks of each cycle that an arm takes from a run that was recorded before the study.
+
+    Args:
+        owner: The arm, for the error.
+        follower: Its config.
+
+    Returns:
+        The names; none if it takes no such masks.
+
+    Raises:
+        ValueError: If the record does not hold them.
+    """
+    clock = follower.clock
+    source = None if clock is None else source_of(clock.masks_from)
+    if clock is None or not isinstance(source, Recorded):
+        return ()
+    try:
+        return tuple(digest_of(ticket.masks) for ticket in source.read(clock.cycles))
+    except ValueError as error:
+        raise ValueError(f"{owner}: {error}") from error
+
+
+def _levels(resolved: Resolved) -> list[float]:
+    clock = resolved.clock
+    return [] if clock is None else [clock.scheduled(cycle) for cycle in range(1, clock.cycles + 1)]
+
+
+def _find(follower: Arm, name: str, arms: Sequence[Arm]) -> Arm | None:
+    """The arm of that name, or the one that the grid of the study has crossed with the same values; None for a path."""
+    known = {arm.name: arm for arm in arms}
+    leader = known.get(name) or known.get(f"{name} {follower.crossed}")
+    if leader is None and not Path(name).exists():
+        nearest = get_close_matches(name, known, n=1)
+        guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(
+            f"Ablation(arms): arm {follower.name!r}: `{RECORD}: {name}` is neither an arm of this study nor a path."
+            f"{guess}"
+        )
+    return leader
+
+
+def identified(config: Config, of: Sequence[str] | str) -> Config:
+    """A config whose ``masks_from`` says by content which masks it takes, not by name.
+
+    Args:
+        config: The config of a follower, or of an arm that follows nothing.
+        of: The key of the node of the other arm that made them, or names of the masks of each cycle.
+    """
+    changed = deepcopy(config)
+    arguments = (_clock(changed) or {}).get("init_args") or {}
+    if arguments.get(RECORD) is None:
+        arguments.pop(RECORD, None)
+    elif _arguments(_clock(config)):
+        arguments[RECORD] = _written(Recorded, {**_arguments(_clock(config)), "run": of})
+    return changed
+
+
+def pointed(config: Config, files: Sequence[str], last: int | None = None) -> Config:
+    """A config whose ``masks_from`` is where the masks of the other arm lie.
+
+    Args:
+        config: The config of a follower.
+        files: The files.
+        last: The last cycle that is there; None if all of them are.
+    """
+    changed = deepcopy(config)
+    cls, more = (Recorded, {}) if last is None else (SoFar, {"last": last})
+    given = {**_arguments(_clock(config)), "run": list(files), **more}
+    clock = _clock(changed)
+    assert clock is not None, "who follows has a clock"
+    clock["init_args"][RECORD] = _written(cls, given)
+    return changed
+
+
+def record_of(node: Node) -> list[str]:
+    """Where the masks of the cycles of a node lie, in the folder of the nodes.
+
+    Example:
+        >>> record_of(Node("0123456789abcdef", "fe", seed=0, first=2, last=2, whole=False, epochs=1, config={}))
+        ['seed=0-cycle=02-0123456789ab/last.ckpt']
+    """
+    if node.first == node.last:
+        return [f"{node.name}/{LAST}"]
+    return [f"{node.name}/{masks_name(cycle)}" for cycle in range(max(node.first, 1), node.last + 1)]
+
+
+def masks_name(cycle: int) -> str:
+    """The file of the masks of a cycle, where one node has several.
+
+    Example:
+        >>> masks_name(3)
+        'masks-03.safetensors'
+    """
+    return f"masks-{cycle:02d}.safetensors"
+
+
+def _written(cls: type[Recorded], arguments: Config) -> Config:
+    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": arguments}
+
+
+def _clock(config: Mapping[str, Any]) -> Config | None:
+    callbacks = (config.get("trainer") or {}).get("callbacks") or []
+    return next((one for one in callbacks if issubclass(class_at(one["class_path"]), CycleClock)), None)
+
+
+def _arguments(clock: Config | None) -> Config:
+    """The arguments of the ``Recorded`` of a clock, however it is written; none of another source."""
+    given = ((clock or {}).get("init_args") or {}).get(RECORD)
+    if isinstance(given, str):
+        return {"run": given, "shuffle": None}
+    if isinstance(given, Mapping) and issubclass(class_at(given["class_path"]), Recorded):
+        return {"shuffle": None, **(given.get("init_args") or {})}
+    return {}

@@ -1,0 +1,230 @@
+"""What a config comes to: parsed with every default filled in, with all that a study needs to know about its run."""
+
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from copy import deepcopy
+from dataclasses import dataclass, field
+from inspect import signature
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
+
+from lightning_prune.ablation.config.arm_changes import entry
+from lightning_prune.ablation.config.class_paths import class_at
+from lightning_prune.ablation.config.keys import Config
+from lightning_prune.ablation.planning.fingerprints import code_fingerprint, data_content, file_fingerprints, prepare
+from lightning_prune.ablation.sharing.stretches import Stretch, is_of_cycles, stretches_of
+from lightning_prune.callbacks.base import CycleCallback, CycleClock, find_clock
+from lightning_prune.callbacks.fit.assembly import default_policy, refuse_rivals
+from lightning_prune.callbacks.iterative_pruning import IterativePruning
+from lightning_prune.callbacks.policies import LRRewind
+from lightning_prune.callbacks.policies.base import LearningRatePolicy
+from lightning_prune.lab.cli.command_line import CommandLine
+
+RUN = ("trainer", "model", "data", "seed_everything")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A config with all that a study needs to know about its run.
+
+    Args:
+        config: The config, with every default; of one seed.
+        stretches: The parts of the run.
+        callbacks: Its callbacks.
+        code: The code that it runs.
+        data_settings: The config of its data module, without the arguments that only say where the data lie.
+        data: The data that it trains on.
+        shapes: The shapes of the weights that it prunes, by name; none if that is not known yet.
+    """
+
+    config: Config
+    stretches: tuple[Stretch, ...]
+    callbacks: tuple[Callback, ...]
+    code: Mapping[str, str]
+    data_settings: Any
+    data: Any
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def clock(self) -> IterativePruning | None:
+        """Its ``IterativePruning``."""
+        return next((one for one in self.callbacks if isinstance(one, IterativePruning)), None)
+
+    @property
+    def entries(self) -> list[Config]:
+        """Its callbacks as the config has them."""
+        return list(self.config["trainer"].get("callbacks") or [])
+
+
+def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None = None) -> Resolved:
+    """Parse a config as ``lightning-prune fit`` does, and make its objects once, to see that they can be made.
+
+    Args:
+        config: The config.
+        owner: Whose it is, for errors.
+        seen: What is known of data that was looked at a moment ago, by its config: a folder of many images takes a
+            second each time; added to.
+
+    Raises:
+        ValueError: If it cannot be parsed, or its lengths do not fit together.
+    """
+    made = parse(config, owner)
+    trainer = made.trainer
+    if trainer.world_size > 1:
+        raise ValueError(
+            f"{owner}: Trainer(devices=...) has {trainer.world_size} devices. A study trains each node on one; give "
+            "devices: 1, and train several nodes at once with `workers`."
+        )
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    try:
+        refuse_rivals(callbacks)
+        for one in callbacks:
+            if isinstance(one, CycleCallback):
+                find_clock(trainer, one)
+        stretches = stretches_of(trainer, callbacks)
+    except ValueError as error:
+        raise ValueError(f"{owner}: {error}") from error
+    if (policy := missing_policy(callbacks)) is not None:
+        made = parse(_with_callback(config, policy), owner)
+    whole = yaml.safe_load(made.parser.dump(made.config, skip_validation=True))
+    content = {key: whole[key] for key in RUN if key in whole}
+    given = [one for one in made.trainer.callbacks if _is_given(one, content)]  # type: ignore[attr-defined]
+    if made.datamodule is not None:
+        prepare(made.datamodule, content.get("data"), owner)
+    clocks = [
+        one for one in content["trainer"].get("callbacks") or [] if issubclass(class_at(one["class_path"]), CycleClock)
+    ]
+    clocks = [_without_record(one) for one in clocks]
+    files = file_fingerprints([content.get("model"), clocks])  # other callbacks rather name what they write
+    seen, described = {} if seen is None else seen, repr(content.get("data"))
+    if described not in seen:
+        seen[described] = data_content(made.datamodule, content.get("data"))
+    settings, fingerprint = seen[described]
+    data = {"data": fingerprint, "files": files}
+    code, shapes = code_fingerprint(content), _shapes(made)
+    return Resolved(content, tuple(stretches), tuple(given), code, settings, data, shapes)
+
+
+def _without_record(clock: Config) -> Config:
+    """A clock without the files of the run that it follows, which have no part in the dense run."""
+    arguments = {key: value for key, value in (clock.get("init_args") or {}).items() if key != "masks_from"}
+    return {**clock, "init_args": arguments}
+
+
+def _shapes(made: CommandLine) -> dict[str, tuple[int, ...]]:
+    clock = next((one for one in made.trainer.callbacks if isinstance(one, IterativePruning)), None)  # type: ignore[attr-defined]
+    try:
+        return {} if clock is None else {name: tuple(w.shape) for name, w in clock.prunable(made.model).weights.items()}
+    except (RuntimeError, ValueError):  # a network that is made when the fit starts
+        return {}
+
+
+def missing_policy(callbacks: list[Callback]) -> Config | None:
+    """The policy that a run without one gets, as a config has it; so that it equals a run that names it.
+
+    Args:
+        callbacks: The callbacks of the run.
+    """
+    clock = next((one for one in callbacks if isinstance(one, IterativePruning)), None)
+    if clock is None or clock.during is not None or any(isinstance(one, LearningRatePolicy) for one in callbacks):
+        return None
+    policy = default_policy(callbacks)
+    arguments = {"to": policy.to} if isinstance(policy, LRRewind) else {}
+    return {"class_path": f"lightning_prune.{type(policy).__name__}", "init_args": arguments}
+
+
+def parse(config: Mapping[str, Any], owner: str) -> CommandLine:
+    """Make trainer, model and data from a config.
+
+    Args:
+        config: The config.
+        owner: Whose it is, for errors.
+
+    Raises:
+        ValueError: If it cannot be parsed.
+    """
+    said = StringIO()
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # class paths such as `mine.Net` for a mine.py in the current folder
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = Path(folder, "config.yaml")
+        path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+        try:
+            with redirect_stderr(said):
+                return CommandLine([f"--config={path}"], run=False)
+        except SystemExit as error:
+            text = said.getvalue().split("error: ", 1)[-1].split("\nEvery option is", 1)[0]
+            message = " ".join(text.split())[:600] or "it cannot be parsed."
+            raise ValueError(f"{owner}: {message}") from error
+        except Exception as error:  # of the user's class, or of one that checks its arguments
+            raise ValueError(f"{owner}: {_first_cause(error)}") from error
+
+
+def _with_callback(config: Mapping[str, Any], callback: Config) -> Config:
+    trainer = config["trainer"]
+    return {**config, "trainer": {**trainer, "callbacks": [*(trainer.get("callbacks") or []), callback]}}
+
+
+def _first_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = " ".join(str(error).split())
+    return said if isinstance(error, ValueError | MisconfigurationException) else f"{type(error).__name__}: {said}"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let Lightning not say, for each node, which devices there are and which seed was set."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
+
+
+def with_seed(config: Mapping[str, Any], seed: int) -> Config:
+    """The config of another seed: that of the run and, unless the config has one, that of whatever draws in cycles.
+
+    ``IterativePruning``, ``Reinitialize`` and their like draw from seeds of their own: without this, a control would
+    start from the same weights in every run, and its runs would seem to agree.
+
+    Args:
+        config: A config of ``lightning-prune fit``.
+        seed: The seed.
+    """
+    changed = deepcopy(dict(config))
+    changed["seed_everything"] = seed
+    trainer = changed.setdefault("trainer", {})
+    trainer["callbacks"] = [entry(one, "Ablation(base)") for one in trainer.get("callbacks") or []]
+    for one in trainer["callbacks"]:
+        if draws_in_cycles(class_at(one["class_path"])):
+            one["init_args"].setdefault("seed", seed)
+    return changed
+
+
+def draws_in_cycles(owner: Any) -> bool:
+    """Whether a class counts the cycles, or says how they are trained, and takes a seed.
+
+    Example:
+        >>> from lightning_prune import LRRewind, Reinitialize
+        >>> draws_in_cycles(Reinitialize), draws_in_cycles(LRRewind)
+        (True, False)
+    """
+    return issubclass(owner, CycleClock | CycleCallback) and "seed" in signature(owner).parameters
+
+
+def _is_given(callback: Callback, content: Mapping[str, Any]) -> bool:
+    paths = [one["class_path"] for one in content["trainer"].get("callbacks") or []]
+    return is_of_cycles(callback) or any(class_at(path) is type(callback) for path in paths)

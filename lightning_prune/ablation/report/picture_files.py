@@ -1,0 +1,65 @@
+"""The pictures as files: PNG and SVG beside the page, drawn without a browser."""
+
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from lightning_prune.ablation.report.pictures.picture import WIDTH, Picture, Spec
+from lightning_prune.basics.write_whole import write_whole
+from lightning_prune.lab.visible import is_shown
+
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+CONFIG = {"view": {"stroke": None}, "axis": {"titleFontWeight": "normal", "gridColor": "#dddddd"}}
+SCALE = 2  # pixels of a PNG per point
+
+
+def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
+    """Write every picture that there is as ``<name>.png`` and ``<name>.svg``.
+
+    Args:
+        folder: Where they go.
+        pictures: Those without a specification are left out.
+
+    Returns:
+        What was written.
+    """
+    written = []
+    for picture in pictures:
+        if picture.spec is not None:
+            spec = _drawable(alone(picture))
+            png, svg = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
+            drawn = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+            written += [write_whole(png, vl_convert.svg_to_png(drawn, scale=SCALE)), write_whole(svg, drawn)]
+    return written
+
+
+def alone(picture: Picture) -> Spec:
+    """Turn the specification of the page into one that stands alone: a width, a white ground, a title."""
+    spec = dict(picture.spec or {})
+    chosen = [f"{choice.label.lower()} {choice.chosen}" for choice in picture.choices]
+    title = {
+        "text": picture.title,
+        "subtitle": ", ".join([*chosen, *filter(None, [picture.unit])]),
+        "anchor": "start",
+        "fontSize": 15,
+        "offset": 14,
+    }
+    width = {"width": WIDTH} if spec.get("width") == "container" else {}
+    return {**spec, **width, "title": title, "background": "white", "padding": 12, "config": CONFIG}
+
+
+def _drawable(spec: Any) -> Any:
+    """Replace in every text what no SVG can hold: names of metrics and of tensors may be anything."""
+    if isinstance(spec, str):
+        return "".join(letter if letter in "\n\t" or is_shown(letter) else "\ufffd" for letter in spec)
+    if isinstance(spec, dict):
+        return {name: _drawable(part) for name, part in spec.items()}
+    return [_drawable(part) for part in spec] if isinstance(spec, list | tuple) else spec
+
+
+def scripts() -> str:
+    """The vega libraries as one script, which the page carries with it."""
+    bundle = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]  # its stub wants a snippet
+    return bundle.replace("</script", "<\\/script")

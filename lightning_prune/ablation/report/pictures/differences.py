@@ -1,0 +1,124 @@
+"""How far each arm is from a chosen one: paired differences over seeds, with intervals."""
+
+from itertools import permutations
+
+import altair as alt
+import pandas as pd
+
+from lightning_prune.ablation.report.measures import Measure
+from lightning_prune.ablation.report.pictures.axes import (
+    CUT,
+    POINTS_OR_NUMBER,
+    density_axis,
+    heading,
+    interval_layers,
+    measure_axis,
+    places,
+    shown_interval,
+)
+from lightning_prune.ablation.report.pictures.picture import (
+    DATA,
+    NOT_HIDDEN,
+    Choice,
+    Drawing,
+    Picture,
+    Rows,
+    colour_of,
+    dash_of,
+    records,
+    shape_of,
+    specification,
+)
+from lightning_prune.ablation.report.reported_study import Study
+from lightning_prune.ablation.report.words import difference, plural
+from lightning_prune.ablation.results.intervals import intervals
+from lightning_prune.ablation.results.pairs import UNDECIDED, by_seed, least_spreads, verdicts
+from lightning_prune.ablation.results.table_checks import lower_wins
+from lightning_prune.lab.metric_names import is_fraction
+from lightning_prune.lab.report.terminal import percent
+
+NAME, TITLE = "differences", "Difference to one arm"
+CAPTION = (
+    "Mean of the differences within each seed, with 95 % intervals. A filled mark is decided: its interval does not "
+    f"contain 0. A hollow mark is undecided. {CUT} Arms are matched by cycle."
+)
+HEADING = "[measure, 'difference to ' + reference + (indexof(lower(measure), 'acc') >= 0 ? ', in points' : '')]"
+
+
+def draw_differences(study: Study, chosen: str, against: str | None) -> Picture:
+    """Draw the paired differences of all arms to a reference, which the page lets choose.
+
+    Args:
+        study: What was read.
+        chosen: The label of the measure to show first.
+        against: The reference to show first; left out, the first arm with a result.
+    """
+    arms = study.measured_arms
+    if len(arms) < 2:
+        return Picture(NAME, TITLE, missing="There is nothing to compare: fewer than two arms have a result.")
+    reference = against or arms[0]
+    rows: Rows = [row for measure in study.measures for row in records(_all_pairs(study, measure, arms))]
+    spec = specification(_chart(study), rows, {"measure": chosen, "reference": reference, "hidden": []})
+    missing = "" if len(study.seeds) > 1 else "There is one seed, so everything is undecided."
+    labels = [measure.label for measure in study.measures]
+    choices = [Choice("reference", "Against", arms, reference), Choice("measure", "Measure", labels, chosen)]
+    unit = "in points" if is_fraction(chosen) else ""
+    return Picture(NAME, TITLE, CAPTION, spec, missing, choices, unit)
+
+
+def _all_pairs(study: Study, measure: Measure, arms: list[str]) -> pd.DataFrame:
+    """The differences of one measure between all arms, with what is written at each mark."""
+    values = {arm: by_seed(study.table, arm, measure.column) for arm in arms}
+    pairs = list(permutations(arms, 2))
+    names = ["arm", "reference"]
+    differences = pd.concat({(a, b): values[a] - values[b] for a, b in pairs}, names=names)
+    least = pd.concat({(a, b): least_spreads(study.table, a, b, measure.column) for a, b in pairs}, names=names)
+    found = intervals(differences, least=least).rename(columns={"mean": "difference"}).reset_index()
+    lower = lower_wins(measure.column, study.mode)
+    found["better"] = verdicts(found, found["arm"], found["reference"], lower)
+    found = found[found["seeds"] > 0]
+    low, high = measure.range
+    shown = [
+        shown_interval(part, of="difference", within=(low - high, high - low))
+        for _, part in found.groupby("reference", sort=False)
+    ]
+    return _written(study, measure, pd.concat(shown)) if shown else found
+
+
+def _written(study: Study, measure: Measure, found: pd.DataFrame) -> pd.DataFrame:
+    """Add the places of the marks and the texts of the tooltips."""
+    densities = study.table.groupby(["arm", "cycle"])["density"].mean().rename("density").reset_index()
+    found = found.merge(densities, on=["arm", "cycle"]).dropna(subset=["density"])
+    label = measure.label
+    found["place"] = [
+        places(study.table, density, arm, study.arms)
+        for density, arm in zip(found["density"], found["arm"], strict=True)
+    ]
+    found["value"] = [difference(label, value) for value in found["difference"]]
+    found["interval"] = [
+        "none" if pd.isna(low) else f"{difference(label, low)} to {difference(label, high)}"
+        for low, high in zip(found["low"], found["high"], strict=True)
+    ]
+    found["at"] = [percent(density) for density in found["density"]]
+    found["over"] = [plural(int(count), "seed") for count in found["seeds"]]
+    found["mark"] = ["hollow" if better == UNDECIDED else "filled" for better in found["better"]]
+    kept = ["arm", "reference", "value", "interval", "at", "over", "better", "mark", "place", "difference"]
+    return found[[*kept, "low_shown", "high_shown", "cut_low", "cut_high"]].assign(measure=label)
+
+
+def _chart(study: Study) -> Drawing:
+    tooltip = [alt.Tooltip("arm:N"), alt.Tooltip("reference:N", title="against"), alt.Tooltip("at:N", title="density"),
+               alt.Tooltip("value:N", title="difference"), alt.Tooltip("interval:N", title="95 % interval"),
+               alt.Tooltip("over:N"), alt.Tooltip("better:N")]  # fmt: skip
+    shown = f"datum.measure == measure && datum.reference == reference && {NOT_HIDDEN}"
+    base = alt.Chart(DATA).transform_filter(shown).encode(x=density_axis(study.table), color=colour_of(study.arms))
+    y = measure_axis("difference", POINTS_OR_NUMBER)
+    lines = base.mark_line(strokeWidth=1.2, opacity=0.6).encode(y=y, strokeDash=dash_of(study.arms))
+    marks = base.mark_point(size=70, opacity=1, strokeWidth=1.8).encode(
+        y=y, shape=shape_of(study.arms), tooltip=tooltip
+    )
+    hollow = marks.transform_filter("datum.mark == 'hollow'").encode(fill=alt.value("white"))
+    filled = marks.transform_filter("datum.mark == 'filled'").encode(fill=colour_of(study.arms))
+    zero = alt.Chart(DATA).mark_rule(color="#888888", strokeWidth=1.5).encode(y=alt.datum(0))
+    layers = alt.layer(zero, *interval_layers(base, POINTS_OR_NUMBER), lines, hollow, filled)
+    return layers.properties(width="container", height=320, title=heading(HEADING))

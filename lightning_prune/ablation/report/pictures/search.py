@@ -1,0 +1,109 @@
+"""What a search tried: the validation metric over the tried values, and which one the arm went on with."""
+
+import json
+import math
+from typing import Any
+
+import altair as alt
+
+from lightning_prune.ablation.report.pictures.axes import heading, measure_axis
+from lightning_prune.ablation.report.pictures.picture import DATA, Choice, Drawing, Picture, Rows, specification
+from lightning_prune.ablation.report.reported_study import Study
+from lightning_prune.lab.report.terminal import score
+
+NAME, TITLE = "search", "What the search tried"
+FEW = 12  # values, each with a tick of its own
+CAPTION = "Every value that was tried from the same pruned network; filled is the one that the arm went on with."
+
+
+def draw_search(study: Study) -> Picture | None:
+    """Draw what each search arm tried, one seed at a time; ``None`` if no arm searches."""
+    arms = [str(arm["name"]) for arm in study.facts["arms"] if arm.get("search")]
+    if not arms:
+        return None
+    metric = study.metric
+    rows: Rows = [row for arm in arms for row in _rows(study, arm, metric)]
+    if not rows:
+        return Picture(NAME, TITLE, missing="No search has tried anything yet.")
+    found = list(dict.fromkeys(row["arm"] for row in rows))
+    seeds = list(dict.fromkeys(row["seed"] for row in rows))
+    spec = specification(_chart(rows), rows, {"searching": found[0], "seed": seeds[0], "measure": metric})
+    choices = [Choice("searching", "Arm", found, found[0]), Choice("seed", "Seed", seeds, seeds[0])]
+    return Picture(NAME, TITLE, CAPTION, spec, choices=choices)
+
+
+def _rows(study: Study, arm: str, metric: str) -> Rows:
+    table = study.table
+    told = table[(table["arm"] == arm) & table["tried"].notna()] if "tried" in table else table.head(0)
+    return [
+        {
+            "arm": arm,
+            "seed": str(seed),
+            "cycle": int(cycle),
+            "argument": str(tried["argument"]),
+            "value": _value(value),
+            "score": float(result),
+            "shown": score(metric, float(result)),
+            "chosen": value == tried["chosen"],
+        }
+        for seed, cycle, text in zip(told["seed"], told["cycle"], told["tried"], strict=True)
+        for tried in [_parsed(text)]
+        for value, result in zip(tried.get("values", ()), tried.get("scores", ()), strict=False)
+        if isinstance(result, int | float) and math.isfinite(result)
+    ]
+
+
+def _value(value: Any) -> Any:
+    """A number as it is; a combination of several arguments in words."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def _parsed(text: Any) -> dict[str, Any]:
+    """What a search tried; nothing if the cell is empty or not what a study writes."""
+    try:
+        tried = json.loads(str(text))
+    except json.JSONDecodeError:
+        return {}
+    return tried if isinstance(tried, dict) and {"argument", "values", "scores", "chosen"} <= set(tried) else {}
+
+
+def _axis(rows: Rows) -> alt.X:
+    """Numbers on an axis, logarithmic if they differ much; anything else side by side."""
+    values = [row["value"] for row in rows]
+    title = ", ".join(dict.fromkeys(row["argument"] for row in rows))
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return alt.X("value:N", title=title, sort=None, axis=alt.Axis(labelAngle=0))
+    different = sorted(set(values))
+    low, high = different[0], different[-1]
+    if low > 0 and high >= 5 * low:
+        scale = alt.Scale(type="log", domain=[low / 1.3, high * 1.3], nice=False)
+    else:
+        scale = alt.Scale(zero=False, padding=12)
+    ticks = alt.Axis(
+        values=different if len(different) <= FEW else alt.Undefined,
+        format="~g",
+        labelOverlap="greedy",
+        gridOpacity=0.6,
+    )
+    return alt.X("value:Q", title=title, scale=scale, axis=ticks)
+
+
+def _chart(rows: Rows) -> Drawing:
+    tooltip = [alt.Tooltip("cycle:O"), alt.Tooltip("value:N"), alt.Tooltip("shown:N", title="score"),
+               alt.Tooltip("chosen:N")]  # fmt: skip
+    cycles = sorted({row["cycle"] for row in rows})
+    legend = alt.Legend(title="cycle", orient="bottom", direction="horizontal", columns=8)
+    colour = alt.Color("cycle:O", scale=alt.Scale(scheme="viridis", domain=cycles), legend=legend)
+    base = (
+        alt.Chart(DATA)
+        .transform_filter("datum.arm == searching && datum.seed == seed")
+        .encode(x=_axis(rows), y=measure_axis("score"), color=colour)
+    )
+    marks = base.mark_point(size=80, strokeWidth=1.8, opacity=1).encode(tooltip=tooltip)
+    left = marks.transform_filter("!datum.chosen").encode(fill=alt.value("white"))
+    taken = base.transform_filter("datum.chosen").mark_point(filled=True, size=150, opacity=1).encode(tooltip=tooltip)
+    return alt.layer(base.mark_line(strokeWidth=1.4), left, taken).properties(
+        width="container", height=280, title=heading("measure + ' over the tried values'")
+    )

@@ -1,0 +1,178 @@
+"""``lightning-prune report STUDY``: one page, its pictures as files, the headline on the terminal."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+
+from lightning_prune.ablation.report import headline
+from lightning_prune.ablation.report.arm_names import drawable
+from lightning_prune.ablation.report.page import write_page
+from lightning_prune.ablation.report.picture_files import write_pictures
+from lightning_prune.ablation.report.pictures.cost import draw_cost
+from lightning_prune.ablation.report.pictures.differences import draw_differences
+from lightning_prune.ablation.report.pictures.layers import draw_layers
+from lightning_prune.ablation.report.pictures.over_density import draw_over_density
+from lightning_prune.ablation.report.pictures.picture import Picture
+from lightning_prune.ablation.report.pictures.rates import draw_rates
+from lightning_prune.ablation.report.pictures.search import draw_search
+from lightning_prune.ablation.report.pictures.shared_work import draw_shared_work
+from lightning_prune.ablation.report.read_study import read_arm, read_study
+from lightning_prune.ablation.report.reported_study import Study
+from lightning_prune.ablation.results.pairs import UNDECIDED
+from lightning_prune.ablation.results.table_checks import require_arms
+from lightning_prune.lab.report.logged_run import Run
+from lightning_prune.lab.report.terminal import report_console
+from lightning_prune.lab.visible import visible
+
+HELP = "Show what a study amounts to: one page that works without a network, and its pictures as files."
+
+
+def report_parser() -> ArgumentParser:
+    """Declare the arguments of ``lightning-prune report`` for a study."""
+    parser = ArgumentParser(prog="lightning-prune report", description=HELP)
+    parser.add_argument("study", metavar="STUDY", help="the folder with study.json")
+    parser.add_argument("--against", type=str | None, help="the arm that differences are taken to (default: the first)")
+    parser.add_argument(
+        "--metric",
+        type=str | None,
+        help="what pictures show first: test_last, val_best, ... (default: the first measured)",
+    )
+    parser.add_argument("--out", type=str | None, help="where files go (default: STUDY/report)")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the arguments and report."""
+    options = report_parser().parse_args(list(arguments))
+    out = options.out and Path(options.out)
+    report_study(Path(options.study), out=out, against=options.against, metric=options.metric)
+
+
+def report_study(
+    folder: Path,
+    out: Path | None = None,
+    against: str | None = None,
+    metric: str | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Write the page of a study and its pictures, and print the headline.
+
+    Args:
+        folder: Where study.json lies.
+        out: Where files go; left out, ``report`` in the folder.
+        against: The arm that differences are taken to at first; left out, the first one with a result.
+        metric: The column that pictures show first; left out, the test metric, or validation.
+        console: Where the headline is printed; left out, the terminal.
+
+    Returns:
+        The page.
+
+    Raises:
+        FileNotFoundError: If there is no study in the folder, or no table yet.
+        ValueError: If a file is damaged, ``against`` is no arm with a result, ``metric`` is not measured, or files
+            cannot go to ``out``.
+    """
+    study = read_study(folder)
+    chosen = _chosen_label(study, metric)
+    against = None if against is None else drawable(against)
+    if against is not None:
+        _require_against(study, against)
+    place = _require_folder(out or folder / "report")
+    runs, damaged = first_runs(study)
+    study = replace(study, damaged=damaged)
+    pictures = draw(study, chosen, against, runs)
+    page = write_page(place / "index.html", study, pictures)
+    written = [page, *write_pictures(place, pictures)]
+    _print(console or report_console(), study, written)
+    return page
+
+
+def draw(study: Study, chosen: str, against: str | None = None, runs: dict[str, Run] | None = None) -> list[Picture]:
+    """Draw every picture of a study, in the order of the page.
+
+    Args:
+        study: What was read.
+        chosen: The label of the measure that pictures show first.
+        against: The arm that differences are taken to at first.
+        runs: A run of each arm, for the pictures of what happens within one; left out, they are read.
+    """
+    runs = first_runs(study)[0] if runs is None else runs
+    pictures = [
+        draw_over_density(study, chosen),
+        draw_differences(study, chosen, against),
+        draw_cost(study, chosen),
+        draw_shared_work(study),
+        draw_rates(study, runs),
+        draw_search(study),
+        draw_layers(study, runs),
+    ]
+    return [picture for picture in pictures if picture is not None]
+
+
+def first_runs(study: Study) -> tuple[dict[str, Run], tuple[str, ...]]:
+    """The run of every arm with its first seed that did not fail, else with the first that logged anything.
+
+    Args:
+        study: What was read.
+
+    Returns:
+        The runs by arm, and a sentence for each file that could not be read; a run of another seed takes its place.
+    """
+    runs, damaged = {}, dict[str, None]()
+    for arm in study.arms:
+        paths = [path for path in study.paths if path["arm"] == arm]
+        for path in sorted(paths, key=lambda path: path["error"] is not None):
+            try:
+                run = read_arm(study, arm, int(path["seed"]))
+            except ValueError as error:
+                damaged[f"Learning rates and layers of a node are left out: {error}"] = None  # which arms may share
+                continue
+            if run is not None:
+                runs[arm] = run
+                break
+    return runs, tuple(damaged)
+
+
+def _chosen_label(study: Study, metric: str | None) -> str:
+    known = {measure.column: measure.label for measure in study.measures}
+    if metric is None:
+        return next(iter(known.values()), "")
+    if metric not in known:
+        nearest = get_close_matches(metric, known, n=1)
+        guess = f"Did you mean `{nearest[0]}`? " if nearest else ""
+        raise ValueError(f"`--metric {metric}` was not measured. {guess}Measured are {', '.join(known) or 'none'}.")
+    return known[metric]
+
+
+def _require_against(study: Study, against: str) -> None:
+    require_arms("report", study.table, against=against)
+    if against not in study.measured_arms:
+        raise ValueError(
+            f"`--against {against}` has no result. Choose one of {', '.join(study.measured_arms) or 'none'}."
+        )
+
+
+def _require_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"`--out {folder}` cannot be a folder: {error}. Give the name of a new one.") from error
+    return folder
+
+
+def _print(console: Console, study: Study, written: list[Path]) -> None:
+    console.print(visible(f"{study.name}: {headline.lead(study)}"), highlight=False, markup=False)
+    for winner in headline.winners(study):
+        best = (
+            winner.arm
+            if winner.verdict != UNDECIDED
+            else f"undecided: {winner.arm}; not decidedly worse: {winner.rivals}"
+        )
+        console.print(visible(f"  {winner.density}: {best}"), highlight=False, markup=False)
+    for note in headline.notes(study):
+        console.print(visible(note), highlight=False, markup=False)
+    console.print("Written:", *map(str, written), sep="\n  ", soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,1 @@
+"""What came out: one table, and comparisons with intervals."""

@@ -1,0 +1,170 @@
+"""Which arm is better: means, paired differences and verdicts over seeds, from the tidy table of a study.
+
+A table has one row per arm, seed and cycle. Arms are matched by cycle, also where their densities differ; runs are
+paired by seed, because the arms of a seed share its dense run. Rows without the measured value (a failed arm, a cycle
+that was not reached) do not count. Intervals are not corrected for how many of them are read. Seeds that agree to the
+last image do not make an interval narrow: its spread is at least what the rounding of the metric leaves open
+(:mod:`lightning_prune.ablation.results.resolution`).
+"""
+
+from typing import Literal
+
+import pandas as pd
+
+from lightning_prune.ablation.results.intervals import intervals
+from lightning_prune.ablation.results.pairs import UNDECIDED, by_seed, least_spreads, paired_differences, verdicts
+from lightning_prune.ablation.results.resolution import least_spread
+from lightning_prune.ablation.results.table_checks import (
+    cycle_at,
+    lower_wins,
+    require_arms,
+    require_cycle,
+    require_metric,
+)
+
+Mode = Literal["max", "min"]
+
+
+def summary(table: pd.DataFrame, metric: str = "test_last", confidence: float = 0.95) -> pd.DataFrame:
+    """Take the mean over seeds of every arm at every cycle, with its interval by Student's t.
+
+    Args:
+        table: The tidy table of a study.
+        metric: A measured column of it, such as ``test_last``, ``val_best`` or ``epochs``.
+        confidence: How often such an interval holds the true mean, strictly between 0 and 1.
+
+    Returns:
+        One row per arm and cycle that has a value: arm, cycle, density (the mean over seeds), seeds (how many),
+        mean, low, high; low and high are NaN with fewer than two seeds, and where no two values of the column differ.
+
+    Raises:
+        ValueError: If ``metric`` is no measured column or ``confidence`` is out of range.
+
+    Example:
+        >>> table = pd.DataFrame({"arm": "silo", "seed": [0, 1], "cycle": 1, "density": 0.8, "test_last": [0.9, 0.92]})
+        >>> summary(table).round(3).values.tolist()
+        [['silo', 1, 0.8, 2, 0.91, 0.783, 1.037]]
+    """
+    require_metric("summary", table, metric)
+    arms = [str(arm) for arm in table["arm"].drop_duplicates()]
+    least = least_spread(table, metric, terms=1)
+    parts = {arm: intervals(by_seed(table, arm, metric), confidence, least) for arm in arms}
+    found = pd.concat(parts, names=["arm", "cycle"]).reset_index().merge(_densities(table), on=["arm", "cycle"])
+    return found[["arm", "cycle", "density", "seeds", "mean", "low", "high"]]
+
+
+def compare(
+    table: pd.DataFrame,
+    a: str,
+    b: str,
+    metric: str = "test_last",
+    cycle: int | None = None,
+    confidence: float = 0.95,
+    mode: Mode = "max",
+) -> pd.DataFrame:
+    """Compare two arms by their differences ``a - b`` within each seed.
+
+    Args:
+        table: The tidy table of a study.
+        a: An arm.
+        b: Another arm.
+        metric: The measured column to compare.
+        cycle: The cycle to compare at, 0 being dense; left out, every cycle that one of them has.
+        confidence: How often such an interval holds the true difference, strictly between 0 and 1.
+        mode: Whether more (``max``) or less (``min``) of val and test is better; of losses and costs it is less.
+
+    Returns:
+        One row per cycle: cycle, density_a, density_b, seeds (that both have), mean_a, mean_b and difference (over
+        those seeds), low, high, and verdict: the better arm, or ``undecided`` where the interval contains 0 or fewer
+        than two seeds have both.
+
+    Raises:
+        ValueError: If an arm, the metric or the cycle is not in the table, or both arms are the same.
+
+    Example:
+        >>> rows = {"seed": [0, 1, 2] * 2, "cycle": 1, "density": 0.8, "test_last": [0.92, 0.93, 0.91, 0.9, 0.9, 0.89]}
+        >>> table = pd.DataFrame({"arm": ["silo"] * 3 + ["clr"] * 3, **rows})
+        >>> compare(table, "silo", "clr")[["difference", "low", "high", "verdict"]].round(3).values.tolist()
+        [[0.023, 0.009, 0.038, 'silo']]
+    """
+    require_arms("compare", table, a=a, b=b)
+    require_metric("compare", table, metric)
+    if a == b:
+        raise ValueError(f"`compare(a={a!r}, b={b!r})` compares an arm with itself. Give two arms.")
+    least = least_spreads(table, a, b, metric)
+    paired = paired_differences(by_seed(table, a, metric), by_seed(table, b, metric), confidence, least)
+    paired["verdict"] = verdicts(paired, a, b, lower_wins(metric, mode))
+    densities = _densities(table).pivot(index="cycle", columns="arm", values="density").reindex(columns=[a, b])
+    paired = paired.assign(density_a=densities[a], density_b=densities[b]).reset_index()
+    columns = ["density_a", "density_b", "seeds", "mean_a", "mean_b", "difference", "low", "high", "verdict"]
+    return _only(paired[["cycle", *columns]], "compare", table, cycle)
+
+
+def best(
+    table: pd.DataFrame,
+    metric: str = "val_last",
+    mode: Mode = "max",
+    cycle: int | None = None,
+    density: float | None = None,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Name the best arm at every cycle by validation, what it reaches on test, and the arms that may be as good.
+
+    Args:
+        table: The tidy table of a study.
+        metric: The measured column that chooses; validation, so that the test value of what is chosen stays honest.
+        mode: Whether more (``max``) or less (``min``) of val and test is better; of losses and costs it is less.
+        cycle: The one cycle wanted, 0 being dense; left out, all.
+        density: The same by the density in (0, 1] that the cycle was trained at; it speaks before ``cycle``.
+        confidence: Of the intervals, strictly between 0 and 1.
+
+    Returns:
+        One row per cycle: cycle, density, arm, seeds, mean, low, high, test (the mean over seeds, NaN if not tested),
+        rivals (the arms that are not decidedly worse, as a tuple) and verdict: the arm, ``undecided`` with rivals.
+
+    Raises:
+        ValueError: If the metric, the cycle or the density is not in the table.
+
+    Example:
+        >>> rows = {"seed": [0, 1, 2] * 2, "cycle": 1, "density": 0.8, "val_last": [0.92, 0.93, 0.91, 0.9, 0.9, 0.89]}
+        >>> table = pd.DataFrame({"arm": ["silo"] * 3 + ["clr"] * 3, **rows})
+        >>> best(table, density=0.8)[["arm", "rivals", "verdict"]].values.tolist()
+        [['silo', (), 'silo']]
+    """
+    cycle = cycle if density is None else cycle_at(table, density)
+    means = _only(summary(table, metric, confidence), "best", table, cycle)
+    ranked = means.sort_values(["cycle", "mean"], ascending=[True, lower_wins(metric, mode)], kind="stable")
+    first = ranked.drop_duplicates("cycle").merge(_tested(table, metric), on=["arm", "cycle"], how="left")
+    first["rivals"] = [
+        tuple(
+            str(other)
+            for other in means.loc[(means["cycle"] == at) & (means["arm"] != arm), "arm"]
+            if (compare(table, arm, str(other), metric, int(at), confidence, mode)["verdict"] != arm).all()
+        )
+        for arm, at in zip(first["arm"], first["cycle"], strict=True)
+    ]
+    first["verdict"] = first["arm"].where(first["rivals"].map(len) == 0, UNDECIDED)
+    return first[["cycle", "density", "arm", "seeds", "mean", "low", "high", "test", "rivals", "verdict"]]
+
+
+def _densities(table: pd.DataFrame) -> pd.DataFrame:
+    """The mean density over seeds of every arm and cycle."""
+    known = table.dropna(subset=["cycle"]).astype({"cycle": int, "density": float})
+    return known.groupby(["arm", "cycle"])["density"].mean().reset_index()
+
+
+def _tested(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The mean test value of every arm and cycle, measured where ``metric`` was."""
+    column = metric.replace("val_", "test_")
+    known = column.startswith("test_") and column in table
+    means = table.astype({column: float}).groupby(["arm", "cycle"])[column].mean() if known else pd.Series(
+        dtype=float, index=pd.MultiIndex.from_arrays([[], []])
+    )  # fmt: skip
+    return means.rename_axis(["arm", "cycle"]).rename("test").reset_index()
+
+
+def _only(found: pd.DataFrame, where: str, table: pd.DataFrame, cycle: int | None) -> pd.DataFrame:
+    if cycle is None:
+        return found
+    require_cycle(where, table, cycle)
+    return found[found["cycle"] == cycle].reset_index(drop=True)

@@ -1,0 +1,121 @@
+"""From the results of nodes to one tidy table: a row for each arm, seed and cycle."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lightning_prune.ablation.running.loop import Course, Running
+from lightning_prune.ablation.sharing.node import Node
+from lightning_prune.ablation.storage.files import aside_of
+from lightning_prune.ablation.training.node_measurement import LAST, best_name
+
+COLUMNS = {
+    "arm": "object",
+    "seed": "int64",
+    "cycle": "Int64",
+    "density": "float64",
+    "sparsity": "float64",
+    "val_last": "float64",
+    "val_best": "float64",
+    "test_last": "float64",
+    "test_best": "float64",
+    "loss_last": "float64",
+    "best_epoch": "Int64",
+    "epochs": "Int64",
+    "epochs_shared": "Int64",
+    "seconds": "float64",
+    "seconds_shared": "float64",
+    "peak_lr": "float64",
+    "tried": "object",
+    "node": "object",
+    "checkpoint": "object",
+    "best_checkpoint": "object",
+    "metric": "object",
+    "test_metric": "object",
+    "error": "object",
+    "version": "object",
+    "lightning": "object",
+    "torch": "object",
+    "hardware": "object",
+}
+
+
+def table_of(running: Running, store: str) -> pd.DataFrame:
+    """Put together what is finished.
+
+    Args:
+        running: A study, however far it is.
+        store: The path from the folder of the study to that of its nodes.
+
+    Returns:
+        A row for each arm, seed and cycle, in this order; for an arm that failed one more, with its error. Of what
+        several arms share, the first one spent the epochs and seconds, and for the others they are shared.
+    """
+    rows: list[dict[str, Any]] = []
+    paid: set[str] = set()
+    for course in running.courses:
+        for node in course.nodes:
+            if node.key in running.results:
+                rows += _rows(running, course, node, Path(store), shared=node.key in paid)
+                paid.add(node.key)
+        if course.error is not None:
+            rows.append({"arm": course.path.arm, "seed": course.path.seed, "error": course.error})
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.astype(COLUMNS)
+
+
+def write_table(frame: pd.DataFrame, out: Path) -> None:
+    """Write table.parquet and table.csv, each whole.
+
+    Names stand in both as the study has them, so that rows can be joined by them. There is no control character in one;
+    but a spreadsheet takes ``=...`` for a formula, so import the columns of a stranger's table as text.
+
+    Args:
+        frame: The table.
+        out: The folder of the study.
+    """
+    for name in ("table.parquet", "table.csv"):
+        aside = aside_of(out / name)  # another process may be writing its own
+        if name.endswith("parquet"):
+            frame.to_parquet(aside, index=False)
+        else:
+            frame.to_csv(aside, index=False)
+        aside.replace(out / name)
+
+
+def _rows(running: Running, course: Course, node: Node, store: Path, shared: bool) -> list[dict[str, Any]]:
+    result = running.results[node.key]
+    folder = store / running.store.folder(node).relative_to(running.store.root)
+    rows: Sequence[dict[str, Any]] = result["rows"]
+    tried = course.tried.get(node.key)
+    left = _left_behind(running, course, node)  # a search trained these for its choice, too
+    found = []
+    for row in rows:
+        own = result["seconds"] * row["epochs"] / max(result["epochs"], 1)
+        seconds = own + sum(one["seconds"] for one in left)
+        found.append(
+            {
+                **{name: row.get(name) for name in COLUMNS if name in row},
+                "arm": course.path.arm,
+                "seed": course.path.seed,
+                "epochs": row["epochs"] + sum(one["epochs"] for one in left),
+                "epochs_shared": row["epochs"] if shared else 0,
+                "seconds": seconds,
+                "seconds_shared": own if shared else 0.0,
+                "tried": tried.to_json() if tried is not None else None,
+                "node": node.key,
+                "checkpoint": str(folder / LAST) if row is rows[-1] else None,
+                "best_checkpoint": str(folder / best_name(row["cycle"])) if row["val_best"] is not None else None,
+                **{name: result[name] for name in ("version", "lightning", "torch", "hardware")},
+            }
+        )
+    return found
+
+
+def _left_behind(running: Running, course: Course, node: Node) -> list[Mapping[str, Any]]:
+    """What a search tried in the place of a node, and did not go on with."""
+    others = [one for one in course.candidates if (one.parent, one.first) == (node.parent, node.first)]
+    keys = dict.fromkeys(one.key for one in others if one.key != node.key)
+    return [running.results[key] for key in keys if key in running.results]

@@ -1,0 +1,41 @@
+"""Which engine: by its name and the number of workers."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning_prune.ablation.running.engines.engine import Engine
+from lightning_prune.ablation.running.engines.here import Here
+from lightning_prune.ablation.running.engines.local import Local
+
+Chosen = Literal["local", "ray"]
+
+
+def make_engine(name: str, workers: int, out: Path, options: Mapping[str, Any] | None = None) -> Engine:
+    """Make an engine.
+
+    Args:
+        name: ``"local"`` for this machine, ``"ray"`` for a cluster.
+        workers: How many nodes at once, at least 0; 0 trains in this process, on a cluster as many as it
+            has room for.
+        out: The folder of the study.
+        options: Further arguments of the engine.
+
+    Raises:
+        ValueError: If there is no such engine, or the number is negative.
+    """
+    if type(workers) is not int or workers < 0:
+        raise ValueError(
+            f"Ablation.run(workers={workers!r}) must be a whole number, at least 0: 0 trains in this process, or as "
+            "many as a cluster has room for."
+        )
+    if name == "ray":
+        if find_spec("ray") is None:
+            raise ValueError("Ablation.run(engine='ray') needs Ray: pip install 'lightning-prune[ray]'")
+        from lightning_prune.ablation.running.engines.on_ray import OnRay  # an extra
+
+        return OnRay(workers, logs=out / "logs", **(options or {}))
+    if name != "local":
+        raise ValueError(f"Ablation.run(engine={name!r}) is unknown. Give 'local' or 'ray'.")
+    return Local(workers, out / "logs") if workers else Here()

@@ -1,0 +1,23 @@
+"""One node after the other, in this process."""
+
+from lightning_prune.ablation.running.engines.engine import Engine
+from lightning_prune.ablation.training.job import Job, Outcome
+from lightning_prune.ablation.training.train_node import train
+
+
+class Here(Engine):
+    """Trains in this process, which Ctrl-C interrupts as any training."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def collect(self, seconds: float) -> list[Outcome]:
+        return [train(self._jobs.pop(0))] if self._jobs else []
+
+    def close(self) -> None:
+        self._jobs.clear()

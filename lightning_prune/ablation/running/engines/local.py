@@ -1,0 +1,132 @@
+"""Several nodes at once on this machine, each in a process that stays warm for the next."""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from lightning_prune.ablation.running.engines.engine import Engine
+from lightning_prune.ablation.training.job import Job, Outcome
+
+WORKER = "lightning_prune.ablation.running.engines.worker"
+
+
+class Worker:
+    """A process that trains one job at a time.
+
+    Args:
+        index: Its number, by which the GPUs are dealt out.
+        threads: How many threads it computes with.
+        log: The file that what it prints goes to.
+    """
+
+    def __init__(self, index: int, threads: int, log: Path) -> None:
+        self.index = index
+        self.log = log
+        self.job: Job | None = None
+        self._answer = b""
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+        if (devices := torch.cuda.device_count()) > 1:
+            environment["CUDA_VISIBLE_DEVICES"] = str(index % devices)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-u", "-m", WORKER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                env=environment,
+                start_new_session=True,  # Ctrl-C goes to the study, which stops its workers
+            )
+
+    def begin(self, job: Job) -> None:
+        """Give it a job."""
+        self.job = job
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(job.to_dict()).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has died, which is found out when its answer is read
+
+    def read(self) -> Outcome | None:
+        """Read what it answered, once there is something to read; None if the answer is not whole yet."""
+        assert self.process.stdout is not None
+        chunk = os.read(self.process.stdout.fileno(), 65536)
+        self._answer += chunk
+        if chunk and not self._answer.endswith(b"\n"):
+            return None
+        job, answer, self._answer, self.job = self.job, self._answer, b"", None
+        if chunk:
+            return Outcome(**json.loads(answer))
+        name, key = (job.node.name, job.node.key) if job else ("nothing", "")
+        said = f"The worker that trained {name} {self._death()}. What it printed is in {self.log}."
+        return Outcome(key, said)
+
+    def _death(self) -> str:
+        code = self.process.wait()
+        if code == -signal.SIGKILL:
+            return "was killed (SIGKILL), which the system does when memory runs out: fewer workers need less"
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+    def stop(self) -> None:
+        """End the process; what its node has saved stays."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+class Local(Engine):
+    """Trains in processes of this machine, and divides its cores among them.
+
+    Args:
+        workers: How many, at least 1.
+        logs: The folder of their logs.
+    """
+
+    def __init__(self, workers: int, logs: Path) -> None:
+        self.slots = workers
+        self.logs = logs
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // workers))
+        self._workers: list[Worker] = []
+
+    def submit(self, job: Job) -> None:
+        self._bury()
+        free = next((one for one in self._workers if one.job is None and one.process.poll() is None), None)
+        if free is None:
+            number = min(set(range(self.slots)) - {one.index for one in self._workers})
+            free = Worker(number, self.threads, self.logs / f"worker-{number}.log")
+            self._workers.append(free)
+        free.begin(job)
+
+    def collect(self, seconds: float) -> list[Outcome]:
+        outcomes = []
+        with selectors.DefaultSelector() as selector:
+            for worker in self._workers:
+                if worker.job is not None and worker.process.stdout is not None:
+                    selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+            for key, _ in selector.select(seconds):
+                outcome = key.data.read()
+                if outcome is not None:
+                    outcomes.append(outcome)
+        return outcomes
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.stop()
+        self._workers = []
+
+    def _bury(self) -> None:
+        """Make room for those that have died, also while they had nothing to do."""
+        for worker in self._workers:
+            if worker.job is None and worker.process.poll() is not None:
+                worker.stop()
+        self._workers = [one for one in self._workers if one.job is not None or one.process.poll() is None]

@@ -1,0 +1,46 @@
+"""A worker process: reads jobs line by line, trains them, answers line by line."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from queue import SimpleQueue
+from threading import Thread
+
+import torch
+
+from lightning_prune.ablation.training.job import Job
+from lightning_prune.ablation.training.train_node import train
+
+
+def main() -> None:
+    """Serve until the input ends, which it does when the process that asks has died."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what training prints goes to the log, not among the answers
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    for line in _lines():
+        outcome = train(Job.from_dict(json.loads(line)))
+        answers.write(json.dumps(asdict(outcome)) + "\n")
+        answers.flush()
+
+
+def _lines() -> Iterator[str]:
+    """The lines of the input; at its end the process ends at once, also in the middle of a job.
+
+    A study that was killed would otherwise go on computing out of sight; the node has saved what it loses least by.
+    """
+    lines: SimpleQueue[str] = SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        os._exit(0)
+
+    Thread(target=read, daemon=True).start()
+    while True:
+        yield lines.get()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The folders of the nodes, also shared between studies."""

@@ -1,0 +1,138 @@
+"""The folder of the nodes: which are finished, which is being trained, and by whom."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from lightning_prune.ablation.sharing.node import Node
+from lightning_prune.ablation.storage.files import read_json
+from lightning_prune.ablation.storage.notes import harmless_notes
+
+RESULT = "result.json"
+JOB = "job.json"
+# What studies and tables ask a result for.
+WHOLE = {"rows", "epochs", "seconds", "notes", "version", "lightning", "torch", "hardware"}
+ROW = {"cycle", "epochs", "metric", "val_last", "val_best"}
+
+
+class Store:
+    """Nodes as folders: ``running/<name>`` while one is trained, ``nodes/<name>`` when it is whole.
+
+    Args:
+        root: The folder of the study, or one that several studies share.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.nodes = self.root / "nodes"
+        self.running = self.root / "running"
+        self.locks = self.root / "locks"
+
+    def folder(self, node: Node) -> Path:
+        """Where a finished node lies."""
+        return self.nodes / node.name
+
+    def work(self, node: Node) -> Path:
+        """Where a node lies while it is trained."""
+        return self.running / node.name
+
+    def lock(self, node: Node) -> FileLock:
+        """Who holds it trains the node; the system lets go of it when the process dies."""
+        self.locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.locks / f"{node.name}.lock")
+
+    def result(self, node: Node) -> Mapping[str, Any] | None:
+        """What a node left, if it is finished and kept what its arms need to know."""
+        path = self.folder(node) / RESULT
+        result = read_result(path) if path.is_file() else None
+        return result if result is not None and set(node.notes) <= set(result["notes"]) else None
+
+    def holds(self, files: Iterable[str]) -> bool:
+        """Whether files of nodes that are finished are there.
+
+        Args:
+            files: Where they lie, in the folder of the nodes.
+        """
+        return all((self.nodes / file).is_file() and (self.nodes / file).with_name(RESULT).is_file() for file in files)
+
+    def with_old_notes(self, node: Node) -> Node:
+        """A node that is to be trained again keeps what it had kept for other arms, too; hold its lock.
+
+        Args:
+            node: The node.
+        """
+        path = self.folder(node) / RESULT
+        kept = harmless_notes(read_result(path)["notes"]) if path.is_file() else {}
+        return replace(node, notes={**kept, **node.notes})
+
+    def take_up(self, node: Node) -> Node:
+        """Prepare the work folder: keep what an interrupted process has left of the same node, drop anything else.
+
+        Args:
+            node: The node, whose lock is held.
+
+        Returns:
+            The node, with the notes that are being kept in that folder.
+        """
+        node, work = self.with_old_notes(node), self.work(node)
+        left = _saved_notes(work / JOB)
+        if left is None or not set(node.notes) <= set(left):
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True, exist_ok=True)
+            return node
+        for path in work.glob("*.new"):  # of a process that died while it wrote
+            path.unlink()
+        return replace(node, notes={**harmless_notes(left), **node.notes})
+
+    def publish(self, node: Node) -> None:
+        """Put a node that is whole into its place."""
+        self.nodes.mkdir(parents=True, exist_ok=True)
+        work, folder = self.work(node), self.folder(node)
+        if not folder.exists():
+            work.replace(folder)
+            return
+        # An earlier one, which had not kept all that is needed. Another study may be going on from it: no file of it
+        # may be missing for a moment, and until the last is in its place the node counts as not trained again.
+        last = {work / RESULT: 1, work / JOB: 2}
+        for path in sorted(_files_below(work), key=lambda one: last.get(one, 0)):
+            place = folder / path.relative_to(work)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+        shutil.rmtree(work)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return [one for one in folder.rglob("*") if one.is_symlink() or not one.is_dir()]
+
+
+def _saved_notes(path: Path) -> Mapping[str, Any] | None:
+    """The notes that are being kept in a work folder; None if its job cannot be read."""
+    try:
+        notes = read_json(path)["node"]["notes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return notes if isinstance(notes, Mapping) else None
+
+
+def read_result(path: Path) -> Mapping[str, Any]:
+    """Read what a node has left.
+
+    Args:
+        path: Its result.json.
+
+    Raises:
+        ValueError: If it is damaged, or something else; says what to delete.
+    """
+    result = read_json(path)
+    rows = result.get("rows") if isinstance(result, Mapping) else None
+    whole = isinstance(rows, list) and all(isinstance(row, Mapping) and row.keys() >= ROW for row in rows)
+    if not (whole and rows and result.keys() >= WHOLE and isinstance(result["notes"], Mapping)):
+        raise ValueError(
+            f"{path} is not what a node leaves behind. Delete {path.parent}, and run the study again: it is trained "
+            "anew."
+        )
+    return result  # type: ignore[no-any-return]

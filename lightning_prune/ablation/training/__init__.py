@@ -1,0 +1,1 @@
+"""Train one node and measure what it reached."""

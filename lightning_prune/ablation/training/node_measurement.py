@@ -1,0 +1,192 @@
+"""What a node leaves behind: a row for each cycle, its best and its last checkpoint, and how far it has come."""
+
+import json
+import time
+from collections.abc import Mapping
+from difflib import get_close_matches
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+
+from lightning_prune.ablation.planning.followed_arms import masks_name
+from lightning_prune.ablation.storage.files import write_aside
+from lightning_prune.ablation.training.own_generators import own_generators
+from lightning_prune.callbacks.base import CycleClock
+from lightning_prune.lab.metric_names import choose_columns, lower_is_better
+from lightning_prune.masks.ticket import ticket_of, write_ticket
+from lightning_prune.selection.parameters import plain_name
+
+LAST = "last.ckpt"
+PROGRESS = "progress.json"
+MEASURED = ("val_last", "val_best", "best_epoch", "loss_last", "peak_lr")
+
+
+def best_name(cycle: int) -> str:
+    """The file of the best network of a cycle.
+
+    Example:
+        >>> best_name(3)
+        'best-03.ckpt'
+    """
+    return f"best-{cycle:02d}.ckpt"
+
+
+def keep_masks(path: Path, clock: CycleClock, module: "pl.LightningModule") -> None:
+    """Write the masks of the cycle that is running, without weights.
+
+    Args:
+        path: The file.
+        clock: Who has them.
+        module: The network.
+    """
+    shapes = {plain_name(name): tensor.shape for name, tensor in module.state_dict().items()}
+    write_ticket(path, ticket_of({"clock": clock.state_dict()}, shapes))
+
+
+class NodeEnd(Checkpoint):
+    """Save what the next node needs when this one is over, and end its fit.
+
+    Args:
+        folder: Where checkpoints go.
+        last: The last cycle of the node.
+        whole: Whether the run is over with it.
+        metric: The logged value that the best epoch is chosen by; None to choose the validation accuracy or loss.
+        every: Save after an epoch if the last saving is so long ago, in seconds; 0 for every epoch.
+        many: Whether it has several cycles, whose masks are then kept: the checkpoint holds the last ones only.
+    """
+
+    def __init__(
+        self, folder: Path, last: int, whole: bool, metric: str | None = None, every: float = 30.0, many: bool = False
+    ) -> None:
+        self.folder = folder
+        self.many = many
+        self._kept = 0
+        self.last = last
+        self.whole = whole
+        self.metric = metric
+        self.every = every
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.epochs = 0
+        self.seconds = 0.0
+        self.drawing: list[str] = []
+        self.over = False
+        self._saved_at = self._noted_at = -1
+        self._validated = False
+
+    def on_validation_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._validated = not trainer.sanity_checking
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._began = self._saved = time.monotonic()
+        self.drawing = own_generators(trainer)
+        if self.over:  # the node was interrupted after its last epoch: what comes next is another node's
+            self._saved_at = self._noted_at = trainer.global_step
+            trainer.should_stop = True
+
+    def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
+        clock = _clock(trainer)
+        if self.many and clock is not None and clock.cycle is not None and clock.cycle.index != self._kept:
+            self._kept = clock.cycle.index
+            keep_masks(self.folder / masks_name(self._kept), clock, pl_module)
+
+    def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        now = time.monotonic()
+        self.seconds, self._began, self.epochs = self.seconds + now - self._began, now, self.epochs + 1
+        self._note(trainer)
+        write_aside(self.folder / PROGRESS, json.dumps({"epochs": self.epochs}))
+        self.over = self._is_over(trainer)
+        if self.over or now - self._saved >= self.every:
+            self._save(trainer)
+        if self.over and not self.whole:
+            trainer.should_stop = True
+
+    def on_prune_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        """A cycle ends: one shorter than an epoch was not measured, and has its row all the same."""
+        self._row(trainer)
+
+    def on_train_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if self.whole and self._saved_at != trainer.global_step:
+            self.over = True
+            if self._noted_at != trainer.global_step:
+                self._note(trainer)
+            self._save(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        # As JSON: rows hold None, and keys that are numbers.
+        return {"rows": json.dumps(self.rows), "epochs": self.epochs, "seconds": self.seconds, "over": self.over}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = {int(cycle): row for cycle, row in json.loads(state_dict["rows"]).items()}
+        self.epochs, self.seconds, self.over = state_dict["epochs"], state_dict["seconds"], state_dict["over"]
+
+    def _save(self, trainer: "pl.Trainer") -> None:
+        self._saved, self._saved_at = time.monotonic(), trainer.global_step
+        aside = self.folder / f"aside-{LAST}"
+        trainer.save_checkpoint(aside)
+        aside.replace(self.folder / LAST)
+
+    def _is_over(self, trainer: "pl.Trainer") -> bool:
+        clock = _clock(trainer)
+        return self.over or (clock is not None and clock.ends_with_epoch(self.last))
+
+    def _note(self, trainer: "pl.Trainer") -> None:
+        """Measure the epoch that ends."""
+        row, self._noted_at = self._row(trainer), trainer.global_step
+        metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+        columns = choose_columns(list(metrics), self.metric if self.metric in metrics else None)
+        metric = columns.metric
+        row["epochs"] += 1
+        if self.metric not in (None, metric):
+            if self._validated or self._is_over(trainer):
+                raise ValueError(f"Ablation(metric={self.metric!r}) was not logged. {_what_was(metrics, self.metric)}")
+            metric = None
+        if metric:  # else an epoch without validation, after which the one before still counts
+            row |= {"metric": metric, "val_last": metrics[metric]}
+        if columns.val_loss:
+            row["loss_last"] = metrics[columns.val_loss]
+        highest = metrics.get("pruning/lr_max") or max(_rates(trainer))
+        row["peak_lr"] = max(row["peak_lr"] or 0.0, highest)
+        if metric and _better(metrics[metric], row["val_best"], metric):
+            row |= {"val_best": metrics[metric], "best_epoch": row["epochs"]}
+            trainer.save_checkpoint(self.folder / best_name(row["cycle"]), weights_only=True)
+
+    def _row(self, trainer: "pl.Trainer") -> dict[str, Any]:
+        """The row of the cycle that is running."""
+        clock = _clock(trainer)
+        cycle = clock.cycle.index if clock is not None and clock.cycle is not None else 0
+        sparsity = clock.measured_sparsity if clock is not None else 0.0
+        row = self.rows.setdefault(cycle, {"cycle": cycle, "metric": None, "epochs": 0} | dict.fromkeys(MEASURED))
+        row |= {"sparsity": sparsity, "density": 1 - sparsity}
+        return row
+
+
+def _better(new: float, old: float | None, metric: str) -> bool:
+    """Whether a value is better than the best one so far.
+
+    Example:
+        >>> nan = float("nan")
+        >>> [_better(*pair, "val/loss") for pair in [(nan, None), (nan, nan), (0.3, nan), (nan, 0.3), (0.2, 0.3)]]
+        [True, False, True, False, True]
+    """
+    if old is None or (isnan(old) and not isnan(new)):  # of which no comparison is true
+        return True
+    return new < old if lower_is_better(metric) else new > old
+
+
+def _what_was(metrics: Mapping[str, Any], metric: Any) -> str:
+    known = sorted(name for name in metrics if not name.startswith(("pruning/", "lr-")))
+    nearest = get_close_matches(str(metric), known, n=1)
+    guess = f"Did you mean {nearest[0]!r}? " if nearest else ""
+    return f"{guess}Logged were {', '.join(known) or 'no metrics'}."
+
+
+def _rates(trainer: "pl.Trainer") -> list[float]:
+    return [float(group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups]
+
+
+def _clock(trainer: "pl.Trainer") -> CycleClock | None:
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return next((one for one in callbacks if isinstance(one, CycleClock)), None)

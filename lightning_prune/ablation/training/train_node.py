@@ -1,0 +1,137 @@
+"""Train one node: go on from its own last checkpoint, or from its parent's, or begin."""
+
+import json
+import platform
+import time
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from filelock import Timeout
+from lightning.pytorch import Trainer
+
+from lightning_prune.ablation.config.callback_objects import make_callbacks
+from lightning_prune.ablation.planning.fingerprints import code_fingerprint, refuse_other_code
+from lightning_prune.ablation.planning.resolving import parse, quiet
+from lightning_prune.ablation.sharing.dense_run_extras import Passengers
+from lightning_prune.ablation.sharing.graft import graft
+from lightning_prune.ablation.storage.files import write_aside
+from lightning_prune.ablation.storage.folders import JOB, RESULT, Store
+from lightning_prune.ablation.training.evaluation import evaluate
+from lightning_prune.ablation.training.failures import failure
+from lightning_prune.ablation.training.job import Job, Outcome
+from lightning_prune.ablation.training.node_config import config_of
+from lightning_prune.ablation.training.node_measurement import LAST, NodeEnd
+from lightning_prune.callbacks.fit.assembly import complete
+from lightning_prune.callbacks.resuming.damaged_checkpoints import find_damage
+from lightning_prune.version import __version__
+
+START = "start.ckpt"
+
+
+def train(job: Job) -> Outcome:
+    """Train a node, unless it is finished or another process trains it.
+
+    Args:
+        job: The node, and how it is to be trained.
+
+    Returns:
+        What became of it; an error of the run is in it and is not raised.
+    """
+    store, node = Store(job.out), job.node
+    try:
+        with store.lock(node).acquire(blocking=False):
+            if store.result(node) is None:
+                _train(store, job)
+        return Outcome(node.key)
+    except Timeout:
+        return Outcome(node.key, busy=True)
+    except Exception as error:
+        return failure(job, error)
+
+
+def _train(store: Store, job: Job) -> None:
+    node = store.take_up(job.node)
+    job, work = replace(job, node=node), store.work(node)
+    if not (work / RESULT).is_file():  # else the process before died between its last word and the rename
+        write_aside(work / JOB, json.dumps(job.to_dict()))
+        write_aside(work / RESULT, json.dumps(_fit(store, job, work), indent=1))
+    (work / START).unlink(missing_ok=True)
+    store.publish(node)
+
+
+def _fit(store: Store, job: Job, work: Path) -> dict[str, Any]:
+    """Train, test, and say what came of it."""
+    node, began = job.node, time.monotonic()
+    with quiet(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
+        made = parse(config_of(job, work), f"Node {node.name}")
+        refuse_other_code(node.code, code_fingerprint(node.config))
+        end = NodeEnd(work, node.last, node.whole, job.metric, job.every, many=node.first < node.last)
+        trainer = made.trainer
+        riders = [] if node.whole or node.parent is not None else [Passengers(make_callbacks(node.notes.values()))]
+        trainer.callbacks = [*trainer.callbacks, *riders, end]  # type: ignore[attr-defined]
+        path = _start(store, job, trainer)
+        ready = time.monotonic() - began
+        trainer.fit(made.model, datamodule=made.datamodule, ckpt_path=path)
+        if not (work / LAST).exists():
+            raise RuntimeError("the fit ended before its first epoch did.")
+        tested = evaluate(made, end.rows, work)
+    rows = [{**row, **tested.get(cycle, {})} for cycle, row in sorted(end.rows.items()) if cycle >= node.first]
+    return {
+        "key": node.key,
+        "rows": rows,
+        "epochs": end.epochs,
+        "seconds": end.seconds,
+        "seconds_to_start": ready,
+        "own_generators": end.drawing,
+        "notes": dict(node.notes),
+        "tried": node.tried,
+        "version": __version__,
+        "lightning": lightning.__version__,
+        "torch": torch.__version__,
+        "hardware": hardware(trainer),
+    }
+
+
+def hardware(trainer: Trainer) -> str:
+    """What a node is trained on, such as ``"cpu x86_64, 1 thread"``."""
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{device.type} {platform.machine()}, {threads} thread{'s' * (threads != 1)}"
+
+
+def _start(store: Store, job: Job, trainer: Trainer) -> str | None:
+    """The checkpoint to resume from; None to begin."""
+    work = store.work(job.node)
+    if (work / LAST).is_file() and _damage(work / LAST) is None:  # a machine that is switched off leaves half a file
+        return str(work / LAST)
+    if job.parent is None:
+        return None
+    saved = _load(store.nodes / job.parent / LAST)
+    complete(trainer)
+    dense = job.node.first == 1
+    with (work / START).open("wb") as file:  # given the path, torch would not say that the disk is full
+        torch.save(graft(saved, trainer.callbacks, dense), file)  # type: ignore[attr-defined]
+    return str(work / START)
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    damage = _damage(path) if path.is_file() else ""
+    if damage is not None:
+        what = f"is damaged ({damage})" if damage else "is missing"
+        raise ValueError(f"{path} {what}. Delete {path.parent}, and run the study again: it is trained anew.")
+    saved: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return saved
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint; torch itself would load a changed weight without a word."""
+    return find_damage(path) or (None if zipfile.is_zipfile(path) else "it is no checkpoint")

@@ -1,0 +1,1 @@
+"""What every room uses: checks, whole files, random states, and what errors say."""

@@ -1,0 +1,63 @@
+"""The random generators of torch, numpy, Python and the GPU: their states as plain values, and drawing apart."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def take() -> dict[str, Any]:
+    """The state of the random generators of this process.
+
+    Example:
+        >>> state = take()
+        >>> first = torch.rand(1)
+        >>> put_back(state)
+        >>> torch.equal(torch.rand(1), first)
+        True
+    """
+    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - the global generator, which users draw from
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        "python": random.getstate(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def put_back(state: dict[str, Any]) -> None:
+    """Set the random generators to a state of :func:`take`."""
+    name, keys, *rest = state["numpy"]
+    torch.set_rng_state(state["torch"].cpu())
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+@contextmanager
+def forked(seed: int) -> Iterator[None]:
+    """Draw from generators with a seed, and put the state of all of them back afterwards.
+
+    Args:
+        seed: The seed, in [0, 2^63).
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with forked(1):
+        ...     _ = torch.rand(1)
+        >>> torch.equal(torch.get_rng_state(), before)
+        True
+    """
+    state = take()
+    try:
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 - the global generator, which users draw from
+        random.seed(seed)
+        yield
+    finally:
+        put_back(state)

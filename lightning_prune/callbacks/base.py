@@ -1,0 +1,170 @@
+"""What time it is: the clock of the cycles, and what those callbacks share that ask it."""
+
+from abc import abstractmethod
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from lightning_prune.basics.too_early import ObjectsOnly
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.settings.described import describe_object
+from lightning_prune.callbacks.timing.position import Position
+from lightning_prune.callbacks.timing.timeline import Timeline
+from lightning_prune.schedules.durations import Duration
+
+ADDED = "_added_by_the_clock"  # an attribute of the callbacks that the user did not write
+
+
+class CycleClock(Callback, metaclass=ObjectsOnly):
+    """The callback that says which cycle it is: ``IterativePruning``.
+
+    Attributes:
+        cycles: How many cycles there are.
+        joined: Whether a fit or an evaluation was set up with it.
+    """
+
+    cycles: int
+    joined: bool = False
+    _at: Position
+    _timeline: Timeline
+
+    @property
+    def state_key(self) -> str:
+        """Its class, in every checkpoint.
+
+        Before it has joined a fit the key is its own: the Trainer looks for equal keys as soon as it is made, and
+        would refuse a second clock before we can say what to do about it.
+        """
+        return super().state_key if self.joined else f"{super().state_key} {id(self)}"
+
+    @property
+    def cycle(self) -> Cycle | None:
+        """The cycle that is running; None in the dense run."""
+        return self._at.cycle
+
+    @property
+    def step(self) -> int:
+        """How many optimizer steps were made since the start of the fit, before the current batch."""
+        return self._at.step
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, counted from 0 at the start of the fit."""
+        return self._at.epoch
+
+    @property
+    def dense_length(self) -> Duration:
+        """The length of the dense run, in this fit or before it."""
+        return self._timeline.dense_run
+
+    @property
+    def cycle_length(self) -> Duration:
+        """The length of a cycle."""
+        return self._timeline.retrain
+
+    @property
+    def is_gradual(self) -> bool:
+        """Whether the cycles lie inside the dense run, whose learning rates go on."""
+        return self._timeline.inside is not None
+
+    def ends_with_epoch(self, cycle: int) -> bool:
+        """Whether a cycle, or the dense run as cycle 0, is over when the current epoch ends.
+
+        Args:
+            cycle: Its number; one that goes by steps is never over with an epoch.
+        """
+        done = self._at.epoch + 1 + self._at.cut_epochs
+        if cycle == 0:
+            return self._timeline.dense.unit == "ep" and done >= self._timeline.dense.amount
+        return self._timeline.by_epochs and self._timeline.index(done, None) > cycle
+
+    @property
+    @abstractmethod
+    def masks(self) -> dict[str, Tensor]:
+        """The masks by name, true where a weight is alive; tensors that are all alive are left out."""
+
+    @property
+    @abstractmethod
+    def measured_sparsity(self) -> float:
+        """The fraction of the prunable weights that is dead, counted."""
+
+    @abstractmethod
+    def scheduled(self, cycle: int) -> float:
+        """The sparsity that the schedule asks for in a cycle."""
+
+    @abstractmethod
+    def note_stop(self, trainer: "pl.Trainer") -> None:
+        """Note that an ``EarlyStopping`` has decided to stop, in a validation or at the end of an epoch."""
+
+
+class CycleCallback(Callback, metaclass=ObjectsOnly):
+    """A callback that works beside ``IterativePruning`` and may ask it for the time.
+
+    Attributes:
+        rewind_point: The point of the dense run that every cycle goes back to; None if it goes nowhere.
+        replays: Whether the cycle is to repeat the dense run from the rewind point to its end.
+    """
+
+    rewind_point: Duration | None = None
+    replays: bool = False
+    _clock: CycleClock | None = None
+    _as_given: str | None = None
+
+    def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        if stage == "fit":
+            self._clock = find_clock(trainer, self)
+            self._as_given = describe_object(self)  # before a state is loaded, which may be kept in the same attributes
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop what an earlier fit, or loading for an evaluation, has left; a resumed state comes after this."""
+
+    def length_of(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: int) -> Duration | None:
+        """How long the cycle is to last that begins; asked after its prune, before its weights are set.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module, pruned.
+            cycle: The number of the cycle.
+
+        Returns:
+            The length, at least 1, in the unit of ``clock.cycle_length`` and the same on every process; None for
+            that one.
+        """
+        return None
+
+    @property
+    def as_given(self) -> str:
+        """This callback as it was made, for the comparison when a fit is resumed."""
+        return self._as_given or describe_object(self)
+
+    @property
+    def clock(self) -> CycleClock:
+        """The ``IterativePruning`` of this fit."""
+        if self._clock is None:
+            raise RuntimeError(f"{type(self).__name__} has no clock before the fit is set up.")
+        return self._clock
+
+
+def find_clock(trainer: "pl.Trainer", asker: Callback) -> CycleClock:
+    """Find the ``IterativePruning`` among the callbacks of a trainer.
+
+    Args:
+        trainer: The trainer.
+        asker: Who needs it, for the error.
+
+    Returns:
+        The clock.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, CycleClock):
+            return callback
+    name = type(asker).__name__
+    raise ValueError(
+        f"{name} does nothing without IterativePruning: it only says how the cycles are retrained. Add it: "
+        f"Trainer(callbacks=[IterativePruning(cycles=10, retrain='15ep'), {name}(...)])."
+    )

@@ -1,0 +1,1 @@
+"""Other callbacks of Lightning beside ours, one file each."""

@@ -1,0 +1,94 @@
+"""What early stopping stops: the dense run or the cycle that is under way, not the whole fit.
+
+Where validation runs within epochs Lightning ends the epoch at once, and the fit with it. So does this: the epoch ends
+at once, and the next one is the first of the next cycle.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+
+from lightning_prune.callbacks.base import find_clock
+
+
+@dataclass
+class Stops:
+    """What was decided, saved with every checkpoint: Lightning forgets it.
+
+    Attributes:
+        phases: Whether a stop ends the dense run or the cycle that is under way; else it ends the fit.
+        decided: Whether a stop was decided whose epoch has yet to end, or whose ``min_epochs`` are not trained yet.
+        ended: Whether a stop has ended the fit.
+    """
+
+    phases: bool
+    decided: bool = False
+    ended: bool = False
+
+    def is_due(self, trainer: "pl.Trainer", after: bool) -> bool:
+        """Whether a stop was decided, and the least that the user asked for is trained.
+
+        Args:
+            trainer: The trainer.
+            after: Whether it is after the dense run, which the least is of.
+        """
+        return self.decided and (after or trainer.fit_loop._can_stop_early)
+
+    def state_dict(self) -> dict[str, bool]:
+        """Plain types."""
+        return asdict(self)
+
+    def load(self, trainer: "pl.Trainer", state: dict[str, bool], after: bool) -> None:
+        """Take what :meth:`state_dict` gave, and let Lightning know; in ``on_train_start``."""
+        self.decided = state["decided"]
+        self.ended = state["ended"] and not self.phases
+        if self.ended or (self.decided and not self.is_due(trainer, after)):  # else the epoch has to end first
+            trainer.should_stop = True
+
+
+class _Noted:
+    """Put before ``EarlyStopping``: what would end the fit is for the clock to decide."""
+
+    def _run_early_stopping_check(self: Any, trainer: "pl.Trainer") -> None:
+        stopping = trainer.should_stop
+        super()._run_early_stopping_check(trainer)  # type: ignore[misc]
+        if trainer.should_stop and not stopping:
+            find_clock(trainer, self).note_stop(trainer)
+
+
+@cache
+def _noted(plain: type) -> type:
+    # The same names: Lightning finds a callback's saved state by them.
+    names = {"__module__": plain.__module__, "__qualname__": plain.__qualname__, "__doc__": plain.__doc__}
+    return type(plain.__name__, (_Noted, plain), names)
+
+
+def note_stops(trainer: "pl.Trainer") -> None:
+    """Let every ``EarlyStopping`` of a fit ask the clock; its object, type and state stay what they are."""
+    for callback in _early_stoppings(trainer):
+        if not isinstance(callback, _Noted):
+            callback.__class__ = _noted(type(callback))  # type: ignore[arg-type]
+
+
+def leave_stops(trainer: "pl.Trainer") -> None:
+    """Undo :func:`note_stops`."""
+    for callback in _early_stoppings(trainer):
+        if isinstance(callback, _Noted):
+            callback.__class__ = type(callback).__mro__[2]
+
+
+def start_afresh(trainer: "pl.Trainer") -> None:
+    """Forget the best value and the patience spent: a sparser network is another one."""
+    for callback in _early_stoppings(trainer):
+        callback.wait_count = 0
+        callback.stopped_epoch = 0
+        worst = torch.tensor(torch.inf)
+        callback.best_score = worst if callback.monitor_op == torch.lt else -worst
+
+
+def _early_stoppings(trainer: "pl.Trainer") -> list[EarlyStopping]:
+    return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]

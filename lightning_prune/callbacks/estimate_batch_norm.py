@@ -1,0 +1,114 @@
+"""What becomes of the running statistics of BatchNorm at a prune: estimated anew for the weights that are left."""
+
+from typing import Literal
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lightning_prune.callbacks.base import CycleCallback
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.gathering.trial import refuse_trial, training_steps, trial
+from lightning_prune.callbacks.starting_points.fresh_weights import seed_of
+from lightning_prune.masks.masks import multiply_
+from lightning_prune.selection.parameters import plain_name
+
+Mode = Literal["average", "ema"]
+
+
+class EstimateBatchNorm(CycleCallback):
+    """Estimate the running mean and variance of BatchNorm anew at the start of every cycle.
+
+    The pruned network, in train mode and so with its dropout, sees training batches, without gradients; the statistics
+    become the plain average over the batches of all processes, or go on from where they are. They follow the weights
+    that the cycle starts with: masked, and rewound or drawn by the callback beside this one. Nothing else changes: no
+    weight, metric or logged value, no random state, and the data loader keeps its place. Without this callback the
+    statistics are kept, or rewound with the weights (``WeightRewind(batch_norm=...)``). Layers in eval mode keep
+    theirs.
+
+    Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
+    https://arxiv.org/abs/2111.00843: the authors' code passes over the whole training set after every prune, with
+    BatchNorm as it trains, which is ``mode="ema"``.
+
+    Args:
+        batches: How many batches on each process, at least 1; None for the whole training set, as in the authors' code.
+        seed: Decides what is drawn meanwhile: order, augmentation, dropout; at least 0.
+        mode: ``"average"`` forgets the statistics and takes the plain average over the batches. ``"ema"`` lets them go
+            on with each layer's own momentum, as in training: the last batches count most, and of few batches much of
+            the old statistics is left (0.9 to the power of their number, with torch's momentum of 0.1). On several
+            processes it is the average of theirs.
+
+    Raises:
+        ValueError: If an argument is unknown or lies outside its range; when the fit starts, if there are no
+            statistics, or training steps cannot be tried out (manual optimization, streamed data, sharded weights).
+
+    Example:
+        >>> from lightning_prune import IterativePruning, WeightRewind
+        >>> callbacks = [IterativePruning(cycles=10), WeightRewind(to="2ep"), EstimateBatchNorm(batches=100)]
+    """
+
+    def __init__(self, batches: int | None = None, seed: int = 0, mode: Mode = "average") -> None:
+        if mode not in ("average", "ema"):
+            raise ValueError(f"EstimateBatchNorm(mode={mode!r}) is unknown: give 'average' or 'ema'.")
+        if batches is not None and batches < 1:
+            raise ValueError(f"EstimateBatchNorm(batches={batches}) sees no data: give at least 1, or None for all.")
+        if seed < 0:
+            raise ValueError(f"EstimateBatchNorm(seed={seed}) is no seed: give a whole number of at least 0.")
+        self.batches = batches
+        self.seed = seed
+        self.mode: Mode = mode
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if not any(isinstance(layer, _BatchNorm) and layer.track_running_stats for layer in pl_module.modules()):
+            raise ValueError(
+                f"EstimateBatchNorm has nothing to estimate: {type(pl_module).__name__} has no BatchNorm layer with "
+                "running statistics. Leave it out."
+            )
+        refuse_trial(trainer, "EstimateBatchNorm")
+
+    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
+        weights = {plain_name(name): weight for name, weight in pl_module.named_parameters()}
+        multiply_((weights[name], mask) for name, mask in self.clock.masks.items())  # somebody may have set them since
+        found = estimate_statistics(trainer, self.batches, seed_of(self.seed, cycle.index), self.mode)
+        with torch.no_grad():
+            for name, buffer in pl_module.named_buffers():
+                if name in found:
+                    buffer.copy_(found[name])
+
+
+def estimate_statistics(
+    trainer: "pl.Trainer", batches: int | None, seed: int, mode: Mode = "average"
+) -> dict[str, Tensor]:
+    """The statistics of all BatchNorm layers in train mode, from training batches.
+
+    Args:
+        trainer: The trainer, with its data loaded.
+        batches: How many batches on each process; None for all.
+        seed: Decides what is drawn.
+        mode: Whether they are the average over the batches, or go on from where they are.
+
+    Returns:
+        The buffers of these layers by their names in the LightningModule.
+    """
+    with trial(trainer, seed) as module:
+        layers = {name: layer for name, layer in module.named_modules() if _is_estimated(layer)}
+        for layer in layers.values() if mode == "average" else ():
+            layer.reset_running_stats()
+            layer.momentum = None  # torch's cumulative average
+        for step in training_steps(trainer, module, batches):
+            step()
+        found = {f"{name}.{leaf}": one for name, layer in layers.items() for leaf, one in layer.named_buffers()}
+        return {name: _mean(trainer, buffer) for name, buffer in found.items()}
+
+
+def _is_estimated(layer: nn.Module) -> bool:
+    return isinstance(layer, _BatchNorm) and layer.training and layer.running_mean is not None
+
+
+def _mean(trainer: "pl.Trainer", buffer: Tensor) -> Tensor:
+    """The average over the processes; a count of batches is the same on all of them."""
+    if not buffer.is_floating_point() or trainer.world_size == 1:
+        return buffer
+    mean: Tensor = trainer.strategy.reduce(buffer.clone(), reduce_op="mean")
+    return mean

@@ -1,0 +1,1 @@
+"""One fit of ``IterativePruning``: its parts, its order, its record."""

@@ -1,0 +1,146 @@
+"""What IterativePruning refuses before there is a fit."""
+
+from numbers import Integral
+from pathlib import Path
+from typing import Literal
+
+import lightning.pytorch as pl
+
+from lightning_prune.callbacks.fit.guesses import refuse_guess
+from lightning_prune.callbacks.masking.initial_masks import refuse_missing
+from lightning_prune.callbacks.settings.refused_differences import refuse_foreign
+from lightning_prune.callbacks.timing.plan_gradual import parse_span
+from lightning_prune.schedules.durations import parse_duration
+from lightning_prune.schedules.sparsity import SparsitySchedule, check_levels, scheduled
+
+Choice = Literal["cycle", "run"]
+
+
+def check_arguments(
+    cycles: int,
+    retrain: str | int | None,
+    sparsity: SparsitySchedule,
+    optimizer_state: str,
+    early_stopping: Choice,
+    during: str | None,
+    **functions: object,
+) -> None:
+    """Refuse arguments of ``IterativePruning`` that cannot work in any fit.
+
+    Args:
+        cycles: A whole number, at least 0.
+        retrain: None, or a duration of at least one epoch or step.
+        sparsity: In [0, 1) and never falling over the cycles, its end within them.
+        optimizer_state: ``"mask"``, ``"reset"`` or ``"keep"``.
+        early_stopping: ``"cycle"`` or ``"run"``.
+        during: None, or a span; with at least one cycle then.
+        functions: What is called: the criterion, the allocation and the selection.
+
+    Raises:
+        ValueError: If one of them is not.
+    """
+    if not isinstance(cycles, Integral) or isinstance(cycles, bool) or cycles < 0:
+        raise ValueError(
+            f"IterativePruning(cycles={cycles!r}) must be a whole number, at least 0: each cycle prunes and "
+            "retrains, and 0 trains the dense run only."
+        )
+    for name, function in {"sparsity": sparsity, **functions}.items():
+        refuse_guess(name, function)
+    if retrain is not None and parse_duration(retrain, "IterativePruning(retrain").amount < 1 and during is None:
+        raise ValueError(f"IterativePruning(retrain={retrain!r}) must be at least one epoch or one step.")
+    if during is not None:
+        parse_span(during)
+        if cycles < 1:
+            raise ValueError(
+                f"IterativePruning(during={during!r}, cycles={cycles}) prunes nothing: give at least one cycle."
+            )
+    if optimizer_state not in ("mask", "reset", "keep"):
+        raise ValueError(f"IterativePruning(optimizer_state={optimizer_state!r}) must be 'mask', 'reset' or 'keep'.")
+    check_choice("early_stopping", early_stopping)
+    check_levels(f"IterativePruning(sparsity={sparsity!r})", [float(sparsity(cycle)) for cycle in range(1, cycles + 1)])
+    if during is not None and scheduled(sparsity, 0) > scheduled(sparsity, 1):
+        raise ValueError(
+            f"IterativePruning(during={during!r}, sparsity={sparsity!r}) begins the span at the sparsity of cycle 0, "
+            f"{scheduled(sparsity, 0)}, and falls to {scheduled(sparsity, 1)} in cycle 1: dead weights never come "
+            "back, so give a schedule whose cycle 0 is what it begins with."
+        )
+    needed = getattr(sparsity, "cycles", 0)
+    if needed > cycles > 0:
+        raise ValueError(
+            f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) would never get to the last sparsity: it takes "
+            f"{needed} cycles. Give the same number to both."
+        )
+
+
+def check_start(
+    used: bool, loaded: object | None, ckpt_path: str | Path | None, initial_masks: str | Path | None
+) -> None:
+    """Refuse a callback that still holds the masks of another fit, and a checkpoint that holds none.
+
+    Args:
+        used: Whether the callback was used in a fit before.
+        loaded: What it was given of a checkpoint; None if nothing.
+        ckpt_path: The checkpoint that the fit resumes from, if it does.
+        initial_masks: Where the first masks come from; None if all weights live.
+
+    Raises:
+        ValueError: If it is one of these.
+    """
+    if loaded is None:
+        refuse_reuse(used)
+        refuse_foreign(ckpt_path)
+        refuse_missing(initial_masks)
+
+
+def check_choice(name: str, value: Choice) -> Choice:
+    """Refuse what is neither of the two things that a callback of Lightning can work over.
+
+    Args:
+        name: The argument.
+        value: What was given.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: If it is not ``"cycle"`` or ``"run"``.
+    """
+    if value not in ("cycle", "run"):
+        raise ValueError(f"IterativePruning({name}={value!r}) must be 'cycle' or 'run'.")
+    return value
+
+
+def refuse_reuse(used: bool) -> None:
+    """Refuse a callback that still holds the masks of another fit.
+
+    Args:
+        used: Whether it does, and this fit neither resumes that one nor begins anew.
+
+    Raises:
+        ValueError: If so.
+    """
+    if used:
+        raise ValueError(
+            "This IterativePruning was already used in a fit, and this fit goes on from it: the Trainer has trained "
+            "before, or the weights that it pruned are still zero. Give the Trainer new callbacks for a second fit, a "
+            "new Trainer and fresh weights for one that begins anew, or resume the first one with "
+            "trainer.fit(..., ckpt_path=...)."
+        )
+
+
+def refuse_without_optimizer(trainer: "pl.Trainer") -> None:
+    """Refuse a fit in which nothing is trained by an optimizer that we could see.
+
+    Args:
+        trainer: The trainer, with its optimizers made.
+
+    Raises:
+        ValueError: If ``configure_optimizers`` returned none.
+    """
+    module = trainer.lightning_module
+    if all(type(optimizer).__name__ == "_MockOptimizer" for optimizer in trainer.optimizers):
+        raise ValueError(
+            f"{type(module).__name__}.configure_optimizers returned no optimizer, so nothing would be retrained, and "
+            "nobody would keep dead weights at zero. Return the optimizer that trains the weights; with manual "
+            "optimization, too."
+        )

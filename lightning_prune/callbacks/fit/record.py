@@ -1,0 +1,114 @@
+"""What is written down: the cycles of a run as a JSON file beside its logs, and what the loggers get."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers.logger import DummyLogger
+
+from lightning_prune.basics.saved_state import RECORD_FORMAT
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.masks.masks import Masks
+from lightning_prune.selection.prunable import Selected
+from lightning_prune.version import __version__
+
+FILE_NAME = "pruning.json"
+
+
+class Record:
+    """The written record of a fit: ``pruning.json`` beside the files of the first logger, if there is one.
+
+    Args:
+        trainer: The trainer.
+        pl_module: The module that is pruned.
+        selected: What is pruned of it.
+        settings: What the fit is made with, in plain values.
+    """
+
+    def __init__(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", selected: Selected, settings: dict[str, Any]
+    ) -> None:
+        self._path = _path(trainer)
+        self.writes = trainer.is_global_zero  # one process writes for all
+        self.selected = selected
+        self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
+        self.settings = settings
+        self.cycles: list[dict[str, Any]] = []
+
+    def add(self, trainer: "pl.Trainer", cycle: Cycle, masks: Masks, seconds: float) -> None:
+        """Write that a cycle begins, and log the density of every pruned tensor.
+
+        Args:
+            trainer: The trainer.
+            cycle: The cycle.
+            masks: The masks it is trained with.
+            seconds: How long the prune took.
+        """
+        entry = {
+            "cycle": cycle.index,
+            "first_step": cycle.first_step,
+            "first_epoch": trainer.current_epoch,
+            "steps": cycle.steps,
+            "sparsity": cycle.sparsity,
+            "alive": dict(masks.living),
+            "seconds": seconds,
+        }
+        self.cycles.append(entry)
+        self.write(trainer, finished=False)
+        densities = {
+            f"pruning/density/{name}": masks.living[name] / size.numel() for name, size in masks.shapes.items()
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(densities, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+    def write(self, trainer: "pl.Trainer", finished: bool) -> None:
+        """Write the file aside and put it in place whole, so that whoever reads it never sees half of it."""
+        if self._path is None or not self.writes:
+            return
+        weights = self.selected.weights
+        content = {
+            "format": RECORD_FORMAT,
+            "version": __version__,
+            "settings": self.settings,
+            "dense": self.settings["dense"],
+            "model_weights": self.model_weights,
+            "prunable_weights": sum(weight.numel() for weight in weights.values()),
+            "pruned": [{"name": n, "shape": list(w.shape), "weights": w.numel()} for n, w in weights.items()],
+            "skipped": [asdict(one) for one in self.selected.skipped],
+            "cycles": self.cycles,
+            "finished": finished,
+        }
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        aside = self._path.with_suffix(f".{os.getpid()}.tmp")
+        aside.write_text(json.dumps(content, indent=1))
+        aside.replace(self._path)
+
+    def log_epoch(self, pl_module: "pl.LightningModule", cycle: Cycle | None, masks: Masks, seconds: float) -> None:
+        """Log the cycle, and the sparsity over what is prunable and over the whole model, from whole numbers.
+
+        Args:
+            pl_module: The module, in a hook that may log.
+            cycle: The cycle that is running; None in the dense run.
+            masks: The masks.
+            seconds: How long the epoch took.
+        """
+        dead = masks.size - masks.alive
+        shown = {"pruning/cycle": float(cycle.index if cycle else 0), "pruning/sparsity": masks.sparsity}
+        others = {
+            "pruning/density": masks.alive / masks.size,
+            "pruning/model_sparsity": dead / self.model_weights,
+            "pruning/model_density": (self.model_weights - dead) / self.model_weights,
+            "pruning/seconds": seconds,
+        }
+        pl_module.log_dict(shown, prog_bar=True)
+        pl_module.log_dict(others)
+
+
+def _path(trainer: "pl.Trainer") -> Path | None:
+    """Where the file lies; to be asked on every process, since the processes agree on the folder."""
+    if not trainer.loggers or isinstance(trainer.loggers[0], DummyLogger):
+        return None
+    return None if trainer.log_dir is None else Path(trainer.log_dir) / FILE_NAME

@@ -1,0 +1,1 @@
+"""The evidence that criteria ask for, gathered without leaving a trace."""

@@ -1,0 +1,1 @@
+"""Which weights live: masks decided, held, and equal on every process."""

@@ -1,0 +1,162 @@
+"""How dead weights stay dead: hooks around the optimizers' steps."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lightning_prune.masks.masks import multiply_
+from lightning_prune.masks.optimizer_state import has_skipped, is_elementwise, mask_moments_, owned_by, reset_
+from lightning_prune.selection.parameters import identity
+from lightning_prune.selection.sharding import is_sharded, whole
+
+_Pair = tuple[Tensor, Tensor]  # a weight and its mask
+
+
+class Hold:
+    """Keeps the dead weights of a fit at zero.
+
+    After every step the weights that the optimizer owns are masked, which is right for any optimizer: momentum and
+    weight decay cannot revive what is set to zero after them. Those of other optimizers are left alone, because a loss
+    that is still to be differentiated may need them as they are. What no optimizer owns is masked around each batch,
+    where no such loss waits. Gradients are masked before the step as well wherever somebody looks at them:
+    clipping, a hook, or an optimizer whose steps mix weights.
+
+    Args:
+        weights: The prunable weights by name.
+        optimizers: The optimizers of the fit; the hooks go there.
+        stepped: What is called after each step, but for one that was skipped because gradients overflowed.
+    """
+
+    def __init__(
+        self, weights: Mapping[str, Tensor], optimizers: Sequence[Optimizer] = (), *stepped: Callable[[], object]
+    ) -> None:
+        self.weights = weights
+        self._masks: dict[Tensor, Tensor] = {}
+        self._optimizers = list(optimizers)
+        self._owned: dict[int, list[_Pair]] = {}
+        self._unowned: list[_Pair] = []
+        self._sizes: list[int] = []
+
+        def after_step(optimizer: Optimizer, *_: object) -> None:
+            if self._masks:
+                multiply_(self._of(optimizer))
+            if not has_skipped(optimizer):
+                for tell in stepped:
+                    tell()
+
+        self._handles = [optimizer.register_step_post_hook(after_step) for optimizer in optimizers]
+
+    @property
+    def is_on(self) -> bool:
+        """Whether dead weights are kept at zero; not any more after the fit."""
+        return bool(self._handles)
+
+    def zeros(self) -> int:
+        """How many masked weights are zero: after the fit the weights of another checkpoint may have been loaded."""
+        return sum(
+            mask.numel() - int(mask.count_nonzero())
+            if is_sharded(weight)
+            else int(torch.count_nonzero((weight == 0) & (mask.to(weight.device) == 0)))
+            for weight, mask in self._masks.items()
+        )
+
+    def is_laid_over(self, weights: Mapping[str, Tensor]) -> bool:
+        """Whether other weights carry the zeros of these masks, all of them: they were loaded or trained on.
+
+        Args:
+            weights: Weights by name.
+        """
+        masks = {name: self._masks[one] for name, one in self.weights.items() if one in self._masks}
+        return bool(masks) and all(
+            name in weights
+            and weights[name].shape == mask.shape
+            and not whole(weights[name])[whole(mask).to(weights[name].device) == 0].any()
+            for name, mask in masks.items()
+        )
+
+    def remove(self) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def use(self, masks: dict[str, Tensor]) -> None:
+        """Hold by these masks from now on, by name, and apply them."""
+        self._masks = {self.weights[name]: mask for name, mask in masks.items()}
+        self._share_out()
+        self.apply_()
+
+    def apply_(self) -> None:
+        """Mask the weights."""
+        multiply_(self._masks.items())
+
+    def finish_batch_(self, steps_are_seen: bool = True) -> None:
+        """Mask the weights that no optimizer owns, between two batches.
+
+        Args:
+            steps_are_seen: Whether every step is one of the optimizers given; an optimizer inside another one steps
+                unseen, and then all weights are masked.
+        """
+        multiply_(self._unowned if steps_are_seen else self._masks.items())
+
+    def mask_gradients_(self) -> None:
+        """Mask the gradients, so that norms count living weights only."""
+        multiply_((weight.grad, mask) for weight, mask in self._masks.items() if weight.grad is not None)
+
+    def treat_(self, optimizers: list[Optimizer], treatment: str) -> None:
+        """Treat the state of the optimizers at a prune: ``"mask"``, ``"reset"`` or ``"keep"``."""
+        for optimizer in optimizers:
+            if treatment == "mask":
+                mask_moments_(optimizer, self._masks)
+            elif treatment == "reset":
+                reset_(optimizer)
+
+    def _of(self, optimizer: Optimizer) -> list[_Pair]:
+        """What an optimizer owns of the masked weights."""
+        if self._sizes != _sizes(self._optimizers):  # a callback has unfrozen something
+            self._share_out()
+        return self._owned.get(id(optimizer), [])
+
+    def _share_out(self) -> None:
+        """Find out which masked weights each optimizer owns: once a prune, since it takes longer than a step."""
+        pairs, owned = {identity(weight): (weight, mask) for weight, mask in self._masks.items()}, set()
+        for optimizer in self._optimizers:
+            mine = {identity(one) for one in owned_by(optimizer)} & pairs.keys()
+            self._owned[id(optimizer)] = [pair for key, pair in pairs.items() if key in mine]
+            owned |= mine
+        self._unowned = [pair for key, pair in pairs.items() if key not in owned]
+        self._sizes = _sizes(self._optimizers)
+
+
+def _sizes(optimizers: Sequence[Optimizer]) -> list[int]:
+    return [len(group["params"]) for optimizer in optimizers for group in optimizer.param_groups]
+
+
+def gradients_are_read(trainer: "pl.Trainer", optimizer: Optimizer) -> bool:
+    """Whether anybody looks at the gradients before the step, or the step mixes them.
+
+    Args:
+        trainer: The trainer.
+        optimizer: The optimizer that is about to step.
+
+    Returns:
+        False only where masking the gradients would change nothing but the moments of dead weights.
+    """
+    module = trainer.lightning_module
+    return (
+        bool(trainer.gradient_clip_val)
+        or not is_elementwise(optimizer)
+        or is_overridden("configure_gradient_clipping", module)
+        or is_overridden("on_before_optimizer_step", module)
+        or any(_looks(callback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    )
+
+
+def _looks(callback: "pl.Callback") -> bool:
+    ours = type(callback).__module__.startswith("lightning_prune.callbacks")
+    hook = getattr(callback.on_before_optimizer_step, "__func__", None)  # a LambdaCallback has it on the object
+    return not ours and hook is not pl.Callback.on_before_optimizer_step

@@ -1,0 +1,179 @@
+"""How a prune comes about: score, allocate, keep the best; the masks of one network and what decides them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from lightning_prune.allocation import Allocation
+from lightning_prune.callbacks.gathering.gatherer import Gatherer
+from lightning_prune.callbacks.settings.described import describe
+from lightning_prune.criteria import Criterion, is_elementwise
+from lightning_prune.criteria.scores import DEAD, Scores, as_floating, check_finite
+from lightning_prune.masks.masks import Masks, check_counts
+from lightning_prune.selection.sharding import is_sharded, whole
+
+
+class Pruner:
+    """The masks of a network.
+
+    Args:
+        weights: The prunable weights by name.
+        criterion: How much each weight matters.
+        allocation: How many weights each tensor keeps.
+        seed: Decides, with the cycle and the tensor's name, what a random criterion keeps.
+        transposed: The groups of transposed convolutions by the names of their weights.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        criterion: Criterion,
+        allocation: Allocation,
+        seed: int,
+        transposed: Mapping[str, int] | None = None,
+    ) -> None:
+        self._transposed = dict(transposed or {})
+        self.weights = dict(weights)
+        self.criterion = criterion
+        self.allocation = allocation
+        self.seed = seed
+        self._unchecked: set[str] = set()
+        self.masks = Masks(self.weights)
+        self.gatherer = Gatherer(self.weights, criterion, seed, self._transposed)
+
+    @property
+    def settings(self) -> dict[str, list[str]]:
+        """What else has to be the same where the run is resumed, by name."""
+        return {}
+
+    def prune_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None" = None) -> None:
+        """Shrink the masks to a sparsity.
+
+        Args:
+            cycle: The number of the cycle, for the seed.
+            sparsity: The fraction of the prunable weights that is to be dead, in [0, 1).
+            trainer: The trainer, for criteria that look at data or at the network.
+
+        Raises:
+            ValueError: If evidence cannot be gathered, scores are not finite, or the allocation cannot be met; nothing
+                was pruned then.
+        """
+        before = dict(self.masks.living)
+        self.shrink_(cycle, sparsity, trainer)
+        emptied = [name for name, living in self.masks.living.items() if before[name] and not living]
+        if emptied:
+            rank_zero_warn(
+                f"Cycle {cycle} leaves no weight alive in {', '.join(emptied)}: nothing passes through them any more. "
+                "Lower the sparsity, or allocate with lightning_prune.allocation.erk."
+            )
+
+    def shrink_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None") -> None:
+        """Decide what dies, and let it; see :meth:`prune_`."""
+        self._gather(trainer, cycle, sparsity, rehearsal=False)
+        scores = self._scores(cycle)
+        with one_thread() if is_elementwise(self.criterion) else nullcontext():
+            self.masks.shrink_(scores, self.allocation(scores, 1 - sparsity))
+        self.gatherer.drop()
+
+    def rehearse(self, sparsities: Sequence[float], trainer: "pl.Trainer | None" = None) -> None:
+        """Score and allocate without pruning, to find before the training what would fail after it.
+
+        Args:
+            sparsities: The sparsities of the cycles to come.
+            trainer: The trainer, for criteria that look at data or at the network: one batch, one round.
+
+        Raises:
+            ValueError: If evidence cannot be gathered, scores are not finite, of another shape or other ones when asked
+                again, or an allocation cannot be met.
+        """
+        if sparsities:
+            self._gather(trainer, 1, sparsities[-1], rehearsal=True)
+        for sparsity in sorted({*sparsities[:1], *sparsities[-1:]}):
+            scores = self._scores(1)
+            check_counts(self.masks.living, self.allocation(scores, 1 - sparsity))
+        for name in sorted(self._unchecked):  # an allocation need not look at the scores
+            self._score(1, name, part=None)
+        if sparsities:
+            self._refuse_moods()
+        self.gatherer.drop()
+
+    def keep(self, weights: Mapping[str, Tensor]) -> None:
+        """Prune only these of the weights from now on; the others have no mask yet.
+
+        Args:
+            weights: The weights by name.
+        """
+        packed = self.masks.pack()
+        self.weights = dict(weights)
+        self.masks = Masks(self.weights)
+        self.masks.unpack_(packed)
+        self.gatherer.weights = self.weights
+
+    def held(self) -> dict[str, Tensor]:
+        """The masks of the weights that are not all alive."""
+        return {name: mask for name in self.weights if (mask := self.masks[name]) is not None}
+
+    def load(self, packed: Mapping[str, Tensor]) -> None:
+        """Take the packed masks of a checkpoint."""
+        self.masks.unpack_(packed)
+
+    def _gather(self, trainer: "pl.Trainer | None", cycle: int, sparsity: float, rehearsal: bool) -> None:
+        masks = self.masks
+        budget = max(min(round((1 - sparsity) * masks.size), masks.alive), 1)
+        self.gatherer.gather(trainer, masks, cycle, budget, rehearsal)
+
+    def _scores(self, cycle: int) -> Scores:
+        self._unchecked = set(self.weights)
+        in_pieces = is_elementwise(self.criterion) and not any(map(is_sharded, self.weights.values()))
+        part = partial(self._score, cycle) if in_pieces else None
+        whole_one = partial(self._score, cycle, part=None)
+        return Scores(self.masks.shapes, self.masks.living, whole_one, part, self._transposed)
+
+    def _score(self, cycle: int, name: str, part: slice | None) -> Tensor:
+        """The scores of a weight, or of a part of the flat weight; dead ones are marked."""
+        weight, mask = whole(self.weights[name]).detach(), self.masks[name]
+        mask = None if mask is None else whole(mask)
+        if part is not None:
+            weight, mask = weight.flatten()[part], None if mask is None else mask.flatten()[part]
+        given = self.criterion(weight, self.gatherer.for_weight(cycle, name, part, weight.device))
+        score = as_floating(name, given, str(describe(self.criterion)))
+        if score.shape != weight.shape:
+            raise ValueError(
+                f"{describe(self.criterion)} gave scores of shape {tuple(score.shape)} for {name!r}, which has shape "
+                f"{tuple(weight.shape)}: a criterion returns one score for each weight."
+            )
+        self._check(name, score, part)
+        return score if mask is None else score.masked_fill(mask == 0, DEAD)
+
+    def _refuse_moods(self) -> None:
+        """Refuse a criterion that scores the same weight differently when it is asked again."""
+        smallest = min(self.weights, key=lambda name: (self.masks.shapes[name].numel(), name))
+        if not torch.equal(self._score(1, smallest, part=None), self._score(1, smallest, part=None)):
+            raise ValueError(
+                f"{describe(self.criterion)} scored {smallest!r} differently when it was asked again. Large networks "
+                "are scored piece by piece, and more than once: draw what is random from `evidence.generator`, and do "
+                "not count calls."
+            )
+
+    def _check(self, name: str, score: Tensor, part: slice | None) -> None:
+        """Look for scores that are not numbers, once for each of them."""
+        if name in self._unchecked:
+            check_finite(name, score, str(describe(self.criterion)))
+            last = part is None or (part.step is None and part.stop >= self.weights[name].numel())
+            self._unchecked -= {name} if last else set()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one core: pieces that fit into a cache take less time than it takes to wake the others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

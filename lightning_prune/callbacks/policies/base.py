@@ -1,0 +1,226 @@
+"""How fast the cycles learn: what every learning-rate policy shares.
+
+A policy records the rate of every step of the dense run, lets the user's own
+schedules sleep afterwards, and writes the rates of each step of a cycle before
+its batch. To add one, derive from :class:`ShapedRate` and write
+``learning_rate``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+from torch.optim import Optimizer
+
+from lightning_prune.callbacks.base import CycleCallback
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep, wake
+from lightning_prune.callbacks.policies.tape import Rate, Tape, read_rates, write_rates
+
+
+class LearningRatePolicy(CycleCallback, ABC):
+    """The rates of every step of every cycle.
+
+    Attributes:
+        tape: The rates of the dense run.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self.tape = Tape()
+        self._row: Sequence[Rate] = ()
+        self._tried = -1
+        self._lowest, self._highest = float("inf"), 0.0
+
+    @abstractmethod
+    def rates(self, step: int, cycle: Cycle) -> Sequence[Rate]:
+        """The rate of every parameter group.
+
+        Args:
+            step: The step of the cycle, ``0 <= step < cycle.steps``.
+            cycle: The cycle.
+
+        Returns:
+            One rate for each parameter group, over all optimizers.
+        """
+
+    def on_train_epoch_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._follow(trainer)
+
+    def on_train_batch_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._follow(trainer)
+
+    def on_before_optimizer_step(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
+    ) -> None:
+        if self._cycle is not None:
+            if self._tried == self.clock.step:
+                refuse_endless(trainer, self._cycle)
+            self._tried = self.clock.step
+            write_rates(trainer.optimizers, self._row)  # once more: the user's own code may set rates, too
+        row = read_rates(trainer.optimizers)
+        if self._cycle is None:
+            self.tape.record(self.clock.step, row)
+        self._lowest = min([self._lowest, *(rate.lr for rate in row)])
+        self._highest = max([self._highest, *(rate.lr for rate in row)])
+
+    def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if self._lowest <= self._highest:
+            pl_module.log_dict({"pruning/lr_min": self._lowest, "pruning/lr_max": self._highest})
+        self._lowest, self._highest = float("inf"), 0.0
+
+    def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        wake(trainer)
+        if self._cycle is not None and self.tape.length:  # a cycle may have left another momentum
+            row = zip(read_rates(trainer.optimizers), self.tape.last, strict=False)
+            write_rates(trainer.optimizers, [Rate(now.lr, dense.momentum) for now, dense in row])
+
+    def on_exception(self, trainer: "pl.Trainer", *_: Any) -> None:
+        wake(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tape": self.tape.state_dict(), "lowest": self._lowest, "highest": self._highest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._lowest, self._highest = state_dict["lowest"], state_dict["highest"]
+        self.tape.load_state_dict(state_dict["tape"])
+
+    @property
+    def _cycle(self) -> Cycle | None:
+        """The cycle that the policy sets the rates of; None while those of the dense run go on."""
+        return None if self.clock.is_gradual else self.clock.cycle
+
+    def _follow(self, trainer: "pl.Trainer") -> None:
+        """Before a batch: the tape runs in the dense run, the policy decides afterwards."""
+        cycle = self._cycle
+        if cycle is None:
+            self.tape.begin_epoch(self.clock.epoch, self.clock.step)
+            return
+        put_to_sleep(trainer)
+        if cycle.index == 1 and 0 < cycle.first_step == self.clock.step:
+            self.tape.cut(cycle.first_step)
+        step = min(self.clock.step - cycle.first_step, cycle.steps - 1)
+        if not self.tape.length:  # no dense run: what the optimizers were made with is all there is
+            self.tape.record(0, read_rates(trainer.optimizers))
+        self._row = self.rates(step, cycle)
+        write_rates(trainer.optimizers, self._row)
+
+
+class ShapedRate(LearningRatePolicy):
+    """A policy that gives one rate, for the parameter group with the largest rate of the dense run.
+
+    The other groups keep their ratio to it.
+
+    Attributes:
+        max_lr: The highest rate, where a policy has it as an argument; None for the largest rate of the dense run.
+
+    Example:
+        >>> class Halved(ShapedRate):
+        ...     def learning_rate(self, step: int, cycle: Cycle) -> float:
+        ...         return self.dense_peak / 2
+        >>> policy = Halved()
+        >>> policy.tape.record(0, (Rate(0.1, 0.9), Rate(0.01, 0.9)))
+        >>> policy.rates(0, Cycle(1, 1, 1, 0.5))
+        [Rate(lr=0.05, momentum=0.9), Rate(lr=0.005, momentum=0.9)]
+    """
+
+    max_lr: float | None = None
+
+    @abstractmethod
+    def learning_rate(self, step: int, cycle: Cycle) -> float:
+        """The rate of the parameter group with the largest one.
+
+        Args:
+            step: The step of the cycle, ``0 <= step < cycle.steps``.
+            cycle: The cycle.
+
+        Returns:
+            The learning rate, at least 0.
+        """
+
+    def momentum(self, step: int, cycle: Cycle) -> float | None:
+        """The momentum (or first beta) of all groups; None, as here, for that of the last dense step."""
+        return None
+
+    def highest(self, cycle: Cycle) -> float:
+        """The rate that a cycle reaches, or would in more steps, and never exceeds; as here, ``max_lr``."""
+        return self.dense_peak if self.max_lr is None else self.max_lr
+
+    @property
+    def dense_peak(self) -> float:
+        """The largest rate of the dense run."""
+        return max(self.tape.peaks())
+
+    def rates(self, step: int, cycle: Cycle) -> Sequence[Rate]:
+        return in_proportion(self.tape, self.learning_rate(step, cycle), self.momentum(step, cycle))
+
+
+def in_proportion(tape: Tape, lr: float, momentum: float | None = None) -> list[Rate]:
+    """One rate for all parameter groups, in the ratio of their largest dense rates.
+
+    Args:
+        tape: The dense run, at least one step.
+        lr: The rate of the group with the largest one.
+        momentum: The momentum of all groups; None for that of the last dense step.
+
+    Returns:
+        One rate for each group.
+    """
+    peaks = tape.peaks()
+    largest = max(peaks) or 1.0
+    return [
+        Rate(lr * (peak / largest), last.momentum if momentum is None else momentum)
+        for peak, last in zip(peaks, tape.last, strict=False)
+    ]
+
+
+def check_fraction(owner: object, arguments: Mapping[str, float]) -> None:
+    """Refuse arguments that are not fractions.
+
+    Args:
+        owner: The policy, for the error.
+        arguments: Names and values.
+
+    Raises:
+        ValueError: If a value lies outside [0, 1].
+    """
+    for name, value in arguments.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{type(owner).__name__}({name}={value}) is a fraction of the cycle: give 0 to 1.")
+
+
+def check_positive(owner: object, arguments: Mapping[str, float | None]) -> None:
+    """Refuse arguments that are not above zero; None is left out.
+
+    Args:
+        owner: The policy, for the error.
+        arguments: Names and values.
+
+    Raises:
+        ValueError: If a value is zero or negative.
+    """
+    for name, value in arguments.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{type(owner).__name__}({name}={value}) must be greater than 0.")
+
+
+def refuse_endless(trainer: "pl.Trainer", cycle: object) -> None:
+    """Stop a run whose every step is skipped: one that goes by steps would never end.
+
+    Args:
+        trainer: The trainer, when a step is tried once more.
+        cycle: What is under way, for the error.
+
+    Raises:
+        RuntimeError: If the scale of the loss has fallen to zero, from where it never rises again.
+    """
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    if scaler is None or scaler.get_scale():
+        return
+    raise RuntimeError(
+        f"IterativePruning makes no step any more in {cycle}: the gradients overflow at any scale, and that of the "
+        "GradScaler has fallen to 0. Look for what is infinite or NaN in the loss, or train in bf16-mixed."
+    )

@@ -1,0 +1,1 @@
+"""Exact resumption: what Lightning does not save, and files that are damaged."""

@@ -1,0 +1,196 @@
+"""What a resumed run needs, beyond what Lightning saves, to go on as the uninterrupted one would."""
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
+
+from lightning_prune.basics.random_state import put_back, take
+from lightning_prune.callbacks.base import CycleClock
+from lightning_prune.callbacks.compat.weight_averaging import put_back_averages
+from lightning_prune.callbacks.resuming import lightning_loops as restart
+from lightning_prune.callbacks.resuming.damaged_checkpoints import keep_saved, save_again
+from lightning_prune.callbacks.resuming.moment import refuse_moment
+from lightning_prune.callbacks.resuming.slurm import Requeue
+from lightning_prune.callbacks.resuming.unrounded import Unrounded
+
+
+class ExactResume(Callback):
+    """Resume exactly, wherever the run was stopped; ``IterativePruning`` brings it along.
+
+    Lightning saves weights, optimizers, schedules and counters. This saves what else a run depends on: the random
+    generators of every process, the metrics that a ``ReduceLROnPlateau`` waits for, and the gradients of a window of
+    ``accumulate_grad_batches`` that is not full. And it lets SLURM's signal to requeue wait for the end of the batch.
+
+    Resumed from the end of an epoch, a run shuffles, augments and drops out as the uninterrupted one does; resumed
+    within an epoch it does so if the data loader keeps its place (torchdata's ``StatefulDataLoader``).
+
+    On another number of processes than the checkpoint's, each takes over the generators of the process of its rank,
+    and those beyond keep theirs. The gradients of an unfinished window are saved on one process only.
+
+    Raises:
+        RuntimeError: If a checkpoint is saved within a batch or a validation, which a resumed run would leave out. The
+            weights alone (``trainer.save_checkpoint(..., weights_only=True)``) are saved anywhere.
+        ValueError: If the checkpoint that a fit resumes from was made with ``IterativePruning``, and there is none.
+
+    Example:
+        >>> trainer = pl.Trainer(callbacks=[ExactResume()], logger=False)  # a dense run that resumes exactly
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+        self._rounded: dict[str, torch.Tensor] = {}
+        self._averaged: dict[str, torch.Tensor] = {}
+        self._scalars: Unrounded | None = None
+        self._requeue: Requeue | None = None
+        self._reopen: Callable[[], None] | None = None
+
+    def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        self._loaded, self._rounded, self._averaged, self._scalars = {}, {}, {}, None
+        if stage == "fit":
+            trainer.callbacks = sorted(trainer.callbacks, key=lambda one: one is self)  # type: ignore[attr-defined]
+            keep_saved(trainer)
+
+    def on_load_checkpoint(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
+    ) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            _refuse_without_clock(trainer, checkpoint)
+            self._scalars = Unrounded(checkpoint, pl_module)
+        # Beside WeightAveraging the "state_dict" is that of the average.
+        saved, own = checkpoint.get("current_model_state", checkpoint.get("state_dict", {})), pl_module.state_dict()
+        finer = {name for name in own.keys() & saved.keys() if saved[name].dtype.itemsize > own[name].dtype.itemsize}
+        self._rounded = {name: saved[name] for name in finer}
+        self._averaged = checkpoint["state_dict"] if "current_model_state" in checkpoint else {}
+
+    def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._sharpen(pl_module)  # under 64-true Lightning loads into float32, and makes that double afterwards
+        self._put_back(trainer)
+
+    def settle(self, trainer: "pl.Trainer", over: restart.Over = "") -> None:
+        """Let Lightning go on where it was; called by whoever needs the right counters in ``on_train_start`` first."""
+        trainer._logger_connector._callback_metrics.update(self._loaded.get("metrics", {}))
+        self._reopen = restart.settle(trainer, over) or self._reopen
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        resumed = trainer.ckpt_path is not None
+        self.settle(trainer)
+        self._sharpen(pl_module)  # a validation before training swaps weights and averages of another type
+        put_back_averages(trainer, self._averaged)
+        self._rounded, self._averaged = {}, {}
+        for name, gradient in self._loaded.get("gradients", {}).items():
+            parameter = pl_module.get_parameter(name)
+            parameter.grad = gradient.to(parameter)
+        if self._scalars is not None:
+            self._scalars.put_back_(trainer.optimizers)
+            self._scalars = None
+            trainer.accumulate_grad_batches = restart.window_of(trainer)
+        self._put_back(trainer)  # what was done since on_fit_start may have drawn
+        if self._loaded and not resumed:  # a dense run before this fit: what comes now is its next epoch
+            iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
+        self._loaded = {}
+        self._requeue = Requeue(trainer)
+
+    def on_train_batch_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        save_again(trainer)
+
+    def on_train_batch_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._obey(trainer)
+
+    def on_validation_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._obey(trainer)
+
+    def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._let_go()
+
+    def on_exception(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._let_go()
+
+    def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        restart.close_validation(trainer)
+
+    def reopen(self) -> None:
+        """At the end of an epoch: undo what :meth:`settle` did to end it, before Lightning asks if it was whole."""
+        if self._reopen is not None:
+            self._reopen()
+            self._reopen = None
+
+    def on_save_checkpoint(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
+    ) -> None:
+        refuse_moment(trainer)
+        generators: list[Any] = [take()]
+        if trainer.world_size > 1:
+            mine, generators = generators[0], [None] * trainer.world_size
+            torch.distributed.all_gather_object(generators, mine)
+        checkpoint["callbacks"][self.state_key] = {
+            "generators": generators,
+            "metrics": {name: value.cpu() for name, value in trainer.callback_metrics.items()},
+            "gradients": _unfinished(trainer, pl_module),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loaded = state_dict
+
+    def _obey(self, trainer: "pl.Trainer") -> None:
+        if self._requeue is not None:
+            self._requeue.obey(trainer)
+
+    def _let_go(self) -> None:
+        if self._requeue is not None:
+            self._requeue.remove()
+            self._requeue = None
+
+    def _sharpen(self, module: "pl.LightningModule") -> None:
+        own = module.state_dict() if self._rounded else {}
+        for name, tensor in self._rounded.items():
+            own[name].copy_(tensor)
+
+    def _put_back(self, trainer: "pl.Trainer") -> None:
+        generators = self._loaded.get("generators", [])
+        if trainer.global_rank < len(generators):
+            put_back(generators[trainer.global_rank])
+
+
+def _refuse_without_clock(trainer: "pl.Trainer", checkpoint: dict[str, Any]) -> None:
+    pruned = any("masks" in state for state in checkpoint.get("callbacks", {}).values() if isinstance(state, dict))
+    if pruned and not any(isinstance(callback, CycleClock) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        raise ValueError(
+            "The checkpoint is of a run with IterativePruning, which is missing among the callbacks: it would go on "
+            "without masks, and dead weights would come back. Add the callbacks that the run was begun with."
+        )
+
+
+def settle(trainer: "pl.Trainer", over: restart.Over) -> None:
+    """Let Lightning go on where it was, before anybody reads its counters in ``on_train_start``.
+
+    Args:
+        trainer: The trainer.
+        over: Why the epoch that is under way has no batch left, though its data has; empty if it has.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ExactResume):
+            callback.settle(trainer, over)
+
+
+def reopen(trainer: "pl.Trainer") -> None:
+    """Undo what :func:`settle` did to end an epoch.
+
+    Args:
+        trainer: The trainer, in ``on_train_epoch_end``.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ExactResume):
+            callback.reopen()
+
+
+def _unfinished(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> dict[str, torch.Tensor]:
+    """The gradients of a window of batches whose step is still to come."""
+    epoch = trainer.fit_loop.epoch_loop
+    if trainer.world_size > 1 or not epoch.batch_progress.current.ready or not epoch._should_accumulate():
+        return {}
+    return {name: p.grad.cpu() for name, p in pl_module.named_parameters() if p.grad is not None}

@@ -1,0 +1,1 @@
+"""What a run was made with, as plain values, and how two runs differ."""

@@ -1,0 +1,71 @@
+"""What a run was made with: settings as plain values."""
+
+from collections.abc import Mapping
+from functools import partial
+from inspect import signature
+from numbers import Integral, Number
+from typing import Any
+
+from lightning_prune.callbacks.settings.function_content import hash_of
+
+
+def describe(value: Any, depth: int = 0) -> Any:
+    """Write a setting as a plain value: functions by their dotted path, other objects by their ``repr``.
+
+    Functions without a name of their own (lambdas, closures) bear a hash of what they do.
+
+    Args:
+        value: The setting.
+        depth: How many objects it lies in; below the fifth only the type is written.
+
+    Example:
+        >>> from lightning_prune.criteria import magnitude
+        >>> describe(magnitude), describe(3)
+        ('lightning_prune.criteria.magnitude', 3)
+    """
+    if isinstance(value, list | tuple):  # YAML knows lists only
+        return [describe(one, depth) for one in value]
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Number):  # numpy's own would not load with weights_only=True
+        return int(value) if isinstance(value, Integral) else float(value)  # type: ignore[arg-type]
+    if isinstance(value, partial):
+        called = describe(value.func, depth), describe(value.args, depth), _held(value.keywords, depth)
+        return f"partial({', '.join(map(str, called))})"
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}{_code(value, depth)}"
+    if _has_address(value):
+        inner = _held(value if isinstance(value, dict) else getattr(value, "__dict__", {}), depth)
+        return f"{type(value).__module__}.{type(value).__qualname__}({inner})"
+    return repr(value)
+
+
+def _held(values: Mapping[Any, Any], depth: int) -> dict[Any, Any]:
+    """What an object holds, without addresses."""
+    if depth == 5:
+        return {}
+    return {name: describe(one, depth + 1) if _has_address(one) else one for name, one in values.items()}
+
+
+def _has_address(value: Any) -> bool:
+    """Whether a ``repr`` names an address, which is another one in every process."""
+    return " at 0x" in repr(value)
+
+
+def _code(function: Any, depth: int) -> str:
+    """What tells functions without a name of their own apart."""
+    if not hasattr(function, "__code__") or "<" not in function.__qualname__ or depth == 5:
+        return ""
+    return "#" + hash_of(function, lambda value: describe(value, depth + 1))
+
+
+def describe_object(thing: object) -> str:
+    """Write a callback as it was called, from the attributes that bear the names of its arguments.
+
+    Example:
+        >>> from lightning_prune import FineTune
+        >>> describe_object(FineTune(lr=0.1))
+        'FineTune(lr=0.1)'
+    """
+    values = {name: describe(getattr(thing, name, None)) for name in signature(type(thing)).parameters}
+    return f"{type(thing).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"

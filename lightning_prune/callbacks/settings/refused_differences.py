@@ -1,0 +1,88 @@
+"""How the settings of a checkpoint and of a run differ."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# The sparsities are compared one by one, and where a run came from does not matter once it is under way.
+_MAY_DIFFER = (
+    "cycles",
+    "sparsity",
+    "sparsities",
+    "early_stopping",
+    "best_checkpoint",
+    "dense_run",
+    "initial_masks",
+    "masks_from",
+)
+_RECORDED = "recorded"  # short names of the masks of each cycle that another run has found
+
+
+def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun: int) -> None:
+    """Refuse to resume a run with other settings than it was begun with; more cycles than before are welcome.
+
+    Args:
+        saved: The settings of the checkpoint.
+        given: The settings of this run.
+        begun: The number of the cycle that the checkpoint is in.
+
+    Raises:
+        ValueError: If they differ; names each difference.
+    """
+    # Where nothing is pruned, nothing depends on how long it is trained before.
+    free = (*_MAY_DIFFER, "dense", "retrain") if saved["cycles"] == given["cycles"] == 0 else _MAY_DIFFER
+    differing = [
+        f"  {name}: the checkpoint has {saved.get(name)!r}, this run {given.get(name)!r}"
+        for name in saved  # what is not in it, an earlier version did not write
+        if name not in (*free, _RECORDED) and not _is_same(saved[name], given.get(name))
+    ]
+    if given["cycles"] < begun:
+        differing.append(f"  cycles: the checkpoint is in cycle {begun}, this run has {given['cycles']}")
+    common = min(saved["cycles"], given["cycles"])
+    if saved["sparsities"][:common] != given["sparsities"][:common]:
+        differing.append(f"  sparsity: the checkpoint has {saved['sparsity']}, this run {given['sparsity']}")
+    differing += _other_masks(saved, given, common)
+    if differing:
+        raise ValueError(
+            "IterativePruning cannot resume: the checkpoint was made with other settings.\n"
+            + "\n".join(differing)
+            + "\nResume with the settings of the checkpoint, or start a new fit without ckpt_path."
+        )
+
+
+def _other_masks(saved: Mapping[str, Any], given: Mapping[str, Any], common: int) -> list[str]:
+    """What to say where the masks that another run has found are others; where they lie does not matter."""
+    old, new = saved.get(_RECORDED, []), given.get(_RECORDED, [])
+    if bool(old) == bool(new) and old[: min(common, len(new))] == new[: min(common, len(old))]:
+        return []
+    before, now = saved.get("masks_from"), given.get("masks_from")
+    same = "; its masks have changed since then" if before == now else ""
+    return [f"  masks_from: the checkpoint has {before!r}, this run {now!r}{same}"]
+
+
+def _is_same(saved: Any, given: Any) -> bool:
+    """Whether two settings are the same; earlier versions wrote shorter hashes, of less, which cannot be compared."""
+    if saved == given or not re.search(r"#[0-9a-f]{8}(?![0-9a-f])", str(saved)):
+        return bool(saved == given)
+    one, other = (re.sub(r"#[0-9a-f]{8,}", "", str(value)) for value in (saved, given))
+    return one == other
+
+
+def refuse_foreign(ckpt_path: str | Path | None) -> None:
+    """Refuse to resume from a checkpoint that holds nothing of this callback.
+
+    Args:
+        ckpt_path: The checkpoint; None for a fit that starts anew.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if ckpt_path is not None:
+        raise ValueError(
+            f"IterativePruning cannot resume from '{ckpt_path}': it holds no masks, because it was made without "
+            "IterativePruning or saved with save_weights_only=True. Give a full checkpoint of a pruned run. To start "
+            "from the weights in it, load them into the module and prune before the first step: Trainer(max_epochs=0) "
+            "with IterativePruning(retrain='15ep', dense_run='160ep'), the length of the dense run; "
+            "IterativePruning(initial_masks='zeros') keeps what is dead in it dead."
+        )

@@ -1,0 +1,131 @@
+"""How a network gets fresh weights: from what its layers say of their own initialisation, and without a trace."""
+
+import hashlib
+from collections.abc import Iterator
+from inspect import signature
+
+import torch
+from torch import Tensor, nn
+
+from lightning_prune.basics.random_state import forked
+from lightning_prune.initializations import Initialisation
+from lightning_prune.selection.parameters import plain_name
+from lightning_prune.selection.sharding import is_sharded
+
+
+def fresh_weights_(module: nn.Module, seed: int, initialise: Initialisation | None = None) -> None:
+    """Draw all weights anew, in place; a module gives the same for the same seed, on every process.
+
+    Every layer's ``reset_parameters`` is called, parents after children, which sets the running statistics of
+    BatchNorm back, too; then ``init_weights`` of the module itself, if it has one: ``init_weights()``, or
+    ``init_weights(layer)`` for every layer; then ``initialise``. Of tensors that are tied, the first layer decides.
+    What is frozen (``requires_grad=False``) stays. Random generators are where they were afterwards.
+
+    Args:
+        module: The network, or the LightningModule that holds it.
+        seed: Decides the draw, at least 0.
+        initialise: Has the last word; None for nobody.
+
+    Example:
+        >>> layer = nn.Linear(2, 1)
+        >>> fresh_weights_(layer, seed=3)
+        >>> first = layer.weight.clone()
+        >>> fresh_weights_(layer, seed=3)
+        >>> torch.equal(layer.weight, first)
+        True
+    """
+    frozen: dict[Tensor, Tensor] = {one: one.detach().clone() for one in module.parameters() if not one.requires_grad}
+    settled: set[Tensor] = set()
+    with forked(seed), torch.no_grad():
+        for layer in _children_first(module, set()):
+            _reset_(layer, settled)
+        _initialise_(module)
+        if initialise is not None:
+            initialise(module)
+        _put_(frozen)
+
+
+def refuse_without_fresh_weights(module: nn.Module, owner: str, initialise: Initialisation | None = None) -> None:
+    """Refuse a network some of whose weights would not be drawn anew; tries it, and puts everything back.
+
+    Args:
+        module: The network, or the LightningModule that holds it.
+        owner: The class that asks, for the error.
+        initialise: Has the last word; None for nobody.
+
+    Raises:
+        ValueError: If a trained parameter keeps its value, or is spread over several devices; names it.
+
+    Example:
+        >>> refuse_without_fresh_weights(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), "Reinitialize")
+    """
+    named = {plain_name(name): one for name, one in module.named_parameters()}
+    trained = {name: one for name, one in named.items() if one.requires_grad}
+    if sharded := [name for name, one in trained.items() if is_sharded(one)]:
+        raise ValueError(
+            f"{owner} cannot draw weights that are spread over several devices: {', '.join(sharded[:8])}. Train with "
+            "DDP, which holds them whole."
+        )
+    before = {one: one.detach().clone() for one in [*module.parameters(), *module.buffers()]}
+    try:
+        with torch.no_grad():
+            for parameter in trained.values():
+                parameter.fill_(torch.nan)
+        fresh_weights_(module, seed=0, initialise=initialise)
+        kept = [name for name, one in trained.items() if one.isnan().any()]
+    finally:
+        _put_(before)
+    if kept:
+        raise ValueError(
+            f"{owner} cannot draw {', '.join(kept[:8])}{' and others' if len(kept) > 8 else ''} anew: neither a "
+            "reset_parameters() of the layer that holds it nor the LightningModule's init_weights() sets it. Give the "
+            f"layer a reset_parameters(), {type(module).__name__} an init_weights(), or {owner}(initialise=...) a "
+            "function that does."
+        )
+
+
+def seed_of(*parts: object) -> int:
+    """A seed that depends on all of its parts, in [0, 2^63).
+
+    Example:
+        >>> seed_of(0, 1) == seed_of(0, 1), seed_of(0, 1) == seed_of(0, 2)
+        (True, False)
+    """
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def _children_first(layer: nn.Module, seen: set[nn.Module]) -> Iterator[nn.Module]:
+    if layer not in seen:
+        seen.add(layer)
+        for child in layer.children():
+            yield from _children_first(child, seen)
+        yield layer
+
+
+def _reset_(layer: nn.Module, settled: set[Tensor]) -> None:
+    own = list(layer.parameters(recurse=False))
+    reset = getattr(layer, "reset_parameters", getattr(layer, "_reset_parameters", None))  # attention has the second
+    if not callable(reset) or (own and not any(one.requires_grad for one in own)):
+        return
+    tied: dict[Tensor, Tensor] = {one: one.detach().clone() for one in own if one in settled}
+    reset()
+    _put_(tied)
+    settled.update(own)
+
+
+def _initialise_(module: nn.Module) -> None:
+    initialise = getattr(module, "init_weights", None)
+    if not callable(initialise):
+        return
+    if signature(initialise).parameters:
+        for layer in _children_first(module, set()):
+            initialise(layer)
+    else:
+        initialise()
+
+
+def _put_(values: dict[Tensor, Tensor]) -> None:
+    with torch.no_grad():
+        for tensor, value in values.items():
+            tensor.copy_(value)

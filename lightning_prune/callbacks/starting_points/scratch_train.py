@@ -1,0 +1,143 @@
+"""Where a cycle's weights start: at fresh ones, for the epochs or the operations of the dense run (Scratch-E and B)."""
+
+from typing import Literal
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.gathering.trial import refuse_trial, training_steps, trial
+from lightning_prune.callbacks.starting_points.base import StartingPoint
+from lightning_prune.callbacks.starting_points.fresh_weights import refuse_without_fresh_weights
+from lightning_prune.callbacks.starting_points.reinitialize import check_draw, seed_of_cycle, start_anew
+from lightning_prune.flops import Flops, count_flops
+from lightning_prune.initializations import Initialisation
+from lightning_prune.schedules.durations import Duration
+from lightning_prune.selection.parameters import plain_name
+
+
+class ScratchTrain(StartingPoint):
+    """Train the pruned network from scratch in every cycle, for the epochs or for the operations of the dense run.
+
+    Weights are drawn as by ``Reinitialize``. With ``"equal-flops"`` a cycle lasts
+    ``int(dense * min(FLOPs(dense) / FLOPs(pruned), cap))`` epochs (or steps, where the dense run goes by steps). The
+    operations are counted after the prune, on the forward pass of one training batch: those of each layer times the
+    density of its weights. (The authors' released scripts for unstructured pruning count before they load the pruned
+    network, which makes the two budgets the same.) Without a learning-rate policy beside it the dense run's rates are
+    replayed from their start, stretched to that length.
+
+    Reference: Liu, Sun, Zhou, Huang & Darrell, Rethinking the Value of Network Pruning, 2019,
+    https://arxiv.org/abs/1810.05270.
+
+    Args:
+        budget: ``"equal-epochs"`` is the paper's Scratch-E, ``"equal-flops"`` its Scratch-B.
+        cap: The longest cycle in lengths of the dense run, at least 1, for ``"equal-flops"``: the authors' scripts have
+            2 for filters on ImageNet, and none (None) on CIFAR.
+        seed: Decides the weights, at least 0.
+        draw: ``"every-cycle"`` draws other weights in every cycle, ``"once"`` the same ones.
+        initialise: A function that draws weights of the module in place, after its layers have drawn theirs and dead
+            weights are zero; ``lightning_prune.initializations.sparse_fan_in_`` is what the authors' code has
+            for unstructured pruning; None for nobody.
+
+    Raises:
+        ValueError: If an argument lies outside its range; when the fit starts, if ``IterativePruning(retrain=...)``
+            gives another length, a layer does not say how its parameters are drawn, or a training step cannot be
+            tried out to count its operations (manual optimization, streamed data, sharded weights).
+
+    Example:
+        >>> ScratchTrain(budget="equal-flops", cap=2).rewind_point
+        Duration(amount=0, unit='ep')
+    """
+
+    def __init__(
+        self,
+        budget: Literal["equal-epochs", "equal-flops"] = "equal-epochs",
+        cap: float | None = None,
+        seed: int = 0,
+        draw: Literal["every-cycle", "once"] = "every-cycle",
+        initialise: Initialisation | None = None,
+    ) -> None:
+        check_draw(self, seed, draw, initialise)
+        if budget not in ("equal-epochs", "equal-flops"):
+            raise ValueError(f"ScratchTrain(budget={budget!r}) is unknown: give 'equal-epochs' or 'equal-flops'.")
+        if cap is not None and not cap >= 1:
+            raise ValueError(f"ScratchTrain(cap={cap}) is in lengths of the dense run: give at least 1, or None.")
+        if cap is not None and budget == "equal-epochs":
+            raise ValueError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'; equal epochs need no cap.")
+        self.budget = budget
+        self.cap = cap
+        self.seed = seed
+        self.draw = draw
+        self.initialise = initialise
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        refuse_without_fresh_weights(pl_module, "ScratchTrain", self.initialise)
+        planned, dense = self.clock.cycle_length, self.clock.dense_length
+        if planned != dense and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            raise ValueError(
+                f"ScratchTrain(budget={self.budget!r}) says how long a cycle lasts, and IterativePruning(retrain="
+                f"'{planned}') says otherwise (the dense run has {dense}). Leave retrain out, or use Reinitialize()."
+            )
+        if self.budget == "equal-flops":
+            refuse_trial(trainer, "ScratchTrain(budget='equal-flops')")
+
+    def length_of(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: int) -> Duration | None:
+        if self.budget == "equal-epochs" or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return None
+        weights = {plain_name(name): weight for name, weight in pl_module.named_parameters()}
+        densities: dict[Tensor, float] = {
+            weights[name]: float(mask.float().mean()) for name, mask in self.clock.masks.items()
+        }
+        flops = flops_of_step(trainer)
+        amount = scratch_length(self.clock.dense_length.amount, flops.total, flops.pruned(densities), self.cap)
+        # Batches differ, and with sequences so may what is counted: all processes have to stop together.
+        return Duration(int(trainer.strategy.broadcast(amount)), self.clock.dense_length.unit)
+
+    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
+        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialise)
+
+
+def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: float | None = None) -> int:
+    """How long a pruned network trains for the operations of the dense run.
+
+    Args:
+        dense: The length of the dense run, in epochs or steps.
+        dense_flops: What a batch costs there, above 0.
+        pruned_flops: What it costs the pruned network, above 0 and at most ``dense_flops``.
+        cap: The largest ratio, at least 1; None for no limit.
+
+    Returns:
+        The length, rounded down, at least ``dense``.
+
+    Raises:
+        ValueError: If nothing was counted, or nothing is left.
+
+    Example:
+        >>> scratch_length(160, 3.13e8, 2.06e8), scratch_length(90, 10, 2, cap=2), scratch_length(3, 7, 7)
+        (243, 180, 3)
+    """
+    if not pruned_flops > 0:
+        raise ValueError(
+            f"ScratchTrain(budget='equal-flops') counts {dense_flops:g} operations in a dense training step and "
+            f"{pruned_flops:g} in a pruned one, which is no ratio: the training step has no matrix products or "
+            "convolutions that torch counts, or all of their weights are dead. Use budget='equal-epochs'."
+        )
+    ratio = max(dense_flops / pruned_flops, 1.0)
+    return int(dense * (ratio if cap is None else min(ratio, cap)))
+
+
+def flops_of_step(trainer: "pl.Trainer") -> Flops:
+    """The operations of the forward pass of one training step; their layers hold the module's own parameters.
+
+    Args:
+        trainer: The trainer, with its data loaded.
+
+    Returns:
+        The operations.
+    """
+    with trial(trainer, seed=0) as module:
+        for step in training_steps(trainer, module, batches=1):
+            with torch.no_grad():
+                return count_flops(module, step)
+    return Flops(0, {})

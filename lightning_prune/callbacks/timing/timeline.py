@@ -1,0 +1,118 @@
+"""When the cycles begin: arithmetic over epochs and steps, without a trainer."""
+
+from dataclasses import dataclass
+
+from lightning_prune.schedules.durations import Duration
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A dense run and the cycles after it.
+
+    Where both are given in epochs, cycles begin at epochs; otherwise at optimizer steps, counted from the step at
+    which the dense run ended.
+
+    Args:
+        dense: The length of the dense run.
+        retrain: The length of a cycle, at least 1.
+        cycles: How many cycles.
+        before: The length of the dense run that came before the fit, where one did; ``dense`` is 0 then.
+        inside: The length of the fit, where cycles lie inside the dense run; ``dense`` is what comes before the first.
+
+    Example:
+        >>> timeline = Timeline(Duration(30, "ep"), Duration(15, "ep"), cycles=10)
+        >>> [timeline.index(epoch=epoch, steps_since_dense=None) for epoch in (0, 29, 30, 44, 45, 180)]
+        [0, 0, 1, 1, 2, 11]
+    """
+
+    dense: Duration
+    retrain: Duration
+    cycles: int
+    before: Duration | None = None
+    inside: Duration | None = None
+
+    @property
+    def dense_run(self) -> Duration:
+        """The length of the dense run, in this fit or before it."""
+        return self.before or self.dense
+
+    @property
+    def by_epochs(self) -> bool:
+        """Whether cycles begin at epochs."""
+        return self.dense.unit == "ep" and self.retrain.unit == "ep"
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the whole run has, if it goes by epochs."""
+        return self.inside.amount if self.inside else self.dense.amount + self.cycles * self.retrain.amount
+
+    def in_one_unit(self, per_epoch: int | None) -> "Timeline":
+        """The same with the cycles in steps, unless everything is in epochs.
+
+        Args:
+            per_epoch: Optimizer steps in an epoch; None if unknown.
+
+        Raises:
+            ValueError: If the cycles are in epochs of unknown length.
+        """
+        if self.by_epochs:
+            return self
+        argument = f"IterativePruning(retrain='{self.retrain}')"
+        return Timeline(self.dense, in_steps(self.retrain, per_epoch, argument), self.cycles, self.before)
+
+    def cycle_steps(self, per_epoch: int) -> int:
+        """How many optimizer steps a cycle has, for epochs of ``per_epoch`` steps."""
+        return self.retrain.steps(per_epoch)
+
+    def index(self, epoch: int, steps_since_dense: int | None) -> int:
+        """The number of the cycle that a batch belongs to.
+
+        Args:
+            epoch: The epoch of the batch, counted from 0.
+            steps_since_dense: The optimizer steps made since the dense run ended; None while it goes on.
+
+        Returns:
+            0 in the dense run, ``cycles + 1`` after the last cycle.
+        """
+        if self.by_epochs:
+            since, length = epoch - self.dense.amount, self.retrain.amount
+        else:
+            since, length = -1 if steps_since_dense is None else steps_since_dense, self.retrain.amount
+        return 0 if since < 0 else 1 + since // length
+
+
+def is_shorter(one: Duration, other: Duration, per_epoch: int | None) -> bool:
+    """Whether one duration is shorter than the other; in steps, if their units differ."""
+    left, right = common(one, other, f"IterativePruning with a dense run and cycles of {one} and {other}", per_epoch)
+    return left.amount < right.amount
+
+
+def common(one: Duration, other: Duration, argument: str, per_epoch: int | None) -> tuple[Duration, Duration]:
+    """Both in the same unit: epochs if both are, else steps."""
+    if one.unit == other.unit:
+        return one, other
+    return in_steps(one, per_epoch, argument), in_steps(other, per_epoch, argument)
+
+
+def in_steps(duration: Duration, per_epoch: int | None, argument: str) -> Duration:
+    """A duration in optimizer steps.
+
+    Args:
+        duration: The duration.
+        per_epoch: Optimizer steps in an epoch; None if unknown.
+        argument: The class and argument, for the error.
+
+    Returns:
+        The same duration in steps.
+
+    Raises:
+        ValueError: If it is in epochs and their length is unknown.
+    """
+    if duration.unit == "it":
+        return duration
+    if per_epoch is None:
+        raise ValueError(
+            f"{argument} mixes epochs and steps, but an epoch has no known number of steps: the training data has no "
+            "length, or GradientAccumulationScheduler changes it. Give all durations in the same unit."
+        )
+    return Duration(duration.steps(per_epoch), "it")

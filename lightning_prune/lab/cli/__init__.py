@@ -1,0 +1,1 @@
+"""``lightning-prune fit|validate|test|predict``: LightningCLI with defaults and clear errors."""

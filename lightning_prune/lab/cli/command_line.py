@@ -1,0 +1,153 @@
+"""``lightning-prune fit|validate|test|predict``: LightningCLI with a network, data and a log that work by default."""
+
+import logging
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from jsonargparse import ActionSubCommands, ArgumentParser
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from lightning_prune.lab.cli.calls import refuse_calls
+from lightning_prune.lab.cli.default_callbacks import default_callbacks, refuse_endless_dense_run
+from lightning_prune.lab.cli.defaults import defaults_for, refuse_unknown_sections
+from lightning_prune.lab.cli.explain import explain
+from lightning_prune.lab.cli.guessed_values import refuse_guesses
+from lightning_prune.lab.cli.type_hints import integers_first
+from lightning_prune.lab.report.run_command import HELP as REPORT_HELP
+from lightning_prune.lab.report.run_command import report_parser
+from lightning_prune.lab.runs.chosen_checkpoint import find_checkpoint, read_checkpoint, run_of
+from lightning_prune.lab.runs.run_folder import RunConfig, RunLogger
+from lightning_prune.lab.runs.run_lookup import checkpoint_roots, last_checkpoint, loggers_of, resuming
+from lightning_prune.version import __version__
+
+DESCRIPTION = "Take a network from dense to sparse inside one fit, and show what came of it."
+TRAINER_DEFAULTS = {"log_every_n_steps": 10}
+EVALUATIONS = ("validate", "test", "predict")
+# Commands that need no Trainer, for the list in --help; those of higher layers are entered by the `cli` module.
+OTHER_COMMANDS: dict[str, tuple[Callable[[], ArgumentParser], str]] = {"report": (report_parser, REPORT_HELP)}
+
+
+class Parser(LightningArgumentParser):
+    """A parser that knows the commands beside the Trainer's, guesses no abbreviations and complains in one sentence."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def add_subcommands(self, *args: Any, **kwargs: Any) -> ActionSubCommands:
+        subcommands = super().add_subcommands(*args, **kwargs)
+        for name, (make_parser, explanation) in OTHER_COMMANDS.items():
+            subcommands.add_subcommand(name, make_parser(), help=explanation)
+        return subcommands
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # a parser inside the parser, which tries one meaning after another
+            super().error(message, ex)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        command = parser.prog.replace(" [options]", "")
+        sentence = explain(message, parser.get_defaults().keys())
+        self.exit(2, f"{command}: error: {sentence}\nEvery option is explained by: {command} --help\n")
+
+
+class CommandLine(LightningCLI):
+    """The commands that run a Trainer.
+
+    Args:
+        arguments: The command and its arguments.
+        run: Whether to run the command; if not, ``arguments`` are without it, and ``trainer``, ``model`` and
+            ``datamodule`` are made and left alone.
+    """
+
+    def __init__(self, arguments: Sequence[str], run: bool = True) -> None:
+        self.words = list(arguments)
+        silence()
+        integers_first(Trainer.__init__)
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            trainer_defaults=TRAINER_DEFAULTS,
+            seed_everything_default=0,
+            save_config_callback=RunConfig,
+            parser_class=Parser,
+            parser_kwargs={"prog": "lightning-prune", "description": DESCRIPTION, "version": __version__},
+            args=self.words,
+            run=run,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.set_defaults(defaults_for(self.words))
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the given words, without Lightning's warning where the process was started with others."""
+        refuse_guesses(self.words)
+        command = next(iter(self.words), "")
+        known = self._parser(command if command in self.subcommands() and self.words == args else None)
+        refuse_unknown_sections(self.words, known.get_defaults().keys())
+        self.config = parser.parse_args(args)
+        self._check_checkpoint()
+
+    def _check_checkpoint(self) -> None:
+        command = self.config.get("subcommand")
+        given = self.config[command].get("ckpt_path") if command else None
+        if given is None and command in EVALUATIONS:
+            raise ValueError(f"`{command}` needs trained weights. Add --ckpt_path=<a checkpoint>, or --ckpt_path=last.")
+        if given not in (None, "last"):
+            read_checkpoint(find_checkpoint(given, []))
+
+    def instantiate_classes(self) -> None:
+        """Make the objects, once it is known that nothing but classes is called."""
+        refuse_calls(self.config[self.subcommand] if self.subcommand else self.config)
+        super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        settings = self._get(self.config_init, "trainer")
+        callbacks = settings["callbacks"] or []
+        given = callbacks if isinstance(callbacks, list) else [callbacks]
+        self._continue_run(settings, given)
+        if self.subcommand == "fit":
+            refuse_endless_dense_run(given, settings)
+        missing = default_callbacks(given, settings)
+        return super().instantiate_trainer(callbacks=[*given, *missing], **kwargs)
+
+    def _continue_run(self, settings: Mapping[str, Any], callbacks: Sequence[Callback]) -> None:
+        """Let a command that is given a checkpoint log in the folder of the run that the checkpoint is from."""
+        given = self._get(self.config_init, "ckpt_path")
+        if given is None:
+            return
+        checkpoint = find_checkpoint(given, checkpoint_roots(settings, callbacks))
+        read_checkpoint(checkpoint)
+        self.config_init[self.subcommand]["ckpt_path"] = str(checkpoint)
+        folder = run_of(checkpoint)
+        for logger in loggers_of(settings):
+            if folder is not None and isinstance(logger, RunLogger):
+                logger.continue_run(folder)
+
+    def fit(self, **kwargs: Any) -> None:
+        """Fit, and say how to go on after Ctrl-C; an error would come again."""
+        try:
+            self.trainer.fit(**kwargs)
+        except (KeyboardInterrupt, SystemExit):  # Lightning makes the one of the other
+            checkpoint = last_checkpoint(self.trainer)
+            if checkpoint and self.trainer.is_global_zero:
+                command = shlex.join(["lightning-prune", *resuming(self.words, checkpoint)])
+                sys.stderr.write(f"\nInterrupted. To resume:\n  {command}\n")
+            raise
+
+
+def silence() -> None:
+    """Leave out what tells the user of this command nothing: advertisements, and what one library warns another of."""
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "Tip: For seamless cloud" not in record.getMessage()

@@ -1,0 +1,120 @@
+"""What is used where the user names no class: a model, data and a log, looked up before anything is parsed.
+
+A default that the parser knew would lend its arguments to whatever class takes its place; so the parser gets a default
+only for what nobody names.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import reduce
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_prune.lab.cli.documents import TooLarge, load
+
+MODEL = {"class_path": "lightning_prune.lab.Classifier"}
+NETWORK = {"class_path": "lightning_prune.lab.LeNet300100", "init_args": {"inputs": 64}}
+DATA = {"class_path": "lightning_prune.lab.Digits"}
+LOGGER = {"class_path": "lightning_prune.lab.runs.run_folder.RunLogger"}
+
+Tree = Mapping[str, Any]
+
+
+def defaults_for(words: Sequence[str]) -> dict[str, Any]:
+    """Tell which of the defaults a command needs.
+
+    Args:
+        words: The command and its arguments.
+
+    Returns:
+        Model, data and logger by the parser's keys, less those for which the words or a config name a class.
+
+    Example:
+        >>> sorted(defaults_for(["fit", "--data=CIFAR10", "--model.label_smoothing=0.1"]))
+        ['model', 'trainer.logger']
+    """
+    given = list(trees(words))
+    network = {} if _is_named(given, "model.network") else {"init_args": {"network": NETWORK}}
+    defaults: dict[str, Any] = {"model": {**MODEL, **network}, "data": DATA, "trainer.logger": LOGGER}
+    return {key: value for key, value in defaults.items() if not _is_named(given, key)}
+
+
+def refuse_unknown_sections(words: Sequence[str], known: Iterable[str]) -> None:
+    """Refuse a misspelt section that has nothing in it, which the parser overlooks.
+
+    Args:
+        words: The command and its arguments.
+        known: The parser's keys.
+
+    Raises:
+        ValueError: If a section is unknown.
+    """
+    sections = {key.split(".")[0] for key in known} | {"config", "fit", "validate", "test", "predict"}
+    empty = [name for tree in configs(words) for name, content in tree.items() if not content]
+    for section in empty:
+        if section not in sections:
+            nearest = get_close_matches(str(section), list(sections), n=1)
+            advice = f"Did you mean `{nearest[0]}`?" if nearest else f"There are {', '.join(sorted(sections))}."
+            raise ValueError(f"There is no `{section}`. {advice}")
+
+
+def trees(words: Sequence[str]) -> Iterator[Tree]:
+    """Read everything that the words set, as nested mappings, one for each option and each config."""
+    for tree in configs(words):
+        yield tree
+        yield from (tree[word] for word in words[:1] if isinstance(tree.get(word), Mapping))
+    for key, value in options(words):
+        content: Any = _load(value) if key == "trainer" else value
+        yield reduce(lambda inner, part: {part: inner}, reversed(key.removesuffix("+").split(".")), content)
+
+
+def configs(words: Sequence[str]) -> Iterator[Tree]:
+    """Read the configs that the words name; what cannot be read is left to the parser's complaint."""
+    loaded = (_load(value) for key, value in options(words) if key in ("config", "c"))
+    return (tree for tree in loaded if isinstance(tree, Mapping))
+
+
+def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pair options with their values.
+
+    Example:
+        >>> list(options(["fit", "--data", "Digits", "--data.batch_size=3"]))
+        [('data', 'Digits'), ('data.batch_size', '3')]
+    """
+    for word, following in pairwise([*words, ""]):
+        if word.startswith("-"):
+            key, equals, value = word.lstrip("-").partition("=")
+            yield key, value if equals else following
+
+
+def _load(text: str) -> Any:
+    try:
+        content = Path(text).read_text() if Path(text).is_file() else text
+    except (OSError, ValueError):
+        return None
+    try:
+        return load(content)
+    except TooLarge as error:  # the parser would go on for hours
+        raise ValueError(f"`{text if content != text else content[:40]}`: {error}") from error
+    except (yaml.YAMLError, ValueError):
+        return None
+
+
+def _is_named(given: Iterable[Tree], key: str) -> bool:
+    return any(_names_class(tree, key.split(".")) for tree in given)
+
+
+def _names_class(tree: Any, parts: Sequence[str]) -> bool:
+    """Whether the place has a class, or anything else than arguments for one."""
+    for part in parts:
+        if not isinstance(tree, Mapping):
+            return False
+        inner = tree.get("init_args")
+        tree = inner if part not in tree and isinstance(inner, Mapping) else tree
+        if part not in tree:
+            return False
+        tree = tree[part]
+    return not isinstance(tree, Mapping) or "class_path" in tree

@@ -1,0 +1,67 @@
+"""YAML documents that stay small when they are read: aliases of aliases can make ten lines a billion values."""
+
+from math import inf
+from typing import Any
+
+import yaml
+
+MOST = 100_000  # values of a document in which every alias is written out; the largest config of this project has 300
+
+
+class TooLarge(ValueError):
+    """A document whose aliases come to more than any config needs."""
+
+
+def load(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
+    r"""Load a YAML document, unless its aliases blow it up.
+
+    Args:
+        text: The document.
+        loader: What makes values of it.
+
+    Raises:
+        yaml.YAMLError: If it is no YAML.
+        TooLarge: If it comes to more than 100,000 values once its aliases are written out, or is nested too deeply.
+
+    Example:
+        >>> load("a: &rate 0.1\nb: [*rate, *rate]")
+        {'a': 0.1, 'b': [0.1, 0.1]}
+        >>> bomb = "0: &a0 [1, 1]\n" + "\n".join(f"{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 20))
+        >>> load(bomb)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        lightning_prune.lab.cli.documents.TooLarge: its aliases (`*name`) come to more than 100,000 values. ...
+    """
+    reading = loader(text)
+    try:
+        node = reading.get_single_node()
+        if node is None:
+            return None
+        known: dict[int, float] = {}
+        if values_in(node, known) > max(MOST, len(known)):
+            raise TooLarge(
+                f"its aliases (`*name`) come to more than {MOST:,} values. Write out what is meant, without aliases of "
+                "aliases."
+            )
+        return reading.construct_document(node)
+    except RecursionError as error:
+        raise TooLarge("it is nested too deeply. No config needs that.") from error
+    finally:
+        reading.dispose()
+
+
+def values_in(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a document has once its aliases are written out.
+
+    Args:
+        node: The document, or a part of it.
+        known: The counts of parts, by identity; added to, so that each part is counted once.
+
+    Returns:
+        The number; infinity for a part that holds itself.
+    """
+    if id(node) not in known:
+        known[id(node)] = inf
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        inner = [one for part in parts for one in (part if isinstance(part, tuple) else (part,))]
+        known[id(node)] = 1 + sum(values_in(one, known) for one in inner)
+    return known[id(node)]

@@ -1,0 +1,1 @@
+"""The folder of a run: its logs, checkpoints, tables and progress."""

@@ -1,0 +1,150 @@
+"""Where a run is logged: one folder for its log, config and checkpoints, which the run keeps when it is resumed."""
+
+import csv
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_prune.lab.runs.chosen_checkpoint import METRICS
+from lightning_prune.lab.runs.rate_log import RATES
+from lightning_prune.lab.runs.tables import drop_rows, keep_copy
+
+
+class RunLogger(CSVLogger):
+    """Log to metrics.csv like Lightning's CSVLogger, but continue a file that is there instead of deleting it.
+
+    Logs go to ``<save_dir>/<name>/version_<number>``.
+
+    Args:
+        save_dir: Folder of all runs.
+        name: Folder of this kind of run; empty for none.
+        version: Number or name of the run's own folder; left out, the next free number.
+        prefix: Put before the name of every metric.
+        flush_logs_every_n_steps: How often rows are written, in rows.
+    """
+
+    def __init__(
+        self,
+        save_dir: str = "runs",
+        name: str = "",
+        version: int | str | None = None,
+        prefix: str = "",
+        flush_logs_every_n_steps: int = 100,
+    ) -> None:
+        super().__init__(save_dir, name, version, prefix, flush_logs_every_n_steps)
+        self.numbered = version is None
+        self.fitting = True
+        self._copied: Path | None = None
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        if self._experiment is None:
+            self._experiment = _ContinuedWriter(self.log_dir)
+        return self._experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        if self.fitting:  # what another command measures says nothing about the course of the fit
+            super().log_metrics(dict(metrics), step)
+
+    def continue_run(self, folder: Path) -> None:
+        """Log on where another process stopped: in its folder, or in a copy of its log.
+
+        A folder beside which this logger would have made its own is continued; a run that lives elsewhere, or a
+        logger that was told its version, leaves that run as it is and starts from a copy of its rows.
+
+        Args:
+            folder: Folder of the run, with metrics.csv.
+        """
+        if self.numbered and folder.resolve().parent == Path(self.root_dir).resolve():
+            self._version = folder.name
+        elif folder.resolve() != Path(self.log_dir).resolve():
+            self._copied = folder
+
+    @rank_zero_only
+    def take_over(self, first_step: int) -> None:
+        """Bring the log to where this process begins.
+
+        Args:
+            first_step: The first step that it makes; what the log says of it and later ones is forgotten.
+        """
+        path = Path(self.log_dir, METRICS)
+        if self._copied is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            keep_copy(path)
+            for file in filter(Path.is_file, (self._copied / METRICS, self._copied / RATES)):
+                shutil.copyfile(file, path.with_name(file.name))
+        drop_rows(path, first_step)
+        if isinstance(self._experiment, _ContinuedWriter):
+            self._experiment.read_header()
+
+
+class RunConfig(SaveConfigCallback):
+    """Save the config beside the log, and cut the log where the run takes over: a new one at its start.
+
+    Both wait until training starts, when nothing can refuse the run any more. The first config of a run stays what it
+    is; that of a resumed run is ``config_resumed.yaml``. Commands other than ``fit`` save none in a folder that has
+    one, and keep out of the log of the fit.
+    """
+
+    first_step = 0
+
+    def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        self.overwrite, self.first_step = True, 0
+        for logger in _run_loggers(trainer):
+            logger.fitting = stage == "fit"
+        if stage != "fit" and trainer.loggers and not self._is_there(trainer):
+            super().setup(trainer, pl_module, stage)
+
+    def on_load_checkpoint(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
+    ) -> None:
+        # The count by which Lightning numbers the rows of its loggers; public only inside a checkpoint.
+        self.first_step = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if not trainer.loggers:
+            return
+        if self.resumed and self._is_there(trainer):
+            self.config_filename = "config_resumed.yaml"
+        super().setup(trainer, pl_module, "fit")
+        for logger in _run_loggers(trainer):
+            logger.take_over(self.first_step)
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the command was given a checkpoint."""
+        return self.config.get("ckpt_path") is not None
+
+    def _is_there(self, trainer: "pl.Trainer") -> bool:
+        there = Path(trainer.log_dir or trainer.default_root_dir, "config.yaml").exists()
+        return trainer.strategy.broadcast(there)
+
+
+def _run_loggers(trainer: "pl.Trainer") -> list[RunLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
+
+
+class _ContinuedWriter(ExperimentWriter):
+    """Writes on below the rows that are there."""
+
+    def __init__(self, log_dir: str) -> None:
+        super().__init__(log_dir)
+        self.read_header()
+
+    def read_header(self) -> None:
+        if Path(self.metrics_file_path).exists():
+            with Path(self.metrics_file_path).open(newline="") as file:
+                self.metrics_keys = next(csv.reader(file), [])
+
+    def _check_log_dir_exists(self) -> None:
+        """Keep what is there, where Lightning's writer deletes it."""

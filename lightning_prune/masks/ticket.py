@@ -1,0 +1,217 @@
+"""What is kept of a pruned network to train it again: its masks and the weights of its rewind point, in one file.
+
+A ticket is a safetensors file: the masks at one bit a weight, the weights and
+buffers of the rewind point where there is one, and a JSON header with figures
+and configuration. Nothing in it is code.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from lightning_prune.basics.checkpoints import read_checkpoint, refuse_format
+from lightning_prune.basics.saved_state import find_mistake, refuse_mangled
+from lightning_prune.masks.packing import pack_bits, unpack_bits
+from lightning_prune.selection.parameters import plain_name
+
+_MASK, _WEIGHT = "masks/", "weights/"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Masks, and the weights to start from.
+
+    Args:
+        masks: From the names of weights to boolean tensors of their shapes, true where alive; what is missing lives.
+        weights: Parameters and buffers of the rewind point by name; empty where the run had none.
+        header: Figures and configuration in plain values: ``cycle``, ``sparsity``, ``settings``, ...
+
+    Example:
+        >>> layer = nn.Linear(2, 1, bias=False)
+        >>> ticket = Ticket({"weight": torch.tensor([[True, False]])}, {"weight": torch.tensor([[3.0, 4.0]])}, {})
+        >>> ticket.apply_(layer)
+        >>> layer.weight.tolist()
+        [[3.0, 0.0]]
+    """
+
+    masks: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]
+    header: Mapping[str, Any]
+
+    def apply_(self, module: nn.Module) -> None:
+        """Set a network to the weights of the rewind point, and its dead weights to zero.
+
+        Args:
+            module: The network that the ticket was made of, or a new one like it.
+
+        Raises:
+            ValueError: If it has other names or shapes; nothing is changed then.
+        """
+        tensors = {plain_name(name): tensor for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
+        wrong = sorted(
+            name
+            for name, tensor in [*self.masks.items(), *self.weights.items()]
+            if name not in tensors or tensors[name].shape != tensor.shape
+        )
+        if wrong:
+            raise ValueError(
+                f"The ticket is of another network than this {type(module).__name__}: it has no, or another shape of, "
+                f"{', '.join(dict.fromkeys(wrong))}."
+            )
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                tensors[name].copy_(weight)
+            for name, mask in self.masks.items():
+                tensors[name].mul_(mask.to(tensors[name].device))
+
+
+def save_ticket(path: str | Path, checkpoint: str | Path) -> None:
+    """Make a ticket of a checkpoint of a pruned run, on any machine and long after the run.
+
+    Args:
+        path: The file to write, such as ``"ticket.safetensors"``.
+        checkpoint: A full checkpoint of a run with ``IterativePruning``.
+
+    Raises:
+        ValueError: If the checkpoint is not of such a run.
+    """
+    asker = f"save_ticket(checkpoint='{checkpoint}')"
+    saved = read_checkpoint(checkpoint, asker)
+    refuse_mangled(saved, asker)
+    states = {name: state for name, state in saved.get("callbacks", {}).items() if isinstance(state, Mapping)}
+    if not any({"masks", "position"} <= state.keys() for state in states.values()):
+        raise ValueError(
+            f"save_ticket(checkpoint='{checkpoint}') holds no masks, because it was made without IterativePruning or "
+            "saved with save_weights_only=True. Give a full checkpoint of a pruned run."
+        )
+    shapes = {plain_name(name): tensor.shape for name, tensor in saved["state_dict"].items()}
+    try:
+        ticket = ticket_of(states, shapes)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{asker} holds a mask that does not fit its weights ({error}). Give another one.") from error
+    write_ticket(path, ticket)
+
+
+def ticket_of(states: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, torch.Size]) -> Ticket:
+    """Make a ticket of the states of the callbacks of a run.
+
+    Args:
+        states: By the callbacks' names, as a checkpoint has them.
+        shapes: The shapes of the weights by name.
+    """
+    run = next(state for state in states.values() if {"masks", "position"} <= state.keys())
+    empty: Mapping[str, Any] = {"to": None, "snapshot": {}}
+    rewind = next((state for state in states.values() if {"to", "snapshot"} <= state.keys()), empty)
+    masks = {name: unpack_bits(bits, shapes[name]).bool() for name, bits in (run["masks"] or {}).items()}
+    cycle = run["position"]["cycle"]
+    alive = run["cycles"][-1]["alive"] if run["cycles"] else {name: int(mask.sum()) for name, mask in masks.items()}
+    size = sum(shapes[name].numel() for name in alive)
+    metrics: Mapping[str, Any] = next((state["metrics"] for state in states.values() if "metrics" in state), {})
+    header = {
+        "cycle": cycle["index"] if cycle else 0,
+        "sparsity": (size - sum(alive.values())) / max(size, 1),
+        "alive": alive,
+        "rewind_point": rewind["to"],
+        "metrics": {name: float(value) for name, value in metrics.items()},
+        "settings": run["settings"],
+        "cycles": run["cycles"],
+    }
+    return Ticket(masks, rewind["snapshot"], header)
+
+
+def write_ticket(path: str | Path, ticket: Ticket) -> None:
+    """Write a ticket aside and put it in place whole.
+
+    Args:
+        path: The file.
+        ticket: The ticket.
+
+    Raises:
+        ValueError: If a weight of the rewind point is NaN.
+    """
+    path = Path(path)
+    _refuse_nan(f"The ticket for '{path}'", ticket.weights)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {f"{_MASK}{name}": pack_bits(mask.to(torch.uint8)) for name, mask in ticket.masks.items()}
+    tensors |= {f"{_WEIGHT}{name}": weight.detach().cpu().contiguous() for name, weight in ticket.weights.items()}
+    shapes = {name: list(mask.shape) for name, mask in ticket.masks.items()}
+    header = json.dumps({**ticket.header, "format": _FORMAT, "shapes": shapes})
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    save_file(tensors, aside, metadata={"ticket": header, "checksum": _checksum(header, tensors)})
+    aside.replace(path)
+
+
+def load_ticket(path: str | Path) -> Ticket:
+    """Read a ticket.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The ticket, its tensors on the CPU.
+
+    Raises:
+        ValueError: If the file is not a ticket, is damaged, or of a format that this version does not know.
+    """
+    said = f"load_ticket('{path}')"
+    if not Path(path).is_file():
+        raise ValueError(f"{said} is {'a folder' if Path(path).is_dir() else 'no file'}: give the file of a ticket.")
+    none = f"{said} is not a ticket: give a file that save_ticket wrote (safetensors with a header)."
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        header = json.loads(metadata["ticket"])
+    except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
+        raise ValueError(none) from error
+    if not isinstance(header, dict):
+        raise ValueError(none)
+    if metadata.get("checksum", here := _checksum(metadata["ticket"], tensors)) != here:  # older ones have none
+        raise ValueError(f"{said} is damaged: its content has changed since it was written. Make the ticket again.")
+    refuse_format(header.get("format"), _FORMAT, said)
+    if wrong := find_mistake(header, {"shapes": {str: [int]}}, ""):
+        raise ValueError(f"{said} is damaged: in its header {wrong}. Make the ticket again.")
+    return _ticket(said, header, tensors)
+
+
+def _ticket(said: str, header: dict[str, Any], tensors: Mapping[str, Tensor]) -> Ticket:
+    shapes = header.pop("shapes")
+    missing = sorted({f"{_MASK}{name}" for name in shapes} ^ {name for name in tensors if name.startswith(_MASK)})
+    if missing:
+        raise ValueError(f"{said} is damaged: header and masks disagree about {missing[0]!r}. Make the ticket again.")
+    try:
+        masks = {name: unpack_bits(tensors[f"{_MASK}{name}"], torch.Size(shape)) for name, shape in shapes.items()}
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{said} is damaged: {error}. Make the ticket again.") from error
+    weights = {name.removeprefix(_WEIGHT): tensor for name, tensor in tensors.items() if name.startswith(_WEIGHT)}
+    _refuse_nan(said, weights)
+    return Ticket({name: mask.bool() for name, mask in masks.items()}, weights, header)
+
+
+def _refuse_nan(said: str, weights: Mapping[str, Tensor]) -> None:
+    found = [name for name, weight in weights.items() if bool(weight.isnan().any())]
+    if found:
+        raise ValueError(
+            f"{said} has NaN in the weights of its rewind point: {', '.join(found[:8])}. Nothing can be trained from "
+            "them: make the ticket of a run that had not diverged."
+        )
+
+
+def _checksum(header: str, tensors: Mapping[str, Tensor]) -> str:
+    """What changes when a byte of the header, or of a tensor, its name, type or shape, does."""
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

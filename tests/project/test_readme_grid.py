@@ -1,0 +1,75 @@
+"""The README's grid: every variant has its paper and its config, every config its place, and every link a target."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import lightning_prune
+from lightning_prune import EstimateBatchNorm, TrainOnly
+from lightning_prune.callbacks import policies as learning_rate
+from lightning_prune.callbacks.policies.base import LearningRatePolicy
+from lightning_prune.callbacks.starting_points.base import StartingPoint
+
+ROOT = Path(lightning_prune.__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+ROWS = [line for line in README.splitlines() if line.startswith("| ")]
+LINKS = re.findall(r"\]\(([^)\s]+)\)", README)
+PUBLIC = [member for member in vars(lightning_prune).values() if inspect.isclass(member)]
+POLICIES = [member for member in vars(learning_rate).values() if inspect.isclass(member)]
+STARTS = [member for member in PUBLIC if issubclass(member, StartingPoint)]
+VARIANTS = [*POLICIES, *STARTS, EstimateBatchNorm, TrainOnly]
+
+
+def row_of(variant):
+    (row,) = [row for row in ROWS if re.match(rf"\| `{variant.__name__}\b", row)]
+    return row
+
+
+def configs_in(row):
+    return [ROOT / target for target in re.findall(r"\]\((configs/[^)]+\.yaml)\)", row)]
+
+
+def class_names(tree):
+    if isinstance(tree, dict):
+        yield from [str(tree["class_path"]).rpartition(".")[2]] if "class_path" in tree else []
+    for inner in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else []:
+        yield from class_names(inner)
+
+
+def test_the_public_variants_are_all_there():
+    assert len(STARTS) >= 3
+    assert {
+        member for member in PUBLIC if issubclass(member, LearningRatePolicy) and not inspect.isabstract(member)
+    } == set(POLICIES)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.__name__)
+def test_a_variant_has_its_paper_and_a_config_that_uses_it(variant):
+    row, reference = row_of(variant), inspect.getdoc(variant)
+    papers = re.findall(r"\]\((https://[^)]+)\)", row)
+    assert [paper for paper in papers if paper in reference], "the paper that the class names"
+    assert configs_in(row)
+    for config in configs_in(row):
+        assert variant.__name__ in class_names(yaml.safe_load(config.read_text()))
+
+
+def test_no_config_of_a_paper_is_left_out_of_its_row():
+    for folder in sorted(path for path in (ROOT / "configs" / "papers").iterdir() if path.is_dir()):
+        configs = sorted(folder.glob("*.yaml"))
+        rows = [row for row in ROWS if configs and configs_in(row) == configs and row.count("|") == 3]
+        assert len(rows) == 1, f"{folder.name} needs a row with its paper and all of its configs"
+        assert re.match(r"\| \[[^]]+\]\(https://arxiv\.org/abs/\d+\.\d+\) \|", rows[0])
+
+
+def test_every_link_to_a_file_has_a_target():
+    files = [link for link in LINKS if not link.startswith(("http", "#"))]
+    assert len(files) > 40
+    assert not [link for link in files if not (ROOT / link).exists()]
+
+
+def test_a_link_says_what_it_leads_to():
+    for name, target in re.findall(r"\[([\w-]+)\]\((configs/[^)]+\.yaml)\)", README):
+        assert Path(target).stem == name
