@@ -1,4 +1,4 @@
-"""``lightning-prune ablate --config STUDY --out FOLDER``: train what is missing, then say what came of it."""
+"""Run a study from the command line with ``lightning-prune ablate --config STUDY --out FOLDER``."""
 
 import shlex
 import sys
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> None:
             errors="keep",
             **(cluster if options.engine == "ray" else {}),
         )
-    except (KeyboardInterrupt, SystemExit):  # Lightning makes the one of the other
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns a KeyboardInterrupt into a SystemExit.
         sys.exit(f"\nInterrupted; what is finished is kept. To go on:\n  {words}")
     except DiskFull as error:
         sys.exit(f"lightning-prune ablate: {error}")
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _epochs(study: Ablation) -> str:
-    """What sharing saves, as far as it is known before the training."""
+    """Say how many epochs sharing saves, as far as the number is known before the training."""
     shared, alone = study.epochs
     saved = f" ({1 - shared / alone:.0%} fewer)" if shared < alone else ""
     nodes = [node for run in study.runs for node in run.nodes()]
@@ -104,7 +104,7 @@ def _epochs(study: Ablation) -> str:
 
 
 def _report(study: Ablation, console: Console) -> None:
-    """Print the last cycle of every arm, and what failed."""
+    """Print the last cycle of every arm, and the failed runs."""
     frame = study.frame()
     tested = "test_last" if frame["test_last"].notna().any() else "val_last"
     table = Table(title=Text(f"{study.config.name}: {tested} at the end of the last cycle"))

@@ -1,4 +1,4 @@
-"""What an arm changes in the base config: dictionaries in, a dictionary out."""
+"""Apply the changes of an arm to the base config. Both are dictionaries, and so is the result."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -21,19 +21,25 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> 
 
     Args:
         base: A config of ``lightning-prune fit``.
-        changes: ``callbacks`` takes the place of callbacks of the same family in the base: a learning-rate policy for
-            the policy, a starting point for the starting point, arguments for an ``IterativePruning``, any other for
-            one of the same class; what finds none is added. ``without`` names classes to leave out. Any other key is an
-            argument of the arm's own callbacks, else of ``IterativePruning``, else of another callback or of the model,
-            a section (``trainer``, ``model``, ``data``), or a path into one, such as ``data.batch_size``. A mapping
-            without ``class_path`` changes arguments of what is there.
-        owner: Who asks, for errors.
+        changes: Changes by key.
+
+            ``callbacks`` replaces callbacks of the same family in the base. A learning-rate policy replaces the policy,
+            and a starting point replaces the starting point. The arguments of an ``IterativePruning`` change one by
+            one. Any other callback replaces a callback of its own class. A callback without such a partner is added.
+
+            ``without`` names classes to leave out.
+
+            Any other key is an argument, a section (``trainer``, ``model``, ``data``), or a path into a section, such
+            as ``data.batch_size``. An argument is first looked for in the arm's own callbacks, then in
+            ``IterativePruning``, then in the other callbacks and in the model. A value that is a mapping without
+            ``class_path`` changes single arguments of the object in the base.
+        owner: The caller's name for errors.
 
     Returns:
-        The changed config; the base stays as it is.
+        The changed config. The base stays as it is.
 
     Raises:
-        ValueError: If a key is unknown, or means several things.
+        ValueError: If a key is unknown, or has several meanings.
 
     Example:
         >>> clock = {"class_path": "lightning_prune.IterativePruning", "init_args": {"cycles": 2}}
@@ -62,14 +68,14 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> 
 
 
 def entry(given: Any, owner: str) -> Config:
-    """Write a callback in full: its class path and its arguments.
+    """Write a callback in full, with its class path and its arguments.
 
     Args:
-        given: A class path or a name of this package; alone, or as ``class_path`` beside ``init_args``.
-        owner: Who asks, for errors.
+        given: A class path or a name of this package. It stands alone, or as ``class_path`` beside ``init_args``.
+        owner: The caller's name for errors.
 
     Raises:
-        ValueError: If it is neither, there is no such class, or it is no callback.
+        ValueError: If ``given`` is neither of the two, if there is no such class, or if the class is no callback.
 
     Example:
         >>> entry("FineTune", "arm 'a'")
@@ -83,7 +89,7 @@ def entry(given: Any, owner: str) -> Config:
     unknown = sorted(content.keys() - {"class_path", "init_args", "dict_kwargs"})
     if unknown:
         raise ValueError(
-            f"{owner}: {content['class_path']} has {unknown[0]!r} beside class_path and init_args: arguments go into "
+            f"{owner}: {content['class_path']} has {unknown[0]!r} beside class_path and init_args. Put arguments into "
             "init_args."
         )
     path = full_path(content["class_path"], owner)
@@ -107,7 +113,7 @@ def _family(callback: Config) -> Any:
 
 
 def _put(callbacks: list[Config], new: Config, own: Sequence[Config]) -> None:
-    """Replace the base's callback of the same family, or add it; IterativePruning's arguments change one by one."""
+    """Replace the base's callback of the same family, or add it. IterativePruning's arguments change one by one."""
     new_class, family = class_at(new["class_path"]), _family(new)
     for index, old in enumerate(callbacks):
         old_class = class_at(old["class_path"])

@@ -1,4 +1,4 @@
-"""From entries of a config to callbacks."""
+"""Make callbacks from the entries of a config."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ def make_callbacks(entries: Iterable[Mapping[str, Any]]) -> list[Callback]:
     """Make callbacks from their class paths and arguments.
 
     Args:
-        entries: Each ``{"class_path": ..., "init_args": ...}``.
+        entries: The entries. Each is ``{"class_path": ..., "init_args": ...}``.
 
     Example:
         >>> make_callbacks([{"class_path": "lightning_prune.FineTune", "init_args": {"lr": 0.1}}])[0].lr

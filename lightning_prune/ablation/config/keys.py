@@ -1,4 +1,4 @@
-"""What a key of an arm means: an argument of a callback or of the model, a section of the config, a path into one."""
+"""Set a key of an arm: an argument of a callback or of the model, a section of the config, or a path into one."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -16,14 +16,14 @@ SECTIONS = ("trainer", "model", "data")
 
 
 def set_value(config: Config, key: str, value: Any, own: Sequence[str], owner: str) -> None:
-    """Set what a key means.
+    """Set the value of a key at its place in a config.
 
     Args:
-        config: A config with a list of full callbacks; changed in place.
+        config: A config whose callbacks are a list, written in full. It is changed in place.
         key: An argument, a section or a path.
-        value: Its value; a mapping without ``class_path`` changes what is there.
-        own: Class paths of the arm's own callbacks, whose arguments come first.
-        owner: Who asks, for errors.
+        value: The value. A mapping without ``class_path`` changes single arguments of the old value.
+        own: The class paths of the arm's own callbacks. Their arguments are looked at first.
+        owner: The caller's name for errors.
 
     Raises:
         ValueError: If the key is unknown, or is an argument of several callbacks.
@@ -43,14 +43,14 @@ def set_value(config: Config, key: str, value: Any, own: Sequence[str], owner: s
         old = {"class_path": old}
     if isinstance(value, Mapping) and isinstance(old, Mapping) and "class_path" not in value:
         there = place.setdefault(last, {}) if not isinstance(place[last], str) else {}
-        there.update(merged(old, value))  # in its place: of a callback, `place` is only where it was found
+        there.update(merged(old, value))  # In place, because a callback's `place` is a mapping made by the look-up.
         place[last] = there
     else:
         place[last] = deepcopy(value)
 
 
 def _place(config: Config, key: str, own: Sequence[str], owner: str) -> Config:
-    """The dictionary that a key belongs into."""
+    """Find the dictionary to which a key belongs."""
     callbacks = config["trainer"]["callbacks"]
     if key == "seed_everything":
         raise ValueError(f"{owner}: `seed_everything` is no part of an arm: every arm runs with the study's `seeds`.")
@@ -110,11 +110,11 @@ def _arguments(place: Config) -> Config:
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Config:
-    """Change some arguments of what is there.
+    """Change some arguments of a class.
 
     Args:
         old: A class with its arguments, or a dictionary of arguments.
-        new: Arguments; a mapping without ``class_path`` changes those of what is there.
+        new: The new arguments. A mapping without ``class_path`` changes single arguments of the old value.
     """
     whole = deepcopy(dict(old))
     target = _arguments(whole)
