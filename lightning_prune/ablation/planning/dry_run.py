@@ -1,4 +1,4 @@
-"""The tree of a study before it is run: what would be trained, who shares it, and what that saves."""
+"""Draw the tree of a study before the study is run, and count the epochs that sharing saves."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from lightning_prune.ablation.sharing.node import Node
 
 @dataclass
 class Planned:
-    """A node that is to be trained, or as many as a search tries in its place.
+    """A place in the plan: one node to train, or all the nodes that a search tries there.
 
     Attributes:
         node: The node.
-        arms: The arms that go through it.
-        times: How many networks a search trains there; 1 otherwise.
+        arms: The arms that go through the node.
+        times: The number of networks that a search trains there. 1 without a search.
     """
 
     node: Node
@@ -26,7 +26,7 @@ class Planned:
 
     @property
     def epochs(self) -> int:
-        """The epochs to train, as far as they are known."""
+        """The number of epochs to train, as far as it is known."""
         return (self.node.epochs or 0) * self.times
 
 
@@ -37,7 +37,8 @@ def plan_tree(paths: Sequence[Path]) -> dict[str, Planned]:
         paths: The runs.
 
     Returns:
-        What is to be trained by key, parents before children; a search is keyed by its arm.
+        The nodes to train by key, parents before children. The nodes of a search have the name of its arm in their
+        key.
     """
     planned: dict[str, Planned] = {}
     for path in paths:
@@ -49,11 +50,11 @@ def plan_tree(paths: Sequence[Path]) -> dict[str, Planned]:
 
 
 def place_of(path: Path, node: Node) -> str:
-    """Name the place of a node in the plan: its key, or the place that all tries of a search have in common.
+    """Name the place of a node in the plan: its key, or one place for all nodes that a search tries there.
 
     Args:
         path: A run.
-        node: One of its nodes, or what its search tried in place of one.
+        node: A node of the run, or a node that its search tried.
     """
     return f"{path.arm}/{path.seed}/{node.last}" if is_searched(path, node) else node.key
 
@@ -64,24 +65,24 @@ def is_searched(path: Path, node: Node) -> bool:
 
 
 def epochs_alone(paths: Iterable[Path]) -> int:
-    """How many epochs it takes to train every arm alone; a search repeats nothing of its own run."""
+    """Count the epochs that separate runs of all arms would need. A search repeats nothing of its own run."""
     return sum(planned.epochs for path in paths for planned in plan_tree([path]).values())
 
 
 def epochs_shared(paths: Sequence[Path]) -> int:
-    """How many epochs it takes where arms share what they have in common."""
+    """Count the epochs to train when arms share the nodes that they have in common."""
     return sum(planned.epochs for planned in plan_tree(paths).values())
 
 
 def draw_tree(paths: Sequence[Path], done: Iterable[str] = ()) -> Picture:
-    """Draw the tree of the first seed; those of the others look the same.
+    """Draw the tree of the first seed. The trees of the other seeds look the same.
 
     Args:
         paths: The runs.
         done: Keys of nodes that are finished.
 
     Returns:
-        A tree for rich to print; a line for each stretch that the same arms go through.
+        A tree for rich to print. Each stretch that the same arms go through is a line.
     """
     seeds = list(dict.fromkeys(path.seed for path in paths))
     more = f", and the same for {len(seeds) - 1} more" if len(seeds) > 1 else ""
@@ -91,7 +92,7 @@ def draw_tree(paths: Sequence[Path], done: Iterable[str] = ()) -> Picture:
 
 
 def _branch(picture: Picture, paths: Sequence[Path], depth: int, done: set[str]) -> None:
-    """Add what comes after ``depth`` nodes to the picture of those."""
+    """Add the nodes after the first ``depth`` nodes to the picture."""
     groups: dict[str, list[Path]] = {}
     for path in paths:
         if depth < len(path.nodes()):
@@ -123,7 +124,7 @@ def _label(group: Sequence[Path], first: int, end: int, done: set[str]) -> str:
 
 
 def _keys(path: Path) -> list[str]:
-    """The nodes of a run; those that a search tries are its own."""
+    """The keys of the nodes of a run. A search shares with no other arm the nodes that it tries."""
     searched = path.search is not None
     return [f"{path.arm}/{node.key}" if searched and node.parent else node.key for node in path.nodes()]
 

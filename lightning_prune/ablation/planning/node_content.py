@@ -1,4 +1,4 @@
-"""What determines the weights at the end of a node, given its parent: all of it, and nothing else."""
+"""Collect everything that determines the weights at the end of a node, given its parent, and nothing else."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 
-# What of a Trainer says how the run is shown and where it is written, not what it computes.
+# Arguments of a Trainer that say how the run is shown and where it is written. They do not change the computation.
 SHOWN = (
     "logger",
     "enable_progress_bar",
@@ -25,11 +25,11 @@ SHOWN = (
     "log_every_n_steps",
     "profiler",
 )
-SPENT = ("cycles", "sparsity")  # of IterativePruning: what was reached by a cycle counts, not what is to come
+SPENT = ("cycles", "sparsity")  # Arguments of IterativePruning. Only their values up to the cycle count, not those of later cycles.
 
 
 def dense_content(resolved: Resolved, whole: bool) -> dict[str, Any]:
-    """What determines a dense run; where nothing is shared, a whole run.
+    """Collect everything that determines a dense run, or a whole run where nothing is shared.
 
     Args:
         resolved: The config.
@@ -53,11 +53,11 @@ def dense_content(resolved: Resolved, whole: bool) -> dict[str, Any]:
 
 
 def cycle_content(resolved: Resolved, stretch: Stretch) -> dict[str, Any]:
-    """What determines the cycles of a node, given its parent.
+    """Collect everything that determines the cycles of a node, given its parent.
 
     Args:
         resolved: The config.
-        stretch: Which cycles.
+        stretch: The cycles.
     """
     clock = resolved.clock
     assert clock is not None, "without a clock there is no cycle"
@@ -70,9 +70,9 @@ def cycle_content(resolved: Resolved, stretch: Stretch) -> dict[str, Any]:
 
 
 def looks_ahead(callback: Any) -> bool:
-    """Whether a callback may ask for the sparsity of later cycles, or how many there are.
+    """Whether a callback may ask for the sparsity of later cycles, or for the number of cycles.
 
-    Those of this package do not. Of others it is not known, unless their class says ``looks_ahead = False``.
+    The callbacks of this package do not ask. Any other callback may, unless its class has ``looks_ahead = False``.
     """
     if not isinstance(callback, CycleCallback) or type(callback).__module__.startswith("lightning_prune."):
         return False
@@ -80,13 +80,13 @@ def looks_ahead(callback: Any) -> bool:
 
 
 def is_of_cycles(entry: Config) -> bool:
-    """Whether a callback does nothing in the dense run but to look on."""
+    """Whether a callback only looks on in the dense run, and does nothing."""
     cls = class_at(entry["class_path"])
     return isinstance(cls, type) and issubclass(cls, CycleCallback | CycleClock)
 
 
 def notes_of(entries: Sequence[Config]) -> dict[str, Config]:
-    """What an arm needs to know about the dense run: its starting point, and a criterion that remembers."""
+    """Note what an arm needs of the dense run: its starting point, and a criterion that remembers weights."""
     found: dict[str, Config] = {}
     for entry, callback in zip(entries, make_callbacks(entries), strict=True):
         if isinstance(callback, StartingPoint | IterativePruning):
@@ -96,7 +96,7 @@ def notes_of(entries: Sequence[Config]) -> dict[str, Config]:
 
 
 def _rank(entry: Config) -> int:
-    """The order that the fit puts them into, however they are written."""
+    """The place of a callback in the fit, which does not depend on the order in the config."""
     kinds = (CycleClock, LearningRatePolicy, StartingPoint)
     cls = class_at(entry["class_path"])
     return next((rank for rank, kind in enumerate(kinds) if issubclass(cls, kind)), len(kinds))
@@ -104,5 +104,5 @@ def _rank(entry: Config) -> int:
 
 def _without(entry: Config, names: Sequence[str]) -> Config:
     arguments = {key: value for key, value in (entry.get("init_args") or {}).items() if key not in names}
-    cls = class_at(entry["class_path"])  # which has a longer name, too
+    cls = class_at(entry["class_path"])  # The class may have a second, longer path.
     return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": arguments}

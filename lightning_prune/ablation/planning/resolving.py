@@ -1,4 +1,4 @@
-"""What a config comes to: parsed with every default filled in, with all that a study needs to know about its run."""
+"""Resolve a config: parse it, fill in every default, and find what a study needs to know about its run."""
 
 import logging
 import sys
@@ -36,13 +36,13 @@ class Resolved:
     """A config with all that a study needs to know about its run.
 
     Args:
-        config: The config, with every default; of one seed.
+        config: The config of one seed, with every default.
         stretches: The parts of the run.
-        callbacks: Its callbacks.
-        code: The code that it runs.
-        data_settings: The config of its data module, without the arguments that only say where the data lie.
-        data: The data that it trains on.
-        shapes: The shapes of the weights that it prunes, by name; none if that is not known yet.
+        callbacks: The callbacks of the run.
+        code: The fingerprint of the code that the run uses.
+        data_settings: The config of the data module, without the arguments that only say where the data lie.
+        data: The fingerprint of the data.
+        shapes: The shapes of the weights that the run prunes, by name. Empty if they are not known yet.
     """
 
     config: Config
@@ -55,26 +55,26 @@ class Resolved:
 
     @property
     def clock(self) -> IterativePruning | None:
-        """Its ``IterativePruning``."""
+        """The ``IterativePruning`` of the run."""
         return next((one for one in self.callbacks if isinstance(one, IterativePruning)), None)
 
     @property
     def entries(self) -> list[Config]:
-        """Its callbacks as the config has them."""
+        """The callbacks as entries of the config."""
         return list(self.config["trainer"].get("callbacks") or [])
 
 
 def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None = None) -> Resolved:
-    """Parse a config as ``lightning-prune fit`` does, and make its objects once, to see that they can be made.
+    """Parse a config as ``lightning-prune fit`` does. Make its objects once, to check that they can be made.
 
     Args:
         config: The config.
-        owner: Whose it is, for errors.
-        seen: What is known of data that was looked at a moment ago, by its config: a folder of many images takes a
-            second each time; added to.
+        owner: The arm's name for errors.
+        seen: Fingerprints of data that was looked at a moment ago, by its config. New ones are added. A folder of many
+            images takes a second each time.
 
     Raises:
-        ValueError: If it cannot be parsed, or its lengths do not fit together.
+        ValueError: If the config cannot be parsed, or its lengths do not fit together.
     """
     made = parse(config, owner)
     trainer = made.trainer
@@ -103,7 +103,7 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
         one for one in content["trainer"].get("callbacks") or [] if issubclass(class_at(one["class_path"]), CycleClock)
     ]
     clocks = [_without_record(one) for one in clocks]
-    files = file_fingerprints([content.get("model"), clocks])  # other callbacks rather name what they write
+    files = file_fingerprints([content.get("model"), clocks])  # The files that other callbacks name are mostly files that they write.
     seen, described = {} if seen is None else seen, repr(content.get("data"))
     if described not in seen:
         seen[described] = data_content(made.datamodule, content.get("data"))
@@ -114,7 +114,7 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
 
 
 def _without_record(clock: Config) -> Config:
-    """A clock without the files of the run that it follows, which have no part in the dense run."""
+    """Copy a clock without the files of the run that it follows. These files have no part in the dense run."""
     arguments = {key: value for key, value in (clock.get("init_args") or {}).items() if key != "masks_from"}
     return {**clock, "init_args": arguments}
 
@@ -123,12 +123,12 @@ def _shapes(made: CommandLine) -> dict[str, tuple[int, ...]]:
     clock = next((one for one in made.trainer.callbacks if isinstance(one, IterativePruning)), None)  # type: ignore[attr-defined]
     try:
         return {} if clock is None else {name: tuple(w.shape) for name, w in clock.prunable(made.model).weights.items()}
-    except (RuntimeError, ValueError):  # a network that is made when the fit starts
+    except (RuntimeError, ValueError):  # The network is made when the fit starts.
         return {}
 
 
 def missing_policy(callbacks: list[Callback]) -> Config | None:
-    """The policy that a run without one gets, as a config has it; so that it equals a run that names it.
+    """Write the default policy of a run without a policy as a config does. The run then equals one that names it.
 
     Args:
         callbacks: The callbacks of the run.
@@ -146,14 +146,14 @@ def parse(config: Mapping[str, Any], owner: str) -> CommandLine:
 
     Args:
         config: The config.
-        owner: Whose it is, for errors.
+        owner: The arm's name for errors.
 
     Raises:
-        ValueError: If it cannot be parsed.
+        ValueError: If the config cannot be parsed.
     """
     said = StringIO()
     if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # class paths such as `mine.Net` for a mine.py in the current folder
+        sys.path.append(here)  # For class paths such as `mine.Net`, with a mine.py in the current folder.
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder, "config.yaml")
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
@@ -164,7 +164,7 @@ def parse(config: Mapping[str, Any], owner: str) -> CommandLine:
             text = said.getvalue().split("error: ", 1)[-1].split("\nEvery option is", 1)[0]
             message = " ".join(text.split())[:600] or "it cannot be parsed."
             raise ValueError(f"{owner}: {message}") from error
-        except Exception as error:  # of the user's class, or of one that checks its arguments
+        except Exception as error:  # From the user's class, or from a class that checks its arguments.
             raise ValueError(f"{owner}: {_first_cause(error)}") from error
 
 
@@ -182,7 +182,7 @@ def _first_cause(error: BaseException) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let Lightning not say, for each node, which devices there are and which seed was set."""
+    """Stop Lightning from printing the devices and the seed for each node."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [one.level for one in loggers]
     for one in loggers:
@@ -195,10 +195,10 @@ def quiet() -> Iterator[None]:
 
 
 def with_seed(config: Mapping[str, Any], seed: int) -> Config:
-    """The config of another seed: that of the run and, unless the config has one, that of whatever draws in cycles.
+    """Give a config another seed. Callbacks that draw random numbers in cycles get it too, unless they have a seed.
 
-    ``IterativePruning``, ``Reinitialize`` and their like draw from seeds of their own: without this, a control would
-    start from the same weights in every run, and its runs would seem to agree.
+    ``IterativePruning``, ``Reinitialize`` and similar callbacks draw from seeds of their own. Without this function, a
+    control would start from the same weights in every run, and its runs would seem to agree.
 
     Args:
         config: A config of ``lightning-prune fit``.
@@ -215,7 +215,7 @@ def with_seed(config: Mapping[str, Any], seed: int) -> Config:
 
 
 def draws_in_cycles(owner: Any) -> bool:
-    """Whether a class counts the cycles, or says how they are trained, and takes a seed.
+    """Whether a class takes a seed, and counts the cycles or says how the cycles are trained.
 
     Example:
         >>> from lightning_prune import LRRewind, Reinitialize

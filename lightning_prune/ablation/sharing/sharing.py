@@ -1,4 +1,4 @@
-"""Who may share a dense run: a callback that takes part in it is not separated from it."""
+"""Decide whether arms may share a dense run. A callback that takes part in the dense run prevents sharing."""
 
 from lightning.pytorch.callbacks import Callback
 
@@ -7,13 +7,13 @@ HOOKS = [name for name in vars(Callback) if name.startswith("on_") or name in ("
 
 
 def acts_in_dense_run(cls: type) -> bool:
-    """Whether a callback for the cycles may do something before the first of them, too.
+    """Whether a callback for the cycles may also do something before the first cycle.
 
-    Those of this package do not, or are asked by the study what they need of it. Of others it is not known if they
-    have hooks of a ``Callback``, unless the class says ``acts_in_dense_run = False``.
+    The callbacks of this package do nothing there, or the study asks them what they need of the dense run. Any other
+    callback may act if it overrides hooks of ``Callback``, unless its class has ``acts_in_dense_run = False``.
 
     Args:
-        cls: Its class.
+        cls: The class of the callback.
 
     Example:
         >>> from lightning_prune import LRRewind

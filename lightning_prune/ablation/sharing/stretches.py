@@ -1,4 +1,4 @@
-"""Where a run can be divided: into stretches that end with an epoch, and can be gone on from exactly."""
+"""Divide a run into stretches. Each stretch ends with an epoch, and the run can go on exactly from its end."""
 
 from dataclasses import dataclass
 
@@ -19,9 +19,9 @@ class Stretch:
     """A part of a run that ends with an epoch.
 
     Args:
-        first: The first cycle in it; 0 is the dense run.
-        last: The last cycle in it.
-        epochs: How many epochs it has; None if that is not known yet.
+        first: The first cycle in the stretch. 0 is the dense run.
+        last: The last cycle in the stretch.
+        epochs: The number of epochs. None if the number is not known yet.
     """
 
     first: int
@@ -30,15 +30,16 @@ class Stretch:
 
 
 def stretches_of(trainer: Trainer, callbacks: list[Callback]) -> list[Stretch]:
-    """Divide a run where it can be gone on with exactly: at the ends of epochs.
+    """Divide a run at the ends of epochs, from which it can go on exactly.
 
     Args:
         trainer: The trainer that is to run it.
         callbacks: The user's callbacks.
 
     Returns:
-        The dense run, and a stretch for each cycle; one for all of them where cycles go by steps; one for everything
-        where the dense run does, or the cycles lie inside it.
+        The dense run, and a stretch for each cycle. All cycles are one stretch if their length is given in steps. The
+        whole run is one stretch if the length of the dense run is given in steps, or the cycles lie inside the dense
+        run.
 
     Raises:
         ValueError: If lengths do not fit together.
@@ -61,12 +62,12 @@ def stretches_of(trainer: Trainer, callbacks: list[Callback]) -> list[Stretch]:
 
 
 def is_of_cycles(callback: Callback) -> bool:
-    """Whether a callback counts the cycles, or says how they are trained."""
+    """Whether a callback counts the cycles, or says how the cycles are trained."""
     return isinstance(callback, CycleCallback | CycleClock)
 
 
 def _cycle_length(clock: IterativePruning, callbacks: list[Callback], dense: int) -> int | None:
-    """The epochs of a cycle; None if it has no whole number of them."""
+    """The epochs of a cycle. None if the cycle has no whole number of epochs."""
     policies = any(isinstance(one, LearningRatePolicy) for one in callbacks)
     policy = [] if policies else [default_policy(callbacks)]
     rewind = rewinding_of([*callbacks, *policy], policy)
