@@ -114,7 +114,7 @@ _prepared: set[str] = set()
 
 
 def tree_fingerprint(path: Path) -> str:
-    """Hash a file, or all files below a folder. Large files are hashed by their times and sizes.
+    """Hash a file, or all files below a folder. More than 64 MiB in all are hashed by their sizes and times.
 
     Args:
         path: A file or folder that exists.
@@ -146,7 +146,7 @@ def _dotted_paths(config: Any) -> Iterator[str]:
 
 
 def _modules_of(path: str) -> Iterator[ModuleType]:
-    """Yield the module of a dotted path, and the module from which that one imports the object."""
+    """Yield the module of a dotted path, and the module in which the object is defined."""
     parts = path.split(".")
     for length in range(len(parts) - 1, 0, -1):
         module = sys.modules.get(".".join(parts[:length]))

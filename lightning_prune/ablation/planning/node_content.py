@@ -25,7 +25,8 @@ SHOWN = (
     "log_every_n_steps",
     "profiler",
 )
-SPENT = ("cycles", "sparsity")  # Arguments of IterativePruning. Only their values up to the cycle count, not those of later cycles.
+# Arguments of IterativePruning. Only their values up to the cycle count, not those of later cycles.
+SPENT = ("cycles", "sparsity")
 
 
 def dense_content(resolved: Resolved, whole: bool) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
         one for one in content["trainer"].get("callbacks") or [] if issubclass(class_at(one["class_path"]), CycleClock)
     ]
     clocks = [_without_record(one) for one in clocks]
-    files = file_fingerprints([content.get("model"), clocks])  # The files that other callbacks name are mostly files that they write.
+    # Only the files of the model and the clock count. The files of other callbacks are mostly files that they write.
+    files = file_fingerprints([content.get("model"), clocks])
     seen, described = {} if seen is None else seen, repr(content.get("data"))
     if described not in seen:
         seen[described] = data_content(made.datamodule, content.get("data"))
