@@ -1,4 +1,4 @@
-"""How an arm goes from node to node: straight on, or with the best of what it tried."""
+"""Walk an arm from node to node. A search goes on with the best of the nodes that it tried."""
 
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -19,12 +19,12 @@ Steps = Generator[list[Node], Results, None]
 
 @dataclass(frozen=True)
 class Tried:
-    """What a search tried in a cycle.
+    """The values that a search tried in a cycle, with their scores.
 
     Args:
         values: The combinations.
-        scores: What each reached on the validation data; None where there was nothing to compare.
-        chosen: The index of the one it went on with.
+        scores: The validation metric of each combination. None where no metric was measured.
+        chosen: The index of the combination with which the arm went on.
     """
 
     values: Sequence[Mapping[str, Any]]
@@ -32,7 +32,7 @@ class Tried:
     chosen: int
 
     def to_json(self) -> str:
-        """As the table keeps it."""
+        """Write the values and scores as JSON, for a cell of the table."""
         single = [next(iter(one.values())) if len(one) == 1 else dict(one) for one in self.values]
         argument = ", ".join(self.values[0])
         content = {"argument": argument, "values": single, "scores": list(self.scores), "chosen": single[self.chosen]}
@@ -40,20 +40,20 @@ class Tried:
 
 
 def nothing(error: str) -> Mapping[str, Any]:
-    """What a search is sent for a value with which training failed.
+    """Make the result that stands for a failed training in a search.
 
     Args:
-        error: Why.
+        error: The reason of the failure.
     """
     return {"rows": [{"val_last": None, "metric": None}], "error": error}
 
 
 def walk(path: Path, note: Callable[[Node, Tried | None], None]) -> Steps:
-    """Go through the nodes of an arm: yields those to be trained next, is sent their results.
+    """Go through the nodes of an arm. The generator yields the next nodes to train, and takes their results.
 
     Args:
         path: The run of the arm.
-        note: Told each node of its own when it is finished, with what a search tried to choose it.
+        note: Called with each finished node of the run, and with the values that a search tried to choose the node.
     """
     parent: Node | None = None
     for stretch in path.resolved.stretches:
@@ -90,7 +90,7 @@ def _grid(path: Path, search: Search, stretch: Stretch, parent: Node) -> Generat
 
 
 def _optuna(path: Path, search: Search, stretch: Stretch, parent: Node) -> Generator[list[Node], Results, Any]:
-    from lightning_prune.ablation.running.optuna_sampler import Sampler  # an extra, which few studies need
+    from lightning_prune.ablation.running.optuna_sampler import Sampler  # Optuna is an extra.
 
     sampler = Sampler(search, seed=int(key_of([path.seed, stretch.first])[:8], 16))
     nodes: list[Node] = []
@@ -105,18 +105,18 @@ def _optuna(path: Path, search: Search, stretch: Stretch, parent: Node) -> Gener
 
 
 def candidate(path: Path, stretch: Stretch, parent: Node, values: Mapping[str, Any]) -> Node:
-    """The node in which a search tries some values.
+    """Make the node in which a search tries some values.
 
     Args:
         path: The run of the search.
         stretch: The cycles.
-        parent: The node before it.
+        parent: The node before this one.
         values: The values by argument.
     """
     owner = f"Ablation(arms): arm {path.arm!r}"
     config = changed(path.resolved.config, values, owner)
     known, key = path.candidates, json.dumps(dict(values), sort_keys=True, default=str)
-    if key not in known:  # parsing takes a third of a second, and only the seed differs from run to run
+    if key not in known:  # Parsing takes a third of a second, and runs differ only in the seed.
         known[key] = resolve(config, owner)
     resolved = replace(known[key], config=reseeded(known[key].config, config))
     return replace(path.node(stretch, parent, resolved), tried=dict(values))
