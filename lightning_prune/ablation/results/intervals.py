@@ -1,4 +1,4 @@
-"""How sure a mean over seeds is: Student's t, row by row, with a floor under the spread."""
+"""Compute the interval of a mean over seeds by Student's t, with a lower bound for the spread."""
 
 import numpy as np
 import pandas as pd
@@ -6,20 +6,20 @@ from scipy import stats
 
 
 def intervals(values: pd.DataFrame, confidence: float = 0.95, least: float | pd.Series = 0.0) -> pd.DataFrame:
-    """Take the mean over the columns and the interval that holds the true mean as often as ``confidence`` says.
+    """Take the mean over the columns, and the interval that contains the true mean with probability ``confidence``.
 
-    The interval is mean ± t · s / √n with n - 1 degrees of freedom, n counting what is not missing. A sample whose
-    spread is below ``least`` counts as spread by ``least``: seeds that agree by chance are no proof.
+    The interval is mean ± t · s / √n with n - 1 degrees of freedom, where n is the number of values that are not
+    missing. A standard deviation s below ``least`` is replaced by ``least``, because seeds may agree by chance.
 
     Args:
-        values: One row per cycle, one column per seed; missing values do not count.
-        confidence: Strictly between 0 and 1.
-        least: The least standard deviation that is believed, at least 0, for all rows or one for each; see
-            :func:`~lightning_prune.ablation.results.resolution.least_spread`. NaN where it is not known.
+        values: One row per cycle, one column per seed. Missing values do not count.
+        confidence: The confidence, strictly between 0 and 1.
+        least: The lower bound of the standard deviation, at least 0, for all rows or one for each row. NaN where it is
+            not known. See :func:`~lightning_prune.ablation.results.resolution.least_spread`.
 
     Returns:
-        The rows of ``values``: seeds (how many count), mean, low, high; the last two are NaN with fewer than two
-        seeds, and where ``least`` is NaN.
+        A row for each row of ``values``. The columns are seeds (the number that counts), mean, low and high. ``low``
+        and ``high`` are NaN with fewer than two seeds, and where ``least`` is NaN.
 
     Raises:
         ValueError: If ``confidence`` is not strictly between 0 and 1.

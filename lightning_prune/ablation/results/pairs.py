@@ -1,4 +1,4 @@
-"""Two arms, seed by seed: their differences, how sure these are, and who is better."""
+"""Compare two arms seed by seed: their differences, the intervals of the differences, and the better arm."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ UNDECIDED = "undecided"
 
 
 def by_seed(table: pd.DataFrame, arm: str, metric: str) -> pd.DataFrame:
-    """Lay out what an arm measured.
+    """Lay out the measured values of an arm.
 
     Args:
         table: The tidy table of a study.
@@ -18,7 +18,7 @@ def by_seed(table: pd.DataFrame, arm: str, metric: str) -> pd.DataFrame:
         metric: A measured column.
 
     Returns:
-        One row per cycle and one column per seed, of those that have a value.
+        One row per cycle and one column per seed. Cycles and seeds without a value are left out.
     """
     rows = table[table["arm"] == arm].dropna(subset=["cycle", metric]).astype({"cycle": int, metric: float})
     return rows.pivot(index="cycle", columns="seed", values=metric)
@@ -30,13 +30,14 @@ def paired_differences(
     """Take the differences ``a - b`` within each seed, and the interval of their mean.
 
     Args:
-        of_a: What :func:`by_seed` says of an arm.
-        of_b: The same of another one.
-        confidence: Strictly between 0 and 1.
-        least: The least standard deviation of the differences that is believed; see :func:`least_spreads`.
+        of_a: The values of an arm, laid out by :func:`by_seed`.
+        of_b: The values of another arm.
+        confidence: The confidence, strictly between 0 and 1.
+        least: The lower bound of the standard deviation of the differences. See :func:`least_spreads`.
 
     Returns:
-        One row per cycle that one of them has: seeds (that both have), difference, low, high, mean_a, mean_b.
+        One row per cycle that one of the arms has. The columns are seeds (the number that both have), difference, low,
+        high, mean_a and mean_b.
 
     Example:
         >>> a, b = pd.DataFrame({0: [0.9], 1: [0.8]}), pd.DataFrame({0: [0.7], 2: [0.1]})
@@ -51,17 +52,17 @@ def paired_differences(
 
 
 def least_spreads(table: pd.DataFrame, a: str, b: str, metric: str) -> pd.Series:
-    """Say how much the differences of two arms are spread at least, by the rounding of what was measured.
+    """Find the least spread of the differences of two arms, which comes from the rounding of the measured values.
 
     Args:
         table: The tidy table of a study.
         a: An arm.
-        b: Another one.
+        b: Another arm.
         metric: A measured column.
 
     Returns:
-        A standard deviation for every cycle that one of them has. It is 0 where both are the same network with every
-        seed, because they share the node: then the difference is 0, and known to be.
+        A standard deviation for every cycle that one of the arms has. It is 0 if the arms share the node with every
+        seed. Then both have the same network, and the difference is exactly 0.
 
     Example:
         >>> rows = {"arm": ["a", "b"] * 2, "seed": 0, "cycle": [0, 0, 1, 1], "node": ["x", "x", "y", "z"]}
@@ -79,9 +80,9 @@ def verdicts(found: pd.DataFrame, a: str | pd.Series, b: str | pd.Series, lower_
     """Name the better arm where the interval does not contain 0.
 
     Args:
-        found: With low and high of ``a - b``; missing ones decide nothing.
+        found: A table with the columns low and high of ``a - b``. Rows with missing values are ``undecided``.
         a: An arm, or one for every row.
-        b: The other one, or one for every row.
+        b: The other arm, or one for every row.
         lower_wins: Whether less is better.
 
     Returns:
@@ -97,6 +98,6 @@ def verdicts(found: pd.DataFrame, a: str | pd.Series, b: str | pd.Series, lower_
 
 
 def _numbered(table: pd.DataFrame) -> np.ndarray:
-    """A number for every node; a row without one has a number of its own."""
+    """A number for every node. A row without a node has a number of its own."""
     found = pd.factorize(table["node"])[0] if "node" in table else np.full(len(table), -1)
     return np.where(found >= 0, found, -1 - np.arange(len(table)))
