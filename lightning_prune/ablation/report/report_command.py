@@ -1,4 +1,4 @@
-"""``lightning-prune report STUDY``: one page, its pictures as files, the headline on the terminal."""
+"""Report a study with ``lightning-prune report STUDY``: a page, picture files, and the headline on the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -62,11 +62,11 @@ def report_study(
     """Write the page of a study and its pictures, and print the headline.
 
     Args:
-        folder: Where study.json lies.
-        out: Where files go; left out, ``report`` in the folder.
-        against: The arm that differences are taken to at first; left out, the first one with a result.
-        metric: The column that pictures show first; left out, the test metric, or validation.
-        console: Where the headline is printed; left out, the terminal.
+        folder: The folder with study.json.
+        out: The folder for the files. None: ``report`` in ``folder``.
+        against: The arm to which differences are shown at first. None: the first arm with a result.
+        metric: The column that pictures show first. None: the test metric, or the validation metric without a test.
+        console: The console for the headline. None: the terminal.
 
     Returns:
         The page.
@@ -95,10 +95,10 @@ def draw(study: Study, chosen: str, against: str | None = None, runs: dict[str, 
     """Draw every picture of a study, in the order of the page.
 
     Args:
-        study: What was read.
+        study: The study.
         chosen: The label of the measure that pictures show first.
-        against: The arm that differences are taken to at first.
-        runs: A run of each arm, for the pictures of what happens within one; left out, they are read.
+        against: The arm to which differences are shown at first.
+        runs: A run of each arm, for the pictures of a single run. None: the runs are read.
     """
     runs = first_runs(study)[0] if runs is None else runs
     pictures = [
@@ -114,13 +114,13 @@ def draw(study: Study, chosen: str, against: str | None = None, runs: dict[str, 
 
 
 def first_runs(study: Study) -> tuple[dict[str, Run], tuple[str, ...]]:
-    """The run of every arm with its first seed that did not fail, else with the first that logged anything.
+    """Read the run of every arm with the first seed that did not fail, or else the first seed that logged anything.
 
     Args:
-        study: What was read.
+        study: The study.
 
     Returns:
-        The runs by arm, and a sentence for each file that could not be read; a run of another seed takes its place.
+        The runs by arm, and a sentence for each file that could not be read. A run of another seed replaces such a run.
     """
     runs, damaged = {}, dict[str, None]()
     for arm in study.arms:
@@ -129,7 +129,7 @@ def first_runs(study: Study) -> tuple[dict[str, Run], tuple[str, ...]]:
             try:
                 run = read_arm(study, arm, int(path["seed"]))
             except ValueError as error:
-                damaged[f"Learning rates and layers of a node are left out: {error}"] = None  # which arms may share
+                damaged[f"Learning rates and layers of a node are left out: {error}"] = None  # Arms may share the node.
                 continue
             if run is not None:
                 runs[arm] = run

@@ -1,4 +1,4 @@
-"""The tree of what was trained, drawn: boxes from dense to the last cycle, grey where several arms share one."""
+"""Draw the tree of all trained nodes, as boxes from dense to the last cycle. A box that arms share is gray."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +13,17 @@ from lightning_prune.lab.report.canvas import COLOURS, ink_on
 
 NAME, TITLE = "shared_work", "What was trained, and what was shared"
 CAPTION = (
-    "Each box was trained once, from its first to its last cycle; the number counts its epochs. Grey boxes are shared "
-    "by the arms to their right. Pale thin boxes are what a search tried and left. Dashed boxes are not done."
+    "Each box was trained once, from its first to its last cycle. The number counts its epochs. Gray boxes are shared "
+    "by the arms to their right. Pale thin boxes were tried by a search and not chosen. Dashed boxes are not done."
 )
 SHARED = "shared"
 GREY = "#9a9a9a"
-ROW = 30  # pixels
-NAMES = 0.3  # of the width, for the names of the arms
+ROW = 30  # Pixels.
+NAMES = 0.3  # The share of the width for the names of the arms.
 
 
 def draw_shared_work(study: Study) -> Picture:
-    """Draw the tree of one seed, which the page lets choose."""
+    """Draw the tree of one seed, which the reader can choose."""
     chosen = {key for path in study.paths for key in path["nodes"]}
     colours = dict(zip([*study.arms, SHARED], _colours(study), strict=True))
     rows: Rows = []
@@ -74,7 +74,10 @@ def _colours(study: Study) -> list[str]:
 
 
 def _ink(colour: str) -> str:
-    """Black or white, whichever is read more easily on a colour; what the page turns grey gets what it turns black."""
+    """Choose black or white, whichever is easier to read on a color.
+
+    On a color that dark mode changes, the ink is a color that dark mode changes as well.
+    """
     if colour == "#000000":
         return "white"
     return ink_on(*(int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)))
@@ -94,7 +97,7 @@ def _chart(study: Study, cycles: int, tallest: float) -> Drawing:
 
 
 def _bars(study: Study, boxes: alt.Chart) -> list[alt.Chart]:
-    """The boxes; dashed outlines around those that are not done."""
+    """Draw the boxes, and dashed outlines around the boxes that are not done."""
     owner = alt.Scale(domain=[*study.arms, SHARED], range=_colours(study))
     tooltip = [alt.Tooltip("what:N"), alt.Tooltip("cost:N"), alt.Tooltip("arms:N"), alt.Tooltip("tried:N"),
                alt.Tooltip("status:N")]  # fmt: skip

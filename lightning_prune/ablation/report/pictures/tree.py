@@ -1,16 +1,16 @@
-"""Where the nodes of a seed's tree lie: shared work wide, each arm a row of its own."""
+"""Place the nodes of a seed's tree. Shared nodes span several rows, and each arm has its own row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lightning_prune.ablation.report.reported_study import Facts, Study
 
-TRIED = 0.4  # rows, for what a search tried and left
+TRIED = 0.4  # The height, in rows, of a node that a search tried and did not choose.
 
 
 @dataclass(frozen=True)
 class Box:
-    """A node as a box: from its first cycle to its last, over the rows of the arms that use it."""
+    """A node as a box, from its first cycle to its last, over the rows of the arms that use the node."""
 
     key: str
     top: float
@@ -23,11 +23,12 @@ def lay_out(study: Study, seed: int) -> list[Box]:
     """Place the nodes of one seed so that none covers another.
 
     Args:
-        study: What was read.
+        study: The study.
         seed: One of its seeds.
 
     Returns:
-        One box per node, each above its children's rows, arms in the order of the study as far as sharing lets them.
+        One box per node, over the rows of its children. The arms are in the order of the study, as far as sharing
+        allows this order.
     """
     nodes = {key: node for key, node in study.nodes.items() if int(node["seed"]) == seed}
     ends = _ends(study, seed, nodes)
@@ -46,7 +47,7 @@ def lay_out(study: Study, seed: int) -> list[Box]:
 def _place(
     key: str, top: float, children: Mapping[str | None, list[str]], ends: Mapping[str, list[str]], boxes: list[Box]
 ) -> float:
-    """Place a node and everything below it; tell where the next row starts."""
+    """Place a node and everything below it. Return the start of the next row."""
     arms = tuple(ends.get(key, ()))
     bottom = top
     for child in children.get(key, []):
