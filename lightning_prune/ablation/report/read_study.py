@@ -89,7 +89,7 @@ def _read_facts(path: Path) -> Mapping[str, Any]:
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         found = facts.get("format") if isinstance(facts, dict) else None
         raise ValueError(
-            f"{path} has format {found!r}, and this version reads {FORMAT}. Report with the version that wrote it."
+            f"{path} has format {found!r}, this version reads {FORMAT}. Report with the version that wrote it."
         )
     if missing := [key for key in KEYS if key not in facts]:
         raise ValueError(f"{path} lacks {', '.join(missing)}. {WRITE_ANEW}")
