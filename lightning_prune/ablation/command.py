@@ -29,7 +29,7 @@ def ablate_parser() -> ArgumentParser:
     parser.add_argument(
         "--workers",
         type=int | None,
-        help="how many nodes at once (default: 1; with ray as many as fit); 0: in this process",
+        help="the number of nodes to train at once (default: 1, or with ray as many as fit). 0 trains in this process",
     )
     parser.add_argument(
         "--engine", type=Literal["local", "ray"], default="local", help="where: ray for a running cluster"
@@ -38,13 +38,13 @@ def ablate_parser() -> ArgumentParser:
     parser.add_argument("--gpus", type=float, default=0.0, help="with ray: the share of a GPU that a node takes")
     parser.add_argument("--cpus", type=float, default=1.0, help="with ray: the CPUs that a node takes")
     parser.add_argument(
-        "--every", type=float, default=30.0, help="an interruption loses at most so many seconds of a node's work"
+        "--every", type=float, default=30.0, help="the seconds of a node's work that an interruption loses at most"
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the tree of what would be trained, and stop; a config is code: the classes that it names are "
-        "imported and made for that, and the data prepared",
+        help="print the tree of all nodes to train, and stop. A config is code: for the tree, its classes are imported "
+        "and made, and the data are prepared",
     )
     parser.add_argument("--force", action="store_true", help="go on in a folder of another study or version")
     return parser
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
             **(cluster if options.engine == "ray" else {}),
         )
     except (KeyboardInterrupt, SystemExit):  # Lightning turns a KeyboardInterrupt into a SystemExit.
-        sys.exit(f"\nInterrupted; what is finished is kept. To go on:\n  {words}")
+        sys.exit(f"\nInterrupted. Finished nodes are kept. To go on:\n  {words}")
     except DiskFull as error:
         sys.exit(f"lightning-prune ablate: {error}")
     _report(study, console)

@@ -82,7 +82,7 @@ def refuse_main(config: Any, owner: str) -> None:
         raise ValueError(
             f"{owner}: `{found}` is defined in the program or notebook that is running, which the processes that train "
             f"cannot import. Move it into a file beside it, such as mine.py, and give `mine{found[8:]}`; or train in "
-            "this process: run(out, workers=0), with the local engine."
+            "this process with run(out, workers=0) and the local engine."
         )
 
 

@@ -198,7 +198,7 @@ def refuse_outside(path: Path, values: Mapping[str, Any], tried: Resolved, owner
     said = ", ".join(f"{key}: {value!r}" for key, value in values.items())
     raise ValueError(
         f"{owner}: its search cannot try {{{said}}}: {why}. Search for what a cycle may change from the same network, "
-        "such as the peak of a learning-rate policy; compare the rest as arms, with `grid`."
+        "such as the peak of a learning-rate policy. Compare other values as arms, with `grid`."
     )
 
 

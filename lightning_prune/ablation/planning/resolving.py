@@ -80,7 +80,7 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
     trainer = made.trainer
     if trainer.world_size > 1:
         raise ValueError(
-            f"{owner}: Trainer(devices=...) has {trainer.world_size} devices. A study trains each node on one; give "
+            f"{owner}: Trainer(devices=...) has {trainer.world_size} devices. A study trains each node on one. Give "
             "devices: 1, and train several nodes at once with `workers`."
         )
     callbacks = trainer.callbacks  # type: ignore[attr-defined]

@@ -28,18 +28,18 @@ from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.terminal import report_console
 from lightning_prune.lab.visible import visible
 
-HELP = "Show what a study amounts to: one page that works without a network, and its pictures as files."
+HELP = "Report a study on one page that works without a network, with its pictures as files."
 
 
 def report_parser() -> ArgumentParser:
     """Declare the arguments of ``lightning-prune report`` for a study."""
     parser = ArgumentParser(prog="lightning-prune report", description=HELP)
     parser.add_argument("study", metavar="STUDY", help="the folder with study.json")
-    parser.add_argument("--against", type=str | None, help="the arm that differences are taken to (default: the first)")
+    parser.add_argument("--against", type=str | None, help="the arm to compare with at first (default: the first)")
     parser.add_argument(
         "--metric",
         type=str | None,
-        help="what pictures show first: test_last, val_best, ... (default: the first measured)",
+        help="the column that pictures show first: test_last, val_best, ... (default: the first measured)",
     )
     parser.add_argument("--out", type=str | None, help="where files go (default: STUDY/report)")
     return parser
@@ -170,7 +170,7 @@ def _print(console: Console, study: Study, written: list[Path]) -> None:
         best = (
             winner.arm
             if winner.verdict != UNDECIDED
-            else f"undecided: {winner.arm}; not decidedly worse: {winner.rivals}"
+            else f"undecided: {winner.arm}. Not significantly worse: {winner.rivals}"
         )
         console.print(visible(f"  {winner.density}: {best}"), highlight=False, markup=False)
     for note in headline.notes(study):

@@ -61,7 +61,7 @@ def raise_if_failed(running: Running, tracebacks: Tracebacks) -> None:
     said = [
         f"Ablation.run: {len(failed)} of {len(running.courses)} runs failed. The first is arm {first.path.arm!r}, seed "
         f"{first.path.seed}: {first.error}",
-        *([] if node is None else [f"Its traceback is {tracebacks.path(node)}; others lie beside it."]),
+        *([] if node is None else [f"Its traceback is {tracebacks.path(node)}. Other tracebacks lie beside it."]),
         "What is finished is kept: run the study again to go on. errors='keep' returns the table all the same.",
     ]
     raise RunsFailed("\n".join(said)) from (None if node is None else NodeFailed(running.details[node.key]))

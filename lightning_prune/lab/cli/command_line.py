@@ -26,7 +26,7 @@ from lightning_prune.lab.runs.run_folder import RunConfig, RunLogger
 from lightning_prune.lab.runs.run_lookup import checkpoint_roots, last_checkpoint, loggers_of, resuming
 from lightning_prune.version import __version__
 
-DESCRIPTION = "Take a network from dense to sparse inside one fit, and show what came of it."
+DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."
 TRAINER_DEFAULTS = {"log_every_n_steps": 10}
 EVALUATIONS = ("validate", "test", "predict")
 # Commands that need no Trainer, for the list in --help. The `cli` module adds the commands of higher layers.

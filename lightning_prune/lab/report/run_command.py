@@ -19,7 +19,7 @@ from lightning_prune.lab.report.rate_curves import draw_learning_rate
 from lightning_prune.lab.report.read_run import RECORD, read_runs, require_numbers
 from lightning_prune.lab.visible import visible
 
-HELP = "Show what runs amount to: a table per cycle, CSV files and pictures."
+HELP = "Report runs with a table per cycle, CSV files and pictures."
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def report_parser() -> ArgumentParser:
         "runs",
         nargs="+",
         metavar="RUN",
-        help="the folder with metrics.csv, or its parent; or the one folder of a study",
+        help="the folder with metrics.csv, or its parent, or the one folder of a study",
     )
     parser.add_argument(
         "--metric", type=str | None, help="the column to judge by, such as val/accuracy (default: the first that fits)"
