@@ -1,4 +1,4 @@
-"""How much of a network is pruned: the share of its matrices that is left dense only because nobody named them."""
+"""Tell the user when a large share of a network's matrices stays dense only because their layer type was not named."""
 
 from torch import nn
 
@@ -10,14 +10,14 @@ SIZEABLE = 0.25
 
 
 def told_of(module: nn.Module, selected: Selected) -> str | None:
-    """What to tell of a selection that leaves a sizeable share of the trainable matrices dense unasked.
+    """Word a notice if a selection leaves a large share of the trainable matrices dense without being told to.
 
     Args:
         module: The network.
-        selected: What is pruned of it.
+        selected: The selection, with the weights that are pruned.
 
     Returns:
-        A sentence with the classes by their full paths and the argument that prunes them; None if there is nothing to
+        A notice with the full paths of the layer classes and the argument that prunes them. None if there is nothing to
         tell.
 
     Example:
