@@ -58,8 +58,8 @@ class FromTraining(Generic[T]):
         if self._name not in vars(instance):
             raise TooEarly(
                 f"{owner.__name__} has no masks, no sparsity and no ticket before the training starts: call "
-                "trainer.fit(...) with it first. Of a run of another process, lightning_prune.save_ticket(path, "
-                "checkpoint) makes a ticket, and load_ticket(path).masks are its masks."
+                "trainer.fit(...) with it first. For a run of another process, lightning_prune.save_ticket(path, "
+                "checkpoint) makes a ticket, and load_ticket(path).masks gives its masks."
             )
         return vars(instance)[self._name]
 

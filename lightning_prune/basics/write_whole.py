@@ -32,7 +32,7 @@ def write_whole(path: Path, content: str | bytes) -> Path:
         with suppress(OSError):
             aside.unlink()
         raise ValueError(
-            f"`report`: {path} cannot be written ({error.strerror or error}). What was there before is as it was. Make "
+            f"`report`: {path} cannot be written ({error.strerror or error}). A previous file has not changed. Make "
             "room, or give another folder with --out."
         ) from error
     return path

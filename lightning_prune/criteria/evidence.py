@@ -73,7 +73,7 @@ class Evidence:
         if kind in self.found:
             return self.found[kind]
         raise ValueError(
-            f"The criterion looks at evidence.{kind}, which was not gathered: declare it, with "
+            f"The criterion uses evidence.{kind}, which was not gathered: declare it with "
             f"@lightning_prune.criteria.needs({kind!r}) above the function."
         )
 

@@ -24,8 +24,8 @@ class Filters(Scorer):
     is method 0 of the code of Molchanov et al. (2019, https://arxiv.org/abs/1906.10771). Their gates behind BatchNorm
     have another score, the square of the loss's derivative by the gate.
 
-    Reference: Li et al., Pruning Filters for Efficient ConvNets, 2017, https://arxiv.org/abs/1608.08710 (L1 norm); Roy
-    et al., Pruning Filters while Training for Efficiently Optimizing Deep Learning Networks, 2020,
+    Reference: Li et al., Pruning Filters for Efficient ConvNets, 2017, https://arxiv.org/abs/1608.08710 (L1 norm), and
+    Roy et al., Pruning Filters while Training for Efficiently Optimizing Deep Learning Networks, 2020,
     https://arxiv.org/abs/2003.02800 (L1 norm and random, while the network trains).
 
     Args:

@@ -33,7 +33,7 @@ class OnBatches(Scorer):
         if not callable(self.criterion) or not set(MEASURED) & set(needs_of(self.criterion).kinds):
             raise ValueError(
                 f"OnBatches(criterion={self.criterion!r}) takes no gradients: give a criterion that does, such as "
-                "lightning_prune.criteria.taylor, or use this one alone."
+                "lightning_prune.criteria.taylor, or use this criterion without OnBatches."
             )
         check_at_least_one("OnBatches", "batches", self.batches)
 

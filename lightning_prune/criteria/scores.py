@@ -146,5 +146,5 @@ def check_finite(name: str, score: Tensor, criterion: str) -> None:
     wrong = int(torch.count_nonzero(~score.isfinite()))
     raise ValueError(
         f"{criterion} gave {wrong} scores for {name!r} that are NaN or infinite, and the run stops before it prunes by "
-        "them. It has probably diverged: lower the learning rate, or clip the gradients."
+        "them. The run has probably diverged: lower the learning rate, or clip the gradients."
     )

@@ -106,4 +106,4 @@ def _advice(metric: str, names: Collection[str]) -> str:
     known = sorted(name for name in names if not name.startswith(("pruning/", "lr-")) and name not in ("epoch", "step"))
     nearest = get_close_matches(metric, known, n=1)
     guess = f"Did you mean `{nearest[0]}`? " if nearest else ""
-    return f"{guess}Logged were: {', '.join(known) or 'no metrics'}."
+    return f"{guess}The run logged: {', '.join(known) or 'no metrics'}."

@@ -35,7 +35,7 @@ def told_of(module: nn.Module, selected: Selected) -> str | None:
     listed = ", ".join(f"{layer} ({count:,})" for layer, count in unnamed.items())
     return (
         f"IterativePruning prunes {pruned:,} of the {left + pruned:,} numbers in trainable matrices "
-        f"({pruned / (left + pruned):.3g} of them), and its sparsity is that of these alone. Of layers that nobody "
+        f"({pruned / (left + pruned):.3g} of them), and its sparsity counts only these. The layers that nobody "
         f"named are: {listed}.{_how(module, selected, [one for one in unnamed if one != COMPUTED])} Or say that they "
         "stay dense: Prunable(exclude=[...])."
     )
