@@ -94,8 +94,8 @@ def snip(weight: Tensor, evidence: Evidence) -> Tensor:
 
     Args:
         weight: The weight, of any shape.
-        evidence: The mean gradient over the batches (1 batch, or another number with ``OnBatches``). A batch has the
-            size that is trained with. The authors' code uses 100 examples.
+        evidence: The mean gradient over the batches (1 batch, or another number with ``OnBatches``). A batch has
+            the size used in training. The authors' code uses 100 examples.
 
     Returns:
         Scores of the weight's shape, at least 0.
