@@ -1,4 +1,4 @@
-"""The random generators of torch, numpy, Python and the GPU: their states as plain values, and drawing apart."""
+"""Save and restore the random generators of torch, numpy, Python and the GPU, and draw without changing them."""
 
 import random
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def put_back(state: dict[str, Any]) -> None:
 
 @contextmanager
 def forked(seed: int) -> Iterator[None]:
-    """Draw from generators with a seed, and put the state of all of them back afterwards.
+    """Seed all generators inside this context, and restore their states afterwards.
 
     Args:
         seed: The seed, in [0, 2^63).
