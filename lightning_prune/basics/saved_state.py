@@ -28,8 +28,9 @@ _FULL = {
 }
 _CYCLE = {"index": int, "first_step": int, "steps": int, "sparsity": _NUMBER}
 _COUNTERS = ("step", "epoch", "first_epoch", "first_global_step", "epoch_start", "epoch_steps", "stepped", "longer")
-_MAPPING = (Mapping, type(None))  # a study leaves out both for nodes that continue a dense run
-_POSITION = {**dict.fromkeys((*_COUNTERS, "cut_epochs", "cut_steps"), int), "dense_end": _MAYBE, "cycle": _MAPPING}
+_OLD_COUNTERS = {"cut_epochs": "epochs_ahead", "cut_steps": "steps_ahead"}
+_MAPPING = (Mapping, type(None))  # a study leaves both out for the nodes that go on from a dense run
+_POSITION = {**dict.fromkeys((*_COUNTERS, "epochs_ahead", "steps_ahead"), int), "dense_end": _MAYBE, "cycle": _MAPPING}
 _CLOCK = {"position": _POSITION, "settings": _MAPPING, "masks": _MAPPING, "cycles": [{"alive": {str: int}}]}
 _SETTINGS = {"dense": str, "cycles": int, "sparsities": [_NUMBER]}
 _TAPE = {"length": int, "epochs": Tensor, "starts": Tensor, "groups": Tensor, "rates": Tensor}
@@ -41,6 +42,22 @@ _OTHERS: dict[str, Any] = {
 }
 _NO_EVIDENCE: dict[str, Any] = {"epoch": -1, "remembered": {}}  # for a state from before there was evidence
 _NAMED = {"IterativePruning": "masks", "WeightRewind": "snapshot", "ExactResume": "generators"}
+
+
+def with_present_names(position: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the counters of a saved position the names that they have now.
+
+    Args:
+        position: The counters by name, as any version has saved them.
+
+    Returns:
+        The same counters, each by its present name.
+
+    Example:
+        >>> with_present_names({"epoch": 4, "cut_epochs": 2})
+        {'epoch': 4, 'epochs_ahead': 2}
+    """
+    return {_OLD_COUNTERS.get(name, name): value for name, value in position.items()}
 
 
 def refuse_mangled(checkpoint: object, said: str) -> None:
@@ -124,6 +141,8 @@ def _mistake_of_state(name: str, state: object, said: str) -> str | None:
         return f"'{where}' is a {type(state).__name__}" if known or isinstance(state, str) else None
     if known == "masks" or {"masks", "position"} <= state.keys():
         refuse_format(state.get("format"), FORMAT, f"{said}: '{where}' in it")
+        if isinstance(state.get("position"), Mapping):
+            state = {**state, "position": with_present_names(state["position"])}
         return find_mistake(state, _CLOCK, where) or _mistake_of_clock(state, where)
     kind = known or ("tape" if len(_OTHERS["tape"].keys() & state.keys()) > 1 else None)  # of any policy
     return None if kind is None else find_mistake(state, _OTHERS[kind], where)

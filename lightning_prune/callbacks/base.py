@@ -74,10 +74,9 @@ class CycleClock(Callback, metaclass=ObjectsOnly):
         Args:
             cycle: Its number; one that goes by steps is never over with an epoch.
         """
-        done = self._at.epoch + 1 + self._at.cut_epochs
         if cycle == 0:
-            return self._timeline.dense.unit == "ep" and done >= self._timeline.dense.amount
-        return self._timeline.by_epochs and self._timeline.index(done, None) > cycle
+            return self._at.reaches_with_epoch(self._timeline.dense)
+        return self._timeline.by_epochs and self._timeline.index(self._at.scheduled_epoch + 1, None) > cycle
 
     @property
     @abstractmethod

@@ -77,15 +77,6 @@ class Masks:
         self._masks |= shrunk
         self.living |= {name: counts[name] for name in shrunk}
 
-    def apply_(self, tensors: Mapping[str, Tensor]) -> None:
-        """Set the dead entries of tensors of the weights' shapes to zero, in place.
-
-        Args:
-            tensors: Tensors with the shapes of the weights, by name. Tensors without a mask are not changed.
-        """
-        pairs = [(tensor, self._masks[name]) for name, tensor in tensors.items() if name in self._masks]
-        multiply_(pairs)
-
     def pack(self) -> dict[str, Tensor]:
         """The masks at one bit per weight, on the CPU. Tensors that are fully alive are left out."""
         return {name: pack_bits(whole(mask)) for name, mask in self._masks.items()}
