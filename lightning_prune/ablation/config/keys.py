@@ -6,8 +6,9 @@ from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
+from lightning_prune.ablation.config.callback_objects import kind_in
 from lightning_prune.ablation.config.class_paths import class_at
-from lightning_prune.callbacks.iterative_pruning import IterativePruning
+from lightning_prune.callbacks.base import Kind
 
 Config = dict[str, Any]
 
@@ -61,7 +62,11 @@ def _place(config: Config, key: str, own: Sequence[str], owner: str) -> Config:
         raise ValueError(f"{owner}: the base has {len(named)} callbacks {key}. Give each arm its own with `callbacks`.")
     if named:
         return {key: named[0]}
-    for candidates in ([one for one in callbacks if one["class_path"] in own], _clocks(callbacks), callbacks):
+    for candidates in (
+        [one for one in callbacks if one["class_path"] in own],
+        [one for one in callbacks if kind_in(one) is Kind.CLOCK],
+        callbacks,
+    ):
         takers = [one for one in candidates if key in _parameters(one["class_path"])]
         if len(takers) > 1:
             names = " and ".join(one["class_path"].rsplit(".", 1)[-1] for one in takers)
@@ -126,14 +131,6 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Config:
         else:
             target[key] = deepcopy(value)
     return whole
-
-
-def _clocks(callbacks: Sequence[Config]) -> list[Config]:
-    return [one for one in callbacks if one["class_path"] in (CLOCK, _dotted(IterativePruning))]
-
-
-def _dotted(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _parameters(class_path: str) -> list[str]:

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from lightning_prune.ablation.config.arms import Arm
+from lightning_prune.ablation.config.callback_objects import clock_in
 from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.resolving import Resolved
 from lightning_prune.ablation.sharing.node import Node
-from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.masking.follower import source_of
 from lightning_prune.callbacks.masking.recorded_masks import Recorded
 from lightning_prune.masks.chain import Chain, digest_of
@@ -211,8 +211,8 @@ def _written(cls: type[Recorded], arguments: Config) -> Config:
 
 
 def _clock(config: Mapping[str, Any]) -> Config | None:
-    callbacks = (config.get("trainer") or {}).get("callbacks") or []
-    return next((one for one in callbacks if issubclass(class_at(one["class_path"]), CycleClock)), None)
+    found: Config | None = clock_in((config.get("trainer") or {}).get("callbacks") or [])
+    return found
 
 
 def _arguments(clock: Config | None) -> Config:
