@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from lightning_prune.ablation.config.callback_objects import kind_in
+from lightning_prune.ablation.config.callback_objects import kind_in, name_in
 from lightning_prune.ablation.config.class_paths import class_at, full_path
 from lightning_prune.ablation.config.keys import Config, merged, set_value
 from lightning_prune.callbacks.base import RIVALS, Kind
@@ -93,7 +93,7 @@ def entry(given: Any, owner: str) -> Config:
 def _refuse_rivals(own: Sequence[Config], owner: str) -> None:
     """Refuse callbacks of an arm that would take each other's place."""
     for kind in RIVALS:
-        rivals = [one["class_path"].rsplit(".", 1)[-1] for one in own if kind_in(one) is kind]
+        rivals = [name_in(one) for one in own if kind_in(one) is kind]
         if len(rivals) > 1:
             raise ValueError(f"{owner}: {' and '.join(rivals)} would take each other's place: keep one of them.")
 
@@ -116,9 +116,9 @@ def _have_one_place(old: Config, new: Config) -> bool:
 
 
 def _leave_out(callbacks: list[Config], name: str, owner: str) -> None:
-    left = [one for one in callbacks if name not in (one["class_path"], one["class_path"].rsplit(".", 1)[-1])]
+    left = [one for one in callbacks if name not in (one["class_path"], name_in(one))]
     if len(left) == len(callbacks):
-        there = ", ".join(one["class_path"].rsplit(".", 1)[-1] for one in callbacks) or "none"
+        there = ", ".join(name_in(one) for one in callbacks) or "none"
         raise ValueError(f"{owner}: `without: {name}` is not among the base's callbacks, which are {there}.")
     callbacks[:] = left
 

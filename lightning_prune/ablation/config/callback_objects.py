@@ -1,4 +1,4 @@
-"""Callbacks in a config: the objects that its entries make, the parts they have in the cycles, and the clock."""
+"""Callbacks in a config: their entries, the objects that these make, their parts in the cycles, and the clock."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -31,6 +31,26 @@ def make_callbacks(entries: Iterable[Mapping[str, Any]]) -> list[Callback]:
     refuse_calls(parsed)
     made: list[Callback] = parser.instantiate_classes(parsed).callbacks
     return made
+
+
+def entry_of(cls: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a class and its arguments as an entry of a config, by the longest name of the class.
+
+    Example:
+        >>> entry_of(Callback, {})
+        {'class_path': 'lightning.pytorch.callbacks.callback.Callback', 'init_args': {}}
+    """
+    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": dict(arguments)}
+
+
+def name_in(entry: Mapping[str, Any]) -> str:
+    """The name of the class of an entry, without its module.
+
+    Example:
+        >>> name_in({"class_path": "lightning_prune.FineTune"})
+        'FineTune'
+    """
+    return str(entry["class_path"]).rpartition(".")[2]
 
 
 def kind_in(entry: Mapping[str, Any]) -> Kind | None:

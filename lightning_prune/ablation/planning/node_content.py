@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lightning_prune.ablation.config.callback_objects import kind_in, make_callbacks
+from lightning_prune.ablation.config.callback_objects import entry_of, kind_in, make_callbacks
 from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint
@@ -95,5 +95,4 @@ def _rank(entry: Config) -> int:
 
 def _without(entry: Config, names: Sequence[str]) -> Config:
     arguments = {key: value for key, value in (entry.get("init_args") or {}).items() if key not in names}
-    cls = class_at(entry["class_path"])  # which has a longer name, too
-    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": arguments}
+    return entry_of(class_at(entry["class_path"]), arguments)  # a class may be written by a shorter path, too
