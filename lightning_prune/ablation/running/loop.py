@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
-from lightning_prune.ablation.planning.arm_runs import Path
+from lightning_prune.ablation.planning.arm_runs import ArmRun
 from lightning_prune.ablation.planning.dry_run import Planned, place_of, plan_tree
 from lightning_prune.ablation.running.arm_steps import Steps, Tried, nothing, walk
 from lightning_prune.ablation.running.engines.engine import Engine
@@ -29,7 +29,7 @@ class Course:
     """How far an arm has come with one seed.
 
     Attributes:
-        path: Its run.
+        run: Its run.
         steps: What yields its nodes.
         waiting: The nodes that have to be finished before it goes on; none if it is over.
         nodes: The nodes of its run that are finished, in order.
@@ -38,7 +38,7 @@ class Course:
         candidates: Every node that it trained, the ones that a search did not choose, too.
     """
 
-    path: Path
+    run: ArmRun
     steps: Steps
     waiting: list[Node] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
@@ -48,11 +48,11 @@ class Course:
 
 
 class Running:
-    """Runs the paths of a study.
+    """Trains the runs of a study.
 
     Args:
         store: The folder of its nodes.
-        paths: The runs of its arms.
+        runs: The runs of its arms.
         metric: The logged value to choose by; None to let each run choose.
         every: At most so many seconds of work are lost in an interruption.
         tell: Told of each node that was trained how it failed: its traceback, empty if it did not.
@@ -61,7 +61,7 @@ class Running:
     def __init__(
         self,
         store: Store,
-        paths: Sequence[Path],
+        runs: Sequence[ArmRun],
         metric: str | None,
         every: float,
         tell: Callable[[Node, str], None] = lambda node, details: None,
@@ -73,7 +73,7 @@ class Running:
         self.trained: set[str] = set()
         self.nodes: dict[str, Node] = {}
         self._later: dict[str, float] = {}
-        self.courses = [self._begin(path) for path in paths]
+        self.courses = [self._begin(run) for run in runs]
 
     def advance(self) -> None:
         """Let every arm go on as far as finished nodes take it."""
@@ -130,9 +130,9 @@ class Running:
 
     def to_go(self) -> int:
         """How many nodes are still to be trained, by the plan; what comes after one that failed never is."""
-        going = {(course.path.arm, course.path.seed) for course in self.courses if course.waiting}
+        going = {(course.run.arm, course.run.seed) for course in self.courses if course.waiting}
         over = {
-            (place_of(course.path, node), node.key)
+            (place_of(course.run, node), node.key)
             for course in self.courses
             for node in course.candidates
             if node.key in self.results or node.key in self.failed
@@ -146,10 +146,10 @@ class Running:
 
     @cached_property
     def _planned(self) -> Mapping[str, Planned]:
-        """Made once: to lay out a path takes longer than to look at it."""
-        return plan_tree([course.path for course in self.courses])
+        """Made once: to lay out a run takes longer than to look at it."""
+        return plan_tree([course.run for course in self.courses])
 
-    def _begin(self, path: Path) -> Course:
+    def _begin(self, run: ArmRun) -> Course:
         nodes: list[Node] = []
         tried: dict[str, Tried] = {}
 
@@ -158,7 +158,7 @@ class Running:
             if what is not None:
                 tried[node.key] = what
 
-        course = Course(path, walk(path, note), nodes=nodes, tried=tried)
+        course = Course(run, walk(run, note), nodes=nodes, tried=tried)
         self._take_up(course, next(course.steps))
         return course
 
@@ -198,7 +198,7 @@ class Running:
         wanted: dict[str, int] = {}
         for course in self.courses:
             if course.waiting:
-                left = len(course.path.resolved.stretches) - len(course.nodes)
+                left = len(course.run.resolved.stretches) - len(course.nodes)
                 for node in course.waiting:
                     wanted[node.key] = wanted.get(node.key, 0) + left
         keys = [
@@ -211,14 +211,14 @@ class Running:
 
     def _give_up_without_masks(self, course: Course) -> None:
         """Let an arm fail that waits for masks of another one that has failed."""
-        if course.path.leader is None or not course.waiting:
+        if course.run.leader is None or not course.waiting:
             return
-        leader = next(one for one in self.courses if course.path.is_led_by(one.path))
+        leader = next(one for one in self.courses if course.run.is_led_by(one.run))
         if leader.error is None:
             return
         unknown = [node for node in course.waiting if not self._is_known(node)]
         if any(not self.store.holds(node.masks) for node in unknown):
-            course.error = f"arm {leader.path.arm!r}, whose masks it follows, failed: {leader.error}"
+            course.error = f"arm {leader.run.arm!r}, whose masks it follows, failed: {leader.error}"
             course.waiting = []
 
     def _job(self, node: Node) -> Job:
@@ -239,7 +239,7 @@ class Running:
             self.tell(node, "")
 
 
-def _epochs_begun(path: FilePath) -> int:
+def _epochs_begun(path: Path) -> int:
     """The epochs that a node has trained so far; 0 where nothing says so, or the node has moved on meanwhile."""
     try:
         return int(read_json(path)["epochs"])
