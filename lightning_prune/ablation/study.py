@@ -11,8 +11,7 @@ from rich.tree import Tree
 
 from lightning_prune.ablation.config.class_paths import refuse_main
 from lightning_prune.ablation.config.study_config import StudyConfig, read_study
-from lightning_prune.ablation.planning.arm_runs import Path as Run
-from lightning_prune.ablation.planning.arm_runs import lay_out, same_arms
+from lightning_prune.ablation.planning.arm_runs import ArmRun, lay_out, same_arms
 from lightning_prune.ablation.planning.dry_run import draw_tree, epochs_alone, epochs_shared
 from lightning_prune.ablation.results import comparison
 from lightning_prune.ablation.results.failed_runs import Tracebacks, raise_if_failed
@@ -55,7 +54,7 @@ class Ablation:
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
-        self._runs: list[Run] | None = None
+        self._runs: list[ArmRun] | None = None
         self._running: Running | None = None
         self._store = "."
 
@@ -73,7 +72,7 @@ class Ablation:
         return cls(read_study(config))
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[ArmRun]:
         """The runs, arm by arm and seed by seed. They are resolved at the first access."""
         if self._runs is None:
             self._runs = lay_out(self.config.base, self.config.arms, self.config.seeds, self.config.metric)

@@ -7,13 +7,10 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
+from lightning_prune.ablation.config.callback_objects import kind_in, name_in
 from lightning_prune.ablation.config.class_paths import class_at, full_path
 from lightning_prune.ablation.config.keys import Config, merged, set_value
-from lightning_prune.callbacks.base import CycleClock
-from lightning_prune.callbacks.policies.base import LearningRatePolicy
-from lightning_prune.callbacks.starting_points.base import StartingPoint
-
-FAMILIES = (CycleClock, LearningRatePolicy, StartingPoint)
+from lightning_prune.callbacks.base import RIVALS, Kind
 
 
 def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> Config:
@@ -101,35 +98,33 @@ def entry(given: Any, owner: str) -> Config:
 
 def _refuse_rivals(own: Sequence[Config], owner: str) -> None:
     """Refuse callbacks of an arm that would take each other's place."""
-    for family in FAMILIES:
-        rivals = [one["class_path"].rsplit(".", 1)[-1] for one in own if _family(one) is family]
+    for kind in RIVALS:
+        rivals = [name_in(one) for one in own if kind_in(one) is kind]
         if len(rivals) > 1:
             raise ValueError(f"{owner}: {' and '.join(rivals)} would take each other's place: keep one of them.")
 
 
-def _family(callback: Config) -> Any:
-    cls = class_at(callback["class_path"])
-    return next((one for one in FAMILIES if isclass(cls) and issubclass(cls, one)), cls)
-
-
 def _put(callbacks: list[Config], new: Config, own: Sequence[Config]) -> None:
     """Replace the base's callback of the same family, or add it. IterativePruning's arguments change one by one."""
-    new_class, family = class_at(new["class_path"]), _family(new)
     for index, old in enumerate(callbacks):
-        old_class = class_at(old["class_path"])
-        if any(old is one for one in own):
-            continue
-        if isclass(old_class) and isclass(family) and issubclass(old_class, family):
-            merges = family is CycleClock and old_class is new_class
+        if not any(old is one for one in own) and _have_one_place(old, new):
+            merges = kind_in(new) is Kind.CLOCK and class_at(old["class_path"]) is class_at(new["class_path"])
             callbacks[index] = merged(old, new["init_args"]) if merges else new
             return
     callbacks.append(new)
 
 
+def _have_one_place(old: Config, new: Config) -> bool:
+    kind = kind_in(new)
+    if kind in RIVALS:
+        return kind_in(old) is kind
+    return issubclass(class_at(old["class_path"]), class_at(new["class_path"]))
+
+
 def _leave_out(callbacks: list[Config], name: str, owner: str) -> None:
-    left = [one for one in callbacks if name not in (one["class_path"], one["class_path"].rsplit(".", 1)[-1])]
+    left = [one for one in callbacks if name not in (one["class_path"], name_in(one))]
     if len(left) == len(callbacks):
-        there = ", ".join(one["class_path"].rsplit(".", 1)[-1] for one in callbacks) or "none"
+        there = ", ".join(name_in(one) for one in callbacks) or "none"
         raise ValueError(f"{owner}: `without: {name}` is not among the base's callbacks, which are {there}.")
     callbacks[:] = left
 

@@ -23,7 +23,7 @@ from lightning_prune.ablation.sharing.stretches import Stretch
 
 
 @dataclass(frozen=True)
-class Path:
+class ArmRun:
     """The run of an arm with one seed.
 
     Args:
@@ -43,7 +43,7 @@ class Path:
     search: Search | None = None
     metric: str | None = None
     candidates: dict[str, Resolved] = field(default_factory=dict, compare=False, repr=False)
-    leader: "Path | None" = None
+    leader: "ArmRun | None" = None
     record: tuple[str, ...] = ()
 
     def node(self, stretch: Stretch, parent: Node | None, resolved: Resolved | None = None) -> Node:
@@ -79,7 +79,7 @@ class Path:
             masks=self.masks(stretch),
         )
 
-    def is_led_by(self, other: "Path") -> bool:
+    def is_led_by(self, other: "ArmRun") -> bool:
         """Whether this run takes the masks of another run."""
         return self.leader is not None and (self.leader.arm, self.leader.seed) == (other.arm, other.seed)
 
@@ -108,7 +108,7 @@ class Path:
 
 def lay_out(
     base: Mapping[str, Any], arms: Sequence[Arm], seeds: Sequence[int], metric: str | None = None
-) -> list[Path]:
+) -> list[ArmRun]:
     """Resolve every arm for every seed.
 
     Args:
@@ -118,49 +118,49 @@ def lay_out(
         metric: The logged value by which the study chooses. None: each run chooses.
 
     Returns:
-        A path for each arm and seed, arm by arm.
+        A run for each arm and seed, arm by arm.
 
     Raises:
         ValueError: If a config cannot be parsed, or lengths do not fit together. The message names the arm.
     """
-    paths, seen = dict[str, list[Path]](), dict[str, Any]()
+    runs, seen = dict[str, list[ArmRun]](), dict[str, Any]()
     configs = {arm.name: changed(base, arm.changes, f"Ablation(arms): arm {arm.name!r}") for arm in arms}
     leaders = leaders_of(arms, configs)
     for arm in sorted(arms, key=lambda one: one.name in leaders):  # An arm that is followed comes before its followers.
         owner, own = f"Ablation(arms): arm {arm.name!r}", configs[arm.name]
-        found = _following(_of_seeds(arm, own, seeds, owner, seen), paths.get(leaders.get(arm.name, "")), owner)
+        found = _following(_of_seeds(arm, own, seeds, owner, seen), runs.get(leaders.get(arm.name, "")), owner)
         if arm.search is not None:
             for values in first_values(arm.search):
                 refuse_outside(
                     found[0], values, resolve(with_seed(changed(own, values, owner), seeds[0]), owner, seen), owner
                 )
-        paths[arm.name] = [replace(path, metric=metric) for path in found]
-    return [path for arm in arms for path in paths[arm.name]]
+        runs[arm.name] = [replace(run, metric=metric) for run in found]
+    return [run for arm in arms for run in runs[arm.name]]
 
 
-def _following(paths: list[Path], leading: list[Path] | None, owner: str) -> list[Path]:
+def _following(runs: list[ArmRun], leading: list[ArmRun] | None, owner: str) -> list[ArmRun]:
     """Give the runs of an arm their leaders, which are runs of another arm, or the masks of an earlier record."""
     if leading is None:
-        record = recorded_before(owner, paths[0].resolved)
-        return [replace(path, record=record) for path in paths]
-    refuse_unlike(owner, paths[0].resolved, leading[0].arm, leading[0].resolved)
-    return [replace(path, leader=leader) for path, leader in zip(paths, leading, strict=True)]
+        record = recorded_before(owner, runs[0].resolved)
+        return [replace(run, record=record) for run in runs]
+    refuse_unlike(owner, runs[0].resolved, leading[0].arm, leading[0].resolved)
+    return [replace(run, leader=leader) for run, leader in zip(runs, leading, strict=True)]
 
 
-def same_arms(paths: Sequence[Path]) -> list[list[str]]:
+def same_arms(runs: Sequence[ArmRun]) -> list[list[str]]:
     """Find arms that have the same config.
 
     Args:
-        paths: The runs of a study.
+        runs: The runs of a study.
 
     Returns:
         Groups of names of arms whose configs are equal once every default is filled in. Searches are left out.
     """
-    seed = paths[0].seed
+    seed = runs[0].seed
     groups: dict[str, list[str]] = {}
-    for path in paths:
-        if path.seed == seed and path.search is None:
-            groups.setdefault(key_of(path.resolved.config), []).append(path.arm)
+    for run in runs:
+        if run.seed == seed and run.search is None:
+            groups.setdefault(key_of(run.resolved.config), []).append(run.arm)
     return [arms for arms in groups.values() if len(arms) > 1]
 
 
@@ -174,11 +174,11 @@ def first_values(search: Search) -> list[dict[str, Any]]:
     return [{key: values[index % len(values)] for key, values in ends.items()} for index in range(2)]
 
 
-def refuse_outside(path: Path, values: Mapping[str, Any], tried: Resolved, owner: str) -> None:
+def refuse_outside(run: ArmRun, values: Mapping[str, Any], tried: Resolved, owner: str) -> None:
     """Refuse a search for arguments that cannot differ from cycle to cycle while the network stays the same.
 
     Args:
-        path: The run of the arm.
+        run: The run of the arm.
         values: The values that the search tries.
         tried: The config with these values.
         owner: The arm's name for the error.
@@ -186,7 +186,7 @@ def refuse_outside(path: Path, values: Mapping[str, Any], tried: Resolved, owner
     Raises:
         ValueError: If the values change the dense run or the lengths of the cycles.
     """
-    old = path.resolved
+    old = run.resolved
     dense = dense_content(tried, whole=False) != dense_content(old, whole=False)
     notes = notes_of(tried.entries).keys() != notes_of(old.entries).keys()
     if old.clock is None or len(old.stretches) < 2 or old.stretches[1].first != old.stretches[1].last:
@@ -202,15 +202,15 @@ def refuse_outside(path: Path, values: Mapping[str, Any], tried: Resolved, owner
     )
 
 
-def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str, seen: dict[str, Any]) -> list[Path]:
+def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str, seen: dict[str, Any]) -> list[ArmRun]:
     first = resolve(with_seed(config, seeds[0]), owner, seen)
-    paths = [Path(arm.name, seeds[0], first, arm.search)]
+    runs = [ArmRun(arm.name, seeds[0], first, arm.search)]
     for seed in seeds[1:]:
         # Only the seed differs, so the config is not parsed again. Each parsing makes a network.
         other = with_seed(config, seed)
         content = reseeded(first.config, other)
-        paths.append(replace(paths[0], seed=seed, resolved=replace(first, config=content)))
-    return paths
+        runs.append(replace(runs[0], seed=seed, resolved=replace(first, config=content)))
+    return runs
 
 
 def reseeded(resolved: Config, other: Mapping[str, Any]) -> Config:

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from lightning_prune.ablation.config.arms import Arm
+from lightning_prune.ablation.config.callback_objects import clock_in, entry_of
 from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.resolving import Resolved
 from lightning_prune.ablation.sharing.node import Node
-from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.masking.follower import source_of
 from lightning_prune.callbacks.masking.recorded_masks import Recorded
 from lightning_prune.masks.chain import Chain, digest_of
@@ -163,7 +163,7 @@ def identified(config: Config, of: Sequence[str] | str) -> Config:
     if arguments.get(RECORD) is None:
         arguments.pop(RECORD, None)
     elif _arguments(_clock(config)):
-        arguments[RECORD] = _written(Recorded, {**_arguments(_clock(config)), "run": of})
+        arguments[RECORD] = entry_of(Recorded, {**_arguments(_clock(config)), "run": of})
     return changed
 
 
@@ -180,7 +180,7 @@ def pointed(config: Config, files: Sequence[str], last: int | None = None) -> Co
     given = {**_arguments(_clock(config)), "run": list(files), **more}
     clock = _clock(changed)
     assert clock is not None, "who follows has a clock"
-    clock["init_args"][RECORD] = _written(cls, given)
+    clock["init_args"][RECORD] = entry_of(cls, given)
     return changed
 
 
@@ -206,13 +206,9 @@ def masks_name(cycle: int) -> str:
     return f"masks-{cycle:02d}.safetensors"
 
 
-def _written(cls: type[Recorded], arguments: Config) -> Config:
-    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": arguments}
-
-
 def _clock(config: Mapping[str, Any]) -> Config | None:
-    callbacks = (config.get("trainer") or {}).get("callbacks") or []
-    return next((one for one in callbacks if issubclass(class_at(one["class_path"]), CycleClock)), None)
+    found: Config | None = clock_in((config.get("trainer") or {}).get("callbacks") or [])
+    return found
 
 
 def _arguments(clock: Config | None) -> Config:

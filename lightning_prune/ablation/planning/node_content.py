@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lightning_prune.ablation.config.callback_objects import make_callbacks
+from lightning_prune.ablation.config.callback_objects import entry_of, kind_in, make_callbacks
 from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint
 from lightning_prune.ablation.planning.resolving import Resolved
 from lightning_prune.ablation.sharing.dense_run_extras import Passengers
 from lightning_prune.ablation.sharing.stretches import Stretch
-from lightning_prune.callbacks.base import CycleCallback, CycleClock
+from lightning_prune.callbacks.base import CycleCallback, Kind
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
-from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 
 # Arguments of a Trainer that say how the run is shown and where it is written. They do not change the computation.
@@ -40,7 +39,7 @@ def dense_content(resolved: Resolved, whole: bool) -> dict[str, Any]:
     trainer = {key: value for key, value in config["trainer"].items() if key not in SHOWN}
     entries = resolved.entries
     if not whole:
-        entries = [one for one in entries if not is_of_cycles(one)]
+        entries = [one for one in entries if kind_in(one) is None]
         trainer["early_stopping"] = resolved.clock.early_stopping if resolved.clock else None
     trainer["callbacks"] = entries
     content = {"model": config.get("model"), "data": resolved.data_settings}
@@ -62,7 +61,7 @@ def cycle_content(resolved: Resolved, stretch: Stretch) -> dict[str, Any]:
     """
     clock = resolved.clock
     assert clock is not None, "without a clock there is no cycle"
-    callbacks = [one for one in resolved.entries if is_of_cycles(one)]
+    callbacks = [one for one in resolved.entries if kind_in(one) is not None]
     ahead = any(looks_ahead(one) for one in resolved.callbacks)
     kept = sorted([_without(one, () if ahead else SPENT) for one in callbacks], key=_rank)
     levels = [clock.scheduled(cycle) for cycle in range(1, stretch.last + 1)]
@@ -80,12 +79,6 @@ def looks_ahead(callback: Any) -> bool:
     return bool(getattr(callback, "looks_ahead", True))
 
 
-def is_of_cycles(entry: Config) -> bool:
-    """Whether a callback only looks on in the dense run, and does nothing."""
-    cls = class_at(entry["class_path"])
-    return isinstance(cls, type) and issubclass(cls, CycleCallback | CycleClock)
-
-
 def notes_of(entries: Sequence[Config]) -> dict[str, Config]:
     """Note what an arm needs of the dense run: its starting point, and a criterion that remembers weights."""
     found: dict[str, Config] = {}
@@ -98,12 +91,9 @@ def notes_of(entries: Sequence[Config]) -> dict[str, Config]:
 
 def _rank(entry: Config) -> int:
     """The place of a callback in the fit, which does not depend on the order in the config."""
-    kinds = (CycleClock, LearningRatePolicy, StartingPoint)
-    cls = class_at(entry["class_path"])
-    return next((rank for rank, kind in enumerate(kinds) if issubclass(cls, kind)), len(kinds))
+    return [*Kind, None].index(kind_in(entry))
 
 
 def _without(entry: Config, names: Sequence[str]) -> Config:
     arguments = {key: value for key, value in (entry.get("init_args") or {}).items() if key not in names}
-    cls = class_at(entry["class_path"])  # The class may have a second, longer path.
-    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": arguments}
+    return entry_of(class_at(entry["class_path"]), arguments)  # The class may have a second, shorter path.

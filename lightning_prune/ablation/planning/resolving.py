@@ -17,15 +17,15 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 
 from lightning_prune.ablation.config.arm_changes import entry
+from lightning_prune.ablation.config.callback_objects import clock_in
 from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, data_content, file_fingerprints, prepare
-from lightning_prune.ablation.sharing.stretches import Stretch, is_of_cycles, stretches_of
-from lightning_prune.callbacks.base import CycleCallback, CycleClock, find_clock
+from lightning_prune.ablation.sharing.stretches import Stretch, pruning_of, stretches_of
+from lightning_prune.callbacks.base import CycleCallback, Kind, find_clock, kind_of
 from lightning_prune.callbacks.fit.assembly import default_policy, refuse_rivals
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.policies import LRRewind
-from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.lab.cli.command_line import CommandLine
 
 RUN = ("trainer", "model", "data", "seed_everything")
@@ -56,7 +56,7 @@ class Resolved:
     @property
     def clock(self) -> IterativePruning | None:
         """The ``IterativePruning`` of the run."""
-        return next((one for one in self.callbacks if isinstance(one, IterativePruning)), None)
+        return pruning_of(self.callbacks)
 
     @property
     def entries(self) -> list[Config]:
@@ -99,12 +99,10 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
     given = [one for one in made.trainer.callbacks if _is_given(one, content)]  # type: ignore[attr-defined]
     if made.datamodule is not None:
         prepare(made.datamodule, content.get("data"), owner)
-    clocks = [
-        one for one in content["trainer"].get("callbacks") or [] if issubclass(class_at(one["class_path"]), CycleClock)
-    ]
-    clocks = [_without_record(one) for one in clocks]
+    clock = clock_in(content["trainer"].get("callbacks") or [])
+    followed = [] if clock is None else [_without_record(clock)]
     # Only the files of the model and the clock count. The files of other callbacks are mostly files that they write.
-    files = file_fingerprints([content.get("model"), clocks])
+    files = file_fingerprints([content.get("model"), followed])
     seen, described = {} if seen is None else seen, repr(content.get("data"))
     if described not in seen:
         seen[described] = data_content(made.datamodule, content.get("data"))
@@ -121,7 +119,7 @@ def _without_record(clock: Config) -> Config:
 
 
 def _shapes(made: CommandLine) -> dict[str, tuple[int, ...]]:
-    clock = next((one for one in made.trainer.callbacks if isinstance(one, IterativePruning)), None)  # type: ignore[attr-defined]
+    clock = pruning_of(made.trainer.callbacks)  # type: ignore[attr-defined]
     try:
         return {} if clock is None else {name: tuple(w.shape) for name, w in clock.prunable(made.model).weights.items()}
     except (RuntimeError, ValueError):  # The network is made when the fit starts.
@@ -134,8 +132,8 @@ def missing_policy(callbacks: list[Callback]) -> Config | None:
     Args:
         callbacks: The callbacks of the run.
     """
-    clock = next((one for one in callbacks if isinstance(one, IterativePruning)), None)
-    if clock is None or clock.during is not None or any(isinstance(one, LearningRatePolicy) for one in callbacks):
+    clock = pruning_of(callbacks)
+    if clock is None or clock.during is not None or Kind.LEARNING_RATE in map(kind_of, callbacks):
         return None
     policy = default_policy(callbacks)
     arguments = {"to": policy.to} if isinstance(policy, LRRewind) else {}
@@ -223,9 +221,9 @@ def draws_in_cycles(owner: Any) -> bool:
         >>> draws_in_cycles(Reinitialize), draws_in_cycles(LRRewind)
         (True, False)
     """
-    return issubclass(owner, CycleClock | CycleCallback) and "seed" in signature(owner).parameters
+    return kind_of(owner) is not None and "seed" in signature(owner).parameters
 
 
 def _is_given(callback: Callback, content: Mapping[str, Any]) -> bool:
     paths = [one["class_path"] for one in content["trainer"].get("callbacks") or []]
-    return is_of_cycles(callback) or any(class_at(path) is type(callback) for path in paths)
+    return kind_of(callback) is not None or any(class_at(path) is type(callback) for path in paths)

@@ -9,7 +9,7 @@ from lightning_prune.ablation.report.measures import Measure
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.report.words import around, duration, listed, plural, shares
 from lightning_prune.ablation.results.comparison import best, summary
-from lightning_prune.ablation.results.pairs import UNDECIDED
+from lightning_prune.ablation.results.intervals import UNDECIDED
 from lightning_prune.lab.report.terminal import percent, score
 
 UNEQUAL = 0.02  # The report mentions densities of one cycle that differ by a larger share.

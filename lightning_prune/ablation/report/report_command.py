@@ -22,7 +22,7 @@ from lightning_prune.ablation.report.pictures.search import draw_search
 from lightning_prune.ablation.report.pictures.shared_work import draw_shared_work
 from lightning_prune.ablation.report.read_study import read_arm, read_study
 from lightning_prune.ablation.report.reported_study import Study
-from lightning_prune.ablation.results.pairs import UNDECIDED
+from lightning_prune.ablation.results.intervals import UNDECIDED
 from lightning_prune.ablation.results.table_checks import require_arms
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.terminal import report_console

@@ -12,8 +12,14 @@ from typing import Literal
 
 import pandas as pd
 
-from lightning_prune.ablation.results.intervals import intervals
-from lightning_prune.ablation.results.pairs import UNDECIDED, by_seed, least_spreads, paired_differences, verdicts
+from lightning_prune.ablation.results.intervals import (
+    UNDECIDED,
+    by_seed,
+    intervals,
+    least_spreads,
+    paired_differences,
+    verdicts,
+)
 from lightning_prune.ablation.results.resolution import least_spread
 from lightning_prune.ablation.results.table_checks import (
     cycle_at,

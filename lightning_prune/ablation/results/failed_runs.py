@@ -59,8 +59,8 @@ def raise_if_failed(running: Running, tracebacks: Tracebacks) -> None:
         return
     first, node = failed[0], _failed_node(failed[0], running)
     said = [
-        f"Ablation.run: {len(failed)} of {len(running.courses)} runs failed. The first is arm {first.path.arm!r}, seed "
-        f"{first.path.seed}: {first.error}",
+        f"Ablation.run: {len(failed)} of {len(running.courses)} runs failed. The first is arm {first.run.arm!r}, seed "
+        f"{first.run.seed}: {first.error}",
         *([] if node is None else [f"Its traceback is {tracebacks.path(node)}. Other tracebacks lie beside it."]),
         "What is finished is kept: run the study again to go on. errors='keep' returns the table all the same.",
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from lightning_prune.ablation.config.study_config import StudyConfig
-from lightning_prune.ablation.planning.arm_runs import Path as Run
+from lightning_prune.ablation.planning.arm_runs import ArmRun
 from lightning_prune.ablation.planning.followed_arms import pointed
 from lightning_prune.ablation.running.loop import Course, Running
 from lightning_prune.ablation.sharing.node import key_of
@@ -104,7 +104,7 @@ def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
         yield f"{where}: {_short(old)} became {_short(new)}"
 
 
-def write_arms(out: Path, runs: Sequence[Run], store: Path) -> None:
+def write_arms(out: Path, runs: Sequence[ArmRun], store: Path) -> None:
     """Write the config of every run, with which the run could be trained alone.
 
     The config of a run that takes the masks of another run can be used once the other run is finished.
@@ -122,7 +122,7 @@ def write_arms(out: Path, runs: Sequence[Run], store: Path) -> None:
         write_aside(out / config_path(run), yaml.safe_dump(config, sort_keys=False))
 
 
-def config_path(run: Run) -> str:
+def config_path(run: ArmRun) -> str:
     """The path of a run's config, relative to the folder of the study.
 
     Two arms never share a file, even if their names differ only in a special character.
@@ -167,7 +167,7 @@ def write_record(out: Path, config: StudyConfig, command: str, running: Running)
 
 
 def _arm(out: Path, config: StudyConfig, name: str, running: Running) -> dict[str, Any]:
-    run = next(course.path for course in running.courses if course.path.arm == name)
+    run = next(course.run for course in running.courses if course.run.arm == name)
     path = config_path(run)
     search = run.search
     return {
@@ -185,9 +185,9 @@ def _tried(values: Mapping[str, Any]) -> Any:
 def _path(course: Course) -> dict[str, Any]:
     nodes = [node.key for node in course.nodes]
     return {
-        "arm": course.path.arm,
-        "seed": course.path.seed,
-        "config": config_path(course.path),
+        "arm": course.run.arm,
+        "seed": course.run.seed,
+        "config": config_path(course.run),
         "nodes": nodes,
         "error": course.error,
     }
@@ -214,7 +214,7 @@ def _nodes(running: Running) -> dict[str, Any]:
                     "tried": node.tried,
                 },
             )
-            one["arms"].append(course.path.arm)
+            one["arms"].append(course.run.arm)
     return found
 
 

@@ -61,7 +61,7 @@ def table_of(running: Running, store: str) -> pd.DataFrame:
                 rows += _rows(running, course, node, Path(store), shared=node.key in paid)
                 paid.add(node.key)
         if course.error is not None:
-            rows.append({"arm": course.path.arm, "seed": course.path.seed, "error": course.error})
+            rows.append({"arm": course.run.arm, "seed": course.run.seed, "error": course.error})
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype(COLUMNS)
 
@@ -98,8 +98,8 @@ def _rows(running: Running, course: Course, node: Node, store: Path, shared: boo
         found.append(
             {
                 **{name: row.get(name) for name in COLUMNS if name in row},
-                "arm": course.path.arm,
-                "seed": course.path.seed,
+                "arm": course.run.arm,
+                "seed": course.run.seed,
                 "epochs": row["epochs"] + sum(one["epochs"] for one in left),
                 "epochs_shared": row["epochs"] if shared else 0,
                 "seconds": seconds,

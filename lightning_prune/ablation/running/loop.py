@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
-from lightning_prune.ablation.planning.arm_runs import Path
+from lightning_prune.ablation.planning.arm_runs import ArmRun
 from lightning_prune.ablation.planning.dry_run import Planned, place_of, plan_tree
 from lightning_prune.ablation.running.arm_steps import Steps, Tried, nothing, walk
 from lightning_prune.ablation.running.engines.engine import Engine
@@ -29,7 +29,7 @@ class Course:
     """The progress of an arm with one seed.
 
     Attributes:
-        path: The run of the arm.
+        run: The run of the arm.
         steps: The generator of its nodes.
         waiting: The nodes that have to be finished before the arm goes on. Empty at the end.
         nodes: The finished nodes of the run, in order.
@@ -38,7 +38,7 @@ class Course:
         candidates: Every node that the arm asked for, also the nodes that a search did not choose.
     """
 
-    path: Path
+    run: ArmRun
     steps: Steps
     waiting: list[Node] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
@@ -48,11 +48,11 @@ class Course:
 
 
 class Running:
-    """Run the paths of a study.
+    """Train the runs of a study.
 
     Args:
         store: The folder of the nodes.
-        paths: The runs of the arms.
+        runs: The runs of the arms.
         metric: The logged value that chooses the best epoch. None: each run chooses.
         every: The seconds between savings of a node. An interruption loses at most so many seconds of work.
         tell: Called with each node after its training, and with its traceback. The traceback is empty if the node did
@@ -62,7 +62,7 @@ class Running:
     def __init__(
         self,
         store: Store,
-        paths: Sequence[Path],
+        runs: Sequence[ArmRun],
         metric: str | None,
         every: float,
         tell: Callable[[Node, str], None] = lambda node, details: None,
@@ -74,7 +74,7 @@ class Running:
         self.trained: set[str] = set()
         self.nodes: dict[str, Node] = {}
         self._later: dict[str, float] = {}
-        self.courses = [self._begin(path) for path in paths]
+        self.courses = [self._begin(run) for run in runs]
 
     def advance(self) -> None:
         """Let every arm go on as far as its nodes are finished."""
@@ -131,9 +131,9 @@ class Running:
 
     def to_go(self) -> int:
         """The planned number of nodes that are still to be trained. Nodes after a failed one do not count."""
-        going = {(course.path.arm, course.path.seed) for course in self.courses if course.waiting}
+        going = {(course.run.arm, course.run.seed) for course in self.courses if course.waiting}
         over = {
-            (place_of(course.path, node), node.key)
+            (place_of(course.run, node), node.key)
             for course in self.courses
             for node in course.candidates
             if node.key in self.results or node.key in self.failed
@@ -147,10 +147,10 @@ class Running:
 
     @cached_property
     def _planned(self) -> Mapping[str, Planned]:
-        """The plan of the study. It is made once, because laying out a path takes long."""
-        return plan_tree([course.path for course in self.courses])
+        """The plan of the study. It is made once, because laying out a run takes long."""
+        return plan_tree([course.run for course in self.courses])
 
-    def _begin(self, path: Path) -> Course:
+    def _begin(self, run: ArmRun) -> Course:
         nodes: list[Node] = []
         tried: dict[str, Tried] = {}
 
@@ -159,7 +159,7 @@ class Running:
             if what is not None:
                 tried[node.key] = what
 
-        course = Course(path, walk(path, note), nodes=nodes, tried=tried)
+        course = Course(run, walk(run, note), nodes=nodes, tried=tried)
         self._take_up(course, next(course.steps))
         return course
 
@@ -199,7 +199,7 @@ class Running:
         wanted: dict[str, int] = {}
         for course in self.courses:
             if course.waiting:
-                left = len(course.path.resolved.stretches) - len(course.nodes)
+                left = len(course.run.resolved.stretches) - len(course.nodes)
                 for node in course.waiting:
                     wanted[node.key] = wanted.get(node.key, 0) + left
         keys = [
@@ -212,14 +212,14 @@ class Running:
 
     def _give_up_without_masks(self, course: Course) -> None:
         """Let an arm fail if it waits for the masks of an arm that has failed."""
-        if course.path.leader is None or not course.waiting:
+        if course.run.leader is None or not course.waiting:
             return
-        leader = next(one for one in self.courses if course.path.is_led_by(one.path))
+        leader = next(one for one in self.courses if course.run.is_led_by(one.run))
         if leader.error is None:
             return
         unknown = [node for node in course.waiting if not self._is_known(node)]
         if any(not self.store.holds(node.masks) for node in unknown):
-            course.error = f"arm {leader.path.arm!r}, whose masks it follows, failed: {leader.error}"
+            course.error = f"arm {leader.run.arm!r}, whose masks it follows, failed: {leader.error}"
             course.waiting = []
 
     def _job(self, node: Node) -> Job:
@@ -240,7 +240,7 @@ class Running:
             self.tell(node, "")
 
 
-def _epochs_begun(path: FilePath) -> int:
+def _epochs_begun(path: Path) -> int:
     """The epochs that a node has trained so far. 0 if there is no record, or the node has just been finished."""
     try:
         return int(read_json(path)["epochs"])

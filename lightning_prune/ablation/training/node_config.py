@@ -8,12 +8,12 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Checkpoint
 
+from lightning_prune.ablation.config.callback_objects import clock_in, kind_in
 from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import CLOCK, Config
 from lightning_prune.ablation.planning.followed_arms import pointed
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.training.job import Job
-from lightning_prune.callbacks.base import CycleCallback, CycleClock
 
 
 def config_of(job: Job, work: Path) -> Config:
@@ -51,15 +51,10 @@ def neutral(callbacks: list[Config]) -> list[Config]:
         >>> neutral(callbacks)
         [{'class_path': 'lightning_prune.IterativePruning', 'init_args': {'cycles': 1, 'retrain': '1ep'}}]
     """
-    clock = next(one for one in callbacks if issubclass(class_at(one["class_path"]), CycleClock))
-    arguments = clock.get("init_args") or {}
+    arguments = (clock_in(callbacks) or {}).get("init_args") or {}
     kept = {name: arguments[name] for name in ("prunable", "early_stopping") if name in arguments}
-    others = [one for one in callbacks if not _of_cycles(class_at(one["class_path"]))]
+    others = [one for one in callbacks if kind_in(one) is None]
     return [{"class_path": CLOCK, "init_args": {**kept, "cycles": 1, "retrain": "1ep"}}, *others]
-
-
-def _of_cycles(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, CycleCallback | CycleClock)
 
 
 def _own_log(work: Path) -> Config:

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning_prune.ablation.planning.followed_arms import masks_name
 from lightning_prune.ablation.storage.files import write_aside
 from lightning_prune.ablation.training.own_generators import own_generators
-from lightning_prune.callbacks.base import CycleClock
+from lightning_prune.callbacks.base import CycleClock, clock_of
 from lightning_prune.lab.metric_names import choose_columns, lower_is_better
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.selection.parameters import plain_name
@@ -88,7 +88,7 @@ class NodeEnd(Checkpoint):
             trainer.should_stop = True
 
     def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
-        clock = _clock(trainer)
+        clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
         if self.many and clock is not None and clock.cycle is not None and clock.cycle.index != self._kept:
             self._kept = clock.cycle.index
             keep_masks(self.folder / masks_name(self._kept), clock, pl_module)
@@ -130,7 +130,7 @@ class NodeEnd(Checkpoint):
         aside.replace(self.folder / LAST)
 
     def _is_over(self, trainer: "pl.Trainer") -> bool:
-        clock = _clock(trainer)
+        clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
         return self.over or (clock is not None and clock.ends_with_epoch(self.last))
 
     def _note(self, trainer: "pl.Trainer") -> None:
@@ -156,7 +156,7 @@ class NodeEnd(Checkpoint):
 
     def _row(self, trainer: "pl.Trainer") -> dict[str, Any]:
         """The row of the cycle that is running."""
-        clock = _clock(trainer)
+        clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
         cycle = clock.cycle.index if clock is not None and clock.cycle is not None else 0
         sparsity = clock.measured_sparsity if clock is not None else 0.0
         row = self.rows.setdefault(cycle, {"cycle": cycle, "metric": None, "epochs": 0} | dict.fromkeys(MEASURED))
@@ -186,8 +186,3 @@ def _what_was(metrics: Mapping[str, Any], metric: Any) -> str:
 
 def _rates(trainer: "pl.Trainer") -> list[float]:
     return [float(group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups]
-
-
-def _clock(trainer: "pl.Trainer") -> CycleClock | None:
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return next((one for one in callbacks if isinstance(one, CycleClock)), None)

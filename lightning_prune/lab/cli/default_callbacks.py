@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.utilities import rank_zero_info
 
-from lightning_prune.callbacks.base import CycleClock
+from lightning_prune.callbacks.base import clock_of
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.lab.runs.progress import CycleProgressBar
 from lightning_prune.lab.runs.rate_log import RateLog
@@ -56,7 +56,7 @@ def refuse_endless_dense_run(given: Sequence[Callback], settings: Mapping[str, A
     Raises:
         ValueError: If nothing is pruned, and no length is given.
     """
-    if _has(given, CycleClock):
+    if clock_of(given) is not None:
         return
     lengths = (settings["max_epochs"], settings["max_time"], settings["fast_dev_run"] or None)
     if settings["max_steps"] == -1 and lengths == (None, None, None):

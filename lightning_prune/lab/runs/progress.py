@@ -9,7 +9,7 @@ from rich import get_console
 from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
-from lightning_prune.callbacks.base import CycleClock
+from lightning_prune.callbacks.base import CycleClock, clock_of
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.lab.metric_names import main_metric
 from lightning_prune.lab.report.terminal import percent, score
@@ -66,7 +66,7 @@ class CycleProgressBar(RichProgressBar):
 
     def _look(self, trainer: "pl.Trainer") -> None:
         """Find the cycle after a batch, when every callback knows the cycle. Count the weights once per cycle."""
-        clock = _find_clock(trainer)
+        clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
         if clock is not None and (clock.cycle != self._seen or not self.where):
             self._seen = clock.cycle
             self.where = describe(clock)
@@ -90,11 +90,6 @@ class _CycleColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(self.bar.where)
-
-
-def _find_clock(trainer: "pl.Trainer") -> CycleClock | None:
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return next((callback for callback in callbacks if isinstance(callback, CycleClock)), None)
 
 
 def _result(trainer: "pl.Trainer") -> str:

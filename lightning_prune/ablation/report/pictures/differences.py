@@ -31,8 +31,7 @@ from lightning_prune.ablation.report.pictures.picture import (
 )
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.report.words import difference, plural
-from lightning_prune.ablation.results.intervals import intervals
-from lightning_prune.ablation.results.pairs import UNDECIDED, by_seed, least_spreads, verdicts
+from lightning_prune.ablation.results.intervals import UNDECIDED, by_seed, intervals, least_spreads, verdicts
 from lightning_prune.ablation.results.table_checks import lower_wins
 from lightning_prune.lab.metric_names import is_fraction
 from lightning_prune.lab.report.terminal import percent
