@@ -1,6 +1,6 @@
 """How a pruned network's weights are drawn afresh: in place, from a network whose dead weights are zero.
 
-To add one, write a function of a module; it goes to ``Reinitialize(initialise=...)`` and ``ScratchTrain``, which call
+To add one, write a function of a module; it goes to ``Reinitialize(initialize=...)`` and ``ScratchTrain``, which call
 it after the layers' own ``reset_parameters``, so that it need not set every parameter.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-Initialisation = Callable[[nn.Module], None]
+Initialization = Callable[[nn.Module], None]
 
 
 def sparse_fan_in_(network: nn.Module) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lightning_prune.basics.write_whole import write_whole
 
 # Okabe and Ito, "Color universal design", 2008: told apart by colour-blind readers. Yellow is too pale for a line.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 GREY = "#888888"
 # Short, unlike the "#000000" and "white" that the page of a study takes for ink and paper and turns in dark mode.
 BLACK, WHITE = "#000", "#fff"

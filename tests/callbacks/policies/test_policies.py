@@ -174,7 +174,7 @@ def test_every_policy_comes_from_yaml_and_stores_its_arguments_under_their_names
 def test_a_plateau_from_yaml_is_refused_before_anything_runs():
     plateau = {"scheduler": {"class_path": "torch.optim.lr_scheduler.ReduceLROnPlateau"}}
     with pytest.raises(ValueError, match="depends on what is measured"):
-        parsed("lightning_prune.SchedulerRestart", plateau)
+        parsed("lightning_prune.TorchScheduler", plateau)
 
 
 # One file for a policy.

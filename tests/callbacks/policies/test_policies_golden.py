@@ -14,12 +14,12 @@ from lightning_prune.callbacks.policies import (
     CosineRestart,
     Cyclical,
     CyclicRestart,
+    DenseScheduleRestart,
     LinearRestart,
     PruningAware,
     ScaledRestart,
-    ScheduleRestart,
-    SchedulerRestart,
     SCyclical,
+    TorchScheduler,
     WarmupSteps,
 )
 from lightning_prune.schedules import rates
@@ -232,13 +232,13 @@ def test_ices_rate_is_the_papers_expression_where_that_has_a_value_and_its_limit
 )
 def test_the_schedule_from_its_start_keeps_its_pace_in_shorter_and_longer_cycles(length, unit, per_epoch):
     """In the reproducibility study the drops of a weight-rewound run are those of its own counter."""
-    found = lrs(ScheduleRestart(), length, unit, per_epoch=per_epoch)
+    found = lrs(DenseScheduleRestart(), length, unit, per_epoch=per_epoch)
     dense = [0.1] * 50 + [0.01] * 25 + [0.001] * 75
     assert found == dense[: length * per_epoch]
 
 
 def test_the_schedule_from_its_start_goes_by_epochs_where_epochs_have_fewer_steps():
-    found = lrs(ScheduleRestart(), 10, "ep", per_epoch=5)
+    found = lrs(DenseScheduleRestart(), 10, "ep", per_epoch=5)
     assert found == [0.1] * 25 + [0.01] * 13 + [0.001] * 12
 
 
@@ -261,14 +261,14 @@ def test_a_scheduler_gives_what_it_gives_on_an_optimizer_with_the_dense_rates(ma
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The epoch parameter in")  # torch, of its own SequentialLR
         expected = torchs(make, 30, lrs=(0.1, 0.025))
-        found = rows(prepared(SchedulerRestart(make, "step"), 30), 30)
-        again = rows(prepared(SchedulerRestart(make, "epoch"), 30, "ep"), 90)[::3]
+        found = rows(prepared(TorchScheduler(make, "step"), 30), 30)
+        again = rows(prepared(TorchScheduler(make, "epoch"), 30, "ep"), 90)[::3]
     assert [[tuple(rate) for rate in row] for row in found] == [[*row] for row in expected]
     assert again == found
 
 
 def test_a_schedulers_start_is_the_given_peak():
-    policy = SchedulerRestart(partial(schedulers.StepLR, step_size=2), "step", max_lr=1.0)
+    policy = TorchScheduler(partial(schedulers.StepLR, step_size=2), "step", max_lr=1.0)
     assert [[round(rate.lr, 6) for rate in row] for row in rows(prepared(policy, 3), 3)] == [
         [1, 0.25],
         [1, 0.25],
