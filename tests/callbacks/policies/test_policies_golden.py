@@ -16,12 +16,17 @@ from lightning_prune.callbacks.policies import (
     CyclicRestart,
     DenseScheduleRestart,
     LinearRestart,
+    OneCycleRetrain,
     PruningAware,
     ScaledRestart,
     SCyclical,
+    SILOSchedule,
     TorchScheduler,
     WarmupSteps,
 )
+from lightning_prune.callbacks.policies.cyclical import Triangles
+from lightning_prune.callbacks.policies.peaked import ConstantPeak, Peak, PeakedRate, SPeak
+from lightning_prune.callbacks.policies.steps import Drops
 from lightning_prune.schedules import rates
 
 
@@ -204,6 +209,53 @@ def test_s_cycs_apexes_lie_on_the_s(cycle):
     assert [round(found[apex], 5) for apex in (20, 60)] == [PEAKS[cycle]] * 2
     assert found[0] == found[40] == 0
     assert found[10] == pytest.approx(found[20] / 2)
+
+
+# A peak of one paper with the course of another, and the papers' own pairs.
+S, FLAT, DROPS, TRIANGLES = SPeak(0.03, 0.04), ConstantPeak(), Drops(0.4, (0.5, 0.8)), Triangles(0.01, 0.125)
+PAIRS = {
+    "WarmupSteps": (WarmupSteps(None, 0.4, (0.5, 0.8)), FLAT, DROPS),
+    "SILOSchedule": (SILOSchedule(0.03, 0.04, warmup=0.4, drops=(0.5, 0.8)), S, DROPS),
+    "Cyclical": (Cyclical(None, 0.01, 0.125), FLAT, TRIANGLES),
+    "SCyclical": (SCyclical(0.03, 0.04, bottom=0.01, half_period=0.125), S, TRIANGLES),
+}
+
+
+@pytest.mark.parametrize("index", [1, 4])
+@pytest.mark.parametrize("named", PAIRS)
+def test_a_schedule_of_a_paper_is_a_peak_with_a_course(named, index):
+    paper, peaks, course = PAIRS[named]
+    assert lrs(PeakedRate(peaks, course), 80, index=index) == lrs(paper, 80, index=index)
+
+
+def test_a_peak_of_ones_own_goes_with_any_course():
+    class Thinner(Peak):
+        def at(self, cycle, densities):
+            return 0.1 * densities(cycle.index)
+
+    assert max(lrs(PeakedRate(Thinner(), TRIANGLES), 80)) == pytest.approx(0.1 * 0.8**4)
+    assert max(lrs(PeakedRate(Thinner(), DROPS), 80, index=1)) == pytest.approx(0.1 * 0.8)
+
+
+@pytest.mark.parametrize(
+    ("peaks", "course", "named"),
+    [
+        (SPeak(0.03, -0.04), DROPS, r"SPeak\(rise=-0.04, delay=1\): none may be negative"),
+        (ConstantPeak(0.0), DROPS, r"ConstantPeak\(max_lr=0.0\) must be greater than 0"),
+        (S, Triangles(bottom=-1), r"Triangles\(bottom=-1\) must be at least 0"),
+        (S, Drops(drops=(0.8, 0.5)), r"Drops\(drops=\[0.8, 0.5\]\) must be positive and rise"),
+    ],
+)
+def test_what_is_wrong_with_a_part_is_said_of_the_part(peaks, course, named):
+    with pytest.raises(ValueError, match=named):
+        PeakedRate(peaks, course)
+
+
+def test_clr_is_the_one_cycle_with_its_momentum():
+    found, one = CyclicRestart(), OneCycleRetrain(cycle_momentum=True)
+    assert isinstance(found, OneCycleRetrain)
+    for row, other in zip(rows(prepared(found, 40), 40), rows(prepared(one, 40), 40), strict=True):
+        assert row[0] == pytest.approx(other[0], rel=1e-12)
 
 
 # ICE: density -> rate, for the constants in a comment of the authors' code.
