@@ -15,7 +15,7 @@ from benchmarks.evidence.results import Result
 from lightning_prune.ablation.report.picture_files import CONFIG, VEGA_LITE
 from lightning_prune.ablation.report.pictures.picture import SHAPES
 from lightning_prune.ablation.results.comparison import summary
-from lightning_prune.lab.report.canvas import COLOURS
+from lightning_prune.lab.report.canvas import COLORS
 
 WIDTH, HEIGHT = 340, 260
 SYMLOG_TICKS = [-50, -20, -10, -5, -2, -1, 0, 1, 2, 5]
@@ -170,7 +170,7 @@ def _panel(rows: pd.DataFrame, title: str, plot: Plot, arms: Sequence[str]) -> a
         rows = rows.assign(x=rows["x"] * (1 + APART * beside))
     rows = rows[rows["y"].notna()]
     base = alt.Chart(rows).encode(
-        x=plot.x(_roomy(rows["x"])), color=alt.Color("arm:N", scale=_scale(arms, COLOURS), legend=_legend())
+        x=plot.x(_roomy(rows["x"])), color=alt.Color("arm:N", scale=_scale(arms, COLORS), legend=_legend())
     )
     scale = alt.Scale(zero=False, nice=True, type=plot.scale)
     ticks = {"values": SYMLOG_TICKS} if plot.scale == "symlog" else {}

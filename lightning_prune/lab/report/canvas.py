@@ -10,7 +10,7 @@ from lightning_prune.basics.write_whole import write_whole
 
 # Okabe and Ito, "Color universal design", 2008. Color-blind readers can tell these colors apart. Their yellow is left
 # out, because it is too pale for a line.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 GREY = "#888888"
 # Short forms. In dark mode, the page of a study replaces its ink and paper, which are the texts "#000000" and "white".
 BLACK, WHITE = "#000", "#fff"

@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from lightning_prune.lab.metric_names import is_fraction
-from lightning_prune.lab.report.canvas import COLOURS, GREY, canvas, ink_on, percent, plain, save
+from lightning_prune.lab.report.canvas import COLORS, GREY, canvas, ink_on, percent, plain, save
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MAP = colormaps["cividis"]
@@ -83,11 +83,11 @@ def _draw_curves(axes: Axes, curves: Mapping[str, pd.Series], every: Sequence[st
     """Draw the runs of one panel. The color of a run follows from its place in ``every``."""
     for name, curve in curves.items():
         index = every.index(name)
-        turn = index % len(COLOURS)
-        style = LINES[index // len(COLOURS) % len(LINES)] + MARKERS[turn]
+        turn = index % len(COLORS)
+        style = LINES[index // len(COLORS) % len(LINES)] + MARKERS[turn]
         width = max(2.6 - 0.5 * index, 1.4)  # A wide curve is still visible below a narrow one.
         axes.plot(
-            curve.index, curve, style, label=plain(name), color=COLOURS[turn], linewidth=width, markersize=3 + 2 * width
+            curve.index, curve, style, label=plain(name), color=COLORS[turn], linewidth=width, markersize=3 + 2 * width
         )
 
 

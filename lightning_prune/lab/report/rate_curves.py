@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from lightning_prune.lab.report.canvas import COLOURS, GREY, canvas, plain, save
+from lightning_prune.lab.report.canvas import COLORS, GREY, canvas, plain, save
 from lightning_prune.lab.report.logged_run import Run
 
 FEW = 40
@@ -60,7 +60,7 @@ def draw_learning_rate(path: Path, run: Run) -> Path | None:
             band.index, low, high, step="post", color="#cccccc", linewidth=1.5, label="range in the epoch"
         )
     for index, (name, curve) in enumerate(curves.items()):
-        _draw_curve(axes, curve, name, COLOURS[index % len(COLOURS)], exact=len(run.rates) > 0)
+        _draw_curve(axes, curve, name, COLORS[index % len(COLORS)], exact=len(run.rates) > 0)
     _scale(axes, np.concatenate([*curves.values(), band.to_numpy().ravel()]))
     _mark_cycles(axes, run)
     axes.set(xlabel="optimizer step", ylabel="learning rate")
@@ -78,11 +78,11 @@ def _distinct(rates: pd.DataFrame) -> dict[str, pd.Series]:
     return distinct
 
 
-def _draw_curve(axes: Axes, curve: pd.Series, name: str, colour: str, exact: bool) -> None:
+def _draw_curve(axes: Axes, curve: pd.Series, name: str, color: str, exact: bool) -> None:
     marker = "o" if curve.notna().sum() < FEW and (not exact or curve.notna().sum() < 2) else ""
     style = "steps-post" if exact else "default"
     axes.plot(
-        curve.index, curve, drawstyle=style, marker=marker, label=plain(name), color=colour, linewidth=1.4, markersize=3
+        curve.index, curve, drawstyle=style, marker=marker, label=plain(name), color=color, linewidth=1.4, markersize=3
     )
 
 

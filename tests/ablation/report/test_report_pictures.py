@@ -24,7 +24,7 @@ from lightning_prune.ablation.report.pictures.shared_work import _ink
 from lightning_prune.ablation.report.read_study import read_study
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.lab.report import pictures
-from lightning_prune.lab.report.canvas import COLOURS
+from lightning_prune.lab.report.canvas import COLORS
 from lightning_prune.lab.report.logged_run import Run
 
 LABEL = "test/accuracy, last epoch"
@@ -133,8 +133,8 @@ def test_a_smooth_curve_keeps_its_shape():
     assert (seen - curve).abs().max() < 0.1 * 160 / 5_000  # what it changes by within three pixels
 
 
-def luminance(colour: str) -> float:
-    parts = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in colors.to_rgb(colour)]
+def luminance(color: str) -> float:
+    parts = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in colors.to_rgb(color)]
     return float(np.dot([0.2126, 0.7152, 0.0722], parts))
 
 
@@ -192,7 +192,7 @@ def test_numbers_are_read_on_the_map_of_a_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_epochs_are_read_on_the_box_of_every_arm(mode):
-    for colour in COLOURS:
-        pair = json.dumps([colour, _ink(colour)])
+    for color in COLORS:
+        pair = json.dumps([color, _ink(color)])
         box, ink = json.loads(in_dark_mode(pair) if mode == "dark" else pair)
-        assert contrast(box, ink) >= 4.5, colour
+        assert contrast(box, ink) >= 4.5, color

@@ -12,7 +12,7 @@ from lightning_prune.ablation.report.pictures.picture import (
     Drawing,
     Picture,
     Rows,
-    colour_of,
+    color_of,
     records,
     shape_of,
     specification,
@@ -81,7 +81,7 @@ def _chart(study: Study) -> Drawing:
                alt.Tooltip("alone:Q", format=",.4~r"), alt.Tooltip("here:Q", title="trained here", format=",.4~r"),
                alt.Tooltip("unit:N", title="in")]  # fmt: skip
     shown = f"datum.measure == measure && datum.unit == unit && datum.stage == stage && {NOT_HIDDEN}"
-    base = alt.Chart(DATA).transform_filter(shown).encode(color=colour_of(study.arms))
+    base = alt.Chart(DATA).transform_filter(shown).encode(color=color_of(study.arms))
     x = alt.X("alone:Q", title="cost per seed", scale=alt.Scale(zero=True), axis=alt.Axis(gridOpacity=0.6))
     aside = alt.ExprRef(expr=f"{APART} * (datum.place - {(len(study.arms) - 1) / 2})")
     ways = base.mark_rule(strokeWidth=1.5, opacity=0.5, xOffset=aside, x2Offset=aside)

@@ -23,7 +23,7 @@ from lightning_prune.ablation.report.pictures.picture import (
     Drawing,
     Picture,
     Rows,
-    colour_of,
+    color_of,
     dash_of,
     records,
     shape_of,
@@ -110,14 +110,14 @@ def _chart(study: Study) -> Drawing:
                alt.Tooltip("value:N", title="difference"), alt.Tooltip("interval:N", title="95 % interval"),
                alt.Tooltip("over:N"), alt.Tooltip("better:N")]  # fmt: skip
     shown = f"datum.measure == measure && datum.reference == reference && {NOT_HIDDEN}"
-    base = alt.Chart(DATA).transform_filter(shown).encode(x=density_axis(study.table), color=colour_of(study.arms))
+    base = alt.Chart(DATA).transform_filter(shown).encode(x=density_axis(study.table), color=color_of(study.arms))
     y = measure_axis("difference", POINTS_OR_NUMBER)
     lines = base.mark_line(strokeWidth=1.2, opacity=0.6).encode(y=y, strokeDash=dash_of(study.arms))
     marks = base.mark_point(size=70, opacity=1, strokeWidth=1.8).encode(
         y=y, shape=shape_of(study.arms), tooltip=tooltip
     )
     hollow = marks.transform_filter("datum.mark == 'hollow'").encode(fill=alt.value("white"))
-    filled = marks.transform_filter("datum.mark == 'filled'").encode(fill=colour_of(study.arms))
+    filled = marks.transform_filter("datum.mark == 'filled'").encode(fill=color_of(study.arms))
     zero = alt.Chart(DATA).mark_rule(color="#888888", strokeWidth=1.5).encode(y=alt.datum(0))
     layers = alt.layer(zero, *interval_layers(base, POINTS_OR_NUMBER), lines, hollow, filled)
     return layers.properties(width="container", height=320, title=heading(HEADING))

@@ -19,7 +19,7 @@ from lightning_prune.ablation.report.pictures.picture import (
     Drawing,
     Picture,
     Rows,
-    colour_of,
+    color_of,
     dash_of,
     records,
     shape_of,
@@ -75,7 +75,7 @@ def _chart(study: Study) -> Drawing:
     base = (
         alt.Chart(DATA)
         .transform_filter(f"datum.measure == measure && {NOT_HIDDEN}")
-        .encode(x=density_axis(study.table), color=colour_of(study.arms))
+        .encode(x=density_axis(study.table), color=color_of(study.arms))
     )
     lines = base.mark_line(strokeWidth=2).encode(y=measure_axis("mean"), strokeDash=dash_of(study.arms))
     points = base.mark_point(filled=True, size=70, opacity=1).encode(

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from lightning_prune.lab.report.canvas import COLOURS
+from lightning_prune.lab.report.canvas import COLORS
 
 Spec = dict[str, Any]
 Rows = list[dict[str, Any]]
@@ -46,10 +46,10 @@ class Picture:
     """The unit of the vertical axis in files, if its ticks do not say the unit."""
 
 
-def colour_of(arms: Sequence[str]) -> alt.Color:
+def color_of(arms: Sequence[str]) -> alt.Color:
     """Give every arm its color, the same on all pictures."""
     domain = list(arms)
-    scale = alt.Scale(domain=domain, range=[COLOURS[index % len(COLOURS)] for index in range(len(domain))])
+    scale = alt.Scale(domain=domain, range=[COLORS[index % len(COLORS)] for index in range(len(domain))])
     return alt.Color("arm:N", scale=scale, legend=_legend())
 
 
@@ -63,7 +63,7 @@ def shape_of(arms: Sequence[str]) -> alt.Shape:
 def dash_of(arms: Sequence[str]) -> alt.StrokeDash:
     """Dash the lines of arms beyond the number of colors."""
     domain = list(arms)
-    dashes = [list(DASHES[index // len(COLOURS) % len(DASHES)]) for index in range(len(domain))]
+    dashes = [list(DASHES[index // len(COLORS) % len(DASHES)]) for index in range(len(domain))]
     return alt.StrokeDash("arm:N", scale=alt.Scale(domain=domain, range=dashes), legend=None)
 
 

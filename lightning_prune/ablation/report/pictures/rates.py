@@ -11,7 +11,7 @@ from lightning_prune.ablation.report.pictures.picture import (
     Drawing,
     Picture,
     Rows,
-    colour_of,
+    color_of,
     specification,
 )
 from lightning_prune.ablation.report.reported_study import Study
@@ -104,7 +104,7 @@ def _chart(study: Study, rows: Rows) -> Drawing:
     starts = base.transform_filter("datum.kind == 'cycle'").mark_rule(color="#999999", strokeDash=[2, 2])
     layers = alt.layer(
         starts.encode(tooltip=[alt.Tooltip("cycle:Q"), alt.Tooltip("step:Q", title="first step")]),
-        lines.encode(y=y, color=colour_of(study.arms).legend(None), detail="group:N"),
+        lines.encode(y=y, color=color_of(study.arms).legend(None), detail="group:N"),
         data=DATA,
     ).properties(width=WIDTH, height=72)
     header = alt.Header(title=None, labelAnchor="start", labelFontWeight="bold", labelPadding=4)
