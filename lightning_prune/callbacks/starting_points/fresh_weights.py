@@ -23,7 +23,7 @@ def fresh_weights_(module: nn.Module, seed: int, initialise: Initialisation | No
     Args:
         module: The network, or the LightningModule that holds it.
         seed: Decides the draw, at least 0.
-        initialise: Has the last word; None for nobody.
+        initialise: Called last, after the layers' own initialization. None: not called.
 
     Example:
         >>> layer = nn.Linear(2, 1)
@@ -50,7 +50,7 @@ def refuse_without_fresh_weights(module: nn.Module, owner: str, initialise: Init
     Args:
         module: The network, or the LightningModule that holds it.
         owner: The class that asks, for the error.
-        initialise: Has the last word; None for nobody.
+        initialise: Called last, after the layers' own initialization. None: not called.
 
     Raises:
         ValueError: If a trained parameter keeps its value, or is spread over several devices. The error names the

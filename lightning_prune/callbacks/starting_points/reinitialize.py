@@ -113,7 +113,7 @@ def seed_of_cycle(seed: int, draw: str, cycle: Cycle) -> int:
 
 
 def check_draw(owner: object, seed: Any, draw: str, initialise: Any) -> None:
-    """Refuse a seed, a kind of draw or an initialisation that is none.
+    """Refuse a seed, a kind of draw or a function that is none.
 
     Args:
         owner: The callback, for the error.

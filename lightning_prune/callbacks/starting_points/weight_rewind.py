@@ -155,6 +155,6 @@ def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def _statistics(module: torch.nn.Module) -> set[str]:
-    """The names of the running statistics of normalisation layers."""
+    """The names of the running statistics of normalization layers."""
     layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, _NormBase)]
     return {plain_name(f"{name}.{leaf}") for name, layer in layers for leaf, _ in layer.named_buffers()}
