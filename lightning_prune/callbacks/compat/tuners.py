@@ -1,4 +1,4 @@
-"""What tries something before the fit: Lightning's tuners, at the start of a fit that is not resumed."""
+"""Let Lightning's tuners run at the start of a fit that is not resumed."""
 
 from pathlib import Path
 
