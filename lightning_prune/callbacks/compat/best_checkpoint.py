@@ -10,7 +10,7 @@ from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint
 
 
 def choose_afresh(trainer: "pl.Trainer") -> None:
-    """Let every ``ModelCheckpoint`` with a monitor choose its best afresh: a sparser network is another one.
+    """Let every ``ModelCheckpoint`` with a monitor choose its best again: a sparser network is another network.
 
     The files of before count as the worst that there can be, so that the next one that is saved takes the place of one
     of them: ``save_top_k`` limits the number of files as it does without this package, their names stay the same, and

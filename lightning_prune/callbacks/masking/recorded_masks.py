@@ -50,14 +50,15 @@ class MaskSource(ABC):
 
 @dataclass(frozen=True)
 class Recorded(MaskSource):
-    """Give the masks of a recorded run, or the same masks shuffled. Cycle ``n`` takes the masks of its cycle ``n``.
+    """Give cycle ``n`` the masks of cycle ``n`` of a recorded run, or the same masks shuffled.
 
     A run is recorded by ``CycleCheckpoint()`` beside its ``IterativePruning``, which keeps a checkpoint of every cycle.
     Other checkpoints and tickets can be used, too: the cycle of a file is read from its content, not from its name.
     Files without masks are skipped.
 
     The shuffled masks are the random controls of lottery tickets. They keep the number of living weights of every
-    cycle, and dead weights stay dead, since one order serves all cycles. ``IterativePruning(seed=...)`` decides this order.
+    cycle, and dead weights stay dead, since one order serves all cycles. ``IterativePruning(seed=...)`` decides this
+    order.
 
     Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635. The controls
     follow the branches ``randomly_reinitialize`` and ``randomly_prune`` of

@@ -67,7 +67,7 @@ class ScratchTrain(StartingPoint):
         if cap is not None and not cap >= 1:
             raise ValueError(f"ScratchTrain(cap={cap}) is in lengths of the dense run: give at least 1, or None.")
         if cap is not None and budget == "equal-epochs":
-            raise ValueError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'; equal epochs need no cap.")
+            raise ValueError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'. Equal epochs need no cap.")
         self.budget = budget
         self.cap = cap
         self.seed = seed

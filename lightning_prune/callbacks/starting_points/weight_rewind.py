@@ -27,7 +27,7 @@ class WeightRewind(StartingPoint):
     process holds the whole snapshot, even if the weights are sharded.
 
     Reference: Frankle et al., Linear Mode Connectivity and the Lottery Ticket Hypothesis, 2020,
-    https://arxiv.org/abs/1912.05671; Renda, Frankle & Carbin, Comparing Rewinding and Fine-tuning in Neural Network
+    https://arxiv.org/abs/1912.05671. Renda, Frankle & Carbin, Comparing Rewinding and Fine-tuning in Neural Network
     Pruning, 2020, https://arxiv.org/abs/2003.02389.
 
     Args:
