@@ -1,4 +1,4 @@
-"""What time it is: the clock of the cycles, and what those callbacks share that ask it."""
+"""The clock of the cycles, and the base class of the callbacks that ask the clock for the time."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ ADDED = "_added_by_the_clock"  # an attribute of the callbacks that the user did
 
 
 class Kind(Enum):
-    """The part that a callback has in the cycles, in the order in which a fit calls them; each value says the part."""
+    """The part that a callback has in the cycles. The members stand in the order in which a fit calls them."""
 
     CLOCK = "count the cycles"
     LEARNING_RATE = "set the learning rate"
@@ -38,7 +38,7 @@ class CycleMember(Callback, metaclass=ObjectsOnly):
 
 
 class CycleClock(CycleMember):
-    """The callback that says which cycle it is: ``IterativePruning``.
+    """Say which cycle is running. ``IterativePruning`` is this callback.
 
     Attributes:
         cycles: How many cycles there are.
@@ -62,7 +62,7 @@ class CycleClock(CycleMember):
 
     @property
     def cycle(self) -> Cycle | None:
-        """The cycle that is running; None in the dense run."""
+        """The cycle that is running. None in the dense run."""
         return self._at.cycle
 
     @property
@@ -94,7 +94,7 @@ class CycleClock(CycleMember):
         """Whether a cycle, or the dense run as cycle 0, is over when the current epoch ends.
 
         Args:
-            cycle: Its number; one that goes by steps is never over with an epoch.
+            cycle: The number of the cycle. A cycle whose length is in steps is never over with an epoch.
         """
         if cycle == 0:
             return self._at.reaches_with_epoch(self._timeline.dense)
@@ -103,7 +103,7 @@ class CycleClock(CycleMember):
     @property
     @abstractmethod
     def masks(self) -> dict[str, Tensor]:
-        """The masks by name, true where a weight is alive; tensors that are all alive are left out."""
+        """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
 
     @property
     @abstractmethod
@@ -120,10 +120,10 @@ class CycleClock(CycleMember):
 
 
 class CycleCallback(CycleMember):
-    """A callback that works beside ``IterativePruning`` and may ask it for the time.
+    """Base class of callbacks that work beside ``IterativePruning`` and may ask it for the time.
 
     Attributes:
-        rewind_point: The point of the dense run that every cycle goes back to; None if it goes nowhere.
+        rewind_point: The point of the dense run that every cycle goes back to. None: the cycles go back to no point.
         replays: Whether the cycle is to repeat the dense run from the rewind point to its end.
         former_arguments: Names of arguments that only stand for another one, and are no settings.
     """
@@ -141,10 +141,10 @@ class CycleCallback(CycleMember):
             self.forget()
 
     def forget(self) -> None:
-        """Drop what an earlier fit, or loading for an evaluation, has left; a resumed state comes after this."""
+        """Drop what an earlier fit or an evaluation has left here. Called before a saved state is loaded."""
 
     def length_of(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: int) -> Duration | None:
-        """How long the cycle is to last that begins; asked after its prune, before its weights are set.
+        """Say how long the cycle that begins lasts. Called after the prune and before the weights are set.
 
         Args:
             trainer: The trainer.
@@ -152,8 +152,8 @@ class CycleCallback(CycleMember):
             cycle: The number of the cycle.
 
         Returns:
-            The length, at least 1, in the unit of ``clock.cycle_length`` and the same on every process; None for
-            that one.
+            The length, at least 1, in the unit of ``clock.cycle_length`` and the same on every process. None:
+            ``clock.cycle_length`` itself.
         """
         return None
 
@@ -174,10 +174,10 @@ def kind_of(callback: object) -> Kind | None:
     """Say which part a callback has in the cycles.
 
     Args:
-        callback: A callback or its class; anything else has no part.
+        callback: A callback or its class. Any other object has no part.
 
     Returns:
-        Its kind; None if it has no part in the cycles.
+        The kind of the callback. None: the callback has no part in the cycles.
 
     Example:
         >>> from lightning_prune import FineTune, WeightRewind
@@ -189,7 +189,7 @@ def kind_of(callback: object) -> Kind | None:
 
 
 def clock_of(callbacks: Iterable[object]) -> CycleClock | None:
-    """Find the clock among callbacks: the first ``IterativePruning``; None if there is none.
+    """Find the clock among callbacks: the first ``IterativePruning``. Return None if there is none.
 
     Example:
         >>> from lightning_prune import FineTune, IterativePruning

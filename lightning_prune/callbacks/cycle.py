@@ -1,13 +1,13 @@
-"""What a cycle is, and the one extra hook: ``on_cycle_start``.
+"""The description of a cycle, and the extra hook ``on_cycle_start``.
 
 ``IterativePruning`` calls ``on_cycle_start(trainer, pl_module, cycle)`` on every
-callback that defines it and on the LightningModule where it defines it (there
-``on_cycle_start(cycle)`` will do, as Lightning's own hooks have it): after the
-weights were pruned and before the first batch of the cycle. What it changes in
-the weights is masked once more afterwards. A checkpoint may be saved in it where
-the cycle begins with an epoch. A retraining variant of your own
-needs nothing else. A callback that has to see the weights before they are pruned
-defines ``on_prune_start(trainer, pl_module)``, which comes right before.
+callback that defines the hook, and on the LightningModule if it defines the hook. A
+LightningModule may define ``on_cycle_start(cycle)``, like Lightning's own hooks. The
+hook is called after the weights were pruned and before the first batch of the cycle.
+The masks are applied once more after the hook, so changed weights stay sparse. The hook
+may save a checkpoint if the cycle begins with an epoch. Your own retraining variant
+needs no other hook. A callback that has to see the weights before the prune defines
+``on_prune_start(trainer, pl_module)``, which is called right before.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Cycle:
     """One training at one sparsity.
 
     Args:
-        index: Its number; cycle 0 is the dense run, for which the hook is not called.
+        index: The number of the cycle. Cycle 0 is the dense run, for which the hook is not called.
         first_step: The optimizer step at which it begins, counted from the start of the fit.
         steps: How many optimizer steps it lasts.
         sparsity: The sparsity that the schedule asks for, in [0, 1).

@@ -1,4 +1,4 @@
-"""Which checkpoints are kept: the last and the best of every cycle, never compared across sparsities."""
+"""Keep the last and the best checkpoint of every cycle, never compared across sparsities."""
 
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from lightning_prune.callbacks.cycle import Cycle
 class CycleCheckpoint(ModelCheckpoint):
     """Keep the last checkpoint of every cycle, and the best one by a metric.
 
-    A ``ModelCheckpoint`` whose names and whose memory of the best begin anew in each cycle:
-    ``cycle=03-density=0.512-last.ckpt`` and ``cycle=03-density=0.512-best.ckpt``. The dense run is cycle 0. The folder
-    is a record of the run: ``IterativePruning(masks_from=folder)`` takes its masks.
+    This ``ModelCheckpoint`` starts again in each cycle, with new file names and without the earlier best value. The
+    files are called ``cycle=03-density=0.512-last.ckpt`` and ``cycle=03-density=0.512-best.ckpt``. The dense run is
+    cycle 0. The folder is a record of the run: ``IterativePruning(masks_from=folder)`` takes the masks from the folder.
 
     Args:
-        monitor: The logged metric that the best checkpoint is chosen by; None to keep the last ones only.
-        mode: Whether the best is its ``"min"`` or its ``"max"``.
-        dirpath: The folder; None for the logger's.
+        monitor: The logged metric that chooses the best checkpoint. None: only the last checkpoints are kept.
+        mode: ``"min"`` if the lowest value of the metric is the best, ``"max"`` if the highest value is.
+        dirpath: The folder of the checkpoints. None: the folder of the logger.
         options: Other arguments of ``ModelCheckpoint``, such as ``every_n_epochs``.
 
     Example:

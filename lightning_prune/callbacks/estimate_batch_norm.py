@@ -1,4 +1,4 @@
-"""What becomes of the running statistics of BatchNorm at a prune: estimated anew for the weights that are left."""
+"""Estimate the running statistics of BatchNorm again after a prune, for the weights that are left."""
 
 from typing import Literal
 
@@ -20,30 +20,31 @@ Mode = Literal["average", "ema"]
 
 
 class EstimateBatchNorm(CycleCallback):
-    """Estimate the running mean and variance of BatchNorm anew at the start of every cycle.
+    """Estimate the running mean and variance of BatchNorm again at the start of every cycle.
 
-    The pruned network, in train mode and so with its dropout, sees training batches, without gradients; the statistics
-    become the plain average over the batches of all processes, or go on from where they are. They follow the weights
-    that the cycle starts with: masked, and rewound or drawn by the callback beside this one. Nothing else changes: no
-    weight, metric or logged value, no random state, and the data loader keeps its place. Without this callback the
-    statistics are kept, or rewound with the weights (``WeightRewind(batch_norm=...)``). Layers in eval mode keep
-    theirs.
+    The pruned network runs on training batches without gradients. It is in train mode, so dropout is active. The
+    statistics become the plain average over the batches of all processes, or they go on from their old values. They
+    belong to the weights that the cycle starts with: the masks are applied, and another callback has already rewound or
+    drawn the weights. Nothing else changes: no weight, no metric, no logged value and no random state. The data loader
+    keeps its place. Without this callback the statistics are kept, or rewound with the weights
+    (``WeightRewind(batch_norm=...)``). Layers in eval mode keep their statistics.
 
     Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
-    https://arxiv.org/abs/2111.00843: the authors' code passes over the whole training set after every prune, with
-    BatchNorm as it trains, which is ``mode="ema"``.
+    https://arxiv.org/abs/2111.00843. The authors' code passes over the whole training set after every prune, and
+    BatchNorm updates its statistics as in training. This is ``mode="ema"``.
 
     Args:
-        batches: How many batches on each process, at least 1; None for the whole training set, as in the authors' code.
-        seed: Decides what is drawn meanwhile: order, augmentation, dropout; at least 0.
-        mode: ``"average"`` forgets the statistics and takes the plain average over the batches. ``"ema"`` lets them go
-            on with each layer's own momentum, as in training: the last batches count most, and of few batches much of
-            the old statistics is left (0.9 to the power of their number, with torch's momentum of 0.1). On several
-            processes it is the average of theirs.
+        batches: How many batches each process uses, at least 1. None: the whole training set, as in the authors' code.
+        seed: The seed, at least 0, for the order of the batches, for augmentation and for dropout in these passes.
+        mode: ``"average"`` forgets the old statistics and takes the plain average over the batches. ``"ema"`` updates
+            the old statistics with each layer's own momentum, as in training. The last batches then count most. After
+            few batches much of the old statistics is left: 0.9 to the power of the number of batches, with torch's
+            momentum of 0.1. Several processes average their results.
 
     Raises:
-        ValueError: If an argument is unknown or lies outside its range; when the fit starts, if there are no
-            statistics, or training steps cannot be tried out (manual optimization, streamed data, sharded weights).
+        ValueError: If an argument is unknown or lies outside its range. When the fit starts, if the network has no
+            running statistics, or if training steps cannot be tried out (manual optimization, streamed data, sharded
+            weights).
 
     Example:
         >>> from lightning_prune import IterativePruning, WeightRewind
@@ -86,7 +87,7 @@ def estimate_statistics(
 
     Args:
         trainer: The trainer, with its data loaded.
-        batches: How many batches on each process; None for all.
+        batches: How many batches each process uses. None for all.
         seed: Decides what is drawn.
         mode: Whether they are the average over the batches, or go on from where they are.
 
@@ -110,7 +111,7 @@ def _is_estimated(layer: nn.Module) -> bool:
 
 
 def _mean(trainer: "pl.Trainer", buffer: Tensor) -> Tensor:
-    """The average over the processes; a count of batches is the same on all of them."""
+    """Average over the processes. A count of batches is the same on all of them."""
     found = buffer.clone()  # the module's own gets its old values back
     if not buffer.is_floating_point() or trainer.world_size == 1:
         return found

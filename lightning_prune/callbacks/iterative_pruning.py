@@ -1,7 +1,7 @@
 """IterativePruning: the callback that prunes in cycles, and the clock of the other callbacks.
 
-It holds the arguments of the user and hands the hooks of Lightning to the :class:`Run` of the fit. The masks are owned
-by the :class:`Pruner` of that run: nothing else changes them.
+The callback holds the arguments of the user and hands the hooks of Lightning to the :class:`Run` of the fit. The
+:class:`Pruner` of the run owns the masks. No other code changes the masks.
 """
 
 from collections.abc import Mapping
@@ -43,43 +43,48 @@ from lightning_prune.selection.sharding import reshard
 class IterativePruning(Arguments):
     """Prune and retrain in cycles after the dense run, inside one fit.
 
-    ``Trainer(max_epochs=30)`` trains 30 dense epochs exactly as without this callback; then the same fit goes on for
-    ``cycles`` times ``retrain``. Each cycle begins before its first batch: the weights are scored, the lowest die,
-    and dead weights are zero after every optimizer step from then on. How the cycles learn is for a learning-rate
-    policy beside this callback (``FineTune`` without one), where their weights start for ``WeightRewind``.
+    ``Trainer(max_epochs=30)`` trains 30 dense epochs exactly as without this callback. Then the same fit goes on for
+    ``cycles`` times ``retrain``. Each cycle begins before its first batch: the weights are scored, and the weights with
+    the lowest scores die. From then on the dead weights are zero after every optimizer step. A learning-rate policy
+    beside this callback sets the learning rates of the cycles. Without a policy, ``FineTune`` is used. ``WeightRewind``
+    beside this callback sets the weights at which the cycles start.
 
     Args:
-        cycles: How many cycles; 0 trains the dense run only, and its checkpoint serves as a ``dense_run``.
-        retrain: How long each lasts: ``"15ep"`` or 15 for epochs, ``"500it"`` for optimizer steps. None for what
-            remains of the dense run from the rewind point of the callback beside this one; all of it without one.
+        cycles: How many cycles. 0 trains the dense run only. Its checkpoint can serve as a ``dense_run``.
+        retrain: How long each cycle lasts: ``"15ep"`` or 15 for epochs, ``"500it"`` for optimizer steps. None: as long
+            as the dense run lasts from the rewind point of the callback beside this one to its end. Without a rewind
+            point, as long as the whole dense run.
         sparsity: The sparsity of each cycle.
         criterion: How much each weight matters.
         allocation: How many weights each tensor keeps.
-        prunable: What may be pruned. Left dense is what no optimizer holds when training starts, and what no gradient
-            came to in the dense run.
-        optimizer_state: What becomes of the optimizers' state when weights die: ``"mask"`` sets the moments of dead
-            weights to zero, ``"reset"`` forgets all of it, ``"keep"`` leaves it.
-        seed: Decides, with the cycle, what ``random`` keeps; the same on every process.
-        early_stopping: What an ``EarlyStopping`` ends: ``"cycle"``, the dense run or the cycle that is under way, with
-            fresh patience in each; ``"run"``, the whole fit, as without this callback.
-        during: Prune inside the dense run, whose learning rates go on: ``"5ep:25ep"`` for a span that ``cycles`` and
-            ``retrain``, which is the interval then, divide; the last cycle begins at its end (Zhu & Gupta, 2017), and
-            where the schedule has an ``initial`` sparsity, the span begins with a prune to that.
-        dense_run: A dense run that came before this fit, which then has ``Trainer(max_epochs=0)``: the path of its last
-            checkpoint, whose weights, optimizer state, random state and learning rates are taken over; or its length,
-            such as ``"160ep"``, for which the schedules of this module are stepped without training, while the weights
-            are those that the module has.
-        initial_masks: What is dead from the start: ``"zeros"``, the prunable weights that are zero; or the path of a
-            ticket.
-        masks_from: A run whose masks the cycles take, each that of the same cycle: its folder, with a checkpoint of
-            every cycle, or a ``Recorded``, which can shuffle them, by ``seed``. Its sparsities are taken over;
-            ``criterion`` and ``allocation`` are not asked.
-        best_checkpoint: What a ``ModelCheckpoint(monitor=...)`` chooses its best from: ``"cycle"``, the networks of the
-            cycle that is under way, so that the best of a finished run is as sparse as its last; ``"run"``, those of
-            the whole fit, as without this callback, of which a dense one is likely to win.
+        prunable: Selects the weights that may be pruned. A weight stays dense if no optimizer holds it when training
+            starts, or if it got no gradient in the dense run.
+        optimizer_state: The treatment of the optimizers' state when weights die. ``"mask"`` sets the moments of dead
+            weights to zero, ``"reset"`` forgets the whole state, and ``"keep"`` leaves the state as it is.
+        seed: Decides, with the number of the cycle, which weights the criterion ``random`` keeps. It is the same on
+            every process.
+        early_stopping: What an ``EarlyStopping`` ends. ``"cycle"`` ends the dense run or the cycle that is running, and
+            the patience starts again in each. ``"run"`` ends the whole fit, as without this callback.
+        during: Prune inside the dense run, whose learning rates go on. ``"5ep:25ep"`` is the span of the prunes.
+            ``retrain`` is then the interval between two cycles, and ``cycles`` intervals fill the span. The last cycle
+            begins at the end of the span (Zhu & Gupta, 2017). If the schedule has an ``initial`` sparsity, the span
+            begins with a prune to this sparsity.
+        dense_run: A dense run that was trained before this fit. The fit then has ``Trainer(max_epochs=0)``. Give the
+            path of the last checkpoint of the dense run: its weights, optimizer state, random state and learning rates
+            are taken over. Or give the length of the dense run, such as ``"160ep"``: the schedules of this module are
+            stepped that far without training, and the module keeps its weights.
+        initial_masks: The weights that are dead from the start. ``"zeros"``: the prunable weights that are zero. A
+            path: the dead weights of the ticket in this file.
+        masks_from: A run whose masks are used here: each cycle takes the masks of the same cycle of that run. Give the
+            folder of the run, with a checkpoint of every cycle, or a ``Recorded``, which can shuffle the masks by
+            ``seed``. The sparsities of that run are taken over. ``criterion`` and ``allocation`` are not used.
+        best_checkpoint: The networks among which a ``ModelCheckpoint(monitor=...)`` chooses the best. ``"cycle"``: the
+            networks of the cycle that is running. The best network of a finished run is then as sparse as the last.
+            ``"run"``: the networks of the whole fit, as without this callback. The best network is then likely to be a
+            dense one.
 
     Raises:
-        ValueError: If an argument lies outside its range; when the fit starts, if the arguments do not fit the run.
+        ValueError: If an argument lies outside its range. When the fit starts, if the arguments do not fit the run.
 
     Example:
         >>> from lightning_prune import LRRewind
@@ -135,7 +140,7 @@ class IterativePruning(Arguments):
 
     @property
     def masks(self) -> dict[str, Tensor]:
-        """The masks by name, true where a weight is alive; tensors that are all alive are left out."""
+        """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
         return self._run.masks()
 
     def save_ticket(self, path: str | Path) -> None:
@@ -238,7 +243,7 @@ class IterativePruning(Arguments):
         return self._run.state_dict() if self._used else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loaded = state_dict  # taken over when training starts; evaluation loads it, too
+        self._loaded = state_dict  # taken over when training starts (evaluation loads it, too)
         self._before.learn_length(state_dict)
 
     def make_pruner(self, module: "pl.LightningModule", weights: Mapping[str, Tensor]) -> Pruner:

@@ -1,4 +1,4 @@
-"""Which parameters the cycles train: some kinds of them, while all others stand still."""
+"""Train only some kinds of parameters in the cycles, while all others stand still."""
 
 import re
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ _NORMALISATION = re.compile(r"Norm(\d+d|Base)?$")  # the end of a class's name, 
 class TrainOnly(CycleCallback):
     """Train only some parameters in the cycles, and all of them in the dense run.
 
-    The others get no gradient at the optimizer's step, which leaves them out: neither momentum nor weight decay moves
-    them, and what the optimizer has gathered about them stays as it is. Parameter groups, ``requires_grad`` and what
-    the processes exchange are as without this callback, and so is the time that a backward pass takes. Running
-    statistics of BatchNorm, which are no parameters, go on in train mode.
+    The other parameters have no gradient at the optimizer's step, so the optimizer leaves them out. Neither momentum
+    nor weight decay moves them, and their optimizer state stays as it is. Parameter groups, ``requires_grad`` and the
+    exchange between processes are as without this callback. The backward pass takes as long as without it. Running
+    statistics of BatchNorm are no parameters. They go on in train mode.
 
     Reference: Zimmer, Andoni, Spiegel & Pokutta, PERP: Rethinking the Prune-Retrain Paradigm in the Era of LLMs, 2023,
-    https://arxiv.org/abs/2312.15230; its low-rank adapters are not among the parts.
+    https://arxiv.org/abs/2312.15230. The low-rank adapters of the paper are not available here.
 
     Args:
-        parts: What is trained: ``"norm"`` for the parameters of normalisation layers, ``"bias"`` for biases, those of
-            normalisation layers among them, ``"head"`` for the last layer, in the order of the module, that has a
-            weight matrix. Anything else is a pattern for names of parameters: ``*`` and ``?`` as in file names, and
-            the name of a module stands for everything in it.
+        parts: The parameters that are trained. ``"norm"``: the parameters of normalization layers. ``"bias"``: all
+            biases, also the biases of normalization layers. ``"head"``: the last layer, in the order of the module,
+            that has a weight matrix. Any other text is a pattern for names of parameters, with ``*`` and ``?`` as in
+            file names. The name of a module stands for all parameters in the module.
 
     Raises:
-        ValueError: If there is no part; when the fit starts, if a part names no parameter.
+        ValueError: If there is no part. When the fit starts, if a part names no parameter.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3), nn.Linear(3, 2))

@@ -1,4 +1,4 @@
-"""Which frozen weights are pruned: those of a backbone that a callback unfreezes within the dense run."""
+"""Prune also the frozen weights of a backbone that a callback unfreezes within the dense run."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from lightning_prune.selection.prunable import Selected, Selection
 
 
 def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Selected:
-    """Select what is pruned; what ``BackboneFinetuning`` will unfreeze is seen as trainable already.
+    """Select the weights to prune. Weights that ``BackboneFinetuning`` will unfreeze already count as trainable.
 
     Args:
         prunable: The selection.
@@ -42,7 +42,7 @@ def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningM
 
 
 def unfrozen_later(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> list[nn.Parameter]:
-    """The parameters that ``BackboneFinetuning`` unfreezes, and gives to an optimizer then; none without it.
+    """The parameters that ``BackboneFinetuning`` unfreezes and gives to an optimizer. Empty without this callback.
 
     Args:
         trainer: The trainer, with its callbacks set up.

@@ -1,4 +1,4 @@
-"""Which network is the best: one of the last sparsity, not a denser one of before."""
+"""Keep the best checkpoint to networks of the last sparsity, not to denser earlier ones."""
 
 import lightning.pytorch as pl
 import torch
@@ -10,7 +10,7 @@ from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint
 
 
 def choose_afresh(trainer: "pl.Trainer") -> None:
-    """Let every ``ModelCheckpoint`` with a monitor choose its best afresh: a sparser network is another one.
+    """Let every ``ModelCheckpoint`` with a monitor choose its best again: a sparser network is another network.
 
     The files of before count as the worst that there can be, so that the next one that is saved takes the place of one
     of them: ``save_top_k`` limits the number of files as it does without this package, their names stay the same, and
@@ -28,11 +28,11 @@ def choose_afresh(trainer: "pl.Trainer") -> None:
 
 
 def warn_of_old_best(trainer: "pl.Trainer", cycle: Cycle | None) -> None:
-    """Say so where nothing was saved since the last prune, so that the best is still a denser network.
+    """Warn if no checkpoint was saved since the last prune, so that the best is still a denser network.
 
     Args:
         trainer: The trainer, when the fit ends.
-        cycle: The cycle that it ends in; None for the dense run.
+        cycle: The cycle that the fit ends in. None for the dense run.
     """
     if cycle is None:
         return

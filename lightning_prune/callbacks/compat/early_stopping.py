@@ -1,7 +1,7 @@
-"""What early stopping stops: the dense run or the cycle that is under way, not the whole fit.
+"""Let early stopping end the dense run or the running cycle, not the whole fit.
 
-Where validation runs within epochs Lightning ends the epoch at once, and the fit with it. So does this: the epoch ends
-at once, and the next one is the first of the next cycle.
+If validation runs within epochs, Lightning ends the epoch at once, and the fit with it. Here the epoch also ends at
+once, and the next epoch is the first of the next cycle.
 """
 
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ from lightning_prune.callbacks.base import find_clock
 
 @dataclass
 class Stops:
-    """What was decided, saved with every checkpoint: Lightning forgets it.
+    """The decisions of early stopping, saved with every checkpoint because Lightning does not save them.
 
     Attributes:
-        phases: Whether a stop ends the dense run or the cycle that is under way; else it ends the fit.
+        phases: Whether a stop ends the dense run or the running cycle. Otherwise it ends the fit.
         decided: Whether a stop was decided whose epoch has yet to end, or whose ``min_epochs`` are not trained yet.
         ended: Whether a stop has ended the fit.
     """
@@ -44,7 +44,7 @@ class Stops:
         return asdict(self)
 
     def load_state_dict(self, state: Mapping[str, bool]) -> None:
-        """Take what :meth:`state_dict` gave; a stop that ended the fit does not end one whose stops end phases."""
+        """Load a :meth:`state_dict`. A stop that ended the fit is ignored if stops now end phases."""
         self.decided = state["decided"]
         self.ended = state["ended"] and not self.phases
 
@@ -67,7 +67,7 @@ def _noted(plain: type) -> type:
 
 
 def note_stops(trainer: "pl.Trainer") -> None:
-    """Let every ``EarlyStopping`` of a fit ask the clock; its object, type and state stay what they are."""
+    """Let every ``EarlyStopping`` of a fit ask the clock. Its object, type and state stay the same."""
     for callback in _early_stoppings(trainer):
         if not isinstance(callback, _Noted):
             callback.__class__ = _noted(type(callback))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What tries something before the fit: Lightning's tuners, at the start of a fit that is not resumed."""
+"""Refuse Lightning's tuners within a fit and in a resumed fit."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _HOOKS = ("on_fit_start", "on_train_start", "on_train_epoch_start", "on_train_ba
 
 
 def refuse_tuning(callbacks: list[Callback], ckpt_path: str | Path | None) -> None:
-    """Refuse tuners where what they put back is not what was.
+    """Refuse tuners if they would not put the fit back as it was.
 
     Args:
         callbacks: The callbacks of the fit.

@@ -1,4 +1,4 @@
-"""What becomes of an averaged model at a prune: it starts afresh from the pruned one."""
+"""Start an averaged model again from the pruned model at each prune."""
 
 from collections.abc import Mapping
 
@@ -25,12 +25,12 @@ def restart_averages(trainer: "pl.Trainer") -> None:
 def put_back_averages(trainer: "pl.Trainer", saved: Mapping[str, Tensor]) -> None:
     """Put an average back as it was saved.
 
-    For a validation Lightning swaps weights and average; where these are of another type, such as bfloat16, the average
-    comes back rounded. In the validation before training that would happen to a resumed run only.
+    For a validation Lightning swaps weights and average. If the weights have another type, such as bfloat16, the
+    average comes back rounded. The validation before training would round the average of a resumed run only.
 
     Args:
         trainer: The trainer.
-        saved: The average by the names of the module's state; empty if the checkpoint has none.
+        saved: The average by the names of the module's state. Empty if the checkpoint has no average.
     """
     for average in _averages(trainer) if saved else ():
         own = average.module.state_dict()

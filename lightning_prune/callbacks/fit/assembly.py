@@ -1,4 +1,4 @@
-"""Who takes part: the callbacks of a fit, checked, completed and put into an order that works."""
+"""Check the callbacks of a fit, complete them, and put them into an order that works."""
 
 from collections.abc import Sequence
 from inspect import signature
@@ -26,7 +26,7 @@ def assemble(trainer: "pl.Trainer", gradual: bool = False, one_best: bool = Fals
     weights of a batch, such as ``LearningRateMonitor``, sees what the batch is trained with.
 
     Args:
-        trainer: The trainer; its list of callbacks is replaced.
+        trainer: The trainer. Its list of callbacks is replaced.
         gradual: Whether the cycles lie inside the dense run.
         one_best: Whether a ``ModelCheckpoint`` chooses its best among networks of every sparsity.
 
@@ -34,7 +34,8 @@ def assemble(trainer: "pl.Trainer", gradual: bool = False, one_best: bool = Fals
         What was added, to be set up by the caller.
 
     Raises:
-        ValueError: If there are two clocks, two policies or two rewinds; or any where the dense run goes on.
+        ValueError: If there are two clocks, two policies or two rewinds. If there is any policy or rewind where the
+            dense run goes on.
     """
     callbacks = _of_user(trainer)
     refuse_rivals(callbacks)
@@ -50,7 +51,7 @@ def complete(trainer: "pl.Trainer") -> list[Callback]:
     """Add the default policy and the exact resume where they are missing, and let ours go first.
 
     Args:
-        trainer: The trainer; its list of callbacks is replaced.
+        trainer: The trainer. Its list of callbacks is replaced.
 
     Returns:
         What was added. An earlier fit has left it there, so that a checkpoint that is saved after it holds it, too.

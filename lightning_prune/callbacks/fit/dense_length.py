@@ -1,4 +1,4 @@
-"""How long the dense run was that a checkpoint was saved after, and whether it was over."""
+"""Find the length of the dense run of a checkpoint, and refuse a dense run that was not over."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +10,8 @@ from lightning_prune.schedules.durations import Duration, parse_duration
 def length_of(checkpoint: Mapping[str, Any], given: str) -> Duration:
     """Find how long a dense run was.
 
-    A run with ``IterativePruning`` has written down how long it was to be. Of another one the counters tell how many
-    epochs are done; of one that ``max_steps`` ended within an epoch, how many steps.
+    A run with ``IterativePruning`` has written down its planned length. For another run the counters say how many
+    epochs are done. If ``max_steps`` ended the run within an epoch, the counters say how many steps are done.
 
     Args:
         checkpoint: A whole checkpoint of it.

@@ -25,12 +25,13 @@ from lightning_prune.selection.sharding import is_sharded
 class DenseRun:
     """A dense run that is over, or none.
 
-    The file is read when the fit starts and let go of: what becomes of it later changes nothing.
+    The file is read when the fit starts, and is not kept. Later changes of the file do not matter.
 
     Args:
-        given: What the user gave; None where no dense run came before the fit.
-        length: How long it was; None where there is none, or its file is gone and a fit that resumes has to say.
-        path: Its checkpoint; None if only the length is known.
+        given: The argument of the user. None if no dense run came before the fit.
+        length: The length of the dense run. None if there is no dense run, or if its file is gone. A resumed fit then
+            says the length.
+        path: The checkpoint of the dense run. None if only the length is known.
     """
 
     given: str | None = None
@@ -86,13 +87,13 @@ class DenseRun:
             raise ValueError(_neither(self.given))
 
     def hand_over(self, trainer: "pl.Trainer") -> dict[str, Any]:
-        """Give the network and the callbacks what the dense run left; before the first step.
+        """Give the network and the callbacks what the dense run left. Called before the first step.
 
         Args:
             trainer: The trainer, in ``on_train_start``.
 
         Returns:
-            The states of the callbacks of the dense run, by their keys; none without its checkpoint.
+            The states of the callbacks of the dense run, by their keys. Empty without its checkpoint.
 
         Raises:
             ValueError: If a callback needs what the dense run did not keep, or its file is gone or has changed.
@@ -144,11 +145,11 @@ def read_dense_run(given: str | int | Path | None) -> DenseRun:
     """Read what ``IterativePruning(dense_run=...)`` was given.
 
     Args:
-        given: A length, such as ``"160ep"``, or the path of a checkpoint; None for no dense run before the fit.
+        given: A length, such as ``"160ep"``, or the path of a checkpoint. None for no dense run before the fit.
 
     Returns:
-        The dense run. Of a path where no file is any more the length is unknown: only a fit that resumes can do
-        without, and any other is refused when it starts.
+        The dense run. If the file no longer exists, the length is unknown. Only a resumed fit can work without the
+        length. Any other fit is refused when it starts.
 
     Raises:
         ValueError: If it is neither, or the checkpoint is not one of a dense run that is over.

@@ -1,4 +1,4 @@
-"""How a phase or the fit ends: the limits of Lightning's loops, a stop that was decided, or the last step.
+"""End a phase or the fit: by the limits of Lightning's loops, by a decided stop, or after the last step.
 
 A fit has three ways to its end. Dense runs and cycles that go by epochs have Lightning's limits. Cycles that go by
 steps are stopped after the last step. Early stopping ends a phase, or the fit, before either. Only this file sets
@@ -19,10 +19,10 @@ from lightning_prune.callbacks.timing.timeline import Timeline
 
 @dataclass
 class Ending:
-    """When a fit ends.
+    """Decide when a fit ends.
 
     Attributes:
-        at: Where it is.
+        at: The position of the fit.
         timeline: When the cycles begin.
         limits: How long Lightning trains.
         stops: What early stopping has decided.
@@ -51,13 +51,13 @@ class Ending:
         return whole and at.scheduled(trainer.current_epoch) >= timeline.epochs
 
     def why_over(self, trainer: "pl.Trainer") -> Over:
-        """Why the epoch that is resumed has no batch left, though its data has; empty if it has."""
+        """The reason why the resumed epoch has no batch left although its data has. Empty if batches are left."""
         if self._ends_with_limits and self.limits.has_reached_steps(trainer, self.at):
             return "limit"
         return "stop" if self._has_made_last_step or self.stops.is_due(trainer, self.is_retraining) else ""
 
     def load(self, trainer: "pl.Trainer", state: dict[str, bool]) -> None:
-        """Take what early stopping had decided, and let Lightning know; in ``on_train_start``.
+        """Load the saved decisions of early stopping, and pass them to Lightning. Called in ``on_train_start``.
 
         Args:
             trainer: The trainer.
@@ -103,7 +103,7 @@ class Ending:
         self._stop_when_done(trainer)
 
     def note_stop(self, trainer: "pl.Trainer") -> None:
-        """Note that early stopping has decided to stop; what it decides in a validation waits for the epoch's end."""
+        """Note that early stopping has decided to stop. A stop that a validation decides waits for the epoch's end."""
         self.stops.decided = True
         if not trainer.validating:
             self._obey(trainer)
@@ -129,7 +129,7 @@ class Ending:
             self._stop_when_done(trainer)
 
     def _stop_when_done(self, trainer: "pl.Trainer") -> None:
-        """End a run that goes by steps after the last one; one that goes by epochs has its limit."""
+        """End a run in steps after its last step. A run in epochs ends by its limit."""
         if self._ends_with_limits and self.limits.has_reached_steps(trainer, self.at):
             self.follow(trainer, over=False)  # Lightning ends it by the user's max_steps
         elif self._has_made_last_step:
@@ -142,7 +142,7 @@ class Ending:
 
     @property
     def _has_made_last_step(self) -> bool:
-        """Whether the last step of the last cycle is made; never in a run that ends by its limits."""
+        """Whether the last step of the last cycle is made. Never true in a run that ends by its limits."""
         if self.timeline.by_epochs or self.timeline.inside:
             return False
         return self.timeline.index(0, self.at.steps_since_dense) > self.timeline.cycles

@@ -1,4 +1,4 @@
-"""Whether a run is still worth anything: weights that are not numbers, where a phase ends."""
+"""Stop a run with NaN or infinite weights at the end of a phase."""
 
 import lightning.pytorch as pl
 import torch
@@ -11,16 +11,16 @@ from lightning_prune.selection.unprunable import reason_of_storage
 
 
 def refuse_diverged(module: "pl.LightningModule", cycle: Cycle | None) -> None:
-    """Stop a run whose weights are no numbers any more, where the dense run or a cycle ends.
+    """Stop a run with NaN or infinite weights at the end of the dense run or of a cycle.
 
     All processes have to call it. It reads every trainable weight once.
 
     Args:
         module: The module, with its dead weights masked.
-        cycle: The cycle that ends; None for the dense run.
+        cycle: The cycle that ends. None for the dense run.
 
     Raises:
-        ValueError: If a trainable weight is NaN or infinite; names the first tensor.
+        ValueError: If a trainable weight is NaN or infinite. The error names the first tensor.
     """
     trained = {name: weight for name, weight in module.named_parameters() if _is_trained(weight)}
     wrong = {name: count for name, weight in trained.items() if (count := count_not_finite(weight))}
@@ -37,10 +37,10 @@ def refuse_diverged(module: "pl.LightningModule", cycle: Cycle | None) -> None:
 
 @torch.no_grad()
 def count_not_finite(tensor: Tensor) -> int:
-    """Count what is NaN or infinite.
+    """Count the entries that are NaN or infinite.
 
     Args:
-        tensor: A real or complex tensor of any shape; one in parts has to be asked for by all processes.
+        tensor: A real or complex tensor of any shape. For a sharded tensor, all processes have to call this function.
 
     Returns:
         How many entries are not finite.
@@ -50,7 +50,7 @@ def count_not_finite(tensor: Tensor) -> int:
         2
     """
     values = whole(tensor).detach()
-    # A sum is one read, a third of what isfinite costs; it can overflow, hence the second look.
+    # A sum is one read, a third of what isfinite costs. The sum can overflow, hence the second look.
     if torch.isfinite(values.sum(dtype=torch.promote_types(values.dtype, torch.float32))):
         return 0
     return int(torch.count_nonzero(~values.isfinite()))

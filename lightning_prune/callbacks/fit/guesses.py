@@ -1,4 +1,4 @@
-"""What ``IterativePruning`` is given in place of what it takes, and what was probably meant."""
+"""Refuse wrong arguments of ``IterativePruning``, and say what was probably meant."""
 
 import inspect
 from collections.abc import Mapping
@@ -26,14 +26,15 @@ _CALLED_WITH = {
 
 
 def refuse_guess(name: str, given: object) -> None:
-    """Refuse what cannot be called as an argument of ``IterativePruning`` is.
+    """Refuse an object that ``IterativePruning`` cannot call as it calls this argument.
 
     Args:
         name: The argument: ``"sparsity"``, ``"criterion"``, ``"allocation"`` or ``"prunable"``.
         given: What it was given.
 
     Raises:
-        ValueError: If it is a number, a name, a list or a class, or a function of other arguments; says what to give.
+        ValueError: If it is a number, a name, a list or a class, or a function of other arguments. The error says what
+            to give.
     """
     written = given.__name__ if isinstance(given, type) else describe(given) if callable(given) else repr(given)
     argument = f"IterativePruning({name}={written})"
@@ -50,15 +51,15 @@ def refuse_guess(name: str, given: object) -> None:
 
 
 def meant(name: str, given: object) -> tuple[str, dict[str, Any] | None] | None:
-    """What was probably meant.
+    """Guess what was probably meant.
 
     Args:
         name: The argument: ``"sparsity"``, ``"criterion"``, ``"allocation"`` or ``"prunable"``.
         given: What it was given.
 
     Returns:
-        The path of a function and None, or of a class and the arguments to give, ``...`` where only the user knows
-        them; None if nobody can tell.
+        The path of a function and None, or the path of a class and the arguments to give. ``...`` stands for arguments
+        that only the user knows. None if there is no guess.
 
     Example:
         >>> meant("sparsity", 80)
@@ -80,7 +81,7 @@ def meant(name: str, given: object) -> tuple[str, dict[str, Any] | None] | None:
 
 
 def _written(name: str, given: object) -> str:
-    """What was probably meant, as Python is written; an example if nobody can tell."""
+    """Write the guess as Python code. Without a guess, write an example."""
     found = meant(name, given)
     if found is None:
         return _EXAMPLES[name]
@@ -127,7 +128,7 @@ def _kind(given: object) -> str:
 
 
 def _can_be_called(function: object, count: int) -> bool:
-    """Whether a function takes so many arguments; True for one that does not tell."""
+    """Whether a function takes so many arguments. True if its signature is unknown."""
     try:
         inspect.signature(function).bind(*range(count))  # type: ignore[arg-type]
     except TypeError:

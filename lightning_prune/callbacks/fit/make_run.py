@@ -1,4 +1,4 @@
-"""How the run of a fit is made, when training starts: from the callback's arguments and what Lightning has by then."""
+"""Make the run of a fit when training starts, from the callback's arguments and from Lightning's objects."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -68,7 +68,7 @@ def make_run(
         limits: How long Lightning trains.
         before: The length of the dense run that came before the fit, where one did.
         added: The callbacks that the user did not write.
-        saved: The state that it resumes from; None for a fit that starts anew.
+        saved: The state that the fit resumes from. None if the fit is not resumed.
 
     Raises:
         ValueError: If the arguments do not fit the run.

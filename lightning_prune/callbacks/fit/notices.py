@@ -1,4 +1,4 @@
-"""What is said when a fit starts, because it would do nothing where the user may expect something."""
+"""Tell the user at the start of a fit about settings that have no effect."""
 
 import logging
 

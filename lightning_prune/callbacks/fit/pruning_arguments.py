@@ -1,4 +1,4 @@
-"""What IterativePruning refuses before there is a fit."""
+"""Refuse arguments of IterativePruning before there is a fit."""
 
 from numbers import Integral
 from pathlib import Path
@@ -33,8 +33,8 @@ def check_arguments(
         sparsity: In [0, 1) and never falling over the cycles, its end within them.
         optimizer_state: ``"mask"``, ``"reset"`` or ``"keep"``.
         early_stopping: ``"cycle"`` or ``"run"``.
-        during: None, or a span; with at least one cycle then.
-        functions: What is called: the criterion, the allocation and the selection.
+        during: None, or a span. A span needs at least one cycle.
+        functions: The functions that are called: the criterion, the allocation and the selection.
 
     Raises:
         ValueError: If one of them is not.
@@ -79,9 +79,9 @@ def check_start(
 
     Args:
         used: Whether the callback was used in a fit before.
-        loaded: What it was given of a checkpoint; None if nothing.
+        loaded: The state that was loaded from a checkpoint. None if no state was loaded.
         ckpt_path: The checkpoint that the fit resumes from, if it does.
-        initial_masks: Where the first masks come from; None if all weights live.
+        initial_masks: The source of the first masks. None if all weights are alive.
 
     Raises:
         ValueError: If it is one of these.
@@ -114,7 +114,7 @@ def refuse_reuse(used: bool) -> None:
     """Refuse a callback that still holds the masks of another fit.
 
     Args:
-        used: Whether it does, and this fit neither resumes that one nor begins anew.
+        used: Whether it does, and this fit neither resumes that one nor begins again.
 
     Raises:
         ValueError: If so.

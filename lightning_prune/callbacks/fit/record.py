@@ -1,4 +1,4 @@
-"""What is written down: the cycles of a run as a JSON file beside its logs, and what the loggers get."""
+"""Record a run: the cycles as a JSON file beside its logs, and the values for the loggers."""
 
 import json
 import os
@@ -24,8 +24,8 @@ class Record:
     Args:
         trainer: The trainer.
         pl_module: The module that is pruned.
-        selected: What is pruned of it.
-        settings: What the fit is made with, in plain values.
+        selected: The part of the module that is pruned.
+        settings: The settings of the fit, in plain values.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Record:
 
         Args:
             pl_module: The module, in a hook that may log.
-            cycle: The cycle that is running; None in the dense run.
+            cycle: The cycle that is running. None in the dense run.
             masks: The masks.
             seconds: How long the epoch took.
         """
@@ -111,7 +111,7 @@ class Record:
 
 
 def _path(trainer: "pl.Trainer") -> Path | None:
-    """Where the file lies; to be asked on every process, since the processes agree on the folder."""
+    """The path of the file. Every process has to call this, since the processes agree on the folder."""
     if not trainer.loggers or isinstance(trainer.loggers[0], DummyLogger):
         return None
     return None if trainer.log_dir is None else Path(trainer.log_dir) / FILE_NAME

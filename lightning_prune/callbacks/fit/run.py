@@ -1,4 +1,4 @@
-"""One fit of ``IterativePruning``: what happens when it begins or resumes, and at each of its moments until it ends.
+"""One fit of ``IterativePruning``: the work at its start, at its resume, and at each moment until its end.
 
 The methods are named for the moments and called by the hooks of the callback: ``batch_begins``, ``batch_ended`` and so
 on. A new cycle begins in the first of its batches, or when the epoch of that batch begins.
@@ -46,14 +46,14 @@ class Run:
     """A fit.
 
     Attributes:
-        at: Where it is.
+        at: The position of the fit.
         timeline: When the cycles begin.
-        pruner: The owner of the masks, and what decides them.
-        hold: What keeps dead weights at zero.
-        record: What is written down.
-        trained: What an optimizer holds, and what got a gradient.
+        pruner: The owner of the masks, which decides them, too.
+        hold: The object that keeps dead weights at zero.
+        record: The written record of the fit.
+        trained: The parameters that an optimizer holds and that got a gradient.
         scheduled: The sparsity of each cycle.
-        optimizer_state: What becomes of the optimizers' state at a prune.
+        optimizer_state: The treatment of the optimizers' state at a prune.
         ending: When the phases and the fit end.
         to_rehearse: The sparsities that have yet to be shown to be possible.
         epoch_began: When the epoch began, in seconds of a clock that only counts on.
@@ -85,7 +85,7 @@ class Run:
         }
 
     def masks(self) -> dict[str, Tensor]:
-        """The masks by name, true where a weight is alive; tensors that are all alive are left out."""
+        """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
         return {name: whole(mask).bool() for name, mask in self.pruner.held().items()}
 
     def measured_sparsity(self) -> float:
@@ -113,10 +113,10 @@ class Run:
         Args:
             trainer: The trainer.
             before: The dense run that came before it, or none.
-            masks: Where the first masks come from; None if all weights live.
+            masks: The source of the first masks. None if all weights are alive.
 
         Raises:
-            ValueError: If a cycle would fail for what can be known now.
+            ValueError: If it is already known that a cycle would fail.
         """
         saved = before.hand_over(trainer)  # first: the masks may be those of the weights that it brings
         if before.given is not None:
@@ -135,7 +135,7 @@ class Run:
     def resume(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken.
 
-        Without settings in it, somebody else has compared them; without masks, nothing is dead.
+        If the state holds no settings, other code has compared them. If the state holds no masks, no weight is dead.
 
         Raises:
             ValueError: If the run was begun with other settings.
@@ -297,10 +297,10 @@ class Run:
         self.hold.treat_(trainer.optimizers, self.optimizer_state)  # by the masks that are held now
 
     def _hold_agreed(self, trainer: "pl.Trainer") -> None:
-        """Hold by the masks of the pruner from now on, which all processes have to agree on.
+        """Hold the masks of the pruner from now on. All processes have to agree on them.
 
         Raises:
-            RuntimeError: If the processes have different ones; none is applied then.
+            RuntimeError: If the processes have different masks. No mask is applied then.
         """
         check_agreement(trainer, self.pruner.masks)
         self.hold.use(self.pruner.held())

@@ -1,4 +1,4 @@
-"""What is refused of a selection when a fit starts."""
+"""Refuse a selection that cannot be pruned when a fit starts."""
 
 from torch import nn
 

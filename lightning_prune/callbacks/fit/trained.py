@@ -1,4 +1,4 @@
-"""What a fit trains: pruned is only what an optimizer holds and what a gradient came to."""
+"""Find the trained parameters of a fit: only parameters with an optimizer and a gradient are pruned."""
 
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
@@ -19,8 +19,8 @@ WITHOUT_GRADIENT = "no gradient came to it in the dense run, so nobody trains it
 class Trained:
     """Watches which parameters of a module are trained.
 
-    A copy that the module itself writes, such as a target network, is as sparse as what is written into it. With a
-    mask of its own it would be another network than the one it is a copy of.
+    The module may itself write a copy of a network, such as a target network. The copy is as sparse as its original.
+    With masks of its own, the copy would differ from its original.
 
     Args:
         module: The module, when training starts.
@@ -45,17 +45,17 @@ class Trained:
         self._over = False
 
     def note(self) -> None:
-        """Look which parameters have a gradient by now; after a step of the dense run."""
+        """Note which parameters have a gradient by now. Called after a step of the dense run."""
         if self._waiting and not self._over:
             self._waiting = {
                 name: them for name, them in self._waiting.items() if all(one.grad is None for one in them)
             }
 
     def end_dense_run(self, processes: int = 1) -> None:
-        """From now on what still waits for a gradient counts as not trained.
+        """Count each parameter that has had no gradient so far as not trained.
 
         Args:
-            processes: How many processes train; a gradient on one of them is enough.
+            processes: How many processes train. A gradient on one of them is enough.
         """
         if processes > 1:
             others: list[list[str]] = [[] for _ in range(processes)]

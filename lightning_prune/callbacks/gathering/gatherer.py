@@ -1,4 +1,4 @@
-"""What a criterion declared that it needs, gathered before each prune: gradients, earlier weights, SynFlow's rounds."""
+"""Gather the evidence that a criterion declares, before each prune: gradients, earlier weights, SynFlow's rounds."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -48,14 +48,15 @@ class Gatherer:
         self._remembered: Found = {}
 
     def gather(self, trainer: "pl.Trainer | None", masks: Masks, cycle: int, budget: int, rehearsal: bool) -> None:
-        """Find what the criterion needs for a prune; all processes have to ask for it.
+        """Find the evidence that the criterion needs for a prune. All processes have to call this.
 
         Args:
-            trainer: The trainer; it may be None if nothing is to be measured.
+            trainer: The trainer. It may be None if nothing has to be measured.
             masks: What lives.
             cycle: The number of the cycle.
             budget: How many weights are to live, at least 1 and at most what lives.
-            rehearsal: Whether it only has to be shown that it can be found: one batch or round does.
+            rehearsal: Whether this call only has to show that the evidence can be found. One batch or round is then
+                enough.
 
         Raises:
             ValueError: If it cannot be found in this run.
@@ -91,7 +92,7 @@ class Gatherer:
         Args:
             cycle: The number of the cycle.
             name: The weight.
-            part: A slice of the flat weight; None for all of it.
+            part: A slice of the flat weight. None for the whole weight.
             device: Where the weight is.
 
         Returns:

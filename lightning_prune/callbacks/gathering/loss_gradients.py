@@ -1,4 +1,4 @@
-"""What the loss of the module says of its weights: gradients through ``training_step`` on a few batches."""
+"""Take gradients of the module's loss through ``training_step`` on a few batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,14 +19,14 @@ def measure(
 ) -> dict[str, dict[str, Tensor]]:
     """Take gradients of the loss on batches, over all processes together.
 
-    The loss is scaled as in training; where the gradients overflow nevertheless, by less and less.
+    The loss is scaled as in training. If the gradients still overflow, the scale is made smaller and smaller.
 
     Args:
         trainer: The trainer.
         weights: The weights, by name.
         kinds: What to measure: ``gradient``, ``squared_gradient``, ``hessian_gradient``.
         batches: The batches, at least one, as many on every process.
-        seed: Decides what the module draws, such as dropout; the same in each pass over a batch.
+        seed: Decides the random numbers of the module, such as dropout. They are the same in each pass over a batch.
 
     Returns:
         Tensors of the shapes of the weights, by kind and name, at least float32.

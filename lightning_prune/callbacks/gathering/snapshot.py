@@ -49,7 +49,7 @@ def attributes_kept(module: nn.Module) -> Iterator[None]:
 
 
 def _undoing(value: Any, seen: dict[int, Any]) -> Iterator[Undo]:
-    """What puts a value back, and all that it holds; ``seen`` keeps what was met, so that its identity stays taken."""
+    """Give the calls that put a value and its contents back. ``seen`` keeps visited objects alive for their ids."""
     if id(value) in seen:
         return
     seen[id(value)] = value

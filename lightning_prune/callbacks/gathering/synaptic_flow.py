@@ -18,12 +18,12 @@ def flow_of(module: nn.Module, weights: Mapping[str, Tensor], ones: Tensor) -> C
     """Make the function that scores the weights by the flow through them, for masks.
 
     ``R`` is the sum of the outputs, the score ``|dR/dw * w|``. It is computed in float64, because the sum grows with
-    the product of the widths; the module must be in evaluation mode, and is not changed.
+    the product of the widths. The module must be in evaluation mode, and is not changed.
 
     Args:
         module: The network, called with one input.
-        weights: The weights to score, by any names; parameters of the module.
-        ones: The input, all ones; taken to float64.
+        weights: The weights to score, by any names. They are parameters of the module.
+        ones: The input, all ones. It is converted to float64.
 
     Returns:
         A function from masks to scores, both by the names of ``weights``.

@@ -27,13 +27,13 @@ _WHOLE = (SequentialSampler, RandomSampler, DistributedSampler)  # samplers that
 def draw(trainer: "pl.Trainer", count: int, seed: int) -> list[Any]:
     """Draw batches of the training data, as new and plain loaders of the same data sets give them.
 
-    Loaders that draw at random, or in order, give a random sample of their data, the same on one process as on several
-    together; those with a sampler of their own are followed. Streams begin at their start.
+    Loaders that draw at random or in order give a random sample of their data. The sample is the same on one process as
+    on several together. A loader with a sampler of its own uses this sampler. Streams begin at their start.
 
     Args:
         trainer: The trainer, in a fit.
-        count: How many, at least 1; less come if there is less data.
-        seed: Decides which; also seeds the global generators of this process.
+        count: How many batches, at least 1. Fewer batches come if there is less data.
+        seed: Decides which batches are drawn. It also seeds the global generators of this process.
 
     Returns:
         Batches on the CPU, the same number on every process.
@@ -60,12 +60,12 @@ def as_in_training(trainer: "pl.Trainer", count: int | None, seed: int) -> Itera
     """Go through the training data as an epoch does, with workers and all, by copies of its samplers.
 
     Args:
-        trainer: The trainer, in a fit; its loaders are no streams.
-        count: How many batches, at least 1; None for as many as an epoch has.
+        trainer: The trainer, in a fit. Its loaders are no streams.
+        count: How many batches, at least 1. None for as many as an epoch has.
         seed: Decides what samplers draw that have a generator of their own.
 
     Returns:
-        Batches on the CPU; each process has its own.
+        Batches on the CPU. Each process has its own batches.
     """
     limit = int(trainer.num_training_batches)
     renewed = _combined(trainer, lambda loader: _renewed(loader, seed))

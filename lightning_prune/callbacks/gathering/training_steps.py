@@ -16,7 +16,7 @@ from lightning_prune.selection.sharding import is_sharded
 def training_steps(trainer: "pl.Trainer", batches: Iterable[Any], seed: int) -> Iterator[Callable[[], Any]]:
     """Prepare the training step of each batch, and let the caller make it.
 
-    A batch goes through the hooks of the module, as in training, and to its device; hooks of callbacks are not called.
+    A batch goes through the hooks of the module, as in training, and to its device. Hooks of callbacks are not called.
     Use the steps in :func:`~lightning_prune.callbacks.gathering.traceless.without_trace`.
 
     Args:
@@ -48,14 +48,14 @@ def training_steps(trainer: "pl.Trainer", batches: Iterable[Any], seed: int) -> 
 
 
 def reason_against(module: "pl.LightningModule", weights: Iterable[Tensor]) -> str | None:
-    """Why the training steps of a module cannot be made outside of training; None if they can.
+    """Say why the training steps of a module cannot be made outside of training. Return None if they can.
 
     Args:
         module: The module.
         weights: The weights that have to be whole on this process.
 
     Returns:
-        What stands in the way, and the remedy.
+        The reason and the remedy.
     """
     if any(map(is_sharded, weights)):
         return "weights are sharded, and whole ones are needed; train with DDP"
@@ -67,14 +67,14 @@ def reason_against(module: "pl.LightningModule", weights: Iterable[Tensor]) -> s
 
 
 def refuse_without_steps(trainer: "pl.Trainer", owner: str) -> None:
-    """Refuse a fit whose training steps cannot be tried out; when its data is loaded.
+    """Refuse a fit whose training steps cannot be tried out. Called when its data is loaded.
 
     Args:
         trainer: The trainer.
         owner: The class and argument that ask, for the error.
 
     Raises:
-        ValueError: Says why.
+        ValueError: If they cannot be tried out. The error says why.
     """
     module = trainer.lightning_module
     reason = reason_against(module, module.parameters())
@@ -85,7 +85,7 @@ def refuse_without_steps(trainer: "pl.Trainer", owner: str) -> None:
 
 
 def loss_in(output: Any) -> Tensor | None:
-    """Take the loss out of what ``training_step`` returns; None if the batch has none."""
+    """Take the loss out of what ``training_step`` returns. Return None if the batch has no loss."""
     loss: Tensor | None = output.get("loss") if isinstance(output, Mapping) else output
     return loss
 

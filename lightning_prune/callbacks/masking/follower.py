@@ -1,4 +1,4 @@
-"""A run that follows the masks of another one: nothing is scored, cycle ``n`` takes the masks of cycle ``n``."""
+"""Follow the masks of another run: nothing is scored, and cycle ``n`` takes the masks of cycle ``n``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from lightning_prune.selection.sharding import whole
 
 
 class Follower(Pruner):
-    """The masks of a network that are those of another run.
+    """The masks of a network, taken from another run.
 
     Args:
         weights: The prunable weights by name.

@@ -1,4 +1,4 @@
-"""How dead weights stay dead: hooks around the optimizers' steps."""
+"""Keep dead weights dead by hooks around the optimizers' steps."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,16 +19,17 @@ _Pair = tuple[Tensor, Tensor]  # a weight and its mask
 class Hold:
     """Keeps the dead weights of a fit at zero.
 
-    After every step the weights that the optimizer owns are masked, which is right for any optimizer: momentum and
-    weight decay cannot revive what is set to zero after them. Those of other optimizers are left alone, because a loss
-    that is still to be differentiated may need them as they are. What no optimizer owns is masked around each batch,
-    where no such loss waits. Gradients are masked before the step as well wherever somebody looks at them:
-    clipping, a hook, or an optimizer whose steps mix weights.
+    After every step the weights that the optimizer owns are masked. This is right for any optimizer, because momentum
+    and weight decay cannot revive weights that are set to zero after them. The weights of other optimizers are left
+    alone, because a loss that is still to be differentiated may need these weights as they are. Weights that no
+    optimizer owns are masked around each batch, where no such loss waits. Gradients are also masked before the step if
+    they are used there: by clipping, by a hook, or by an optimizer whose steps mix weights.
 
     Args:
         weights: The prunable weights by name.
-        optimizers: The optimizers of the fit; the hooks go there.
-        stepped: What is called after each step, but for one that was skipped because gradients overflowed.
+        optimizers: The optimizers of the fit, which get the hooks.
+        stepped: A function that is called after each step. It is not called for a step that was skipped because
+            gradients overflowed.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Hold:
 
     @property
     def is_on(self) -> bool:
-        """Whether dead weights are kept at zero; not any more after the fit."""
+        """Whether dead weights are kept at zero. False after the fit."""
         return bool(self._handles)
 
     def zeros(self) -> int:
@@ -98,8 +99,8 @@ class Hold:
         """Mask the weights that no optimizer owns, between two batches.
 
         Args:
-            steps_are_seen: Whether every step is one of the optimizers given; an optimizer inside another one steps
-                unseen, and then all weights are masked.
+            steps_are_seen: Whether every step is a step of the given optimizers. An optimizer inside another optimizer
+                steps unseen. Then all weights are masked.
         """
         multiply_(self._unowned if steps_are_seen else self._masks.items())
 

@@ -1,4 +1,4 @@
-"""Which weights are dead from the start: the zeros of a network that is sparse already, or what a ticket says."""
+"""Find the weights that are dead from the start: the zeros of a sparse network, or the dead weights of a ticket."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,10 +34,10 @@ def initial_masks(given: str | Path, weights: Mapping[str, Tensor]) -> dict[str,
 
 
 def refuse_missing(given: str | Path | None) -> None:
-    """Refuse the path of a ticket where there is no file; before the data is loaded.
+    """Refuse the path of a ticket if there is no file. Called before the data is loaded.
 
     Args:
-        given: What ``initial_masks`` was given.
+        given: The value of the argument ``initial_masks``.
 
     Raises:
         ValueError: If it is a path without a file.

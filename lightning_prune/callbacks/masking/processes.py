@@ -22,7 +22,7 @@ def refuse_strategy(strategy: object) -> None:
         strategy: The Trainer's strategy.
 
     Raises:
-        ValueError: If it is one of them; says why and what to do.
+        ValueError: If it is one of them. The error says why and what to do.
     """
     refuse_precision(getattr(strategy, "precision_plugin", None))
     for kind in type(strategy).__mro__:
@@ -40,7 +40,7 @@ def refuse_precision(precision: object) -> None:
         precision: The Trainer's precision plugin.
 
     Raises:
-        ValueError: If it is one of them; says why and what to do.
+        ValueError: If it is one of them. The error says why and what to do.
     """
     for kind in type(precision).__mro__:
         if kind.__name__ in ("TransformerEnginePrecision", "BitsandbytesPrecision"):
@@ -69,7 +69,7 @@ def check_agreement(trainer: "pl.Trainer", masks: Masks) -> None:
         masks: The masks of this process.
 
     Raises:
-        RuntimeError: If they differ; names the tensors.
+        RuntimeError: If they differ. The error names the tensors.
     """
     if trainer.world_size == 1:
         return

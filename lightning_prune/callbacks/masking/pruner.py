@@ -1,4 +1,4 @@
-"""How a prune comes about: score, allocate, keep the best; the masks of one network and what decides them."""
+"""Prune one network: score the weights, allocate the counts, keep the best, and own the masks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -60,8 +60,8 @@ class Pruner:
             trainer: The trainer, for criteria that look at data or at the network.
 
         Raises:
-            ValueError: If evidence cannot be gathered, scores are not finite, or the allocation cannot be met; nothing
-                was pruned then.
+            ValueError: If evidence cannot be gathered, scores are not finite, or the allocation cannot be met. No
+                weight was pruned then.
         """
         before = dict(self.masks.living)
         self.shrink_(cycle, sparsity, trainer)
@@ -73,7 +73,7 @@ class Pruner:
             )
 
     def shrink_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None") -> None:
-        """Decide what dies, and let it; see :meth:`prune_`."""
+        """Decide which weights die, and remove them from the masks. See :meth:`prune_`."""
         self._gather(trainer, cycle, sparsity, rehearsal=False)
         scores = self._scores(cycle)
         with one_thread() if is_elementwise(self.criterion) else nullcontext():
@@ -103,7 +103,7 @@ class Pruner:
         self.gatherer.drop()
 
     def keep(self, weights: Mapping[str, Tensor]) -> None:
-        """Prune only these of the weights from now on; the others have no mask yet.
+        """Prune only these weights from now on. The other weights have no mask yet.
 
         Args:
             weights: The weights by name.
@@ -135,7 +135,7 @@ class Pruner:
         return Scores(self.masks.shapes, self.masks.living, whole_one, part, self._transposed)
 
     def _score(self, cycle: int, name: str, part: slice | None) -> Tensor:
-        """The scores of a weight, or of a part of the flat weight; dead ones are marked."""
+        """The scores of a weight, or of a part of the flat weight. Dead weights are marked."""
         weight, mask = whole(self.weights[name]).detach(), self.masks[name]
         mask = None if mask is None else whole(mask)
         if part is not None:

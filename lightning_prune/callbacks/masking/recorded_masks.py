@@ -1,4 +1,4 @@
-"""Masks that another run has found: read from its checkpoints or tickets, checked, and shuffled on request."""
+"""Read the masks of another run from its checkpoints or tickets, check them, and shuffle them on request."""
 
 import pickle
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ CHECKPOINT, TICKET = ".ckpt", ".safetensors"
 
 
 class MaskSource(ABC):
-    """Where the masks of a run come from, if not from a criterion; ``IterativePruning(masks_from=...)`` takes one.
+    """Base class of sources of masks other than a criterion, for ``IterativePruning(masks_from=...)``.
 
     Example:
         >>> class Columns(MaskSource):
@@ -33,12 +33,12 @@ class MaskSource(ABC):
 
     @abstractmethod
     def __call__(self, shapes: Mapping[str, torch.Size], cycles: int, seed: int) -> Chain:
-        """Give the masks; asked once in a fit, before its first batch, on every process.
+        """Give the masks. Called once in a fit, before its first batch, on every process.
 
         Args:
             shapes: The shapes of the prunable weights by name.
             cycles: How many cycles the run has, at least 1.
-            seed: What is drawn has to depend on nothing else.
+            seed: The seed of random masks, which have to depend on nothing else.
 
         Returns:
             The masks of cycles 1, 2, ... of all prunable weights.
@@ -50,27 +50,30 @@ class MaskSource(ABC):
 
 @dataclass(frozen=True)
 class Recorded(MaskSource):
-    """The masks of a run that was recorded: those of its cycle ``n`` for cycle ``n``, or the same shuffled.
+    """Give cycle ``n`` the masks of cycle ``n`` of a recorded run, or the same masks shuffled.
 
     A run is recorded by ``CycleCheckpoint()`` beside its ``IterativePruning``, which keeps a checkpoint of every cycle.
-    Any other checkpoints serve as well, and so do tickets: what a file is of is read in it, not in its name. Files
-    without masks are passed over.
+    Other checkpoints and tickets can be used, too: the cycle of a file is read from its content, not from its name.
+    Files without masks are skipped.
 
     The shuffled masks are the random controls of lottery tickets. They keep the number of living weights of every
-    cycle, and dead weights stay dead, since one order serves all cycles. ``IterativePruning(seed=...)`` decides it.
+    cycle, and dead weights stay dead, since one order serves all cycles. ``IterativePruning(seed=...)`` decides this
+    order.
 
-    Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635; the controls are
-    those of the branches ``randomly_reinitialize`` and ``randomly_prune`` of
+    Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635. The controls
+    follow the branches ``randomly_reinitialize`` and ``randomly_prune`` of
     https://github.com/facebookresearch/open_lth.
 
     Args:
-        run: The folder of the run, looked through with the folders in it; a file; or a list of these.
-        shuffle: ``"layerwise"``, the masks shuffled within every tensor; ``"globally"``, over all tensors together;
-            ``"even"``, at random places with the same sparsity in every tensor. None for the masks as they are.
+        run: The folder of the run, which is searched together with the folders in it. Or a file, or a list of folders
+            and files.
+        shuffle: ``"layerwise"`` shuffles the masks within every tensor. ``"globally"`` shuffles them over all tensors
+            together. ``"even"`` puts the living weights at random places, with the same sparsity in every tensor. None:
+            the masks stay as they are.
 
     Raises:
-        ValueError: If ``shuffle`` is unknown; when the fit starts, if the files do not hold the masks of every cycle of
-            one run with this network, or one of them is damaged.
+        ValueError: If ``shuffle`` is unknown. When the fit starts, if the files do not hold the masks of every cycle of
+            one run with this network, or if a file is damaged.
 
     Example:
         >>> from lightning_prune import IterativePruning
@@ -151,7 +154,7 @@ class Recorded(MaskSource):
         return list(dict.fromkeys(found))
 
     def _read(self, path: Path) -> Ticket | None:
-        """What a file holds; None if it is of no cycle, or holds no masks."""
+        """Read the masks of a file. Return None if the file belongs to no cycle, or holds no masks."""
         if path.suffix == TICKET:
             return _of_ticket(path)
         if (damage := find_damage(path)) is not None:

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is whole, and stays so: a damaged one is refused before anything of it is used."""
+"""Refuse a damaged checkpoint before anything of it is used."""
 
 from collections.abc import Callable
 from functools import partial
@@ -83,14 +83,15 @@ def save_again(trainer: "pl.Trainer") -> None:
 def refuse_damaged(path: object) -> None:
     """Refuse a checkpoint that is not what was saved.
 
-    The file is read once. What is no local file is left alone, such as the folder of a sharded checkpoint or a URL,
-    and so is what has no checksums: files in torch's format of before 2020, and files that are something else.
+    The file is read once. Only local files are checked, not the folder of a sharded checkpoint or a URL. Files without
+    checksums are not checked: files in torch's format of before 2020, and files that are no checkpoint.
 
     Args:
-        path: What a fit resumes from; None if it starts anew.
+        path: The checkpoint that a fit resumes from. None if the fit is not resumed.
 
     Raises:
-        ValueError: If it is damaged; says how, and names the newest whole checkpoint of the same folder.
+        ValueError: If the file is damaged. The error says how, and names the newest whole checkpoint of the same
+            folder.
     """
     if isinstance(path, str | Path) and Path(path).is_file():
         refuse_damaged_file(Path(path), _RESUME, "resume from that one with ckpt_path")

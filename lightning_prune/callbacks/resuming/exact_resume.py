@@ -1,4 +1,4 @@
-"""What a resumed run needs, beyond what Lightning saves, to go on as the uninterrupted one would."""
+"""Save what Lightning does not save, so that a resumed run goes on like an uninterrupted one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,21 +20,24 @@ from lightning_prune.renamed import states_under_present_names
 
 
 class ExactResume(Callback):
-    """Resume exactly, wherever the run was stopped; ``IterativePruning`` brings it along.
+    """Resume exactly, wherever the run was stopped. ``IterativePruning`` adds this callback by itself.
 
-    Lightning saves weights, optimizers, schedules and counters. This saves what else a run depends on: the random
-    generators of every process, the metrics that a ``ReduceLROnPlateau`` waits for, and the gradients of a window of
-    ``accumulate_grad_batches`` that is not full. And it lets SLURM's signal to requeue wait for the end of the batch.
+    Lightning saves weights, optimizers, schedules and counters. This callback also saves each process's random state,
+    the metrics that a ``ReduceLROnPlateau`` monitors, and the gradients of an incomplete window of
+    ``accumulate_grad_batches``. SLURM's signal to requeue waits until the end of the batch.
 
-    Resumed from the end of an epoch, a run shuffles, augments and drops out as the uninterrupted one does; resumed
-    within an epoch it does so if the data loader keeps its place (torchdata's ``StatefulDataLoader``).
+    A run that is resumed from the end of an epoch has the same shuffling, augmentation and dropout as an uninterrupted
+    run. A run that is resumed within an epoch has the same too, if the data loader keeps its place (torchdata's
+    ``StatefulDataLoader``).
 
-    On another number of processes than the checkpoint's, each takes over the generators of the process of its rank,
-    and those beyond keep theirs. The gradients of an unfinished window are saved on one process only.
+    If the number of processes has changed, each process takes over the random state of the saved process of the same
+    rank. Additional processes keep their own random state. The gradients of an incomplete window can be saved on one
+    process only.
 
     Raises:
-        RuntimeError: If a checkpoint is saved within a batch or a validation, which a resumed run would leave out. The
-            weights alone (``trainer.save_checkpoint(..., weights_only=True)``) are saved anywhere.
+        RuntimeError: If a checkpoint is saved within a batch or a validation, because a resumed run would leave this
+            batch or validation out. The weights alone (``trainer.save_checkpoint(..., weights_only=True)``) can be
+            saved anywhere.
         ValueError: If the checkpoint that a fit resumes from was made with ``IterativePruning``, and there is none.
 
     Example:
@@ -74,7 +77,7 @@ class ExactResume(Callback):
         self._put_back(trainer)
 
     def settle(self, trainer: "pl.Trainer", over: restart.Over = "") -> None:
-        """Let Lightning go on where it was; called by whoever needs the right counters in ``on_train_start`` first."""
+        """Repair Lightning's loop counters. The first code that needs them in ``on_train_start`` calls this."""
         trainer._logger_connector._callback_metrics.update(self._loaded.get("metrics", {}))
         self._reopen = restart.settle(trainer, over) or self._reopen
 
@@ -169,11 +172,11 @@ def _refuse_without_clock(trainer: "pl.Trainer", checkpoint: dict[str, Any]) -> 
 
 
 def settle(trainer: "pl.Trainer", over: restart.Over) -> None:
-    """Let Lightning go on where it was, before anybody reads its counters in ``on_train_start``.
+    """Repair Lightning's loop counters after a resume, before other code reads them in ``on_train_start``.
 
     Args:
         trainer: The trainer.
-        over: Why the epoch that is under way has no batch left, though its data has; empty if it has.
+        over: The reason why the running epoch has no batch left although its data has. Empty if batches are left.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, ExactResume):

@@ -1,9 +1,10 @@
-"""What Lightning leaves out where it resumes, made up for, so that the run goes on where it was.
+"""Repair Lightning's loop counters after a resume.
 
-A checkpoint is saved at one of five moments, and Lightning 2.6 resumes each in its own way: saved after the last
-batch of an epoch, the validation and the end of that epoch are left out; saved when an epoch begins, all batches of
-it; saved at the end of an epoch, the step of a ``ReduceLROnPlateau``. Here the counters of its loops are set so that
-what was to come comes. They are private to Lightning: the tests resume from every one of these moments.
+A checkpoint is saved at one of five moments, and Lightning 2.6 resumes each in its own way. If the checkpoint was saved
+after the last batch of an epoch, Lightning leaves out the validation and the end of this epoch. If it was saved when an
+epoch began, Lightning leaves out all batches of the epoch. If it was saved at the end of an epoch, Lightning leaves out
+the step of a ``ReduceLROnPlateau``. This module sets the counters of the loops so that nothing is left out. The
+counters are private to Lightning, so the tests resume from every one of these moments.
 """
 
 from collections.abc import Callable
@@ -18,14 +19,14 @@ Over = Literal["", "stop", "limit"]  # why an epoch has no batch left: a stop, w
 
 
 def settle(trainer: "pl.Trainer", over: Over = "") -> Callable[[], None] | None:
-    """Let a resumed fit do what the saved one had still to do; in ``on_train_start``, where a second call does nothing.
+    """Let a resumed fit do what the saved fit had still to do. In ``on_train_start`` a second call does nothing.
 
     Args:
-        trainer: The trainer; the counters of its loops are changed.
-        over: Why the epoch that is under way has no batch left, though its data has; empty if it has.
+        trainer: The trainer. The counters of its loops are changed.
+        over: The reason why the running epoch has no batch left although its data has. Empty if batches are left.
 
     Returns:
-        What has to be called when that epoch ends; None if nothing has.
+        The function to call when this epoch ends. None if there is nothing to call.
     """
     fit = trainer.fit_loop
     if not fit.is_resuming:
@@ -64,7 +65,7 @@ def window_of(trainer: "pl.Trainer") -> int:
 
 
 def close_validation(trainer: "pl.Trainer") -> None:
-    """Undo what :func:`settle` did for an epoch that had no batch left; when the next one begins."""
+    """Undo what :func:`settle` did for an epoch without batches left. Called when the next epoch begins."""
     if not trainer.fit_loop.restarting:
         trainer.fit_loop.epoch_loop.restarting = False
 

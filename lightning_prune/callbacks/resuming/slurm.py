@@ -1,4 +1,4 @@
-"""When SLURM's signal to requeue is obeyed: at the end of a batch, where a checkpoint is whole."""
+"""Obey SLURM's signal to requeue at the end of a batch, where a checkpoint is complete."""
 
 import signal
 import threading
@@ -14,10 +14,10 @@ class Requeue:
     """Holds the signal back until the batch is done.
 
     Lightning saves in the signal's handler, wherever the run happens to be: between a backward pass and its step, or
-    within the step. What it saves there is resumed a batch short.
+    within the step. A run that resumes from such a checkpoint misses a batch.
 
     Args:
-        trainer: The trainer, with its handlers registered; in ``on_train_start``.
+        trainer: The trainer in ``on_train_start``, with its handlers registered.
     """
 
     def __init__(self, trainer: "pl.Trainer") -> None:
@@ -36,7 +36,7 @@ class Requeue:
         self._received = arguments
 
     def obey(self, trainer: "pl.Trainer") -> None:
-        """Let Lightning save and requeue, if the signal came; on all processes, if it came to one of them."""
+        """Let Lightning save and requeue on all processes, if the signal came to one of them."""
         if self._handler is None:
             return
         received = self._received is not None

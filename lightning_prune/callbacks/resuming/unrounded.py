@@ -1,7 +1,7 @@
-"""What torch rounds when it loads the state of an optimizer, put back as it was saved.
+"""Put back the tensors that torch rounds when it loads the state of an optimizer.
 
-torch converts every floating-point tensor of the state, but for ``step``, to the type of its weight. Some were of
-another type on purpose: the products of momenta of ``NAdam``, the rates of ``ASGD``.
+torch converts every floating-point tensor of the state, except ``step``, to the type of its weight. Some tensors have
+another type on purpose: the products of momenta of ``NAdam`` and the rates of ``ASGD``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ class Unrounded:
     """The tensors of optimizers whose type may not be that of their weights.
 
     Args:
-        checkpoint: What a fit resumes from.
+        checkpoint: The checkpoint that a fit resumes from.
         module: The module, for the types of its weights.
     """
 
@@ -29,7 +29,7 @@ class Unrounded:
         self._states = [self._of_another_type(state) for state in checkpoint.get("optimizer_states", ())]
 
     def put_back_(self, optimizers: Sequence[Optimizer]) -> None:
-        """Put them back where the weights are of the types that they had; else torch has converted both."""
+        """Put the tensors back if the weights have the types that they had. Otherwise torch has converted both."""
         for optimizer, found in zip(optimizers, self._states, strict=False):
             parameters = [one for group in optimizer.param_groups for one in group["params"]]
             for index, name, value in found:

@@ -1,4 +1,4 @@
-"""What a run was made with: settings as plain values."""
+"""Write the settings of a run as plain values."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -16,7 +16,7 @@ def describe(value: Any, depth: int = 0) -> Any:
 
     Args:
         value: The setting.
-        depth: How many objects it lies in; below the fifth only the type is written.
+        depth: How many objects the value lies in. Below the fifth only the type is written.
 
     Example:
         >>> from lightning_prune.criteria import magnitude

@@ -1,4 +1,4 @@
-"""What a function does, as a hash: it tells lambdas and closures apart, and is the same in every process."""
+"""Hash the content of a function. The hash tells lambdas and closures apart, and is the same in every process."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How the settings of a checkpoint and of a run differ."""
+"""Refuse differences between the settings of a checkpoint and of a run."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _RECORDED = "recorded"  # short names of the masks of each cycle that another ru
 
 
 def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun: int) -> None:
-    """Refuse to resume a run with other settings than it was begun with; more cycles than before are welcome.
+    """Refuse to resume a run with other settings than it was begun with. More cycles than before are allowed.
 
     Args:
         saved: The settings of the checkpoint.
@@ -30,7 +30,7 @@ def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun
         begun: The number of the cycle that the checkpoint is in.
 
     Raises:
-        ValueError: If they differ; names each difference.
+        ValueError: If they differ. The error names each difference.
     """
     # Where nothing is pruned, nothing depends on how long it is trained before.
     free = (*_MAY_DIFFER, "dense", "retrain") if saved["cycles"] == given["cycles"] == 0 else _MAY_DIFFER
@@ -54,7 +54,7 @@ def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun
 
 
 def _other_masks(saved: Mapping[str, Any], given: Mapping[str, Any], common: int) -> list[str]:
-    """What to say where the masks that another run has found are others; where they lie does not matter."""
+    """The message if the masks of another run have changed. The place of their files does not matter."""
     old, new = saved.get(_RECORDED, []), given.get(_RECORDED, [])
     if bool(old) == bool(new) and old[: min(common, len(new))] == new[: min(common, len(old))]:
         return []
@@ -66,7 +66,7 @@ def _other_masks(saved: Mapping[str, Any], given: Mapping[str, Any], common: int
 def _is_same(saved: Any, given: Any) -> bool:
     """Whether two settings are the same.
 
-    Earlier versions wrote former names, and shorter hashes, of less, which cannot be compared.
+    Earlier versions wrote former names. Their shorter hashes cover less, and cannot be compared.
     """
     if saved == given:
         return True
@@ -81,7 +81,7 @@ def refuse_foreign(ckpt_path: str | Path | None) -> None:
     """Refuse to resume from a checkpoint that holds nothing of this callback.
 
     Args:
-        ckpt_path: The checkpoint; None for a fit that starts anew.
+        ckpt_path: The checkpoint. None if the fit is not resumed.
 
     Raises:
         ValueError: If there is one.

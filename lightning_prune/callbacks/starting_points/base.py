@@ -1,7 +1,7 @@
-"""Where a cycle's weights start: what every callback shares that sets them.
+"""The base class of the callbacks that set the weights at the start of a cycle.
 
-The weights are set in ``on_cycle_start``, after the prune; ``IterativePruning``
-masks them once more afterwards. A fit has at most one of these callbacks.
+The weights are set in ``on_cycle_start``, after the prune. ``IterativePruning`` applies
+the masks once more afterwards. A fit has at most one of these callbacks.
 """
 
 from abc import ABC, abstractmethod

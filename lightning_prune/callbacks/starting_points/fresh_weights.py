@@ -1,4 +1,4 @@
-"""How a network gets fresh weights: from what its layers say of their own initialisation, and without a trace."""
+"""Draw fresh weights for a network by the initialization of its layers, without a trace in the random state."""
 
 from collections.abc import Iterator
 from inspect import signature
@@ -13,17 +13,17 @@ from lightning_prune.selection.sharding import is_sharded
 
 
 def fresh_weights_(module: nn.Module, seed: int, initialize: Initialization | None = None) -> None:
-    """Draw all weights anew, in place; a module gives the same for the same seed, on every process.
+    """Draw all weights again, in place. The same seed gives the same weights on every process.
 
-    Every layer's ``reset_parameters`` is called, parents after children, which sets the running statistics of
-    BatchNorm back, too; then ``init_weights`` of the module itself, if it has one: ``init_weights()``, or
-    ``init_weights(layer)`` for every layer; then ``initialize``. Of tensors that are tied, the first layer decides.
-    What is frozen (``requires_grad=False``) stays. Random generators are where they were afterwards.
+    First every layer's ``reset_parameters`` is called, parents after children. The call also resets the running
+    statistics of BatchNorm. Then ``init_weights`` of the module is called, if the module has it: ``init_weights()``, or
+    ``init_weights(layer)`` for every layer. ``initialize`` is called last. If tensors are tied, the first layer
+    decides. Frozen parameters (``requires_grad=False``) stay. The random generators are put back afterwards.
 
     Args:
         module: The network, or the LightningModule that holds it.
         seed: Decides the draw, at least 0.
-        initialize: Has the last word; None for nobody.
+        initialize: Called last, after the layers' own initialization. None: not called.
 
     Example:
         >>> layer = nn.Linear(2, 1)
@@ -45,15 +45,16 @@ def fresh_weights_(module: nn.Module, seed: int, initialize: Initialization | No
 
 
 def refuse_without_fresh_weights(module: nn.Module, owner: str, initialize: Initialization | None = None) -> None:
-    """Refuse a network some of whose weights would not be drawn anew; tries it, and puts everything back.
+    """Refuse a network if some weights would not be drawn again. The draw is tried, and everything is put back.
 
     Args:
         module: The network, or the LightningModule that holds it.
         owner: The class that asks, for the error.
-        initialize: Has the last word; None for nobody.
+        initialize: Called last, after the layers' own initialization. None: not called.
 
     Raises:
-        ValueError: If a trained parameter keeps its value, or is spread over several devices; names it.
+        ValueError: If a trained parameter keeps its value, or is spread over several devices. The error names the
+            parameter.
 
     Example:
         >>> refuse_without_fresh_weights(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), "Reinitialize")

@@ -1,4 +1,4 @@
-"""Where a cycle's weights start: at fresh ones; under the masks of lottery tickets, their control."""
+"""Start every cycle at fresh weights: the control of lottery tickets."""
 
 from typing import Any, Literal
 
@@ -18,31 +18,34 @@ from lightning_prune.selection.parameters import plain_name
 
 
 class Reinitialize(StartingPoint):
-    """Draw all weights anew at the start of every cycle, and keep the masks.
+    """Draw all weights again at the start of every cycle, and keep the masks.
 
-    This is the control of lottery tickets if the masks are those of the tickets:
-    ``IterativePruning(masks_from="runs/ticket")`` takes them from the run that found them, cycle by cycle. Without it,
-    only the first cycle has the ticket's masks: every later prune ranks weights that were trained from a fresh draw.
+    This is the control of lottery tickets if the masks come from the tickets.
+    ``IterativePruning(masks_from="runs/ticket")`` takes the masks from the run that found the tickets, cycle by cycle.
+    Without ``masks_from``, only the first cycle has the ticket's masks, because every later prune ranks weights that
+    were trained from a fresh draw.
 
-    Fresh weights come from each layer's own ``reset_parameters``, or the LightningModule's ``init_weights`` where it
-    has one; ``initialize`` is for networks that were drawn otherwise when they were made, since a control has to start
-    from the distribution of the dense run. The statistics of BatchNorm and the state of the optimizers are reset, too;
-    what is frozen stays. The draw is the same on every process, depends on nothing else that is drawn, and leaves the
-    random generators where they were. Without a learning-rate policy beside it the dense run's rates are replayed from
-    their start, and ``IterativePruning(retrain=None)`` makes the cycles as long.
+    Each layer's own ``reset_parameters`` draws the fresh weights, or the LightningModule's ``init_weights`` if the
+    module has it. A control has to start from the same distribution as the dense run. Use ``initialize`` if the network
+    was initialized in another way when it was made. The statistics of BatchNorm and the state of the optimizers are
+    reset, too. Frozen parameters stay. The draw is the same on every process, depends only on the seed, and leaves the
+    random generators as they were. Without a learning-rate policy beside this callback, the learning rates of the dense
+    run are replayed from their start, and ``IterativePruning(retrain=None)`` makes each cycle as long as the dense run.
 
     Reference: Frankle & Carbin, The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks, 2019,
     https://arxiv.org/abs/1803.03635.
 
     Args:
-        seed: Decides the draw, at least 0; the paper draws three times for each ticket: give 0, 1 and 2 to three runs.
-        draw: ``"every-cycle"`` draws other weights in every cycle, ``"once"`` the same ones.
-        initialize: A function that draws weights of the module in place, after its layers have drawn theirs and dead
-            weights are zero, such as ``lightning_prune.lab.networks.initialization.glorot_normal_``; None for nobody.
+        seed: The seed of the draw, at least 0. The paper draws three times for each ticket: give 0, 1 and 2 to three
+            runs.
+        draw: ``"every-cycle"`` draws other weights in every cycle. ``"once"`` gives every cycle the same weights.
+        initialize: A function that draws weights of the module in place, such as
+            ``lightning_prune.lab.networks.initialization.glorot_normal_``. It is called last, when the layers have
+            drawn their weights and dead weights are zero. None: not called.
         initialise: The former name of ``initialize``, which goes with the next version.
 
     Raises:
-        ValueError: If an argument lies outside its range; when the fit starts, if a layer does not say how its
+        ValueError: If an argument lies outside its range. When the fit starts, if a layer does not say how its
             parameters are drawn.
 
     Example:
@@ -81,14 +84,14 @@ def start_anew(
     clock: CycleClock,
     initialize: Initialization | None,
 ) -> None:
-    """Give a network fresh weights, and its optimizers nothing to remember.
+    """Give a network fresh weights, and clear the state of its optimizers.
 
     Args:
         trainer: The trainer.
         pl_module: The network.
         seed: Decides the draw.
         clock: Knows which weights are dead.
-        initialize: Has the last word, with dead weights at zero; None for nobody.
+        initialize: Called last, with dead weights at zero. None: not called.
     """
 
     def under_the_masks(module: nn.Module) -> None:
@@ -116,7 +119,7 @@ def seed_of_cycle(seed: int, draw: str, cycle: Cycle) -> int:
 
 
 def check_draw(owner: object, seed: Any, draw: str, initialize: Any) -> None:
-    """Refuse a seed, a kind of draw or an initialisation that is none.
+    """Refuse a seed, a kind of draw or a function that is none.
 
     Args:
         owner: The callback, for the error.

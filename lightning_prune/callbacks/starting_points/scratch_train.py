@@ -1,4 +1,4 @@
-"""Where a cycle's weights start: at fresh ones, for the epochs or the operations of the dense run (Scratch-E and B)."""
+"""Train every cycle from fresh weights, for the epochs or the operations of the dense run (Scratch-E and Scratch-B)."""
 
 from typing import Literal
 
@@ -23,30 +23,31 @@ from lightning_prune.selection.parameters import plain_name
 class ScratchTrain(StartingPoint):
     """Train the pruned network from scratch in every cycle, for the epochs or for the operations of the dense run.
 
-    Weights are drawn as by ``Reinitialize``. With ``"equal-flops"`` a cycle lasts
-    ``int(dense * min(FLOPs(dense) / FLOPs(pruned), cap))`` epochs (or steps, where the dense run goes by steps). The
-    operations are counted after the prune, on the forward pass of one training batch: those of each layer times the
-    density of its weights. (The authors' released scripts for unstructured pruning count before they load the pruned
-    network, which makes the two budgets the same.) Without a learning-rate policy beside it the dense run's rates are
-    replayed from their start, stretched to that length.
+    ``Reinitialize`` draws weights in the same way. With ``"equal-flops"`` a cycle lasts ``int(dense * min(FLOPs(dense)
+    / FLOPs(pruned), cap))`` epochs (or steps, where the dense run goes by steps). The operations are counted after the
+    prune, on the forward pass of one training batch: the operations of each layer times the density of its weights.
+    (The authors' released scripts for unstructured pruning count before they load the pruned network, which makes the
+    two budgets the same.) Without a learning-rate policy beside this callback, the learning rates of the dense run are
+    replayed from their start, stretched to the length of the cycle.
 
     Reference: Liu, Sun, Zhou, Huang & Darrell, Rethinking the Value of Network Pruning, 2019,
     https://arxiv.org/abs/1810.05270.
 
     Args:
-        budget: ``"equal-epochs"`` is the paper's Scratch-E, ``"equal-flops"`` its Scratch-B.
-        cap: The longest cycle in lengths of the dense run, at least 1, for ``"equal-flops"``: the authors' scripts have
-            2 for filters on ImageNet, and none (None) on CIFAR.
-        seed: Decides the weights, at least 0.
-        draw: ``"every-cycle"`` draws other weights in every cycle, ``"once"`` the same ones.
-        initialize: A function that draws weights of the module in place, after its layers have drawn theirs and dead
-            weights are zero; ``lightning_prune.initializations.sparse_fan_in_`` is what the authors' code has
-            for unstructured pruning; None for nobody.
+        budget: ``"equal-epochs"`` trains for the epochs of the dense run, the paper's Scratch-E. ``"equal-flops"``
+            trains for the operations of the dense run, the paper's Scratch-B.
+        cap: The longest cycle for ``"equal-flops"``, in lengths of the dense run, at least 1. None: no limit. The
+            authors' scripts use 2 for filters on ImageNet, and no limit on CIFAR.
+        seed: The seed of the draw, at least 0.
+        draw: ``"every-cycle"`` draws other weights in every cycle. ``"once"`` gives every cycle the same weights.
+        initialize: A function that draws weights of the module in place. It is called last, when the layers have drawn
+            their weights and dead weights are zero. The authors' code for unstructured pruning uses
+            ``lightning_prune.initializations.sparse_fan_in_``. None: not called.
         initialise: The former name of ``initialize``, which goes with the next version.
 
     Raises:
-        ValueError: If an argument lies outside its range; when the fit starts, if ``IterativePruning(retrain=...)``
-            gives another length, a layer does not say how its parameters are drawn, or a training step cannot be
+        ValueError: If an argument lies outside its range. When the fit starts, if ``IterativePruning(retrain=...)``
+            gives another length, if a layer does not say how its parameters are drawn, or if a training step cannot be
             tried out to count its operations (manual optimization, streamed data, sharded weights).
 
     Example:
@@ -72,7 +73,7 @@ class ScratchTrain(StartingPoint):
         if cap is not None and not cap >= 1:
             raise ValueError(f"ScratchTrain(cap={cap}) is in lengths of the dense run: give at least 1, or None.")
         if cap is not None and budget == "equal-epochs":
-            raise ValueError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'; equal epochs need no cap.")
+            raise ValueError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'. Equal epochs need no cap.")
         self.budget = budget
         self.cap = cap
         self.seed = seed
@@ -107,13 +108,13 @@ class ScratchTrain(StartingPoint):
 
 
 def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: float | None = None) -> int:
-    """How long a pruned network trains for the operations of the dense run.
+    """Compute how long a pruned network trains for the operations of the dense run.
 
     Args:
         dense: The length of the dense run, in epochs or steps.
-        dense_flops: What a batch costs there, above 0.
-        pruned_flops: What it costs the pruned network, above 0 and at most ``dense_flops``.
-        cap: The largest ratio, at least 1; None for no limit.
+        dense_flops: The operations of a batch in the dense network, above 0.
+        pruned_flops: The operations of a batch in the pruned network, above 0 and at most ``dense_flops``.
+        cap: The largest ratio, at least 1. None for no limit.
 
     Returns:
         The length, rounded down, at least ``dense``.
@@ -136,7 +137,7 @@ def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: flo
 
 
 def flops_of_step(trainer: "pl.Trainer") -> Flops:
-    """The operations of the forward pass of one training step; their layers hold the module's own parameters.
+    """Count the operations of one training step's forward pass, for layers that hold the module's own parameters.
 
     Args:
         trainer: The trainer, with its data loaded.

@@ -1,4 +1,4 @@
-"""Where a cycle's weights start: at their values of an earlier point of the dense run."""
+"""Start every cycle at the weights of an earlier point of the dense run."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -21,28 +21,29 @@ class WeightRewind(StartingPoint):
     """Rewind parameters and buffers to an earlier point of the dense run at the start of every cycle.
 
     Buffers include the running statistics of BatchNorm. The masks are applied afterwards, and the state of the
-    optimizers is reset or rewound. The scale of a ``GradScaler`` (``Trainer(precision="16-mixed")``) is kept: it adapts
-    to the gradients by itself. Without a learning-rate policy beside it, the learning rate is replayed from that point
-    on (``LRRewind(to=...)``). The snapshot lies in the memory of the processor, whole on each process, also where the
-    weights are sharded.
+    optimizers is reset or rewound. The scale of a ``GradScaler`` (``Trainer(precision="16-mixed")``) is kept, because
+    the scale adapts to the gradients by itself. Without a learning-rate policy beside this callback, the learning rate
+    is replayed from the rewind point on (``LRRewind(to=...)``). The snapshot of the weights lies in CPU memory. Each
+    process holds the whole snapshot, even if the weights are sharded.
 
     Reference: Frankle et al., Linear Mode Connectivity and the Lottery Ticket Hypothesis, 2020,
-    https://arxiv.org/abs/1912.05671; Renda, Frankle & Carbin, Comparing Rewinding and Fine-tuning in Neural Network
+    https://arxiv.org/abs/1912.05671. Renda, Frankle & Carbin, Comparing Rewinding and Fine-tuning in Neural Network
     Pruning, 2020, https://arxiv.org/abs/2003.02389.
 
     Args:
-        to: The point: ``"2ep"``, ``"500it"``, 0 for the initial weights (Frankle & Carbin, The Lottery Ticket
-            Hypothesis, 2019).
-        batch_norm: What becomes of the running statistics of BatchNorm: ``"rewind"`` takes them back with the weights,
-            as Frankle et al. do; ``"keep"`` leaves those of the last step. ``EstimateBatchNorm`` beside this callback
-            estimates them anew, for the rewound weights that live.
-        moments: What becomes of the state of the optimizers, such as momentum: ``"reset"`` forgets it, as Frankle et
-            al. do; ``"rewind"`` takes it back to that point with the weights, as the code of Renda et al. does, but for
-            the moments of dead weights, which are zero. It makes checkpoints as much larger as that state is.
+        to: The point of the dense run: ``"2ep"`` or ``"500it"``. 0 is for the initial weights (Frankle & Carbin, The
+            Lottery Ticket Hypothesis, 2019).
+        batch_norm: The treatment of the running statistics of BatchNorm. ``"rewind"`` takes them back with the weights,
+            as Frankle et al. do. ``"keep"`` leaves the statistics of the last step. ``EstimateBatchNorm`` beside this
+            callback estimates them again, for the rewound weights that are alive.
+        moments: The treatment of the state of the optimizers, such as momentum. ``"reset"`` forgets the state, as
+            Frankle et al. do. ``"rewind"`` takes the state back to the rewind point with the weights, as the code of
+            Renda et al. does. The moments of dead weights are zero. ``"rewind"`` makes checkpoints larger by the size
+            of this state.
 
     Raises:
-        ValueError: If an argument is unknown or no duration; when the fit starts, if ``to`` lies at or after the end
-            of the dense run, or moments are to be rewound of sharded weights.
+        ValueError: If an argument is unknown or no duration. When the fit starts, if ``to`` lies at or after the end of
+            the dense run, or if the moments of sharded weights should be rewound.
 
     Example:
         >>> WeightRewind(to="500it").rewind_point
@@ -154,6 +155,6 @@ def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def _statistics(module: torch.nn.Module) -> set[str]:
-    """The names of the running statistics of normalisation layers."""
+    """The names of the running statistics of normalization layers."""
     layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, _NormBase)]
     return {plain_name(f"{name}.{leaf}") for name, layer in layers for leaf, _ in layer.named_buffers()}

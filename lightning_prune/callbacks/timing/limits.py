@@ -1,4 +1,4 @@
-"""How long Lightning trains: the limits of its loops, moved for the cycles and put back afterwards."""
+"""Move the limits of Lightning's loops for the cycles, and put them back afterwards."""
 
 import math
 
@@ -42,8 +42,8 @@ class Limits:
     def count_from(self, epoch: int, step: int) -> None:
         """Note where the fit began, which is not 0 for a second fit of a Trainer.
 
-        As in Lightning, its limits count from the first fit; but a fit that Lightning would not begin at all has the
-        whole dense run.
+        As in Lightning, the limits count from the first fit. A fit that Lightning would not begin at all gets the whole
+        dense run.
 
         Args:
             epoch: Lightning's epoch at its start.
@@ -102,7 +102,7 @@ class Limits:
             during: The span of the dense run that the cycles lie in, if they do.
 
         Returns:
-            The timeline; of a ``fast_dev_run`` cycles of one step.
+            The timeline. In a ``fast_dev_run`` each cycle has one step.
 
         Raises:
             ValueError: If the lengths do not fit together.
@@ -133,7 +133,7 @@ class Limits:
         return epochs or (self.max_steps != -1 and trainer.global_step >= self.max_steps)
 
     def lift(self, trainer: "pl.Trainer") -> None:
-        """Let the fit begin, whatever was trained before; :meth:`follow` sets the limits when that is known."""
+        """Let the fit begin, whatever was trained before. Later :meth:`follow` sets the limits."""
         set_limits(trainer, -1, -1)
 
     def follow(self, trainer: "pl.Trainer", at: Position, timeline: Timeline, over: bool) -> None:
@@ -175,24 +175,24 @@ class Limits:
 
 
 def set_limits(trainer: "pl.Trainer", max_epochs: int, max_steps: int) -> None:
-    """Set when Lightning's loops end: the only place that does.
+    """Set the limits of Lightning's loops. Only this function sets them.
 
     Args:
         trainer: The trainer.
-        max_epochs: The number of epochs, counted by Lightning; -1 for no limit.
-        max_steps: The number of optimizer steps, counted by Lightning; -1 for no limit.
+        max_epochs: The number of epochs, counted by Lightning. -1 for no limit.
+        max_steps: The number of optimizer steps, counted by Lightning. -1 for no limit.
     """
     trainer.fit_loop.max_epochs = max_epochs
     trainer.fit_loop.epoch_loop.max_steps = max_steps
 
 
 def _ahead(limit: int, first: int) -> int:
-    """How much of a limit is still to come; all of it where it is reached already."""
+    """The part of a limit that is still to come. The whole limit if it is reached already."""
     return limit - first if limit > first else limit
 
 
 def steps_per_epoch(trainer: "pl.Trainer") -> int | None:
-    """Optimizer steps in an epoch of a fit whose data is loaded; None if it has no length, or epochs differ."""
+    """Optimizer steps in an epoch of a fit with loaded data. None if the data has no length, or if epochs differ."""
     steps = {_steps_of(trainer, window) for window in _windows(trainer)}
     return steps.pop() if len(steps) == 1 else None
 
@@ -215,7 +215,7 @@ def cycle_steps(trainer: "pl.Trainer", timeline: Timeline, counted: int) -> int:
 
 
 def _steps(trainer: "pl.Trainer", epoch: int) -> int | None:
-    """Optimizer steps in one epoch of the trainer; None if the data has no length."""
+    """Optimizer steps in one epoch of the trainer. None if the data has no length."""
     scheduling = _scheduling(trainer)
     window = scheduling[max(e for e in scheduling if e <= epoch)] if scheduling else trainer.accumulate_grad_batches
     return _steps_of(trainer, window)
@@ -232,7 +232,7 @@ def _windows(trainer: "pl.Trainer") -> set[int]:
 
 
 def _scheduling(trainer: "pl.Trainer") -> dict[int, int]:
-    """From which epoch on a step takes how many batches, where a callback changes it; it names epoch 0."""
+    """Batches per step by the first epoch they apply to, if a callback changes them. Epoch 0 is always named."""
     callbacks = [c for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]  # type: ignore[attr-defined]
     return callbacks[-1].scheduling if callbacks else {}
 

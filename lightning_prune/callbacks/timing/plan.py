@@ -1,4 +1,4 @@
-"""How long the dense run and the cycles are, from what the user gave; refused where it does not fit together."""
+"""Plan the lengths of the dense run and the cycles, and refuse lengths that do not fit together."""
 
 from dataclasses import dataclass
 
@@ -36,10 +36,10 @@ def plan(
 
     Args:
         dense: The length of the dense run.
-        retrain: The length of a cycle as the user gave it; None to take what remains of the dense run.
+        retrain: The length of a cycle as the user gave it. None: the rest of the dense run from the rewind point.
         cycles: How many cycles.
         rewind: Where every cycle goes back to, if anywhere.
-        per_epoch: Optimizer steps in an epoch; None if the data has no length.
+        per_epoch: Optimizer steps in an epoch. None if the data has no length.
         before: The length of the dense run that came before the fit, where one did.
 
     Returns:
@@ -61,10 +61,10 @@ def resolve_retrain(given: Duration | None, dense: Duration, rewind: Rewind | No
     """Decide how long a cycle lasts, and refuse what does not fit together.
 
     Args:
-        given: What the user asked for; None to take what remains of the dense run.
+        given: The length that the user asked for. None: the rest of the dense run from the rewind point.
         dense: The length of the dense run.
         rewind: Where every cycle goes back to, if anywhere.
-        per_epoch: Optimizer steps in an epoch; None if the data has no length.
+        per_epoch: Optimizer steps in an epoch. None if the data has no length.
 
     Returns:
         The length of a cycle, in epochs if everything is given in epochs.

@@ -1,4 +1,4 @@
-"""When the cycles begin that lie inside the dense run: gradual pruning, while the network is trained."""
+"""Plan cycles inside the dense run: gradual pruning, while the network is trained."""
 
 from lightning_prune.callbacks.timing.timeline import Timeline, in_steps
 from lightning_prune.schedules.durations import Duration, parse_duration
@@ -38,16 +38,16 @@ def plan_inside(
 ) -> Timeline:
     """Lay out cycles inside the dense run: cycle k begins k intervals after the start of the span, the last at its end.
 
-    An initial sparsity of the schedule is that of the start itself, where the run prunes without beginning a cycle.
+    If the schedule has an initial sparsity, the run prunes to it at the start of the span, without beginning a cycle.
 
     Reference: Zhu & Gupta, To Prune, or Not to Prune, 2017, https://arxiv.org/abs/1710.01878 (t0 and t0 + n dt).
 
     Args:
         total: The length of the dense run.
         during: The span.
-        retrain: The interval between two cycles as the user gave it; None or 0 to divide the span evenly.
+        retrain: The interval between two cycles as the user gave it. None or 0 to divide the span evenly.
         cycles: How many cycles, at least 1.
-        per_epoch: Optimizer steps in an epoch; None if unknown.
+        per_epoch: Optimizer steps in an epoch. None if unknown.
 
     Returns:
         The timeline.

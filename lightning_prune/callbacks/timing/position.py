@@ -1,4 +1,4 @@
-"""Where in the run it is: the counters that decide which cycle it is, saved with every checkpoint."""
+"""The counters that decide which cycle is running, saved with every checkpoint."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -15,8 +15,8 @@ from lightning_prune.schedules.durations import Duration
 class Position:
     """The counters of a fit.
 
-    Lightning's hooks are not reliable edges: resumed in the middle of an epoch, or from a checkpoint of its last
-    batch, some never come. So every batch asks where it is, and catches up. In the order of a fit:
+    Lightning's hooks do not all come: after a resume in the middle of an epoch, or from a checkpoint of its last batch,
+    some are never called. So every batch computes its position again, and catches up. In the order of a fit:
 
     =============================  =====================================================================
     moment                         what is counted
@@ -39,19 +39,20 @@ class Position:
     Attributes:
         step: Optimizer steps since the start of the fit, before the current batch.
         epoch: The current epoch since the start of the fit.
-        first_epoch: Lightning's epoch at the start of the fit; not 0 for a second fit of a Trainer.
+        first_epoch: Lightning's epoch at the start of the fit. Not 0 for a second fit of a Trainer.
         first_global_step: Lightning's step at the start of the fit.
-        dense_end: The step at which the dense run ended; None while it goes on.
-        cycle: The cycle that is running; None in the dense run.
+        dense_end: The step at which the dense run ended. None while the dense run goes on.
+        cycle: The cycle that is running. None in the dense run.
         epoch_start: The step at which the epoch began.
-        epoch_steps: The steps of the last epoch that was counted; 0 before the first.
+        epoch_steps: The steps of the last epoch that was counted. 0 before the first.
         stepped: Whether an optimizer has stepped in the current batch.
-        epochs_ahead: How many epochs the plan is ahead of the training. A phase that ends early adds what it leaves
-            out, a cycle that lasts longer than planned takes away what it adds: below 0 the plan is behind.
+        epochs_ahead: How many epochs the plan is ahead of the training. A phase that ends early adds the epochs that it
+            leaves out. A cycle that lasts longer than planned subtracts its additional epochs. Below 0 the plan is
+            behind.
         steps_ahead: The same for cycles that go by steps, in optimizer steps.
         longer: How much longer than planned the cycle is that is running, in the unit of its length.
         partial: Whether the epoch was ended before its last batch, and does not show how many steps epochs have.
-        untold: How many have yet to be told of the cycle that is beginning; None if it has begun.
+        untold: How many callbacks have yet to be told of the cycle that is beginning. None if the cycle has begun.
     """
 
     step: int = 0
@@ -76,7 +77,7 @@ class Position:
 
     @property
     def steps_since_dense(self) -> int | None:
-        """The planned steps since the dense run ended; None while it goes on."""
+        """The planned steps since the dense run ended. None while the dense run goes on."""
         return None if self.dense_end is None else self.step - self.dense_end + self.steps_ahead
 
     @property
@@ -93,11 +94,11 @@ class Position:
         return scheduled + self.first_epoch - self.epochs_ahead
 
     def has_reached(self, trainer: "pl.Trainer", point: Duration) -> bool:
-        """Whether the fit has come to a point of the dense run, such as its end; before a batch or after its step.
+        """Whether the fit has reached a point of the dense run. To be asked before a batch or after its step.
 
         Args:
             trainer: The trainer.
-            point: The point, from the start of the fit.
+            point: The point, such as the end of the dense run, from the start of the fit.
         """
         if point.unit == "ep":
             return self.scheduled_epoch >= point.amount
@@ -105,7 +106,7 @@ class Position:
         return trainer.global_step - self.first_global_step >= point.amount
 
     def reaches_with_epoch(self, point: Duration) -> bool:
-        """Whether the fit has come to a point of the dense run when the current epoch ends; never for one in steps."""
+        """Whether the fit reaches a point of the dense run when the epoch ends. Never true for a point in steps."""
         return point.unit == "ep" and self.scheduled_epoch + 1 >= point.amount
 
     def begin(self, trainer: "pl.Trainer") -> None:
@@ -129,7 +130,7 @@ class Position:
             self.dense_end = self.step
 
     def note_step(self) -> None:
-        """An optimizer has stepped; several in one batch count as one step."""
+        """Note that an optimizer has stepped. Several optimizers in one batch count as one step."""
         self.stepped = True
 
     def count_step(self) -> None:
@@ -149,11 +150,11 @@ class Position:
             self.steps_ahead += index * timeline.retrain.amount - (self.steps_since_dense or 0) - self.stepped
 
     def lengthen(self, timeline: Timeline, longer: int) -> None:
-        """Let the cycle that begins last longer than planned, or shorter: what comes after it moves by as much.
+        """Make the cycle that begins longer or shorter than planned. All later cycles move by the same amount.
 
         Args:
             timeline: The timeline.
-            longer: By how much, in the unit of its cycles; 0 for the planned length.
+            longer: The additional length, in the unit of the cycles. 0 for the planned length.
         """
         self.longer = longer
         if timeline.by_epochs:
@@ -162,11 +163,11 @@ class Position:
             self.steps_ahead -= longer
 
     def rescale(self, timeline: Timeline, per_epoch: int | None) -> None:
-        """Stay at the same place of the cycle where epochs have another number of steps: on more or fewer processes.
+        """Stay at the same place of the cycle if epochs now have more or fewer steps, on another number of processes.
 
         Args:
             timeline: The timeline.
-            per_epoch: Optimizer steps in an epoch of this fit; None if unknown.
+            per_epoch: Optimizer steps in an epoch of this fit. None if unknown.
         """
         if self.cycle is None or per_epoch is None or not timeline.by_epochs:
             return
@@ -176,7 +177,7 @@ class Position:
             self.cycle = replace(self.cycle, first_step=self.step - done * steps // self.cycle.steps, steps=steps)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain types; the step of a batch that is under way is counted."""
+        """Return plain types. The step of a running batch is counted."""
         return {**asdict(self), "step": self.step + self.stepped, "stepped": False}
 
     def load(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""When the cycles begin: arithmetic over epochs and steps, without a trainer."""
+"""The arithmetic over epochs and steps that decides when the cycles begin, without a trainer."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,16 @@ from lightning_prune.schedules.durations import Duration
 class Timeline:
     """A dense run and the cycles after it.
 
-    Where both are given in epochs, cycles begin at epochs; otherwise at optimizer steps, counted from the step at
-    which the dense run ended.
+    If both lengths are given in epochs, cycles begin at epochs. Otherwise they begin at optimizer steps, counted from
+    the step at which the dense run ended.
 
     Args:
         dense: The length of the dense run.
         retrain: The length of a cycle, at least 1.
         cycles: How many cycles.
-        before: The length of the dense run that came before the fit, where one did; ``dense`` is 0 then.
-        inside: The length of the fit, where cycles lie inside the dense run; ``dense`` is what comes before the first.
+        before: The length of the dense run that came before the fit, if there was one. ``dense`` is 0 then.
+        inside: The length of the fit, if cycles lie inside the dense run. ``dense`` is then the length before the first
+            cycle.
 
     Example:
         >>> timeline = Timeline(Duration(30, "ep"), Duration(15, "ep"), cycles=10)
@@ -50,7 +51,7 @@ class Timeline:
         """The same with the cycles in steps, unless everything is in epochs.
 
         Args:
-            per_epoch: Optimizer steps in an epoch; None if unknown.
+            per_epoch: Optimizer steps in an epoch. None if unknown.
 
         Raises:
             ValueError: If the cycles are in epochs of unknown length.
@@ -65,7 +66,7 @@ class Timeline:
 
         Args:
             epoch: The epoch of the batch, counted from 0.
-            steps_since_dense: The optimizer steps made since the dense run ended; None while it goes on.
+            steps_since_dense: The optimizer steps made since the dense run ended. None while the dense run goes on.
 
         Returns:
             0 in the dense run, ``cycles + 1`` after the last cycle.
@@ -78,7 +79,7 @@ class Timeline:
 
 
 def is_shorter(one: Duration, other: Duration, per_epoch: int | None) -> bool:
-    """Whether one duration is shorter than the other; in steps, if their units differ."""
+    """Whether one duration is shorter than the other. Compared in steps if their units differ."""
     left, right = common(one, other, f"IterativePruning with a dense run and cycles of {one} and {other}", per_epoch)
     return left.amount < right.amount
 
@@ -95,7 +96,7 @@ def in_steps(duration: Duration, per_epoch: int | None, argument: str) -> Durati
 
     Args:
         duration: The duration.
-        per_epoch: Optimizer steps in an epoch; None if unknown.
+        per_epoch: Optimizer steps in an epoch. None if unknown.
         argument: The class and argument, for the error.
 
     Returns:
