@@ -1,4 +1,4 @@
-"""Files of a report that are whole or not there: written beside their place, then renamed."""
+"""Write files of a report completely or not at all: to another name first, then renamed."""
 
 import os
 from contextlib import suppress
@@ -6,17 +6,17 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
-    """Write a file of a report, so that a full disk leaves the one that was there before.
+    """Write a file of a report. If the disk is full, the previous file stays.
 
     Args:
-        path: The file; its folder is made if it does not exist.
-        content: What is to be in it; text as UTF-8, with a question mark for what is no character.
+        path: The file. Its folder is created if it does not exist.
+        content: The content. Text is written as UTF-8, with a question mark for each invalid character.
 
     Returns:
         ``path``.
 
     Raises:
-        ValueError: If it cannot be written; what was there before is still there, and nothing is left beside it.
+        ValueError: If the file cannot be written. The previous file is still there, and no temporary file is left.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -32,7 +32,7 @@ def write_whole(path: Path, content: str | bytes) -> Path:
         with suppress(OSError):
             aside.unlink()
         raise ValueError(
-            f"`report`: {path} cannot be written ({error.strerror or error}). What was there before is as it was. Make "
+            f"`report`: {path} cannot be written ({error.strerror or error}). A previous file has not changed. Make "
             "room, or give another folder with --out."
         ) from error
     return path

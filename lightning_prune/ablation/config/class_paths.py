@@ -1,4 +1,4 @@
-"""From the name of a class in a config to the class, and to the file that it is written in."""
+"""Find a class, and the file in which it is written, by its name in a config."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -11,10 +11,10 @@ import lightning_prune
 
 
 def class_at(path: str) -> Any:
-    """Import what a dotted path names.
+    """Import the object that a dotted path names.
 
     Args:
-        path: Such as ``"lightning_prune.FineTune"``.
+        path: A dotted path, such as ``"lightning_prune.FineTune"``.
 
     Raises:
         ImportError: If there is no such module.
@@ -32,11 +32,11 @@ def class_at(path: str) -> Any:
 
 
 def full_path(name: str, owner: str) -> str:
-    """Complete the name of a class of this package, and see that the class is there.
+    """Complete the name of a class of this package, and check that the class exists.
 
     Args:
         name: A dotted path, or a public name of ``lightning_prune`` or of Lightning's callbacks.
-        owner: Who asks, for the error.
+        owner: The caller's name for the error, such as ``"arm 'a'"``.
 
     Returns:
         The dotted path.
@@ -63,11 +63,11 @@ def full_path(name: str, owner: str) -> str:
 
 
 def refuse_main(config: Any, owner: str) -> None:
-    """Refuse what is defined in the program or the notebook itself: no other process can import it.
+    """Refuse classes that are defined in the program or the notebook itself. No other process can import them.
 
     Args:
-        config: Everything that other processes are to be sent.
-        owner: Who sends it, for the error.
+        config: Everything that is to be sent to other processes.
+        owner: The caller's name for the error.
 
     Raises:
         ValueError: If a dotted path in it begins with ``__main__``.
@@ -82,12 +82,12 @@ def refuse_main(config: Any, owner: str) -> None:
         raise ValueError(
             f"{owner}: `{found}` is defined in the program or notebook that is running, which the processes that train "
             f"cannot import. Move it into a file beside it, such as mine.py, and give `mine{found[8:]}`; or train in "
-            "this process: run(out, workers=0), with the local engine."
+            "this process with run(out, workers=0) and the local engine."
         )
 
 
 def texts_in(config: Any) -> Iterator[str]:
-    """Every text in a config, however deep.
+    """Yield every text in a config, at any depth.
 
     Example:
         >>> list(texts_in({"a": ["b", {"c": "d"}, 3]}))

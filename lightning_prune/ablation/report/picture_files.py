@@ -1,4 +1,4 @@
-"""The pictures as files: PNG and SVG beside the page, drawn without a browser."""
+"""Write the pictures as PNG and SVG files beside the page, drawn without a browser."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from lightning_prune.lab.report.vega import VEGA_LITE, Spec, png_of, printed, sv
 
 
 def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
-    """Write every picture that there is as ``<name>.png`` and ``<name>.svg``.
+    """Write every picture as ``<name>.png`` and ``<name>.svg``.
 
     Args:
-        folder: Where they go.
-        pictures: Those without a specification are left out.
+        folder: The folder for the files.
+        pictures: The pictures. A picture without a specification is left out.
 
     Returns:
-        What was written.
+        The written files.
     """
     written = []
     for picture in pictures:
@@ -29,7 +29,7 @@ def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
 
 
 def alone(picture: Picture) -> Spec:
-    """Turn the specification of the page into one that stands alone: a width, a white ground, a title."""
+    """Turn a specification of the page into one that stands alone, with a width, a white background and a title."""
     spec = dict(picture.spec or {})
     chosen = [f"{choice.label.lower()} {choice.chosen}" for choice in picture.choices]
     title = {
@@ -44,6 +44,6 @@ def alone(picture: Picture) -> Spec:
 
 
 def scripts() -> str:
-    """The vega libraries as one script, which the page carries with it."""
+    """The Vega libraries as one script, which is a part of the page."""
     bundle = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]  # its stub wants a snippet
     return bundle.replace("</script", "<\\/script")

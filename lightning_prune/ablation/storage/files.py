@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Write files whole or not at all. A file is written beside its place and then renamed."""
 
 import json
 import os
@@ -11,11 +11,11 @@ SECONDS_OF_A_DAY = 24 * 3600.0
 
 
 def write_aside(path: Path, text: str) -> None:
-    """Write a file whole: whoever reads it never sees half of it.
+    """Write a file whole. A reader never sees half of it.
 
     Args:
-        path: The file; its folder exists.
-        text: What is to be in it.
+        path: The file. Its folder must exist.
+        text: The text of the file.
     """
     aside = aside_of(path)
     aside.write_text(text)
@@ -23,15 +23,15 @@ def write_aside(path: Path, text: str) -> None:
 
 
 def aside_of(path: Path) -> Path:
-    """Where a file is written before it is renamed: a name that tells which process on which machine writes it."""
+    """The path at which a file is written before the renaming. Its name holds the machine and the process."""
     return path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.new")
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes have left that died while they wrote.
+    """Remove half-written files of processes that have died.
 
     Args:
-        folder: Where they wrote; files of the living stay, and those of other machines that are not a day old.
+        folder: The folder. Files of living processes stay, and so do files of other machines that are not a day old.
     """
     for path in folder.glob("*.new"):
         writer = path.name.removesuffix(".new").rpartition(".")[2]
@@ -46,7 +46,7 @@ def _is_alive(number: int) -> bool:
         os.kill(number, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):  # of somebody else
+    except (PermissionError, OverflowError):  # The process belongs to another user.
         return True
     return True
 
@@ -55,7 +55,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        ValueError: If it is damaged.
+        ValueError: If the file is damaged.
     """
     try:
         return json.loads(path.read_text())
@@ -64,14 +64,14 @@ def read_json(path: Path) -> Any:
 
 
 def see_writable(folder: Path, argument: str) -> None:
-    """See that a folder is there or can be made, and may be written.
+    """Check that a folder exists or can be made, and that it may be written.
 
     Args:
         folder: The folder.
-        argument: What it was given as, for the error.
+        argument: The argument that names the folder, for the error.
 
     Raises:
-        ValueError: If it is a file, lies in one, or may not be written; if its name is not UTF-8.
+        ValueError: If the folder is a file, lies in a file, or may not be written. If its name is not UTF-8.
     """
     try:
         str(folder).encode()

@@ -1,4 +1,4 @@
-"""Data sets that torchvision downloads: the reading, and the errors that say what to do, for CIFAR and MNIST alike."""
+"""Read the data sets that torchvision downloads, CIFAR and MNIST. The errors say what to do."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,27 +12,28 @@ from lightning_prune.lab.data.data_module import ImageData, ImageSource
 from lightning_prune.lab.data.image_set import ImagesInMemory
 from lightning_prune.lab.data.normalization import Normalization
 
-# torchvision tries several mirrors, then raises a RuntimeError. Without the right to write, the error stays as it is.
+# torchvision tries several mirrors, and then raises a RuntimeError. A missing permission to write is not among these
+# errors, and is raised unchanged.
 NOT_DOWNLOADED = (URLError, ConnectionError, TimeoutError, RuntimeError)
 
 
 class DownloadedImages(ImageData, ABC):
     """Images that torchvision downloads to ``root`` and reads from there into memory.
 
-    A subclass names the data set and its normalization, and says how torchvision's images become tensors.
+    A subclass names the data set and its normalization, and converts torchvision's images to tensors.
 
     Args:
-        root: Folder of the data; created when it is downloaded.
-        download: Whether to download the data where ``root`` does not have it.
-        batch_size: As for ``ImageData``, as the five next.
-        validation: The part of the training images to validate on.
+        root: Folder of the data. It is created for a download.
+        download: Whether to download the data if ``root`` does not have it.
+        batch_size: Images in a batch, at least 1.
+        validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2.
         seed: Seed of the division into training and validation images.
-        subset: How many training images to use.
-        augmentation: How training images vary.
-        on_device: Whether the images are kept on the device that trains.
+        subset: Number of training images to use, from the start of the seeded order. None for all.
+        augmentation: The random changes of training images.
+        on_device: Whether the images are kept on the device that trains, where one indexing then makes a batch.
 
     Raises:
-        FileNotFoundError: On use, if the data can neither be found nor downloaded.
+        FileNotFoundError: If the data can neither be found nor downloaded, when they are used.
         ValueError: If an argument is out of range.
     """
 
@@ -56,7 +57,7 @@ class DownloadedImages(ImageData, ABC):
 
     @abstractmethod
     def in_memory(self, images: VisionDataset) -> ImagesInMemory:
-        """Hold torchvision's images as a set of ``[N, C, H, W]``."""
+        """Convert torchvision's images to a set of images ``[N, C, H, W]``."""
 
     @abstractmethod
     def class_names(self, images: VisionDataset) -> tuple[str, ...]:
@@ -64,7 +65,11 @@ class DownloadedImages(ImageData, ABC):
 
     @abstractmethod
     def by_hand(self) -> str:
-        """Say what to put where to need no download: the start of a sentence that goes on with "or"."""
+        """Tell the user how to get the data without this download.
+
+        Returns:
+            The start of a sentence that goes on with ", or".
+        """
 
     def prepare_data(self) -> None:
         if not self.download:

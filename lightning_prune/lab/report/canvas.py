@@ -1,25 +1,26 @@
-"""The colours and marks of every picture: told apart by colour-blind readers, and in print."""
+"""Define the colors and marks of all pictures. Color-blind readers can tell them apart, also in print."""
 
 from collections.abc import Sequence
 
 import altair as alt
 
-# Okabe and Ito, "Color universal design", 2008: told apart by colour-blind readers. Yellow is too pale for a line.
+# Okabe and Ito, "Color universal design", 2008. Color-blind readers can tell these colors apart. Their yellow is left
+# out, because it is too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 DASHES = ((1, 0), (5, 3), (2, 2))
 GREY = "#888888"
-# Short, unlike the "#000000" and "white" that the page of a study takes for ink and paper and turns in dark mode.
+# Short forms. In dark mode, the page of a study replaces its ink and paper, which are the texts "#000000" and "white".
 BLACK, WHITE = "#000", "#fff"
-BRIGHT_FROM = 0.179  # luminance at which black and white are read equally well, at a contrast of 4.58
+BRIGHT_FROM = 0.179  # At this luminance, black and white both have a contrast of 4.58.
 
 
 def colour_of(field: str, names: Sequence[str]) -> alt.Color:
-    """Give every curve its colour, the same on all pictures.
+    """Give every curve its color, the same on all pictures.
 
     Args:
         field: The column that holds the names.
-        names: All of them, in order; they also order the legend.
+        names: All names, in the order of the legend.
 
     Example:
         >>> colour_of("arm", ["a", "b"]).to_dict()["scale"]
@@ -29,12 +30,12 @@ def colour_of(field: str, names: Sequence[str]) -> alt.Color:
 
 
 def shape_of(field: str, names: Sequence[str]) -> alt.Shape:
-    """Give every curve its mark, so that colour is not all that tells them apart."""
+    """Give every curve its mark, so that curves can be told apart without color."""
     return alt.Shape(f"{field}:N", scale=_in_turn(names, SHAPES), legend=_legend())
 
 
 def dash_of(field: str, names: Sequence[str]) -> alt.StrokeDash:
-    """Dash the lines of curves beyond the number of colours."""
+    """Dash the lines of curves beyond the number of colors."""
     dashes = [list(DASHES[index // len(COLOURS) % len(DASHES)]) for index in range(len(names))]
     return alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=list(names), range=dashes), legend=None)
 
@@ -48,14 +49,15 @@ def _legend() -> alt.Legend:
 
 
 def ink_on(red: float, green: float, blue: float) -> str:
-    """Choose black or white, whichever is read more easily on a colour.
+    """Choose black or white, whichever is easier to read on a color.
 
-    The contrast is that of WCAG 2.1, https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio: at least 4.5 on every colour.
+    The contrast is at least 4.5 on every color, as defined in WCAG 2.1,
+    https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio.
 
     Args:
-        red: In [0, 1], as the two next.
-        green: The second part of the colour.
-        blue: The third.
+        red: The red part of the color, in [0, 1].
+        green: The green part, in [0, 1].
+        blue: The blue part, in [0, 1].
 
     Example:
         >>> ink_on(1.0, 0.9, 0.3), ink_on(0.0, 0.1, 0.3)

@@ -1,4 +1,4 @@
-"""The parts that pictures of a run and of a study share: axes, curves, the map of densities."""
+"""Draw the parts that pictures of a run and of a study share: axes, curves, and the map of densities."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,28 +7,28 @@ import altair as alt
 
 from lightning_prune.lab.report.canvas import BLACK, BRIGHT_FROM, WHITE, colour_of, dash_of, shape_of
 
-# How vega writes a tick.
+# The formats of ticks, as expressions of Vega.
 PER_CENT = "format(100 * datum.value, '.4~g') + ' %'"
 NUMBER = "format(datum.value, '.3~g')"
 DENSITIES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-MANY = 400  # cells of a map; more have no room for numbers
-ROW, NARROW_ROW = 26, 14  # points of height, with numbers and without
-# A cell has the same colour in light and in dark mode, and so has its number. Without any weight it is white.
+MANY = 400  # Cells of a map. With more cells there is no room for numbers.
+ROW, NARROW_ROW = 26, 14  # The height of a row in points, with numbers and without numbers.
+# A cell has the same color in light and in dark mode, and so has its number. A cell without any weight is white.
 EMPTY = "datum.density == 0"
 BRIGHT = f"{EMPTY} || luminance(scale('color', datum.density)) > {BRIGHT_FROM}"
-STEEP = 30  # times, between rates of a logarithmic axis
-SPILL = 16  # points by which a label may stand out beyond the end of its axis
+STEEP = 30  # The largest rate over the smallest rate. An axis is logarithmic above this ratio.
+SPILL = 16  # Points. A label may stand out beyond the end of its axis by this length.
 
 
 def density_axis(field: str, ends: tuple[float, float], ticks: Sequence[float], labels: str, title: str) -> alt.X:
-    """A logarithmic axis of densities, dense on the left.
+    """Make a logarithmic axis of densities, dense on the left.
 
     Args:
         field: The column of densities.
         ends: The smallest and the largest density of the axis.
         ticks: The densities with a tick.
-        labels: How vega writes a tick.
-        title: What stands below.
+        labels: The format of the ticks, as an expression of Vega.
+        title: The text below the axis.
     """
     axis = alt.Axis(
         values=list(ticks), labelExpr=labels, labelOverlap="greedy", labelBound=SPILL, title=title, gridOpacity=0.6
@@ -38,27 +38,33 @@ def density_axis(field: str, ends: tuple[float, float], ticks: Sequence[float], 
 
 
 def curves(base: alt.Chart, y: alt.Y, field: str, names: Sequence[str]) -> tuple[alt.Chart, alt.Chart]:
-    """Draw a curve for each name: its line, and the marks on it.
+    """Draw a curve for each name, as a line and the marks on the line.
 
     Args:
         base: A chart with its x.
         y: The vertical axis.
         field: The column that holds the names.
-        names: All of them, in order.
+        names: All names, in order.
+
+    Returns:
+        The lines and the marks.
     """
-    coloured = base.encode(y=y, color=colour_of(field, names))
-    lines = coloured.mark_line(strokeWidth=2).encode(strokeDash=dash_of(field, names))
-    return lines, coloured.mark_point(filled=True, size=70, opacity=1).encode(shape=shape_of(field, names))
+    colored = base.encode(y=y, color=colour_of(field, names))
+    lines = colored.mark_line(strokeWidth=2).encode(strokeDash=dash_of(field, names))
+    return lines, colored.mark_point(filled=True, size=70, opacity=1).encode(shape=shape_of(field, names))
 
 
 def density_map(base: alt.Chart, lowest: float, digits: int, tooltip: Sequence[alt.Tooltip] = ()) -> list[alt.Chart]:
-    """Draw the column ``density`` as coloured cells with a number on each.
+    """Draw the column ``density`` as colored cells with a number on each.
 
     Args:
         base: A chart with its x and its y.
         lowest: The smallest density above 0.
-        digits: How many a number has, in per cent; 0 for no numbers.
-        tooltip: What is told of a cell on a page.
+        digits: The number of digits of a percentage. 0 for no numbers.
+        tooltip: The facts about a cell that the page shows under the pointer.
+
+    Returns:
+        The cells, and the numbers if there are any.
     """
     ends = [min(lowest, 0.5), 1.0]
     legend = alt.Legend(
@@ -79,22 +85,23 @@ def density_map(base: alt.Chart, lowest: float, digits: int, tooltip: Sequence[a
 
 
 def step_axis(**scale: Any) -> alt.X:
-    """The horizontal axis of optimizer steps.
+    """Make the horizontal axis of optimizer steps.
 
     Args:
-        **scale: What the scale has beside its defaults, such as ``domain``.
+        **scale: Properties of the scale, such as ``domain``.
     """
-    axis = alt.Axis(grid=False, labelOverlap="parity", labelSeparation=8)  # numbers that touch read as one
+    axis = alt.Axis(grid=False, labelOverlap="parity", labelSeparation=8)  # Numbers that touch read as one.
     return alt.X("step:Q", title="optimizer step", axis=axis, scale=alt.Scale(**scale))
 
 
 def rate_axis(rates: Iterable[float], ticks: int, floor: float, zero: bool) -> alt.Y:
-    """The vertical axis of learning rates: logarithmic if they differ much.
+    """Make the vertical axis of learning rates. It is logarithmic if the rates differ much.
 
     Args:
-        rates: All of them; those that are not positive and finite do not count.
-        ticks: About how many ticks a linear axis has.
-        floor: The smallest rate of a logarithmic axis, as a part of the largest one; what is below lies at its end.
+        rates: All rates. Rates that are not positive and finite do not count.
+        ticks: The approximate number of ticks of a linear axis.
+        floor: The smallest rate of a logarithmic axis, as a share of the largest rate. Smaller rates are drawn at the
+            end of the axis.
         zero: Whether a linear axis begins at 0.
     """
     positive = [rate for rate in rates if 0 < rate < float("inf")]

@@ -1,4 +1,4 @@
-"""A run as pictures: accuracy over density, and the density of every layer."""
+"""Draw the pictures of a run: accuracy over density, and the density of every layer."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +21,9 @@ from lightning_prune.lab.report.charts import (
 )
 from lightning_prune.lab.report.vega import DATA, Rows, records, write_png
 
-WIDTH, HEIGHT = 468, 256  # with axes and margins about 540 by 324 points
-COLUMN = 40  # points, of the map
-ROOM = 1.08  # times, at both ends of the axis of densities
+WIDTH, HEIGHT = 468, 256  # Points. With axes and margins a panel has about 540 by 324 points.
+COLUMN = 40  # The width of a column of the map in points.
+ROOM = 1.08  # The factor by which the axis of densities goes on at both ends.
 DENSITY = "density: prunable weights that are left (dense on the left, sparse on the right)"
 
 
@@ -31,9 +31,10 @@ def accuracy_over_density(path: Path, runs: Mapping[str, pd.Series], title: str 
     """Draw a metric over the density, one curve per run, from dense on the left to sparse on the right.
 
     Args:
-        path: The PNG to write.
-        runs: Name of the run -> values over density, each named after its metric; every metric has its own panel.
-        title: What stands above.
+        path: The PNG file to write.
+        runs: Name of the run -> values over density. Each series is named after its metric. Every metric has its own
+            panel.
+        title: The text above the picture.
 
     Returns:
         ``path``.
@@ -45,11 +46,11 @@ def accuracy_over_density(path: Path, runs: Mapping[str, pd.Series], title: str 
 
 
 def density_per_layer(path: Path, layers: pd.DataFrame, title: str = "") -> Path:
-    """Draw how dense each tensor is in each cycle, as a map.
+    """Draw the density of each tensor in each cycle as a map.
 
     Args:
-        path: The PNG to write.
-        layers: One row per tensor, one column per cycle, densities in [0, 1].
+        path: The PNG file to write.
+        layers: The densities in [0, 1], with a row per tensor and a column per cycle.
         title: The name of the run.
 
     Returns:
@@ -70,7 +71,7 @@ def density_per_layer(path: Path, layers: pd.DataFrame, title: str = "") -> Path
 
 
 def _rows(runs: Mapping[str, pd.Series]) -> Rows:
-    """The points of all runs, and for each metric the level of the dense network, where its runs agree on it."""
+    """The points of all runs, and for each metric the level of the dense network, if it is the same in all runs."""
     points = [row for index, (name, curve) in enumerate(runs.items()) for row in _points(curve, name, index)]
     dense: dict[str, list[float]] = {}
     for row in points:
@@ -81,7 +82,7 @@ def _rows(runs: Mapping[str, pd.Series]) -> Rows:
 
 
 def _points(curve: pd.Series, run: str, index: int) -> Rows:
-    """The points of one run; a curve below another one is wider, and so shows at its edges."""
+    """The points of one run. A curve below another curve is wider, so that its edges are still visible."""
     known = curve[np.isfinite(curve)]
     width = max(2.6 - 0.5 * index, 1.4)
     shared = {"kind": "point", "metric": str(curve.name), "run": run, "width": width, "area": (3 + 2 * width) ** 2}
@@ -95,7 +96,7 @@ def _panel(metric: str, names: Sequence[str], lowest: float) -> alt.LayerChart:
     x = density_axis("density", (lowest / ROOM, ROOM), ticks, PER_CENT, DENSITY)
     base = alt.Chart(DATA).transform_filter(alt.datum.metric == metric)
     lines, points = curves(base.transform_filter("datum.kind == 'point'").encode(x=x), y, "run", names)
-    if len(names) == 1:  # the title names it
+    if len(names) == 1:  # The title names the run.
         colour, shape = colour_of("run", names).legend(None), shape_of("run", names).legend(None)
         lines, points = lines.encode(color=colour), points.encode(color=colour, shape=shape)
     lines = lines.encode(strokeWidth=alt.StrokeWidth("width:Q", scale=None))

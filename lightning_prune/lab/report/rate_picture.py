@@ -1,4 +1,4 @@
-"""The learning rate of a run as a picture, with the cycles marked."""
+"""Draw the learning rate of a run over its steps, with the cycles marked."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from lightning_prune.lab.report.rate_curves import RANGE, rate_band, rate_curves
 from lightning_prune.lab.report.thinning import thinned
 from lightning_prune.lab.report.vega import DATA, Drawing, Rows, records, write_png
 
-WIDTH, HEIGHT = 648, 236  # with axes and margins about 720 by 324 points
+WIDTH, HEIGHT = 648, 236  # Points. With axes and margins the picture has about 720 by 324 points.
 PALE = "#cccccc"
-MANY_CYCLES = 25  # more have no room for their numbers
-FEW = 40  # points of a curve that was sampled; each is marked
+MANY_CYCLES = 25  # With more cycles there is no room for all their numbers.
+FEW = 40  # Points of a sampled curve. A curve with fewer points has a mark at each point.
 FLOOR = 1e-6
 
 
@@ -23,11 +23,11 @@ def draw_learning_rate(path: Path, run: Run) -> Path | None:
     """Draw every parameter group's rate over the whole run, with the cycles marked.
 
     Args:
-        path: The PNG to write.
-        run: What was read.
+        path: The PNG file to write.
+        run: The run.
 
     Returns:
-        ``path``; ``None`` if no learning rate was logged at all.
+        ``path``. ``None`` if no learning rate was logged at all.
     """
     curves, band = rate_curves(run), rate_band(run)
     if not curves and band.empty:
@@ -37,7 +37,7 @@ def draw_learning_rate(path: Path, run: Run) -> Path | None:
 
 
 def _curve(run: Run, name: str, curve: pd.Series) -> Rows:
-    """The points of a parameter group; marked where there are so few that a line would not show."""
+    """The points of a parameter group. They are marked if they are too few to show as a line."""
     exact = len(run.rates) > 0
     count = int(curve.notna().sum())
     marked = count < 2 or (not exact and count < FEW)
@@ -52,7 +52,7 @@ def _band(band: pd.DataFrame) -> Rows:
 
 
 def _cycles(run: Run) -> Rows:
-    """Where each cycle begins and what stands above it, if there is room."""
+    """The first step of each cycle, and the name above the cycle if there is room."""
     starts = list(run.first_steps.items())
     ends = [*(start for _, start in starts[1:]), _last_step(run)]
     every = 1 + len(starts) // MANY_CYCLES
@@ -81,7 +81,7 @@ def _chart(run: Run, rows: Rows, groups: list[str]) -> Drawing:
     drawn = _drawn_curves(base, y, groups, exact=len(run.rates) > 0, named=named)
     title = alt.TitleParams(
         f"{run.name}: learning rate in each cycle",
-        subtitle="grey: range in the epoch" if banded else alt.Undefined,
+        subtitle="gray: range in the epoch" if banded else alt.Undefined,
         fontWeight="normal",
         offset=8,
     )

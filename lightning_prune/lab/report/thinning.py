@@ -1,23 +1,25 @@
-"""Long curves of learning rates with only the points that a picture can show."""
+"""Thin long curves of learning rates to the points that a picture can show."""
 
 import numpy as np
 import pandas as pd
 
-FEW = 1000  # points of a curve; more cannot be told apart
-STRETCHES = FEW // 3  # of the steps; of each at most four points are kept, two where the rate only rises or falls
-JUMPS, JUMP = FEW // 10, 0.05  # how many are kept that are no ends of plateaus; how large, of the larger rate
+FEW = 1000  # Points of a curve. More cannot be told apart.
+# Parts of the steps. Of each part at most four points are kept, and two where the rate only rises or falls.
+STRETCHES = FEW // 3
+# The number of kept jumps that are no ends of plateaus, and their least size as a share of the larger rate.
+JUMPS, JUMP = FEW // 10, 0.05
 
 
 def thinned(curve: pd.Series) -> pd.Series:
-    """Leave out points that the picture would not show; jumps and plateaus stay.
+    """Leave out points that the picture would not show. Jumps and plateaus stay.
 
-    A row stands for all steps until the next one, so stretches are counted in steps and not in rows: a plateau is one
-    row, and beside a rate that changes with every step it would be lost. Kept are the first, the last, the lowest and
-    the highest row of every stretch; every row that lasts long enough to be seen, and its neighbors; and both sides of
-    the largest jumps that are elsewhere. A curve with infinite rates, or with gaps, stays whole.
+    A row stands for all steps until the next row. Therefore stretches are counted in steps and not in rows. A plateau
+    is one row, and would be lost beside a rate that changes with every step. The first, the last, the lowest and the
+    highest row of every stretch are kept. Every row that lasts long enough to be seen is kept with its neighbors. Both
+    sides of the largest other jumps are kept. A curve with infinite rates or with gaps stays whole.
 
     Args:
-        curve: Rates over steps, a row wherever the rate changes.
+        curve: The rates over the steps, with a row at each change of the rate.
     """
     if len(curve) <= FEW or not np.isfinite(curve).all():
         return curve

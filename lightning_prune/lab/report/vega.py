@@ -1,4 +1,4 @@
-"""From a chart to a file: Vega-Lite with its data, drawn as SVG and PNG without a browser."""
+"""Turn charts into Vega-Lite with their data, and draw them as SVG and PNG without a browser."""
 
 import math
 from pathlib import Path
@@ -17,7 +17,7 @@ Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.V
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 CONFIG = {"view": {"stroke": None}, "axis": {"titleFontWeight": "normal", "gridColor": "#dddddd"}}
-DOTS_PER_INCH = 150  # of a PNG; a point is 1/72 inch
+DOTS_PER_INCH = 150  # The resolution of a PNG. A point is 1/72 inch.
 DATA = alt.NamedData(name="rows")
 
 
@@ -25,14 +25,14 @@ def with_rows(chart: Drawing, rows: Rows) -> Spec:
     """Write a chart as Vega-Lite, with its data.
 
     Args:
-        chart: What to draw of :data:`DATA`.
-        rows: The data; beside the chart, where altair need not check every value.
+        chart: The chart of :data:`DATA`.
+        rows: The data. They are given beside the chart, so that altair does not check every value.
     """
     return {**chart.to_dict(), "datasets": {"rows": rows}}
 
 
 def records(frame: pd.DataFrame) -> Rows:
-    """Turn a frame into rows for a picture; a number that is missing or infinite is null.
+    """Turn a frame into rows for a picture. Missing and infinite values become null.
 
     Example:
         >>> records(pd.DataFrame({"step": [1, 2, 3], "loss": [0.5, float("nan"), float("inf")]}))
@@ -43,7 +43,7 @@ def records(frame: pd.DataFrame) -> Rows:
 
 
 def printed(spec: Spec) -> Spec:
-    """Give a picture that stands alone a white ground and a margin."""
+    """Give a picture that stands alone a white background and a margin."""
     return {**spec, "background": "white", "padding": 12, "config": CONFIG}
 
 
@@ -58,7 +58,12 @@ def png_of(svg: str) -> bytes:
 
 
 def write_png(path: Path, chart: Drawing, rows: Rows) -> Path:
-    """Draw a chart of some rows, and write it with the folders that it lies in.
+    """Draw a chart of some rows as a PNG file, and make its folders.
+
+    Args:
+        path: The PNG file to write.
+        chart: The chart of :data:`DATA`.
+        rows: The data.
 
     Returns:
         ``path``.
@@ -71,7 +76,7 @@ def _is_drawn(value: Any) -> bool:
 
 
 def _drawable(spec: Any) -> Any:
-    """Replace in every text what no SVG can hold: names of metrics and of tensors may be anything."""
+    """Replace in every text the characters that no SVG can hold. Names of metrics and tensors may hold any."""
     if isinstance(spec, str):
         return "".join(letter if letter in "\n\t" or is_shown(letter) else "\ufffd" for letter in spec)
     if isinstance(spec, dict):

@@ -7,6 +7,6 @@ from lightning_prune.lab.report import vega
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the drawing, which is slow, where a test looks at no picture; specifications are still made."""
+    """Leave out the slow drawing in tests that look at no picture. Specifications are still made."""
     monkeypatch.setattr(vega, "svg_of", lambda spec: json.dumps(spec, allow_nan=False))
     monkeypatch.setattr(vega, "png_of", lambda svg: b"")

@@ -1,4 +1,4 @@
-"""What every picture of the page has in common: a name, words, a specification in Vega-Lite, and what can be chosen."""
+"""Define the common parts of all pictures: a name, words, a specification in Vega-Lite, and the reader's choices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from typing import Any
 
 from lightning_prune.lab.report.vega import Drawing, Rows, Spec, with_rows
 
-WIDTH = 720  # of the files; on the page a picture is as wide as its place
+WIDTH = 720  # The width in files. On the page a picture is as wide as its place.
 NOT_HIDDEN = "indexof(hidden, datum.arm) < 0"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A menu above a picture; menus of the same signal agree on the whole page."""
+    """A menu above a picture. Menus of the same signal agree on the whole page."""
 
     signal: str
     label: str
@@ -25,22 +25,22 @@ class Picture:
     """A picture, or the sentence that says why there is none."""
 
     name: str
-    """Of its files and of its place on the page."""
+    """The name of its files and of its place on the page."""
     title: str
     caption: str = ""
     spec: Spec | None = None
     missing: str = ""
-    """Why there is no picture, or what is not in it."""
+    """The reason why there is no picture, or a sentence on things that the picture leaves out."""
     choices: Sequence[Choice] = field(default=())
     unit: str = ""
-    """What the vertical axis of the files counts, where its ticks do not say it."""
+    """The unit of the vertical axis in files, if its ticks do not say the unit."""
 
 
 def specification(chart: Drawing, rows: Rows, params: Mapping[str, Any]) -> Spec:
     """Write a chart as Vega-Lite, with its data and the signals that the page sets.
 
     Args:
-        chart: What to draw of :data:`~lightning_prune.lab.report.vega.DATA`.
+        chart: The chart of :data:`~lightning_prune.lab.report.vega.DATA`.
         rows: The data.
         params: Signal -> its value at first.
     """
@@ -52,7 +52,7 @@ def specification(chart: Drawing, rows: Rows, params: Mapping[str, Any]) -> Spec
 
 
 def without_arms(spec: Any) -> Any:
-    """Take the legends of the arms out of a specification: the page has one legend for all pictures."""
+    """Take the legends of the arms out of a specification. The page has one legend for all pictures."""
     if isinstance(spec, list):
         return [without_arms(part) for part in spec]
     if not isinstance(spec, dict):

@@ -1,4 +1,4 @@
-"""The learning rate of each arm over its whole run, one panel per arm, with the cycles marked."""
+"""Draw the learning rate of each arm over its whole run, one panel per arm, with the cycles marked."""
 
 import altair as alt
 
@@ -13,15 +13,15 @@ from lightning_prune.lab.report.thinning import thinned
 from lightning_prune.lab.report.vega import DATA, Drawing, Rows
 
 NAME, TITLE = "learning_rate", "Learning rate"
-CAPTION = "The rate of every optimizer step, over the run of the first seed of each arm. Dotted: a cycle begins."
-FLOOR = 1e-4  # the panels are low
+CAPTION = "The rate of every optimizer step in the run of each arm with its first seed. A dotted line begins a cycle."
+FLOOR = 1e-4  # The smallest rate of an axis as a share of the largest rate, because the panels are low.
 
 
 def draw_rates(study: Study, runs: dict[str, Run]) -> Picture:
-    """Draw the learning rates; several parameter groups that differ are several lines.
+    """Draw the learning rates. Parameter groups with different rates are separate lines.
 
     Args:
-        study: What was read.
+        study: The study.
         runs: Arm -> its run.
     """
     rows = [row for arm, run in runs.items() for row in _rows(arm, run)]
