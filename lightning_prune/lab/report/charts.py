@@ -111,4 +111,4 @@ def rate_axis(rates: Iterable[float], ticks: int, floor: float, zero: bool) -> a
     ends = [max(low, high * floor) / 1.3, high * 1.3]
     powers = [10.0**power for power in range(-12, 4) if ends[0] <= 10.0**power <= ends[1]]
     scale = alt.Scale(type="log", domain=ends, clamp=True, nice=False)
-    return alt.Y("rate:Q", scale=scale, axis=alt.Axis(format="~g", values=powers or alt.Undefined))
+    return alt.Y("rate:Q", scale=scale, axis=alt.Axis(format="~g", tickCount=ticks, values=powers or alt.Undefined))

@@ -19,7 +19,7 @@ from lightning_prune.lab.report.charts import (
     density_axis,
     density_map,
 )
-from lightning_prune.lab.report.vega import DATA, Rows, records, write_png
+from lightning_prune.lab.report.vega import DATA, Drawing, Rows, records, write_png
 
 WIDTH, HEIGHT = 468, 256  # Points. With axes and margins a panel has about 540 by 324 points.
 COLUMN = 40  # The width of a column of the map in points.
@@ -89,7 +89,7 @@ def _points(curve: pd.Series, run: str, index: int) -> Rows:
     return [{"density": density, "value": value, **shared} for density, value in known.items()]
 
 
-def _panel(metric: str, names: Sequence[str], lowest: float) -> alt.LayerChart:
+def _panel(metric: str, names: Sequence[str], lowest: float) -> Drawing:
     ticks = [density for density in DENSITIES if density >= lowest / ROOM]
     axis = alt.Axis(labelExpr=PER_CENT if is_fraction(metric) else NUMBER, gridOpacity=0.6)
     y = alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False, nice=True, padding=8), axis=axis)

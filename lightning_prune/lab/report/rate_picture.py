@@ -99,9 +99,10 @@ def _drawn_cycles(base: alt.Chart) -> list[alt.Chart]:
 
 
 def _drawn_band(base: alt.Chart, y: alt.Y) -> alt.Chart:
-    bands = base.transform_filter("datum.kind == 'band'")
     edge = {"color": PALE, "strokeWidth": 1.5}
-    return bands.mark_area(interpolate="step-after", opacity=1, color=PALE, line=edge).encode(y=y, y2="high:Q")
+    bands: alt.Chart = base.transform_filter("datum.kind == 'band'")
+    area: alt.Chart = bands.mark_area(interpolate="step-after", opacity=1, color=PALE, line=edge)
+    return area.encode(y=y, y2=alt.Y2("high:Q"))
 
 
 def _drawn_curves(base: alt.Chart, y: alt.Y, groups: list[str], exact: bool, named: bool) -> list[alt.Chart]:
