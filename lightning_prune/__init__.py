@@ -5,6 +5,8 @@ one training at one sparsity. Cycle 0 is the dense run. A step is an optimizer s
 alive. A criterion gives scores, and an allocation gives counts.
 """
 
+from typing import TYPE_CHECKING
+
 from lightning_prune.allocation import erk as erk
 from lightning_prune.allocation import globally as globally
 from lightning_prune.allocation import lamp as lamp
@@ -25,16 +27,16 @@ from lightning_prune.callbacks.policies import ConstantRate as ConstantRate
 from lightning_prune.callbacks.policies import CosineRestart as CosineRestart
 from lightning_prune.callbacks.policies import Cyclical as Cyclical
 from lightning_prune.callbacks.policies import CyclicRestart as CyclicRestart
+from lightning_prune.callbacks.policies import DenseScheduleRestart as DenseScheduleRestart
 from lightning_prune.callbacks.policies import FineTune as FineTune
 from lightning_prune.callbacks.policies import LinearRestart as LinearRestart
 from lightning_prune.callbacks.policies import LRRewind as LRRewind
 from lightning_prune.callbacks.policies import OneCycleRetrain as OneCycleRetrain
 from lightning_prune.callbacks.policies import PruningAware as PruningAware
 from lightning_prune.callbacks.policies import ScaledRestart as ScaledRestart
-from lightning_prune.callbacks.policies import ScheduleRestart as ScheduleRestart
-from lightning_prune.callbacks.policies import SchedulerRestart as SchedulerRestart
 from lightning_prune.callbacks.policies import SCyclical as SCyclical
 from lightning_prune.callbacks.policies import SILOSchedule as SILOSchedule
+from lightning_prune.callbacks.policies import TorchScheduler as TorchScheduler
 from lightning_prune.callbacks.policies import WarmupSteps as WarmupSteps
 from lightning_prune.callbacks.policies.base import LearningRatePolicy as LearningRatePolicy
 from lightning_prune.callbacks.policies.base import ShapedRate as ShapedRate
@@ -48,7 +50,7 @@ from lightning_prune.criteria import random as random
 from lightning_prune.masks.ticket import Ticket as Ticket
 from lightning_prune.masks.ticket import load_ticket as load_ticket
 from lightning_prune.masks.ticket import save_ticket as save_ticket
-from lightning_prune.renamed import keep_former_names
+from lightning_prune.renamed import former_classes, keep_former_names
 from lightning_prune.schedules.sparsity import Cubic as Cubic
 from lightning_prune.schedules.sparsity import Geometric as Geometric
 from lightning_prune.schedules.sparsity import Levels as Levels
@@ -58,3 +60,5 @@ from lightning_prune.selection.prunable import Prunable as Prunable
 from lightning_prune.version import __version__ as __version__
 
 keep_former_names()
+if not TYPE_CHECKING:  # type checkers know the names of today only
+    __getattr__ = former_classes(__name__)

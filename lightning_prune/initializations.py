@@ -1,6 +1,6 @@
 """Initialize the weights of a pruned network, in place. Dead weights are zero.
 
-To add an initialization, write a function that takes a module, and give it to ``Reinitialize(initialise=...)`` or
+To add an initialization, write a function that takes a module, and give it to ``Reinitialize(initialize=...)`` or
 ``ScratchTrain``. They call the function after the layers' own ``reset_parameters``, so the function does not have to
 set every parameter.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-Initialisation = Callable[[nn.Module], None]
+Initialization = Callable[[nn.Module], None]
 
 
 def sparse_fan_in_(network: nn.Module) -> None:

@@ -1,8 +1,10 @@
 """Names of an earlier version that configs, runs and programs may still have: they go on working, and warn."""
 
 import importlib
+import re
 import sys
 import warnings
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +28,12 @@ MODULES = {
     "scores": "criteria.scores",
     "ticket": "masks.ticket",
 }
+
+# Public classes, with the name that each has now. They go with the next version, too.
+CLASSES = {"ScheduleRestart": "DenseScheduleRestart", "SchedulerRestart": "TorchScheduler"}
+
+# Arguments of callbacks, with the name that each has now. Every class that has one says so: `former_arguments`.
+ARGUMENTS = {"initialise": "initialize"}
 
 
 class Renamed(ModuleType):
@@ -68,3 +76,98 @@ def keep_former_names() -> None:
         owner = sys.modules.get(f"lightning_prune.{parent}" if parent else "lightning_prune")
         if owner is not None and leaf not in vars(owner):
             setattr(owner, leaf, module)
+
+
+def former_classes(module: str) -> Callable[[str], Any]:
+    """Make the ``__getattr__`` of a module that had classes under their former names.
+
+    Args:
+        module: The name of the module, which has the classes under the names of today.
+
+    Returns:
+        A function from a former name to the class of today. The function warns, and knows no other name.
+
+    Example:
+        >>> import lightning_prune
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     lightning_prune.SchedulerRestart is lightning_prune.TorchScheduler
+        True
+        >>> str(caught[0].message)
+        'lightning_prune.SchedulerRestart is lightning_prune.TorchScheduler now: write that; the former name goes.'
+    """
+
+    def look_up(name: str) -> Any:
+        if name not in CLASSES:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        said = f"{module}.{name} is {module}.{CLASSES[name]} now: write that; the former name goes."
+        warnings.warn(said, DeprecationWarning, stacklevel=2)
+        return getattr(sys.modules[module], CLASSES[name])
+
+    return look_up
+
+
+def renamed_argument(owner: object, former: str, value: Any, present: Any) -> Any:
+    """Take an argument under its former name, if it was given under that, and warn.
+
+    Args:
+        owner: The object that has the argument.
+        former: The former name of the argument.
+        value: What was given under the former name; None for nothing.
+        present: What was given under the name of today; None for nothing.
+
+    Returns:
+        The one that was given.
+
+    Raises:
+        ValueError: If both were given.
+
+    Example:
+        >>> renamed_argument(object(), "initialise", None, print) is print
+        True
+    """
+    if value is None:
+        return present
+    name, now = type(owner).__name__, ARGUMENTS[former]
+    if present is not None:
+        raise ValueError(f"{name} got both {now}=... and {former}=..., its former name: give {now}=... only.")
+    said = f"{name}({former}=...) is {name}({now}=...) now: write that; the former name goes."
+    warnings.warn(said, DeprecationWarning, stacklevel=3)
+    return value
+
+
+def with_present_names(text: str) -> str:
+    """Write the settings of a run, as an earlier version has saved them, with the names of today.
+
+    Args:
+        text: A setting, such as a callback as it was called.
+
+    Example:
+        >>> with_present_names("ScheduleRestart()")
+        'DenseScheduleRestart()'
+        >>> with_present_names("Reinitialize(seed=0, initialise=None)")
+        'Reinitialize(seed=0, initialize=None)'
+        >>> with_present_names("lightning_prune.ticket.load_ticket")
+        'lightning_prune.masks.ticket.load_ticket'
+    """
+    for names, pattern in (
+        (MODULES, r"(?<=\blightning_prune\.)({})(?=\.)"),
+        (CLASSES, r"\b({})(?=\()"),
+        (ARGUMENTS, r"\b({})(?==)"),
+    ):
+        former = "|".join(map(re.escape, names))
+        text = re.sub(pattern.format(former), lambda found, names=names: names[found[0]], text)  # type: ignore[misc]
+    return text
+
+
+def states_under_present_names(states: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the states of callbacks in a checkpoint the names that their classes have now.
+
+    Args:
+        states: From the state key of a callback, which is the name of its class, to the state.
+
+    Example:
+        >>> states_under_present_names({"ScheduleRestart": 1, "EarlyStopping": 2})
+        {'DenseScheduleRestart': 1, 'EarlyStopping': 2}
+    """
+    return {CLASSES.get(key, key): state for key, state in states.items()}

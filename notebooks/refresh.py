@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 FOLDER = Path(__file__).parent
-COLOURS = 128  # lines, shades and text need no more, and a picture takes half of the space
+COLORS = 128  # lines, shades and text need no more, and a picture takes half of the space
 WIDEST = 1100  # pixels
 
 
@@ -53,7 +53,7 @@ def _smaller(png: str) -> str:
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     picture.thumbnail((WIDEST, WIDEST))
     buffer = io.BytesIO()
-    picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(buffer, "png", optimize=True)
+    picture.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE).save(buffer, "png", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -135,8 +135,8 @@ CLAIMS = (
         {
             "for": "Rewind the weights of wide networks (`WeightRewind`), or restart from a lower rate.",
             "mixed": "Watch the accuracy over the first cycles; if it falls, rewind the weights (`WeightRewind`).",
-            "against": "Restart the schedule (`ScheduleRestart`) as on other networks, and watch the accuracy over the "
-            "first cycles.",
+            "against": "Restart the schedule (`DenseScheduleRestart`) as on other networks, and watch the accuracy "
+            "over the first cycles.",
             "undecided": "Either; watch the accuracy over the first cycles.",
         },
         (

@@ -12,7 +12,7 @@ from benchmarks.evidence.contrasts import measure, missing, over
 from benchmarks.evidence.oracle import peaks_of
 from benchmarks.evidence.results import Result
 from lightning_prune.ablation.results.comparison import summary
-from lightning_prune.lab.report.canvas import colour_of, shape_of
+from lightning_prune.lab.report.canvas import color_of, shape_of
 from lightning_prune.lab.report.vega import printed, svg_of
 
 WIDTH, HEIGHT = 340, 260
@@ -166,7 +166,7 @@ def _panel(rows: pd.DataFrame, title: str, plot: Plot, arms: Sequence[str]) -> a
     if marks is None:
         rows = rows.assign(x=rows["x"] * (1 + APART * beside))
     rows = rows[rows["y"].notna()]
-    base = alt.Chart(rows).encode(x=plot.x(_roomy(rows["x"])), color=colour_of("arm", arms).legend(_legend()))
+    base = alt.Chart(rows).encode(x=plot.x(_roomy(rows["x"])), color=color_of("arm", arms).legend(_legend()))
     scale = alt.Scale(zero=False, nice=True, type=plot.scale)
     ticks = {"values": SYMLOG_TICKS} if plot.scale == "symlog" else {}
     vertical = alt.Y("y:Q", scale=scale, axis=alt.Axis(title=plot.y, gridOpacity=0.6, **ticks))

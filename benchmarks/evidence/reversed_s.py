@@ -1,12 +1,35 @@
 """SILO's S upside down: the control that tells a growing peak from any peak that moves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from lightning_prune import SILOSchedule
 from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.policies.peaked import Peak, PeakedRate, SPeak
+from lightning_prune.callbacks.policies.steps import Drops
 
 
-class ReversedS(SILOSchedule):
+@dataclass(frozen=True)
+class FallingPeak(Peak):
+    """A peak that falls from ``high`` to ``high - fall`` where that of SILO grows."""
+
+    high: float
+    fall: float
+    beta: float
+    delay: int
+
+    @property
+    def rising(self) -> SPeak:
+        """The peak of SILO between the same rates."""
+        return SPeak(self.high - self.fall, self.fall, self.beta, self.delay)
+
+    def at(self, cycle: Cycle, densities: Callable[[int], float]) -> float:
+        return self.high + self.rising.low - self.rising.at(cycle, densities)
+
+    def check(self, owner: object) -> None:
+        self.rising.check(owner)
+
+
+class ReversedS(PeakedRate):
     """Let the peak rate fall where SILO lets it grow, from ``high`` to ``high - fall``.
 
     Args:
@@ -30,9 +53,6 @@ class ReversedS(SILOSchedule):
         warmup: int | float = 0.5,
         drops: Sequence[int | float] = (0.5, 0.64),
     ) -> None:
-        super().__init__(high - fall, fall, beta, delay, warmup, drops)
-        self.high = high
-        self.fall = fall
-
-    def highest(self, cycle: Cycle) -> float:
-        return self.high + self.low - super().highest(cycle)
+        super().__init__(FallingPeak(high, fall, beta, delay), Drops(warmup, drops))
+        self.high, self.fall, self.beta, self.delay = high, fall, beta, delay
+        self.warmup, self.drops = warmup, drops

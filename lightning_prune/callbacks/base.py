@@ -125,8 +125,10 @@ class CycleCallback(CycleMember):
     Attributes:
         rewind_point: The point of the dense run that every cycle goes back to; None if it goes nowhere.
         replays: Whether the cycle is to repeat the dense run from the rewind point to its end.
+        former_arguments: Names of arguments that only stand for another one, and are no settings.
     """
 
+    former_arguments: tuple[str, ...] = ()
     rewind_point: Duration | None = None
     replays: bool = False
     _clock: CycleClock | None = None

@@ -94,7 +94,7 @@ def parameters_of(module: nn.Module, parts: Sequence[str]) -> dict[str, nn.Param
         ['0.bias', '1.bias', '2.weight', '2.bias']
     """
     named = {plain_name(name): one for name, one in module.named_parameters()}
-    kinds = {"norm": _of_normalisations(module), "bias": _biases(module), "head": _of_head(module)}
+    kinds = {"norm": _of_normalizations(module), "bias": _biases(module), "head": _of_head(module)}
     chosen: set[str] = set()
     for part in parts:
         kind = kinds.get(part)
@@ -108,12 +108,12 @@ def parameters_of(module: nn.Module, parts: Sequence[str]) -> dict[str, nn.Param
     return {name: one for name, one in named.items() if name in chosen}
 
 
-def _of_normalisations(module: nn.Module) -> set[int]:
-    layers = [layer for layer in module.modules() if _is_normalisation(type(layer))]
+def _of_normalizations(module: nn.Module) -> set[int]:
+    layers = [layer for layer in module.modules() if _is_normalization(type(layer))]
     return {id(parameter) for layer in layers for parameter in layer.parameters(recurse=False)}
 
 
-def _is_normalisation(layer: type[nn.Module]) -> bool:
+def _is_normalization(layer: type[nn.Module]) -> bool:
     return any(_NORMALISATION.search(kind.__name__) for kind in layer.__mro__)
 
 

@@ -128,7 +128,7 @@ class Prunable(Selection):
 
     def __call__(self, module: nn.Module) -> Selected:
         tensors = list(owned_parameters(module))
-        _refuse_uninitialised(module, tensors)
+        _refuse_uninitialized(module, tensors)
         self._check_patterns([tensor.name for tensor in tensors])
         reasons = {tensor.name: self._reason(tensor) for tensor in tensors}
         prunable = [tensor for tensor in tensors if reasons[tensor.name] is None]
@@ -203,7 +203,7 @@ class Prunable(Selection):
                     )
 
 
-def _refuse_uninitialised(module: nn.Module, tensors: list[Owned]) -> None:
+def _refuse_uninitialized(module: nn.Module, tensors: list[Owned]) -> None:
     lazy = [tensor.name for tensor in tensors if isinstance(tensor.parameter, UninitializedParameter)]
     if lazy:
         raise ValueError(

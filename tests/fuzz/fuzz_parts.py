@@ -171,7 +171,7 @@ POLICIES = {
     "rewind": lambda: [lp.LRRewind()],
     "rewind to": lambda: [lp.LRRewind(to="1ep")],
     "constant": lambda: [lp.ConstantRate()],
-    "restart": lambda: [lp.ScheduleRestart()],
+    "restart": lambda: [lp.DenseScheduleRestart()],
     "scaled": lambda: [lp.ScaledRestart(warmup=0.3)],
     "scaled steps": lambda: [lp.ScaledRestart(warmup=0.3, interval="step")],
     "cyclic": lambda: [lp.CyclicRestart(warmup=0.3)],
@@ -184,7 +184,7 @@ POLICIES = {
     "cyclical": lambda: [lp.Cyclical(half_period=2)],
     "s-cyclical": lambda: [lp.SCyclical(low=0.01, rise=0.02)],
     "aware": lambda: [lp.PruningAware(base=0.02, drop=0.01)],
-    "own": lambda: [lp.SchedulerRestart(partial(lr_scheduler.StepLR, step_size=2), interval="step")],
+    "own": lambda: [lp.TorchScheduler(partial(lr_scheduler.StepLR, step_size=2), interval="step")],
 }
 STARTS = {
     "kept": lambda: [],

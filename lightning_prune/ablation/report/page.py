@@ -16,7 +16,7 @@ from lightning_prune.ablation.report.pictures.picture import Picture, without_ar
 from lightning_prune.ablation.report.read_study import CSV, inside
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.basics.write_whole import write_whole
-from lightning_prune.lab.report.canvas import COLOURS
+from lightning_prune.lab.report.canvas import COLORS
 
 TEMPLATES = Path(__file__).parent / "page"
 
@@ -41,7 +41,7 @@ def write_page(path: Path, study: Study, pictures: Sequence[Picture]) -> Path:
     )
     page = environment.get_template("page.html").render(
         **_told(study),
-        colours={arm: COLOURS[index % len(COLOURS)] for index, arm in enumerate(study.arms)},
+        colors={arm: COLORS[index % len(COLORS)] for index, arm in enumerate(study.arms)},
         pictures=pictures,
         data=_data(pictures),
         sheet=sheet_of(study),

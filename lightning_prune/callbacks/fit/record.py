@@ -89,6 +89,8 @@ class Record:
     def log_epoch(self, pl_module: "pl.LightningModule", cycle: Cycle | None, masks: Masks, seconds: float) -> None:
         """Log the cycle, and the sparsity over what is prunable and over the whole model, from whole numbers.
 
+        Progress bars show the first two, but for a bar that has ``shows_cycle = True``, since it shows them itself.
+
         Args:
             pl_module: The module, in a hook that may log.
             cycle: The cycle that is running; None in the dense run.
@@ -103,7 +105,8 @@ class Record:
             "pruning/model_density": (self.model_weights - dead) / self.model_weights,
             "pruning/seconds": seconds,
         }
-        pl_module.log_dict(shown, prog_bar=True)
+        bar = pl_module.trainer.progress_bar_callback
+        pl_module.log_dict(shown, prog_bar=not getattr(bar, "shows_cycle", False))
         pl_module.log_dict(others)
 
 

@@ -1,5 +1,7 @@
 """How fast the cycles learn: the names of all policies; each family is a file of ``policies``."""
 
+from typing import TYPE_CHECKING
+
 from lightning_prune.callbacks.policies.adaptive import AdaptiveLinearRestart as AdaptiveLinearRestart
 from lightning_prune.callbacks.policies.adaptive import PruningAware as PruningAware
 from lightning_prune.callbacks.policies.constant import ConstantRate as ConstantRate
@@ -9,11 +11,15 @@ from lightning_prune.callbacks.policies.cyclical import SCyclical as SCyclical
 from lightning_prune.callbacks.policies.one_cycle import CyclicRestart as CyclicRestart
 from lightning_prune.callbacks.policies.one_cycle import OneCycleRetrain as OneCycleRetrain
 from lightning_prune.callbacks.policies.replay import CompressedRestart as CompressedRestart
+from lightning_prune.callbacks.policies.replay import DenseScheduleRestart as DenseScheduleRestart
 from lightning_prune.callbacks.policies.replay import LRRewind as LRRewind
-from lightning_prune.callbacks.policies.replay import ScheduleRestart as ScheduleRestart
 from lightning_prune.callbacks.policies.restarts import CosineRestart as CosineRestart
 from lightning_prune.callbacks.policies.restarts import LinearRestart as LinearRestart
 from lightning_prune.callbacks.policies.restarts import ScaledRestart as ScaledRestart
-from lightning_prune.callbacks.policies.scheduler import SchedulerRestart as SchedulerRestart
+from lightning_prune.callbacks.policies.scheduler import TorchScheduler as TorchScheduler
 from lightning_prune.callbacks.policies.steps import SILOSchedule as SILOSchedule
 from lightning_prune.callbacks.policies.steps import WarmupSteps as WarmupSteps
+from lightning_prune.renamed import former_classes
+
+if not TYPE_CHECKING:  # type checkers know the names of today only
+    __getattr__ = former_classes(__name__)

@@ -1,13 +1,39 @@
 """Rates that go up and down in triangles within a cycle."""
 
-from lightning_prune.callbacks.cycle import Cycle
+from dataclasses import dataclass
+
 from lightning_prune.callbacks.policies.arguments import check_at_least
-from lightning_prune.callbacks.policies.base import ShapedRate, check_positive
-from lightning_prune.callbacks.policies.steps import check_growth, grown_peak
+from lightning_prune.callbacks.policies.base import check_positive
+from lightning_prune.callbacks.policies.peaked import ConstantPeak, Course, PeakedRate, SPeak
 from lightning_prune.schedules import rates
 
 
-class Cyclical(ShapedRate):
+@dataclass(frozen=True)
+class Triangles(Course):
+    """From the bottom to the peak and back in straight lines, again and again.
+
+    Args:
+        bottom: The lowest rate, at least 0; the peak, where that turns out to be lower.
+        half_period: The length of one line: a float up to 1 is a fraction of the cycle, anything else optimizer steps;
+            at least one step.
+
+    Example:
+        >>> [Triangles(half_period=2).at(step, steps=6, peak=1.0) for step in range(6)]
+        [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
+    """
+
+    bottom: float = 0.0
+    half_period: int | float = 0.1
+
+    def at(self, step: int, steps: int, peak: float) -> float:
+        return rates.triangular(step, steps, min(self.bottom, peak), peak, self.half_period)
+
+    def check(self, owner: object) -> None:
+        check_positive(owner, {"half_period": self.half_period})
+        check_at_least(owner, 0, {"bottom": self.bottom})
+
+
+class Cyclical(PeakedRate):
     """Let the rate go from the bottom to the peak and back in straight lines, again and again.
 
     ``bottom + (max_lr - bottom) * max(0, 1 - |step / h - 2 * floor(1 + step / (2 * h)) + 1|)``, as
@@ -28,6 +54,7 @@ class Cyclical(ShapedRate):
         ValueError: If an argument lies outside its range.
 
     Example:
+        >>> from lightning_prune import Cycle
         >>> policy = Cyclical(max_lr=0.1, half_period=0.25)
         >>> cycle = Cycle(index=1, first_step=0, steps=8, sparsity=0.2)
         >>> [round(policy.learning_rate(step, cycle), 3) for step in range(8)]
@@ -35,21 +62,13 @@ class Cyclical(ShapedRate):
     """
 
     def __init__(self, max_lr: float | None = None, bottom: float = 0.0, half_period: int | float = 0.1) -> None:
-        super().__init__()
-        check_positive(self, {"max_lr": max_lr, "half_period": half_period})
-        check_at_least(self, 0, {"bottom": bottom})
+        super().__init__(ConstantPeak(max_lr), Triangles(bottom, half_period))
         if max_lr is not None and bottom > max_lr:
             raise ValueError(f"Cyclical(max_lr={max_lr}, bottom={bottom}): the bottom lies above the peak; swap them.")
-        self.max_lr = max_lr
-        self.bottom = bottom
-        self.half_period = half_period
-
-    def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = self.highest(cycle)
-        return rates.triangular(step, cycle.steps, min(self.bottom, peak), peak, self.half_period)
+        self.max_lr, self.bottom, self.half_period = max_lr, bottom, half_period
 
 
-class SCyclical(ShapedRate):
+class SCyclical(PeakedRate):
     """S-Cyc: triangles, whose peak grows along an S as the network gets sparser.
 
     The triangles are those of ``Cyclical``, the peak is that of ``SILOSchedule``. The paper's formula and constants are
@@ -72,6 +91,7 @@ class SCyclical(ShapedRate):
         ValueError: If an argument lies outside its range.
 
     Example:
+        >>> from lightning_prune import Cycle
         >>> policy = SCyclical(low=0.03, rise=0.04, half_period=0.25)
         >>> first = Cycle(index=1, first_step=0, steps=8, sparsity=0.2)
         >>> [round(policy.learning_rate(step, first), 3) for step in range(8)]
@@ -87,21 +107,8 @@ class SCyclical(ShapedRate):
         bottom: float = 0.0,
         half_period: int | float = 0.1,
     ) -> None:
-        super().__init__()
-        check_growth(self, low, rise, beta, delay)
-        check_positive(self, {"half_period": half_period})
-        check_at_least(self, 0, {"bottom": bottom})
+        super().__init__(SPeak(low, rise, beta, delay), Triangles(bottom, half_period))
         if bottom > low:
             raise ValueError(f"SCyclical(low={low}, bottom={bottom}): the bottom lies above the lowest peak; lower it.")
-        self.low = low
-        self.rise = rise
-        self.beta = beta
-        self.delay = delay
-        self.bottom = bottom
-        self.half_period = half_period
-
-    def highest(self, cycle: Cycle) -> float:
-        return grown_peak(self, cycle, self.low, self.rise, self.beta, self.delay)
-
-    def learning_rate(self, step: int, cycle: Cycle) -> float:
-        return rates.triangular(step, cycle.steps, self.bottom, self.highest(cycle), self.half_period)
+        self.low, self.rise, self.beta, self.delay = low, rise, beta, delay
+        self.bottom, self.half_period = bottom, half_period

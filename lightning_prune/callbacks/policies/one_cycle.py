@@ -51,20 +51,26 @@ class OneCycleRetrain(ShapedRate):
         self.final_div = final_div
         self.cycle_momentum = cycle_momentum
 
+    def ends(self, peak: float) -> tuple[float, float]:
+        """The first and the last rate of a cycle with this peak."""
+        return peak / self.start_div, peak / self.final_div
+
     def learning_rate(self, step: int, cycle: Cycle) -> float:
         peak = self.highest(cycle)
-        return rates.one_cycle(step, cycle.steps, peak / self.start_div, peak, peak / self.final_div, self.warmup)
+        first, last = self.ends(peak)
+        return rates.one_cycle(step, cycle.steps, first, peak, last, self.warmup)
 
     def momentum(self, step: int, cycle: Cycle) -> float | None:
         return rates.one_cycle(step, cycle.steps, *_MOMENTA, self.warmup) if self.cycle_momentum else None
 
 
-class CyclicRestart(ShapedRate):
+class CyclicRestart(OneCycleRetrain):
     """CLR: retrain every cycle along one rise and one fall of the learning rate, and the momentum the other way.
 
     As in the authors' code: ``torch.optim.lr_scheduler.OneCycleLR(max_lr, div_factor=100, final_div_factor=100,
     pct_start=0.1)``, stepped per batch, whose momentum goes from 0.95 to 0.85 and back, whatever that of the dense run
-    was. The momentum confounds comparisons with other schedules: ``cycle_momentum=False`` leaves it where it was.
+    was. It is ``OneCycleRetrain(cycle_momentum=True)`` with the arguments of torch. The momentum confounds comparisons
+    with other schedules: ``cycle_momentum=False`` leaves it where it was.
 
     Reference: Le & Hua, Network Pruning That Matters: A Case Study on Retraining Variants, 2021,
     https://arxiv.org/abs/2105.03193.
@@ -96,20 +102,11 @@ class CyclicRestart(ShapedRate):
         final_div_factor: float = 100,
         cycle_momentum: bool = True,
     ) -> None:
-        super().__init__()
-        check_positive(self, {"max_lr": max_lr})
-        check_fraction(self, {"warmup": warmup})
         check_at_least(self, 1, {"div_factor": div_factor, "final_div_factor": final_div_factor})
-        self.max_lr = max_lr
-        self.warmup = warmup
+        super().__init__(max_lr, warmup, div_factor, div_factor * final_div_factor, cycle_momentum)
         self.div_factor = div_factor
         self.final_div_factor = final_div_factor
-        self.cycle_momentum = cycle_momentum
 
-    def learning_rate(self, step: int, cycle: Cycle) -> float:
-        peak = self.highest(cycle)
-        start = peak / self.div_factor
-        return rates.one_cycle(step, cycle.steps, start, peak, start / self.final_div_factor, self.warmup)
-
-    def momentum(self, step: int, cycle: Cycle) -> float | None:
-        return rates.one_cycle(step, cycle.steps, *_MOMENTA, self.warmup) if self.cycle_momentum else None
+    def ends(self, peak: float) -> tuple[float, float]:
+        first = peak / self.div_factor
+        return first, first / self.final_div_factor  # one after the other, as torch divides: equal to the last bit

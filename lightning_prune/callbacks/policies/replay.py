@@ -64,7 +64,7 @@ class LRRewind(LearningRatePolicy):
         return replayed(self, self.rewind_point, step, cycle)
 
 
-class ScheduleRestart(LearningRatePolicy):
+class DenseScheduleRestart(LearningRatePolicy):
     """Start the learning-rate schedule of the dense run again in every cycle, whatever the weights start from.
 
     Step ``t`` of a cycle has the recorded rates, and the momentum, of step ``t`` of the dense run; a shorter cycle
@@ -79,7 +79,7 @@ class ScheduleRestart(LearningRatePolicy):
         ValueError: If there is no dense run whose schedule could start again; when the fit starts.
 
     Example:
-        >>> policy = ScheduleRestart()
+        >>> policy = DenseScheduleRestart()
         >>> policy.rewind_point is None
         True
     """
@@ -99,7 +99,7 @@ class CompressedRestart(LearningRatePolicy):
     Up from 0 to the largest rate along half a cosine over the first ``w = floor(warmup * B)`` of ``B`` steps. Then
     step ``w + j`` has the recorded rate of step ``floor(j * T / (B - w))`` of the ``T`` steps of the dense run, and its
     momentum; what came before the largest rate there, such as a warm-up, counts as the largest. ``ScaledRestart`` is
-    the other schedule of this idea, and ``ScheduleRestart`` cuts the dense one off.
+    the other schedule of this idea, and ``DenseScheduleRestart`` cuts the dense one off.
 
     Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
     https://arxiv.org/abs/2111.00843, as in the authors' code, which calls it SLR, after Le & Hua, Network Pruning That

@@ -19,7 +19,7 @@ from lightning_prune.callbacks.policies.tape import Rate, Tape, read_rates
 from lightning_prune.callbacks.timing.limits import steps_per_epoch
 
 
-class SchedulerRestart(LearningRatePolicy):
+class TorchScheduler(LearningRatePolicy):
     """Retrain every cycle along a learning-rate scheduler of torch, which starts afresh in each.
 
     The scheduler steps an optimizer that trains nothing and has the parameter groups of the user's: their largest rates
@@ -41,7 +41,7 @@ class SchedulerRestart(LearningRatePolicy):
             in steps.
 
     Example:
-        >>> policy = SchedulerRestart(partial(torch.optim.lr_scheduler.StepLR, step_size=2), interval="step")
+        >>> policy = TorchScheduler(partial(torch.optim.lr_scheduler.StepLR, step_size=2), interval="step")
         >>> policy.tape.record(0, (Rate(lr=0.1, momentum=0.9),))
         >>> cycle = Cycle(index=1, first_step=1, steps=4, sparsity=0.2)
         >>> [round(policy.rates(step, cycle)[0].lr, 3) for step in range(4)]
@@ -57,7 +57,7 @@ class SchedulerRestart(LearningRatePolicy):
         super().__init__()
         if not callable(scheduler):
             raise ValueError(
-                f"SchedulerRestart(scheduler={scheduler!r}) must make a scheduler from an optimizer: give a function, "
+                f"TorchScheduler(scheduler={scheduler!r}) must make a scheduler from an optimizer: give a function, "
                 "such as lambda optimizer: StepLR(optimizer, 5), or in YAML the class path and arguments."
             )
         for kind in (scheduler.func, *scheduler.args) if isinstance(scheduler, partial) else (scheduler,):
@@ -130,12 +130,12 @@ def _rehearse(player: _Player, length: int) -> None:
             lowest = min(rate.lr for rate in player.advance(step))
         except Exception as error:
             raise ValueError(
-                f"SchedulerRestart(scheduler=...) fails after {step} of the {length} steps of a cycle: {error} Give it "
+                f"TorchScheduler(scheduler=...) fails after {step} of the {length} steps of a cycle: {error} Give it "
                 f"arguments that fit the cycle, such as total_steps={length}."
             ) from error
         if not 0 <= lowest < math.inf:
             raise ValueError(
-                f"SchedulerRestart(scheduler=...) gives the rate {lowest} in step {step} of the {length} of a cycle: "
+                f"TorchScheduler(scheduler=...) gives the rate {lowest} in step {step} of the {length} of a cycle: "
                 "a learning rate is finite, and at least 0. Change its arguments."
             )
 
@@ -149,7 +149,7 @@ def _refuse_bare(scheduler: Callable[[Optimizer], LRScheduler]) -> None:
     if needed:
         arguments = ", ".join(f"{name}=..." for name in needed)
         raise ValueError(
-            f"SchedulerRestart(scheduler={scheduler.__name__}) lacks {' and '.join(needed)}: give "
+            f"TorchScheduler(scheduler={scheduler.__name__}) lacks {' and '.join(needed)}: give "
             f"functools.partial({scheduler.__name__}, {arguments}), or in YAML the class path and init_args."
         )
 
@@ -157,6 +157,6 @@ def _refuse_bare(scheduler: Callable[[Optimizer], LRScheduler]) -> None:
 def _refuse_plateau(kind: object) -> None:
     if isinstance(kind, type) and issubclass(kind, ReduceLROnPlateau):
         raise ValueError(
-            "SchedulerRestart(scheduler=ReduceLROnPlateau) cannot work: that schedule depends on what is measured, and "
+            "TorchScheduler(scheduler=ReduceLROnPlateau) cannot work: that schedule depends on what is measured, and "
             "the rates of a cycle follow from the step alone. Give another schedule."
         )

@@ -1,14 +1,38 @@
 """Rates that warm up along a line and drop in steps, to a constant peak or to one that grows along an S."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import check_at_least, check_drops
-from lightning_prune.callbacks.policies.base import ShapedRate, check_positive
+from lightning_prune.callbacks.policies.peaked import ConstantPeak, Course, PeakedRate, SPeak
 from lightning_prune.schedules import rates
 
 
-class WarmupSteps(ShapedRate):
+@dataclass(frozen=True)
+class Drops(Course):
+    """Warm up linearly from 0 to the peak, then divide by 10 at each drop.
+
+    Args:
+        warmup: The length of the warm-up: a float up to 1 is a fraction of the cycle, anything else optimizer steps.
+        drops: Where the rate is divided by 10, in the same units, rising.
+
+    Example:
+        >>> [Drops(warmup=2, drops=(0.75,)).at(step, steps=4, peak=1.0) for step in range(4)]
+        [0.5, 1.0, 1.0, 0.1]
+    """
+
+    warmup: int | float = 0.5
+    drops: Sequence[int | float] = (0.5, 0.64)
+
+    def at(self, step: int, steps: int, peak: float) -> float:
+        return rates.warmup_steps(step, steps, peak, self.warmup, self.drops)
+
+    def check(self, owner: object) -> None:
+        check_at_least(owner, 0, {"warmup": self.warmup})
+        check_drops(owner, self.drops)
+
+
+class WarmupSteps(PeakedRate):
     """Warm up linearly to a constant peak, then divide by 10 at each drop: what SILO does, without its S.
 
     The rate adds the same amount at every step from 0 on and stops at the peak; a drop ends the warm-up, reached or
@@ -27,6 +51,7 @@ class WarmupSteps(ShapedRate):
         ValueError: If an argument lies outside its range.
 
     Example:
+        >>> from lightning_prune import Cycle
         >>> policy = WarmupSteps(max_lr=0.1, warmup=0.4, drops=(0.5, 0.8))
         >>> cycle = Cycle(index=1, first_step=0, steps=10, sparsity=0.2)
         >>> [round(policy.learning_rate(step, cycle), 4) for step in (0, 3, 4, 5, 8, 9)]
@@ -39,19 +64,11 @@ class WarmupSteps(ShapedRate):
         warmup: int | float = 0.5,
         drops: Sequence[int | float] = (0.5, 0.64),
     ) -> None:
-        super().__init__()
-        check_positive(self, {"max_lr": max_lr})
-        check_at_least(self, 0, {"warmup": warmup})
-        check_drops(self, drops)
-        self.max_lr = max_lr
-        self.warmup = warmup
-        self.drops = drops
-
-    def learning_rate(self, step: int, cycle: Cycle) -> float:
-        return rates.warmup_steps(step, cycle.steps, self.highest(cycle), self.warmup, self.drops)
+        super().__init__(ConstantPeak(max_lr), Drops(warmup, drops))
+        self.max_lr, self.warmup, self.drops = max_lr, warmup, drops
 
 
-class SILOSchedule(ShapedRate):
+class SILOSchedule(PeakedRate):
     """Let the peak rate grow along an S as the network gets sparser; within a cycle warm up and drop in steps.
 
     Up to cycle ``delay`` the peak is ``low``; from there it grows with what has been removed since, to ``low + rise``,
@@ -88,60 +105,10 @@ class SILOSchedule(ShapedRate):
         warmup: int | float = 0.5,
         drops: Sequence[int | float] = (0.5, 0.64),
     ) -> None:
-        super().__init__()
-        check_growth(self, low, rise, beta, delay)
-        check_at_least(self, 0, {"warmup": warmup})
-        check_drops(self, drops)
-        self.low = low
-        self.rise = rise
-        self.beta = beta
-        self.delay = delay
-        self.warmup = warmup
-        self.drops = drops
-
-    def highest(self, cycle: Cycle) -> float:
-        return grown_peak(self, cycle, self.low, self.rise, self.beta, self.delay)
-
-    def learning_rate(self, step: int, cycle: Cycle) -> float:
-        return rates.warmup_steps(step, cycle.steps, self.highest(cycle), self.warmup, self.drops)
+        super().__init__(SPeak(low, rise, beta, delay), Drops(warmup, drops))
+        self.low, self.rise, self.beta, self.delay = low, rise, beta, delay
+        self.warmup, self.drops = warmup, drops
 
     def peak(self, density: float, growth_density: float) -> float:
         """The peak rate at a density; see :func:`lightning_prune.schedules.rates.s_shape`."""
         return rates.s_shape(density, growth_density, self.low, self.rise, self.beta)
-
-
-def check_growth(owner: object, low: float, rise: float, beta: float, delay: int) -> None:
-    """Refuse an S that cannot be.
-
-    Args:
-        owner: The policy, for the error.
-        low: The peak before it grows.
-        rise: How much it grows.
-        beta: How steeply.
-        delay: The last cycle with the low peak.
-
-    Raises:
-        ValueError: If an argument lies outside its range.
-    """
-    check_positive(owner, {"low": low, "beta": beta})
-    if rise < 0 or delay < 0:
-        raise ValueError(f"{type(owner).__name__}(rise={rise}, delay={delay}): none may be negative.")
-
-
-def grown_peak(policy: ShapedRate, cycle: Cycle, low: float, rise: float, beta: float, delay: int) -> float:
-    """The peak of a cycle on the S, which starts at the sparsity that cycle ``delay`` has.
-
-    Args:
-        policy: The policy, whose clock knows that sparsity.
-        cycle: The cycle.
-        low: The peak before it grows.
-        rise: How much it grows.
-        beta: How steeply.
-        delay: The last cycle with the low peak.
-
-    Returns:
-        The peak rate, in [low, low + rise].
-    """
-    if cycle.index <= delay:
-        return low
-    return rates.s_shape(cycle.density, 1 - policy.clock.scheduled(delay), low, rise, beta)

@@ -16,6 +16,7 @@ from lightning_prune.callbacks.resuming.damaged_checkpoints import keep_saved, s
 from lightning_prune.callbacks.resuming.moment import refuse_moment
 from lightning_prune.callbacks.resuming.slurm import Requeue
 from lightning_prune.callbacks.resuming.unrounded import Unrounded
+from lightning_prune.renamed import states_under_present_names
 
 
 class ExactResume(Callback):
@@ -57,6 +58,8 @@ class ExactResume(Callback):
     def on_load_checkpoint(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
     ) -> None:
+        # Before Lightning looks for the state of each callback by the name of its class.
+        checkpoint["callbacks"] = states_under_present_names(checkpoint.get("callbacks", {}))
         if trainer.state.fn == TrainerFn.FITTING:
             _refuse_without_clock(trainer, checkpoint)
             self._scalars = Unrounded(checkpoint, pl_module)

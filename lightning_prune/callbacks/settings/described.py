@@ -67,5 +67,7 @@ def describe_object(thing: object) -> str:
         >>> describe_object(FineTune(lr=0.1))
         'FineTune(lr=0.1)'
     """
-    values = {name: describe(getattr(thing, name, None)) for name in signature(type(thing)).parameters}
+    former = getattr(thing, "former_arguments", ())
+    names = [name for name in signature(type(thing)).parameters if name not in former]
+    values = {name: describe(getattr(thing, name, None)) for name in names}
     return f"{type(thing).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_prune.renamed import with_present_names
+
 # The sparsities are compared one by one, and where a run came from does not matter once it is under way.
 _MAY_DIFFER = (
     "cycles",
@@ -62,7 +64,13 @@ def _other_masks(saved: Mapping[str, Any], given: Mapping[str, Any], common: int
 
 
 def _is_same(saved: Any, given: Any) -> bool:
-    """Whether two settings are the same; earlier versions wrote shorter hashes, of less, which cannot be compared."""
+    """Whether two settings are the same.
+
+    Earlier versions wrote former names, and shorter hashes, of less, which cannot be compared.
+    """
+    if saved == given:
+        return True
+    saved = with_present_names(saved) if isinstance(saved, str) else saved
     if saved == given or not re.search(r"#[0-9a-f]{8}(?![0-9a-f])", str(saved)):
         return bool(saved == given)
     one, other = (re.sub(r"#[0-9a-f]{8,}", "", str(value)) for value in (saved, given))

@@ -7,23 +7,23 @@ import torch
 from torch import Tensor, nn
 
 from lightning_prune.basics.random_state import forked
-from lightning_prune.initializations import Initialisation
+from lightning_prune.initializations import Initialization
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import is_sharded
 
 
-def fresh_weights_(module: nn.Module, seed: int, initialise: Initialisation | None = None) -> None:
+def fresh_weights_(module: nn.Module, seed: int, initialize: Initialization | None = None) -> None:
     """Draw all weights anew, in place; a module gives the same for the same seed, on every process.
 
     Every layer's ``reset_parameters`` is called, parents after children, which sets the running statistics of
     BatchNorm back, too; then ``init_weights`` of the module itself, if it has one: ``init_weights()``, or
-    ``init_weights(layer)`` for every layer; then ``initialise``. Of tensors that are tied, the first layer decides.
+    ``init_weights(layer)`` for every layer; then ``initialize``. Of tensors that are tied, the first layer decides.
     What is frozen (``requires_grad=False``) stays. Random generators are where they were afterwards.
 
     Args:
         module: The network, or the LightningModule that holds it.
         seed: Decides the draw, at least 0.
-        initialise: Has the last word; None for nobody.
+        initialize: Has the last word; None for nobody.
 
     Example:
         >>> layer = nn.Linear(2, 1)
@@ -38,19 +38,19 @@ def fresh_weights_(module: nn.Module, seed: int, initialise: Initialisation | No
     with forked(seed), torch.no_grad():
         for layer in _children_first(module, set()):
             _reset_(layer, settled)
-        _initialise_(module)
-        if initialise is not None:
-            initialise(module)
+        _initialize_(module)
+        if initialize is not None:
+            initialize(module)
         _put_(frozen)
 
 
-def refuse_without_fresh_weights(module: nn.Module, owner: str, initialise: Initialisation | None = None) -> None:
+def refuse_without_fresh_weights(module: nn.Module, owner: str, initialize: Initialization | None = None) -> None:
     """Refuse a network some of whose weights would not be drawn anew; tries it, and puts everything back.
 
     Args:
         module: The network, or the LightningModule that holds it.
         owner: The class that asks, for the error.
-        initialise: Has the last word; None for nobody.
+        initialize: Has the last word; None for nobody.
 
     Raises:
         ValueError: If a trained parameter keeps its value, or is spread over several devices; names it.
@@ -70,7 +70,7 @@ def refuse_without_fresh_weights(module: nn.Module, owner: str, initialise: Init
         with torch.no_grad():
             for parameter in trained.values():
                 parameter.fill_(torch.nan)
-        fresh_weights_(module, seed=0, initialise=initialise)
+        fresh_weights_(module, seed=0, initialize=initialize)
         kept = [name for name, one in trained.items() if one.isnan().any()]
     finally:
         _put_(before)
@@ -78,7 +78,7 @@ def refuse_without_fresh_weights(module: nn.Module, owner: str, initialise: Init
         raise ValueError(
             f"{owner} cannot draw {', '.join(kept[:8])}{' and others' if len(kept) > 8 else ''} anew: neither a "
             "reset_parameters() of the layer that holds it nor the LightningModule's init_weights() sets it. Give the "
-            f"layer a reset_parameters(), {type(module).__name__} an init_weights(), or {owner}(initialise=...) a "
+            f"layer a reset_parameters(), {type(module).__name__} an init_weights(), or {owner}(initialize=...) a "
             "function that does."
         )
 
@@ -102,15 +102,15 @@ def _reset_(layer: nn.Module, settled: set[Tensor]) -> None:
     settled.update(own)
 
 
-def _initialise_(module: nn.Module) -> None:
-    initialise = getattr(module, "init_weights", None)
-    if not callable(initialise):
+def _initialize_(module: nn.Module) -> None:
+    initialize = getattr(module, "init_weights", None)
+    if not callable(initialize):
         return
-    if signature(initialise).parameters:
+    if signature(initialize).parameters:
         for layer in _children_first(module, set()):
-            initialise(layer)
+            initialize(layer)
     else:
-        initialise()
+        initialize()
 
 
 def _put_(values: dict[Tensor, Tensor]) -> None:

@@ -10,9 +10,10 @@ from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weights_, refuse_without_fresh_weights
-from lightning_prune.initializations import Initialisation
+from lightning_prune.initializations import Initialization
 from lightning_prune.masks.masks import multiply_
 from lightning_prune.masks.optimizer_state import reset_
+from lightning_prune.renamed import renamed_argument
 from lightning_prune.selection.parameters import plain_name
 
 
@@ -24,7 +25,7 @@ class Reinitialize(StartingPoint):
     only the first cycle has the ticket's masks: every later prune ranks weights that were trained from a fresh draw.
 
     Fresh weights come from each layer's own ``reset_parameters``, or the LightningModule's ``init_weights`` where it
-    has one; ``initialise`` is for networks that were drawn otherwise when they were made, since a control has to start
+    has one; ``initialize`` is for networks that were drawn otherwise when they were made, since a control has to start
     from the distribution of the dense run. The statistics of BatchNorm and the state of the optimizers are reset, too;
     what is frozen stays. The draw is the same on every process, depends on nothing else that is drawn, and leaves the
     random generators where they were. Without a learning-rate policy beside it the dense run's rates are replayed from
@@ -36,8 +37,9 @@ class Reinitialize(StartingPoint):
     Args:
         seed: Decides the draw, at least 0; the paper draws three times for each ticket: give 0, 1 and 2 to three runs.
         draw: ``"every-cycle"`` draws other weights in every cycle, ``"once"`` the same ones.
-        initialise: A function that draws weights of the module in place, after its layers have drawn theirs and dead
+        initialize: A function that draws weights of the module in place, after its layers have drawn theirs and dead
             weights are zero, such as ``lightning_prune.lab.networks.initialization.glorot_normal_``; None for nobody.
+        initialise: The former name of ``initialize``, which goes with the next version.
 
     Raises:
         ValueError: If an argument lies outside its range; when the fit starts, if a layer does not say how its
@@ -50,22 +52,26 @@ class Reinitialize(StartingPoint):
         Duration(amount=0, unit='ep')
     """
 
+    former_arguments = ("initialise",)
+
     def __init__(
         self,
         seed: int = 0,
         draw: Literal["every-cycle", "once"] = "every-cycle",
-        initialise: Initialisation | None = None,
+        initialize: Initialization | None = None,
+        initialise: Initialization | None = None,
     ) -> None:
-        check_draw(self, seed, draw, initialise)
+        initialize = renamed_argument(self, "initialise", initialise, initialize)
+        check_draw(self, seed, draw, initialize)
         self.seed = seed
         self.draw = draw
-        self.initialise = initialise
+        self.initialize = initialize
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialise)
+        refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialize)
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
-        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialise)
+        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialize)
 
 
 def start_anew(
@@ -73,7 +79,7 @@ def start_anew(
     pl_module: "pl.LightningModule",
     seed: int,
     clock: CycleClock,
-    initialise: Initialisation | None,
+    initialize: Initialization | None,
 ) -> None:
     """Give a network fresh weights, and its optimizers nothing to remember.
 
@@ -82,14 +88,14 @@ def start_anew(
         pl_module: The network.
         seed: Decides the draw.
         clock: Knows which weights are dead.
-        initialise: Has the last word, with dead weights at zero; None for nobody.
+        initialize: Has the last word, with dead weights at zero; None for nobody.
     """
 
     def under_the_masks(module: nn.Module) -> None:
         weights = {plain_name(name): weight for name, weight in module.named_parameters()}
         multiply_((weights[name], mask) for name, mask in clock.masks.items())
-        if initialise is not None:
-            initialise(module)
+        if initialize is not None:
+            initialize(module)
 
     fresh_weights_(pl_module, seed, under_the_masks)
     for optimizer in trainer.optimizers:
@@ -109,14 +115,14 @@ def seed_of_cycle(seed: int, draw: str, cycle: Cycle) -> int:
     return seed_of(seed, cycle.index if draw == "every-cycle" else 0)
 
 
-def check_draw(owner: object, seed: Any, draw: str, initialise: Any) -> None:
+def check_draw(owner: object, seed: Any, draw: str, initialize: Any) -> None:
     """Refuse a seed, a kind of draw or an initialisation that is none.
 
     Args:
         owner: The callback, for the error.
         seed: The seed.
         draw: The kind of draw.
-        initialise: The initialisation.
+        initialize: The initialisation.
 
     Raises:
         ValueError: If one lies outside its range.
@@ -126,5 +132,5 @@ def check_draw(owner: object, seed: Any, draw: str, initialise: Any) -> None:
         raise ValueError(f"{name}(seed={seed!r}) is no seed: give a whole number of at least 0.")
     if draw not in ("every-cycle", "once"):
         raise ValueError(f"{name}(draw={draw!r}) is unknown: give 'every-cycle' or 'once'.")
-    if initialise is not None and not callable(initialise):
-        raise ValueError(f"{name}(initialise={initialise!r}) is not callable: give a function of a module, or None.")
+    if initialize is not None and not callable(initialize):
+        raise ValueError(f"{name}(initialize={initialize!r}) is not callable: give a function of a module, or None.")

@@ -14,7 +14,8 @@ from lightning_prune.callbacks.starting_points.base import StartingPoint
 from lightning_prune.callbacks.starting_points.fresh_weights import refuse_without_fresh_weights
 from lightning_prune.callbacks.starting_points.reinitialize import check_draw, seed_of_cycle, start_anew
 from lightning_prune.flops import Flops, count_flops
-from lightning_prune.initializations import Initialisation
+from lightning_prune.initializations import Initialization
+from lightning_prune.renamed import renamed_argument
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.parameters import plain_name
 
@@ -38,9 +39,10 @@ class ScratchTrain(StartingPoint):
             2 for filters on ImageNet, and none (None) on CIFAR.
         seed: Decides the weights, at least 0.
         draw: ``"every-cycle"`` draws other weights in every cycle, ``"once"`` the same ones.
-        initialise: A function that draws weights of the module in place, after its layers have drawn theirs and dead
+        initialize: A function that draws weights of the module in place, after its layers have drawn theirs and dead
             weights are zero; ``lightning_prune.initializations.sparse_fan_in_`` is what the authors' code has
             for unstructured pruning; None for nobody.
+        initialise: The former name of ``initialize``, which goes with the next version.
 
     Raises:
         ValueError: If an argument lies outside its range; when the fit starts, if ``IterativePruning(retrain=...)``
@@ -52,15 +54,19 @@ class ScratchTrain(StartingPoint):
         Duration(amount=0, unit='ep')
     """
 
+    former_arguments = ("initialise",)
+
     def __init__(
         self,
         budget: Literal["equal-epochs", "equal-flops"] = "equal-epochs",
         cap: float | None = None,
         seed: int = 0,
         draw: Literal["every-cycle", "once"] = "every-cycle",
-        initialise: Initialisation | None = None,
+        initialize: Initialization | None = None,
+        initialise: Initialization | None = None,
     ) -> None:
-        check_draw(self, seed, draw, initialise)
+        initialize = renamed_argument(self, "initialise", initialise, initialize)
+        check_draw(self, seed, draw, initialize)
         if budget not in ("equal-epochs", "equal-flops"):
             raise ValueError(f"ScratchTrain(budget={budget!r}) is unknown: give 'equal-epochs' or 'equal-flops'.")
         if cap is not None and not cap >= 1:
@@ -71,10 +77,10 @@ class ScratchTrain(StartingPoint):
         self.cap = cap
         self.seed = seed
         self.draw = draw
-        self.initialise = initialise
+        self.initialize = initialize
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        refuse_without_fresh_weights(pl_module, "ScratchTrain", self.initialise)
+        refuse_without_fresh_weights(pl_module, "ScratchTrain", self.initialize)
         planned, dense = self.clock.cycle_length, self.clock.dense_length
         if planned != dense and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise ValueError(
@@ -97,7 +103,7 @@ class ScratchTrain(StartingPoint):
         return Duration(int(trainer.strategy.broadcast(amount)), self.clock.dense_length.unit)
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
-        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialise)
+        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialize)
 
 
 def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: float | None = None) -> int:

@@ -6,7 +6,7 @@ import altair as alt
 
 # Okabe and Ito, "Color universal design", 2008. Color-blind readers can tell these colors apart. Their yellow is left
 # out, because it is too pale for a line.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 DASHES = ((1, 0), (5, 3), (2, 2))
 GREY = "#888888"
@@ -15,7 +15,7 @@ BLACK, WHITE = "#000", "#fff"
 BRIGHT_FROM = 0.179  # At this luminance, black and white both have a contrast of 4.58.
 
 
-def colour_of(field: str, names: Sequence[str]) -> alt.Color:
+def color_of(field: str, names: Sequence[str]) -> alt.Color:
     """Give every curve its color, the same on all pictures.
 
     Args:
@@ -23,10 +23,10 @@ def colour_of(field: str, names: Sequence[str]) -> alt.Color:
         names: All names, in the order of the legend.
 
     Example:
-        >>> colour_of("arm", ["a", "b"]).to_dict()["scale"]
+        >>> color_of("arm", ["a", "b"]).to_dict()["scale"]
         {'domain': ['a', 'b'], 'range': ['#0072B2', '#D55E00']}
     """
-    return alt.Color(f"{field}:N", scale=_in_turn(names, COLOURS), legend=_legend())
+    return alt.Color(f"{field}:N", scale=_in_turn(names, COLORS), legend=_legend())
 
 
 def shape_of(field: str, names: Sequence[str]) -> alt.Shape:
@@ -36,7 +36,7 @@ def shape_of(field: str, names: Sequence[str]) -> alt.Shape:
 
 def dash_of(field: str, names: Sequence[str]) -> alt.StrokeDash:
     """Dash the lines of curves beyond the number of colors."""
-    dashes = [list(DASHES[index // len(COLOURS) % len(DASHES)]) for index in range(len(names))]
+    dashes = [list(DASHES[index // len(COLORS) % len(DASHES)]) for index in range(len(names))]
     return alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=list(names), range=dashes), legend=None)
 
 

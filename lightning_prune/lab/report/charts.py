@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from lightning_prune.lab.report.canvas import BLACK, BRIGHT_FROM, WHITE, colour_of, dash_of, shape_of
+from lightning_prune.lab.report.canvas import BLACK, BRIGHT_FROM, WHITE, color_of, dash_of, shape_of
 
 # The formats of ticks, as expressions of Vega.
 PER_CENT = "format(100 * datum.value, '.4~g') + ' %'"
@@ -49,7 +49,7 @@ def curves(base: alt.Chart, y: alt.Y, field: str, names: Sequence[str]) -> tuple
     Returns:
         The lines and the marks.
     """
-    colored = base.encode(y=y, color=colour_of(field, names))
+    colored = base.encode(y=y, color=color_of(field, names))
     lines = colored.mark_line(strokeWidth=2).encode(strokeDash=dash_of(field, names))
     return lines, colored.mark_point(filled=True, size=70, opacity=1).encode(shape=shape_of(field, names))
 
@@ -76,8 +76,8 @@ def density_map(base: alt.Chart, lowest: float, digits: int, tooltip: Sequence[a
         labelOverlap="greedy",
     )
     scale = alt.Scale(type="log", domain=ends, scheme="cividis", clamp=True)
-    colour = alt.condition(EMPTY, alt.value(WHITE), alt.Color("density:Q", scale=scale, legend=legend))
-    cells = base.mark_rect(stroke="white", strokeWidth=1).encode(color=colour)
+    color = alt.condition(EMPTY, alt.value(WHITE), alt.Color("density:Q", scale=scale, legend=legend))
+    cells = base.mark_rect(stroke="white", strokeWidth=1).encode(color=color)
     dark_on_light = alt.condition(BRIGHT, alt.value(BLACK), alt.value(WHITE))
     numbers = base.transform_calculate(shown=f"format(100 * datum.density, '.{digits}~r')").mark_text(fontSize=11)
     cells = cells.encode(tooltip=list(tooltip)) if tooltip else cells

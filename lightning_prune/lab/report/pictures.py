@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lightning_prune.lab.metric_names import is_fraction
-from lightning_prune.lab.report.canvas import GREY, colour_of, shape_of
+from lightning_prune.lab.report.canvas import GREY, color_of, shape_of
 from lightning_prune.lab.report.charts import (
     DENSITIES,
     MANY,
@@ -97,8 +97,8 @@ def _panel(metric: str, names: Sequence[str], lowest: float) -> Drawing:
     base = alt.Chart(DATA).transform_filter(alt.datum.metric == metric)
     lines, points = curves(base.transform_filter("datum.kind == 'point'").encode(x=x), y, "run", names)
     if len(names) == 1:  # The title names the run.
-        colour, shape = colour_of("run", names).legend(None), shape_of("run", names).legend(None)
-        lines, points = lines.encode(color=colour), points.encode(color=colour, shape=shape)
+        color, shape = color_of("run", names).legend(None), shape_of("run", names).legend(None)
+        lines, points = lines.encode(color=color), points.encode(color=color, shape=shape)
     lines = lines.encode(strokeWidth=alt.StrokeWidth("width:Q", scale=None))
     points = points.encode(size=alt.Size("area:Q", scale=None))
     level = base.transform_filter("datum.kind == 'dense'").encode(y=y)

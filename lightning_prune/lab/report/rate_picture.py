@@ -5,7 +5,7 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from lightning_prune.lab.report.canvas import GREY, colour_of, dash_of
+from lightning_prune.lab.report.canvas import GREY, color_of, dash_of
 from lightning_prune.lab.report.charts import rate_axis, step_axis
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.rate_curves import RANGE, rate_band, rate_curves
@@ -109,8 +109,8 @@ def _drawn_curves(base: alt.Chart, y: alt.Y, groups: list[str], exact: bool, nam
     legend = alt.Legend(
         title=None, orient="bottom", columns=4, labelLimit=300, symbolType="stroke", symbolStrokeWidth=2
     )
-    colour = colour_of("group", groups).legend(legend if named else None)
-    rates = base.transform_filter("datum.kind == 'rate'").encode(y=y, color=colour)
+    color = color_of("group", groups).legend(legend if named else None)
+    rates = base.transform_filter("datum.kind == 'rate'").encode(y=y, color=color)
     lines = rates.mark_line(interpolate="step-after" if exact else "linear", strokeWidth=1.6)
     points = rates.transform_filter("datum.marked").mark_point(filled=True, size=30, opacity=1)
     return [lines.encode(strokeDash=dash_of("group", groups)), points]

@@ -24,7 +24,13 @@ class CycleProgressBar(RichProgressBar):
     Args:
         refresh_rate: The number of times per second that the bar is drawn. 0 switches the bar off.
         leave: Whether the bar of every epoch stays on the screen.
+
+    Attributes:
+        shows_cycle: Says that ``IterativePruning`` need not log the cycle and the sparsity for this bar. They change
+            here when a cycle begins, and not when its first epoch is over.
     """
+
+    shows_cycle = True
 
     def __init__(self, refresh_rate: int = 10, leave: bool = False) -> None:
         super().__init__(refresh_rate=refresh_rate, leave=leave)
@@ -47,7 +53,7 @@ class CycleProgressBar(RichProgressBar):
 
     def get_metrics(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)
-        return {name: value for name, value in metrics.items() if name != "v_num" and not name.startswith("pruning/")}
+        return {name: value for name, value in metrics.items() if name != "v_num"}
 
     def on_train_batch_end(self, trainer: "pl.Trainer", *args: Any, **kwargs: Any) -> None:
         self._look(trainer)

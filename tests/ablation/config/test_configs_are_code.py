@@ -35,8 +35,8 @@ def arms(file):
     return {
         "criterion": {"criterion": call},
         "allocation": {"allocation": call},
-        "scheduler": {"callbacks": {"class_path": "SchedulerRestart", "init_args": {"scheduler": call}}},
-        "initialise": {"callbacks": {"class_path": "Reinitialize", "init_args": {"initialise": call}}},
+        "scheduler": {"callbacks": {"class_path": "TorchScheduler", "init_args": {"scheduler": call}}},
+        "initialize": {"callbacks": {"class_path": "Reinitialize", "init_args": {"initialize": call}}},
         "any": {"callbacks": {"class_path": f"{__name__}.Anything", "init_args": {"value": call}}},
         "deeper": {"callbacks": {"class_path": f"{__name__}.Anything", "init_args": {"value": {"inside": [call]}}}},
     }

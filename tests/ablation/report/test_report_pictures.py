@@ -23,7 +23,7 @@ from lightning_prune.ablation.report.pictures.shared_work import _ink
 from lightning_prune.ablation.report.read_study import read_study
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.lab.report import pictures, vega
-from lightning_prune.lab.report.canvas import COLOURS
+from lightning_prune.lab.report.canvas import COLORS
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.thinning import thinned
 from lightning_prune.lab.report.vega import VEGA_LITE
@@ -134,8 +134,8 @@ def test_a_smooth_curve_keeps_its_shape():
     assert (seen - curve).abs().max() < 0.1 * 160 / 5_000  # what it changes by within three pixels
 
 
-def luminance(colour: str) -> float:
-    parts = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in colors.to_rgb(colour)]
+def luminance(color: str) -> float:
+    parts = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in colors.to_rgb(color)]
     return float(np.dot([0.2126, 0.7152, 0.0722], parts))
 
 
@@ -174,7 +174,7 @@ def test_numbers_are_read_on_every_cell_of_the_map(heat_map, mode):
 
 
 def cells_and_inks(svg: str) -> tuple[list[str], list[str]]:
-    """The colour of every cell of a map, and of the number on it."""
+    """The color of every cell of a map, and of the number on it."""
     groups = [
         re.search(rf'class="mark-{kind} role-mark[^>]*>(.*?)</g>', svg, re.DOTALL)[1] for kind in ("rect", "text")
     ]
@@ -200,7 +200,7 @@ def test_numbers_are_read_on_the_map_of_a_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_epochs_are_read_on_the_box_of_every_arm(mode):
-    for colour in COLOURS:
-        pair = json.dumps([colour, _ink(colour)])
+    for color in COLORS:
+        pair = json.dumps([color, _ink(color)])
         box, ink = json.loads(in_dark_mode(pair) if mode == "dark" else pair)
-        assert contrast(box, ink) >= 4.5, colour
+        assert contrast(box, ink) >= 4.5, color

@@ -17,11 +17,11 @@ ARGUMENTS = {
     "LRRewind": {"to": "1ep"},
     "SILOSchedule": {"low": 0.03, "rise": 0.04},
     "SCyclical": {"low": 0.03, "rise": 0.04},
-    "SchedulerRestart": {
+    "TorchScheduler": {
         "scheduler": {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 1, "gamma": 0.5}}
     },
     "WarmupSteps": {"max_lr": 0.05},
-    "ScheduleRestart": {},
+    "DenseScheduleRestart": {},
     "ScratchTrain": {"budget": "equal-epochs"},
 }
 

@@ -103,7 +103,11 @@ def test_a_grid_of_the_study_crosses_both_and_the_tree_says_whose_masks_an_arm_t
 
 
 def test_a_search_may_follow_an_arm():
-    search = {**CONTROL, "callbacks": ["Reinitialize", "ScheduleRestart"], "search": {"draw": ["once", "every-cycle"]}}
+    search = {
+        **CONTROL,
+        "callbacks": ["Reinitialize", "DenseScheduleRestart"],
+        "search": {"draw": ["once", "every-cycle"]},
+    }
     (ticket, searching) = runs_of({"ticket": TICKET, "searching": search})
     dense, first, second = searching.nodes()
     assert [node.name for node in ticket.nodes()[1:]] == [file.split("/")[0] for file in second.masks]

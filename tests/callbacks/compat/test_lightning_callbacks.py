@@ -63,19 +63,22 @@ def test_a_bystander_changes_nothing(name, tmp_path):
 
 
 @pytest.mark.parametrize("bar", [TQDMProgressBar, RichProgressBar])
-def test_progress_bars_show_the_epochs_of_the_whole_run_and_the_sparsity(bar, capsys):
+def test_progress_bars_show_the_epochs_of_the_whole_run_the_cycle_and_the_sparsity(bar, capsys):
     seen = []
 
     class Bar(bar):
         def on_train_epoch_end(self, trainer, pl_module):
             super().on_train_epoch_end(trainer, pl_module)
-            seen.append((trainer.current_epoch, self.get_metrics(trainer, pl_module).get("pruning/sparsity")))
+            shown = self.get_metrics(trainer, pl_module)
+            seen.append((trainer.current_epoch, shown.get("pruning/cycle"), shown.get("pruning/sparsity")))
 
     run("rewind", beside=[Bar()], enable_progress_bar=True)
     shown = capsys.readouterr()
     assert "Epoch 7" in shown.out + shown.err
-    assert [epoch for epoch, _ in seen] == list(range(8))
-    assert [sparsity for _, sparsity in seen][-4:] == pytest.approx([1 - n / 706 for n in (565, 565, 452, 452)])
+    epochs, cycles, sparsities = zip(*seen, strict=True)
+    assert epochs == tuple(range(8))
+    assert cycles[-4:] == (1, 1, 2, 2)
+    assert sparsities[-4:] == pytest.approx([1 - n / 706 for n in (565, 565, 452, 452)])
 
 
 class Tuned(Toy):

@@ -16,6 +16,7 @@ from toys import STEPS, Images, Toy, fit, make_trainer, toy
 import lightning_prune
 from lightning_prune import (
     CycleCheckpoint,
+    DenseScheduleRestart,
     FineTune,
     Geometric,
     IterativePruning,
@@ -24,8 +25,7 @@ from lightning_prune import (
     LRRewind,
     OneShot,
     Prunable,
-    ScheduleRestart,
-    SchedulerRestart,
+    TorchScheduler,
     WeightRewind,
     WithFloor,
     criteria,
@@ -59,7 +59,7 @@ GUESSES = {
     "layers": (lambda: IterativePruning(prunable=["net.0", "net.4"]), "give lightning_prune.Prunable(include=['net.0', 'net.4']), not a list"),
     "types by name": (lambda: Prunable(types=["Linear"]), "Prunable(types='Linear') is not a class: give the class of a layer, torch.nn.Linear"),
     "a schedule's argument": (lambda: OneShot(sparsity=0.8), "OneShot has no argument `sparsity`: write OneShot(final)"),
-    "a scheduler without its arguments": (lambda: SchedulerRestart(CosineAnnealingLR), "SchedulerRestart(scheduler=CosineAnnealingLR) lacks T_max: give functools.partial(CosineAnnealingLR, T_max=...)"),
+    "a scheduler without its arguments": (lambda: TorchScheduler(CosineAnnealingLR), "TorchScheduler(scheduler=CosineAnnealingLR) lacks T_max: give functools.partial(CosineAnnealingLR, T_max=...)"),
     "the class of our callback": (lambda: Trainer(callbacks=[IterativePruning], logger=False), "Trainer(callbacks=[IterativePruning]) was given the class"),
     "the class of a policy": (lambda: Trainer(callbacks=[IterativePruning(), LRRewind], logger=False), "needs an object of it: write LRRewind(...)"),
     "masks before the fit": (lambda: IterativePruning().masks, "IterativePruning has no masks, no sparsity and no ticket before the training starts"),
@@ -109,8 +109,8 @@ def test_guesses_that_are_clear_are_taken():
 
 
 def test_schedulers_and_criteria_that_are_complete_are_taken():
-    SchedulerRestart(partial(CosineAnnealingLR, T_max=3))
-    SchedulerRestart(lambda optimizer: StepLR(optimizer, 2))
+    TorchScheduler(partial(CosineAnnealingLR, T_max=3))
+    TorchScheduler(lambda optimizer: StepLR(optimizer, 2))
     IterativePruning(criterion=torch.mul, allocation=lambda *given: {}, sparsity=partial(min, 0.5))  # not all tell
 
 
@@ -215,7 +215,7 @@ def warned(callbacks, module=None, **options):
     return [str(one.message) for one in caught]
 
 
-@pytest.mark.parametrize("policy", [LRRewind, ScheduleRestart])
+@pytest.mark.parametrize("policy", [LRRewind, DenseScheduleRestart])
 def test_a_replay_of_rates_that_never_change_is_pointed_out(policy):
     said = warned([IterativePruning(cycles=2, retrain="1ep"), policy()], toy(scheduler=None), max_epochs=1)
     assert len([one for one in said if f"{policy.__name__} is what FineTune is" in one]) == 1

@@ -4,6 +4,7 @@ Nothing is listed here: the policies are those of the files in ``callbacks/polic
 follows from the policy itself, such as ``highest`` and its ``drops``.
 """
 
+import dataclasses
 import inspect
 import itertools
 import math
@@ -146,6 +147,9 @@ def test_a_rate_per_epoch_changes_with_the_epoch_only(member):
 def for_yaml(value):
     if isinstance(value, partial):  # of a scheduler
         return {"class_path": f"{value.func.__module__}.{value.func.__qualname__}", "init_args": value.keywords}
+    if dataclasses.is_dataclass(value):  # a peak, or a course
+        held = {name: for_yaml(one) for name, one in vars(value).items()}
+        return {"class_path": f"{type(value).__module__}.{type(value).__qualname__}", "init_args": held}
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -174,7 +178,7 @@ def test_every_policy_comes_from_yaml_and_stores_its_arguments_under_their_names
 def test_a_plateau_from_yaml_is_refused_before_anything_runs():
     plateau = {"scheduler": {"class_path": "torch.optim.lr_scheduler.ReduceLROnPlateau"}}
     with pytest.raises(ValueError, match="depends on what is measured"):
-        parsed("lightning_prune.SchedulerRestart", plateau)
+        parsed("lightning_prune.TorchScheduler", plateau)
 
 
 # One file for a policy.

@@ -14,14 +14,19 @@ from lightning_prune.callbacks.policies import (
     CosineRestart,
     Cyclical,
     CyclicRestart,
+    DenseScheduleRestart,
     LinearRestart,
+    OneCycleRetrain,
     PruningAware,
     ScaledRestart,
-    ScheduleRestart,
-    SchedulerRestart,
     SCyclical,
+    SILOSchedule,
+    TorchScheduler,
     WarmupSteps,
 )
+from lightning_prune.callbacks.policies.cyclical import Triangles
+from lightning_prune.callbacks.policies.peaked import ConstantPeak, Peak, PeakedRate, SPeak
+from lightning_prune.callbacks.policies.steps import Drops
 from lightning_prune.schedules import rates
 
 
@@ -206,6 +211,53 @@ def test_s_cycs_apexes_lie_on_the_s(cycle):
     assert found[10] == pytest.approx(found[20] / 2)
 
 
+# A peak of one paper with the course of another, and the papers' own pairs.
+S, FLAT, DROPS, TRIANGLES = SPeak(0.03, 0.04), ConstantPeak(), Drops(0.4, (0.5, 0.8)), Triangles(0.01, 0.125)
+PAIRS = {
+    "WarmupSteps": (WarmupSteps(None, 0.4, (0.5, 0.8)), FLAT, DROPS),
+    "SILOSchedule": (SILOSchedule(0.03, 0.04, warmup=0.4, drops=(0.5, 0.8)), S, DROPS),
+    "Cyclical": (Cyclical(None, 0.01, 0.125), FLAT, TRIANGLES),
+    "SCyclical": (SCyclical(0.03, 0.04, bottom=0.01, half_period=0.125), S, TRIANGLES),
+}
+
+
+@pytest.mark.parametrize("index", [1, 4])
+@pytest.mark.parametrize("named", PAIRS)
+def test_a_schedule_of_a_paper_is_a_peak_with_a_course(named, index):
+    paper, peaks, course = PAIRS[named]
+    assert lrs(PeakedRate(peaks, course), 80, index=index) == lrs(paper, 80, index=index)
+
+
+def test_a_peak_of_ones_own_goes_with_any_course():
+    class Thinner(Peak):
+        def at(self, cycle, densities):
+            return 0.1 * densities(cycle.index)
+
+    assert max(lrs(PeakedRate(Thinner(), TRIANGLES), 80)) == pytest.approx(0.1 * 0.8**4)
+    assert max(lrs(PeakedRate(Thinner(), DROPS), 80, index=1)) == pytest.approx(0.1 * 0.8)
+
+
+@pytest.mark.parametrize(
+    ("peaks", "course", "named"),
+    [
+        (SPeak(0.03, -0.04), DROPS, r"SPeak\(rise=-0.04, delay=1\): none may be negative"),
+        (ConstantPeak(0.0), DROPS, r"ConstantPeak\(max_lr=0.0\) must be greater than 0"),
+        (S, Triangles(bottom=-1), r"Triangles\(bottom=-1\) must be at least 0"),
+        (S, Drops(drops=(0.8, 0.5)), r"Drops\(drops=\[0.8, 0.5\]\) must be positive and rise"),
+    ],
+)
+def test_what_is_wrong_with_a_part_is_said_of_the_part(peaks, course, named):
+    with pytest.raises(ValueError, match=named):
+        PeakedRate(peaks, course)
+
+
+def test_clr_is_the_one_cycle_with_its_momentum():
+    found, one = CyclicRestart(), OneCycleRetrain(cycle_momentum=True)
+    assert isinstance(found, OneCycleRetrain)
+    for row, other in zip(rows(prepared(found, 40), 40), rows(prepared(one, 40), 40), strict=True):
+        assert row[0] == pytest.approx(other[0], rel=1e-12)
+
+
 # ICE: density -> rate, for the constants in a comment of the authors' code.
 ICE = {1.0: 0.001, 0.92: 0.000992, 0.90: 0.00093, 0.88: 0.000625, 0.86: 0.00032, 0.82: 0.00025, 0.5: 0.00025}
 
@@ -232,13 +284,13 @@ def test_ices_rate_is_the_papers_expression_where_that_has_a_value_and_its_limit
 )
 def test_the_schedule_from_its_start_keeps_its_pace_in_shorter_and_longer_cycles(length, unit, per_epoch):
     """In the reproducibility study the drops of a weight-rewound run are those of its own counter."""
-    found = lrs(ScheduleRestart(), length, unit, per_epoch=per_epoch)
+    found = lrs(DenseScheduleRestart(), length, unit, per_epoch=per_epoch)
     dense = [0.1] * 50 + [0.01] * 25 + [0.001] * 75
     assert found == dense[: length * per_epoch]
 
 
 def test_the_schedule_from_its_start_goes_by_epochs_where_epochs_have_fewer_steps():
-    found = lrs(ScheduleRestart(), 10, "ep", per_epoch=5)
+    found = lrs(DenseScheduleRestart(), 10, "ep", per_epoch=5)
     assert found == [0.1] * 25 + [0.01] * 13 + [0.001] * 12
 
 
@@ -261,14 +313,14 @@ def test_a_scheduler_gives_what_it_gives_on_an_optimizer_with_the_dense_rates(ma
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The epoch parameter in")  # torch, of its own SequentialLR
         expected = torchs(make, 30, lrs=(0.1, 0.025))
-        found = rows(prepared(SchedulerRestart(make, "step"), 30), 30)
-        again = rows(prepared(SchedulerRestart(make, "epoch"), 30, "ep"), 90)[::3]
+        found = rows(prepared(TorchScheduler(make, "step"), 30), 30)
+        again = rows(prepared(TorchScheduler(make, "epoch"), 30, "ep"), 90)[::3]
     assert [[tuple(rate) for rate in row] for row in found] == [[*row] for row in expected]
     assert again == found
 
 
 def test_a_schedulers_start_is_the_given_peak():
-    policy = SchedulerRestart(partial(schedulers.StepLR, step_size=2), "step", max_lr=1.0)
+    policy = TorchScheduler(partial(schedulers.StepLR, step_size=2), "step", max_lr=1.0)
     assert [[round(rate.lr, 6) for rate in row] for row in rows(prepared(policy, 3), 3)] == [
         [1, 0.25],
         [1, 0.25],

@@ -23,15 +23,15 @@ from lightning_prune.callbacks.policies import (
     CosineRestart,
     Cyclical,
     CyclicRestart,
+    DenseScheduleRestart,
     LinearRestart,
     LRRewind,
     OneCycleRetrain,
     PruningAware,
     ScaledRestart,
-    ScheduleRestart,
-    SchedulerRestart,
     SCyclical,
     SILOSchedule,
+    TorchScheduler,
     WarmupSteps,
 )
 
@@ -104,7 +104,7 @@ def test_cycles_of_one_step_work_and_the_momentum_is_put_back(name, optimizer):
     [
         CyclicRestart,
         partial(OneCycleRetrain, cycle_momentum=True),
-        lambda: SchedulerRestart(partial(OneCycleLR, max_lr=0.1, total_steps=13), "step"),
+        lambda: TorchScheduler(partial(OneCycleLR, max_lr=0.1, total_steps=13), "step"),
     ],
 )
 def test_a_cycled_momentum_is_put_back_after_the_last_cycle(policy):
@@ -125,7 +125,7 @@ def test_without_a_cycle_the_momentum_stays_as_the_dense_run_left_it():
 
 def test_the_users_optimizer_is_untouched_by_a_scheduler():
     module = toy(scheduler=None, groups=(1.0, 0.5))
-    policy, rates = SchedulerRestart(partial(CosineAnnealingLR, T_max=2)), Rates()
+    policy, rates = TorchScheduler(partial(CosineAnnealingLR, T_max=2)), Rates()
     trainer = fit([IterativePruning(cycles=2, retrain="2ep"), policy, rates], module)
     optimizer = trainer.optimizers[0]
     assert not [key for group in optimizer.param_groups for key in group if "initial" in key or "max" in key.split("_")]
@@ -139,7 +139,7 @@ def halving(optimizer):
 
 
 def test_a_policy_that_was_used_can_be_sent_to_the_processes_of_the_next_fit():
-    policy = SchedulerRestart(halving)
+    policy = TorchScheduler(halving)
     fit([IterativePruning(cycles=1, retrain="1ep"), policy], toy(), max_epochs=1)
     policy._clock = None
     assert pickle.loads(pickle.dumps(policy)).scheduler is halving
@@ -151,7 +151,7 @@ def test_the_schedule_restarts_from_its_start_like_a_rewind_to_zero():
         fit([IterativePruning(cycles=2), policy, rates], toy(scheduler=one_cycle_lr, groups=(1.0, 0.5)))
         return rates.steps
 
-    restarted = steps(ScheduleRestart())
+    restarted = steps(DenseScheduleRestart())
     assert restarted == steps(LRRewind(to=0))
     assert restarted[4 * STEPS :] == restarted[: 4 * STEPS] * 2
 
@@ -283,9 +283,9 @@ BAD = {
     "a negative warm-up": (lambda: SILOSchedule(0.1, 0.1, warmup=-1), r"SILOSchedule\(warmup=-1\) must be at least 0"),
     "a rate below zero": (lambda: PruningAware(base=0.001, drop=0.002), r"PruningAware\(base=0.001, drop=0.002\) would fall below 0"),
     "a turn in percent": (lambda: PruningAware(turn=12), r"PruningAware\(turn=12\) is a sparsity"),
-    "a plateau": (lambda: SchedulerRestart(ReduceLROnPlateau), "ReduceLROnPlateau.*depends on what is measured"),
-    "a plateau with arguments": (lambda: SchedulerRestart(partial(ReduceLROnPlateau, patience=3)), "ReduceLROnPlateau.*depends on what is measured"),
-    "no scheduler": (lambda: SchedulerRestart({"step_size": 2}), r"SchedulerRestart\(scheduler=\{'step_size': 2\}\) must make a scheduler"),
+    "a plateau": (lambda: TorchScheduler(ReduceLROnPlateau), "ReduceLROnPlateau.*depends on what is measured"),
+    "a plateau with arguments": (lambda: TorchScheduler(partial(ReduceLROnPlateau, patience=3)), "ReduceLROnPlateau.*depends on what is measured"),
+    "no scheduler": (lambda: TorchScheduler({"step_size": 2}), r"TorchScheduler\(scheduler=\{'step_size': 2\}\) must make a scheduler"),
 }  # fmt: skip
 
 
@@ -298,10 +298,10 @@ def test_arguments_that_cannot_be_are_refused_by_name(case):
 
 LATE = {
     "epochs of steps": (lambda: ScaledRestart(), "7it", {}, r"ScaledRestart\(interval='epoch'\) changes the rate once an epoch, but cycles of 7it"),
-    "a hidden plateau": (lambda: SchedulerRestart(lambda o: ReduceLROnPlateau(o)), "2ep", {}, "depends on what is measured"),
-    "a scheduler that ends": (lambda: SchedulerRestart(partial(OneCycleLR, max_lr=0.1, total_steps=5), "step"), "2ep", {}, r"fails after \d of the 12 steps of a cycle: .*total_steps=12"),
-    "a falling scheduler": (lambda: SchedulerRestart(lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda t: 1 - t)), "3ep", {}, r"gives the rate -0.1\d* in step 2 of the 3"),
-    "nothing to repeat": (ScheduleRestart, "2ep", {"max_epochs": 0}, "ScheduleRestart replays the learning rate of the dense run, but there is none"),
+    "a hidden plateau": (lambda: TorchScheduler(lambda o: ReduceLROnPlateau(o)), "2ep", {}, "depends on what is measured"),
+    "a scheduler that ends": (lambda: TorchScheduler(partial(OneCycleLR, max_lr=0.1, total_steps=5), "step"), "2ep", {}, r"fails after \d of the 12 steps of a cycle: .*total_steps=12"),
+    "a falling scheduler": (lambda: TorchScheduler(lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda t: 1 - t)), "3ep", {}, r"gives the rate -0.1\d* in step 2 of the 3"),
+    "nothing to repeat": (DenseScheduleRestart, "2ep", {"max_epochs": 0}, "DenseScheduleRestart replays the learning rate of the dense run, but there is none"),
     "nothing to compare with": (AdaptiveLinearRestart, "2ep", {"max_epochs": 0}, r"AdaptiveLinearRestart compares .* there is none \(max_epochs=0\)"),
 }  # fmt: skip
 

@@ -17,16 +17,16 @@ from lightning_prune.callbacks.policies import (
     CosineRestart,
     Cyclical,
     CyclicRestart,
+    DenseScheduleRestart,
     FineTune,
     LinearRestart,
     LRRewind,
     OneCycleRetrain,
     PruningAware,
     ScaledRestart,
-    ScheduleRestart,
-    SchedulerRestart,
     SCyclical,
     SILOSchedule,
+    TorchScheduler,
     WarmupSteps,
 )
 
@@ -66,7 +66,7 @@ STATED = {
     "FineTune, given": Stated(partial(FineTune, lr=0.02), 0.02, 0.02, lambda n: 0.02),
     "ConstantRate": Stated(ConstantRate, 0.1, 0.1, lambda n: 0.1),
     "LRRewind": Stated(lambda: LRRewind(to=0), 0.001, 0.1, replayed),
-    "ScheduleRestart": Stated(ScheduleRestart, 0.001, 0.1, replayed),
+    "DenseScheduleRestart": Stated(DenseScheduleRestart, 0.001, 0.1, replayed),
     "CompressedRestart": Stated(CompressedRestart, 0, 0.1, compressed),
     "OneCycleRetrain": Stated(OneCycleRetrain, 1e-5, 0.1, lambda n: 1e-5, 2),
     "CyclicRestart": Stated(CyclicRestart, 1e-5, 0.1, lambda n: 1e-5, 2),
@@ -79,8 +79,8 @@ STATED = {
     "Cyclical": Stated(partial(Cyclical, half_period=0.25), 0, 0.1, lambda n: 0.4 / n, 4),
     "SCyclical": Stated(partial(SCyclical, 0.03, 0.04, half_period=0.25), 0, SILO_PEAK, lambda n: SILO_PEAK * 4 / n, 4),
     "PruningAware": Stated(PruningAware, 0.00025, 0.001, lambda n: 0.00025),
-    "SchedulerRestart": Stated(
-        lambda: SchedulerRestart(partial(ExponentialLR, gamma=0.996), "step"), 0, 0.1, lambda n: 0.1 * 0.996 ** (n - 1)
+    "TorchScheduler": Stated(
+        lambda: TorchScheduler(partial(ExponentialLR, gamma=0.996), "step"), 0, 0.1, lambda n: 0.1 * 0.996 ** (n - 1)
     ),
 }  # fmt: skip
 every_statement = pytest.mark.parametrize("stated", STATED.values(), ids=STATED)

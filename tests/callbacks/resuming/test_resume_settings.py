@@ -10,11 +10,12 @@ from toys import fit, toy
 from lightning_prune import (
     EstimateBatchNorm,
     IterativePruning,
-    SchedulerRestart,
+    TorchScheduler,
     TrainOnly,
 )
 from lightning_prune.callbacks.base import CycleCallback
-from lightning_prune.callbacks.settings.described import describe, describe_object, refuse_differences
+from lightning_prune.callbacks.settings.described import describe, describe_object
+from lightning_prune.callbacks.settings.refused_differences import refuse_differences
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
@@ -95,7 +96,7 @@ def test_functions_without_a_name_are_told_apart_by_all_that_they_do():
     assert len(set(written)) == len(written)
     assert not any(" at 0x" in one for one in written), "another process could not resume"
     assert describe(scaled(1.0)) == describe(scaled(1.0))
-    assert describe_object(SchedulerRestart(first[-1])) != describe_object(SchedulerRestart(first[-2]))
+    assert describe_object(TorchScheduler(first[-1])) != describe_object(TorchScheduler(first[-2]))
 
 
 def test_a_function_that_calls_itself_and_an_object_that_holds_itself_can_be_written():

@@ -33,7 +33,7 @@ def sevens_(module):
 def test_the_function_has_the_last_word_finds_dead_weights_at_zero_and_the_masks_hold(start):
     COUNTED.clear()
     watch = Watch()
-    fit([IterativePruning(cycles=2), start(initialise=sevens_), FineTune(), watch], toy())
+    fit([IterativePruning(cycles=2), start(initialize=sevens_), FineTune(), watch], toy())
     assert len(watch.at_start) == 2
     for begun, dead in zip(watch.at_start, COUNTED[-2:], strict=True):
         for name, count in zip(LAYERS, dead, strict=True):
@@ -47,7 +47,7 @@ def test_the_function_has_the_last_word_finds_dead_weights_at_zero_and_the_masks
 def test_a_named_distribution_is_drawn_from_the_seed():
     def begun(seed):
         watch = Watch()
-        fit([IterativePruning(cycles=1), Reinitialize(seed, initialise=glorot_normal_), FineTune(), watch], toy())
+        fit([IterativePruning(cycles=1), Reinitialize(seed, initialize=glorot_normal_), FineTune(), watch], toy())
         return watch.at_start[0]
 
     one, again, other = begun(0), begun(0), begun(1)
@@ -82,30 +82,30 @@ def test_sparse_fan_in_is_as_wide_as_few_weights_are_left():
 
 
 def test_a_parameter_that_only_the_function_draws_is_welcome():
-    with pytest.raises(ValueError, match=r"Reinitialize\(initialise=\.\.\.\) a function that does"):
+    with pytest.raises(ValueError, match=r"Reinitialize\(initialize=\.\.\.\) a function that does"):
         refuse_without_fresh_weights(Own(), "Reinitialize")
     refuse_without_fresh_weights(Own(), "Reinitialize", lambda module: nn.init.zeros_(module.scale))
     named = toy()
     named.own = Own()
     for start in (Reinitialize, ScratchTrain):
-        callbacks = [IterativePruning(cycles=1), start(initialise=lambda module: nn.init.zeros_(module.own.scale))]
+        callbacks = [IterativePruning(cycles=1), start(initialize=lambda module: nn.init.zeros_(module.own.scale))]
         fit([*callbacks, FineTune()], named, max_epochs=1)
 
 
 @pytest.mark.parametrize("start", [Reinitialize, ScratchTrain])
 def test_what_is_no_function_is_refused(start):
-    with pytest.raises(ValueError, match=rf"{start.__name__}\(initialise='glorot'\) is not callable"):
-        start(initialise="glorot")
+    with pytest.raises(ValueError, match=rf"{start.__name__}\(initialize='glorot'\) is not callable"):
+        start(initialize="glorot")
 
 
 @pytest.mark.parametrize("start", [Reinitialize, ScratchTrain])
 def test_yaml_names_it_by_its_path_and_its_dump_parses_back(start):
     path = "lightning_prune.initializations.sparse_fan_in_"
-    given = {"callbacks": [{"class_path": f"lightning_prune.{start.__name__}", "init_args": {"initialise": path}}]}
+    given = {"callbacks": [{"class_path": f"lightning_prune.{start.__name__}", "init_args": {"initialize": path}}]}
     parser = ArgumentParser()
     parser.add_argument("--callbacks", type=list[Callback])
     config = parser.parse_string(yaml.safe_dump(given))
-    assert parser.instantiate(config).callbacks[0].initialise is sparse_fan_in_
+    assert parser.instantiate(config).callbacks[0].initialize is sparse_fan_in_
     dump = parser.dump(config)
     assert path in dump
     assert parser.dump(parser.parse_string(dump)) == dump

@@ -106,12 +106,12 @@ def test_numpy_and_python_are_seeded_too():
     assert torch.equal(one.weight, other.weight)
 
 
-class Initialises(Own):
+class Initializes(Own):
     def init_weights(self):
         nn.init.constant_(self.scale, 1.5)
 
 
-class InitialisesLayers(Own):
+class InitializesLayers(Own):
     def init_weights(self, layer):
         if isinstance(layer, nn.Linear):
             nn.init.constant_(layer.weight, 0.25)
@@ -133,7 +133,7 @@ def test_a_parameter_that_nothing_draws_is_refused_by_name_and_nothing_was_chang
 
 
 def test_the_modules_own_init_weights_has_the_last_word():
-    one, other = Initialises(), InitialisesLayers()
+    one, other = Initializes(), InitializesLayers()
     for module in (one, other):
         module.scale.data.zero_()
         refuse_without_fresh_weights(module, "Reinitialize")

@@ -56,7 +56,7 @@ def test_one_pattern_and_one_type_are_taken():
 
 
 REPLAY = "    - {class_path: lightning_prune.LRRewind}\n"
-RESTART = "    - {class_path: lightning_prune.SchedulerRestart, init_args: {scheduler: torch.optim.lr_scheduler.CosineAnnealingLR}}\n"
+RESTART = "    - {class_path: lightning_prune.TorchScheduler, init_args: {scheduler: torch.optim.lr_scheduler.CosineAnnealingLR}}\n"
 
 
 def test_callbacks_that_are_wrong_together_or_incomplete_are_one_message(capsys):
@@ -64,7 +64,7 @@ def test_callbacks_that_are_wrong_together_or_incomplete_are_one_message(capsys)
     assert "IterativePruning and IterativePruning would both count the cycles" in failure(
         capsys, "fit", f"--config={config}", *QUICK
     )
-    assert "SchedulerRestart > scheduler: `T_max` is missing." in failure(
+    assert "TorchScheduler > scheduler: `T_max` is missing." in failure(
         capsys, "fit", f"--config={pruning('seed: 0', RESTART)}"
     )
     gone = f"--config={pruning('initial_masks: gone.safetensors')}"

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 from lightning_prune import IterativePruning
@@ -9,7 +9,7 @@ from lightning_prune.lab.runs.progress import CycleProgressBar
 from lightning_prune.lab.runs.progress_lines import ProgressLines
 
 
-def fit(*callbacks) -> None:
+def fit(*callbacks, module: LightningModule | None = None) -> Trainer:
     trainer = Trainer(
         max_epochs=2,
         limit_train_batches=3,
@@ -20,7 +20,8 @@ def fit(*callbacks) -> None:
         enable_model_summary=False,
         accelerator="cpu",
     )
-    trainer.fit(BoringModel())
+    trainer.fit(module or BoringModel())
+    return trainer
 
 
 def test_a_line_per_cycle_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,6 +49,24 @@ def test_the_bar_shows_cycle_and_sparsity_on_a_terminal(
     assert "cycle 2/2 · sparsity 35.9 %" in printed
     assert "Epoch 3/3" in printed
     assert "pruning/" not in printed
+
+
+class Own(BoringModel):
+    """A module that shows a number of its own, under a name like ours."""
+
+    def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
+        self.log("pruning/own", 7.0, prog_bar=True)
+
+
+def test_the_bar_says_the_cycle_once_and_hides_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    trainer = fit(IterativePruning(cycles=1, retrain=1), module=Own())
+    bar = trainer.progress_bar_callback
+    assert isinstance(bar, CycleProgressBar)
+    assert bar.where == "cycle 1/1 · sparsity 20.3 %"
+    assert set(bar.get_metrics(trainer, trainer.lightning_module)) == {"pruning/own"}
+    assert {"pruning/cycle", "pruning/sparsity"} <= trainer.logged_metrics.keys(), "the loggers have them as before"
 
 
 def test_a_long_cycle_is_not_silent() -> None:

@@ -8,7 +8,7 @@ from lightning_prune.ablation.report.pictures.axes import CUT, heading, interval
 from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, Choice, Picture, specification
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.comparison import summary
-from lightning_prune.lab.report.canvas import colour_of, shape_of
+from lightning_prune.lab.report.canvas import color_of, shape_of
 from lightning_prune.lab.report.terminal import percent, score
 from lightning_prune.lab.report.vega import DATA, Drawing, Rows, records
 
@@ -72,7 +72,7 @@ def _chart(study: Study) -> Drawing:
                alt.Tooltip("alone:Q", format=",.4~r"), alt.Tooltip("here:Q", title="trained here", format=",.4~r"),
                alt.Tooltip("unit:N", title="in")]  # fmt: skip
     shown = f"datum.measure == measure && datum.unit == unit && datum.stage == stage && {NOT_HIDDEN}"
-    base = alt.Chart(DATA).transform_filter(shown).encode(color=colour_of("arm", study.arms))
+    base = alt.Chart(DATA).transform_filter(shown).encode(color=color_of("arm", study.arms))
     x = alt.X("alone:Q", title="cost per seed", scale=alt.Scale(zero=True), axis=alt.Axis(gridOpacity=0.6))
     aside = alt.ExprRef(expr=f"{APART} * (datum.place - {(len(study.arms) - 1) / 2})")
     ways = base.mark_rule(strokeWidth=1.5, opacity=0.5, xOffset=aside, x2Offset=aside)

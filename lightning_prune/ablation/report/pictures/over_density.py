@@ -16,7 +16,7 @@ from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, Choice,
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.report.words import between, plural
 from lightning_prune.ablation.results.comparison import summary
-from lightning_prune.lab.report.canvas import colour_of
+from lightning_prune.lab.report.canvas import color_of
 from lightning_prune.lab.report.charts import curves
 from lightning_prune.lab.report.terminal import percent, score
 from lightning_prune.lab.report.vega import DATA, Drawing, Rows, records
@@ -66,7 +66,7 @@ def _chart(study: Study) -> Drawing:
     base = (
         alt.Chart(DATA)
         .transform_filter(f"datum.measure == measure && {NOT_HIDDEN}")
-        .encode(x=density_axis(study.table), color=colour_of("arm", study.arms))
+        .encode(x=density_axis(study.table), color=color_of("arm", study.arms))
     )
     lines, points = curves(base, measure_axis("mean"), "arm", study.arms)
     layers = alt.layer(*interval_layers(base), lines, points.encode(tooltip=tooltip))

@@ -5,7 +5,7 @@ import altair as alt
 from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, WIDTH, Picture, specification
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.report.words import listed
-from lightning_prune.lab.report.canvas import colour_of
+from lightning_prune.lab.report.canvas import color_of
 from lightning_prune.lab.report.charts import rate_axis, step_axis
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.rate_curves import rate_curves
@@ -56,7 +56,7 @@ def _chart(study: Study, rows: Rows) -> Drawing:
     starts = base.transform_filter("datum.kind == 'cycle'").mark_rule(color="#999999", strokeDash=[2, 2])
     layers = alt.layer(
         starts.encode(tooltip=[alt.Tooltip("cycle:Q"), alt.Tooltip("step:Q", title="first step")]),
-        lines.encode(y=y, color=colour_of("arm", study.arms).legend(None), detail="group:N"),
+        lines.encode(y=y, color=color_of("arm", study.arms).legend(None), detail="group:N"),
         data=DATA,
     ).properties(width=WIDTH, height=72)
     header = alt.Header(title=None, labelAnchor="start", labelFontWeight="bold", labelPadding=4)

@@ -96,11 +96,11 @@ def _chart(rows: Rows) -> Drawing:
                alt.Tooltip("chosen:N")]  # fmt: skip
     cycles = sorted({row["cycle"] for row in rows})
     legend = alt.Legend(title="cycle", orient="bottom", direction="horizontal", columns=8)
-    colour = alt.Color("cycle:O", scale=alt.Scale(scheme="viridis", domain=cycles), legend=legend)
+    color = alt.Color("cycle:O", scale=alt.Scale(scheme="viridis", domain=cycles), legend=legend)
     base = (
         alt.Chart(DATA)
         .transform_filter("datum.arm == searching && datum.seed == seed")
-        .encode(x=_axis(rows), y=measure_axis("score"), color=colour)
+        .encode(x=_axis(rows), y=measure_axis("score"), color=color)
     )
     marks = base.mark_point(size=80, strokeWidth=1.8, opacity=1).encode(tooltip=tooltip)
     left = marks.transform_filter("!datum.chosen").encode(fill=alt.value("white"))

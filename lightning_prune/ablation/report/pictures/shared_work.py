@@ -9,7 +9,7 @@ import altair as alt
 from lightning_prune.ablation.report.pictures.picture import Choice, Picture, specification
 from lightning_prune.ablation.report.reported_study import Facts, Study
 from lightning_prune.ablation.report.words import listed, plural
-from lightning_prune.lab.report.canvas import COLOURS, ink_on
+from lightning_prune.lab.report.canvas import COLORS, ink_on
 from lightning_prune.lab.report.vega import DATA, Drawing, Rows
 
 NAME, TITLE = "shared_work", "What was trained, and what was shared"
@@ -38,14 +38,14 @@ class Box:
 def draw_shared_work(study: Study) -> Picture:
     """Draw the tree of one seed, which the reader can choose."""
     chosen = {key for path in study.paths for key in path["nodes"]}
-    colours = dict(zip([*study.arms, SHARED], _colours(study), strict=True))
+    colors = dict(zip([*study.arms, SHARED], _colors(study), strict=True))
     rows: Rows = []
     tallest = 1.0
     for seed in study.seeds:
         boxes = boxes_of(study, seed)
         tallest = max([tallest, *(box.bottom for box in boxes)])
         for box in boxes:
-            rows += _rows(box, study.nodes[box.key], str(seed), box.key in chosen, colours)
+            rows += _rows(box, study.nodes[box.key], str(seed), box.key in chosen, colors)
     if not rows:
         return Picture(NAME, TITLE, missing="Nothing was trained yet.")
     cycles = max(row["right"] for row in rows)
@@ -79,7 +79,7 @@ def boxes_of(study: Study, seed: int) -> list[Box]:
     return boxes
 
 
-def _rows(box: Box, node: Facts, seed: str, chosen: bool, colours: Mapping[str, str]) -> Rows:
+def _rows(box: Box, node: Facts, seed: str, chosen: bool, colors: Mapping[str, str]) -> Rows:
     arms = [str(arm) for arm in node["arms"]]
     first, last = int(node["first"]), int(node["last"])
     spoken = "dense run" if last == 0 else f"cycle {first}" if first == last else f"cycles {first} to {last}"
@@ -89,7 +89,7 @@ def _rows(box: Box, node: Facts, seed: str, chosen: bool, colours: Mapping[str, 
     drawn = {
         "kind": "box",
         "owner": owner,
-        "ink": _ink(colours.get(owner, GREY)) if node["status"] == "done" else GREY,
+        "ink": _ink(colors.get(owner, GREY)) if node["status"] == "done" else GREY,
         "chosen": chosen,
         "status": str(node["status"]),
         "text": f"{text} · {len(arms)} arms" if len(arms) > 1 and text else text,
@@ -107,18 +107,18 @@ def _rows(box: Box, node: Facts, seed: str, chosen: bool, colours: Mapping[str, 
     return [{**common, **drawn}, *names]
 
 
-def _colours(study: Study) -> list[str]:
-    return [*(COLOURS[index % len(COLOURS)] for index in range(len(study.arms))), GREY]
+def _colors(study: Study) -> list[str]:
+    return [*(COLORS[index % len(COLORS)] for index in range(len(study.arms))), GREY]
 
 
-def _ink(colour: str) -> str:
+def _ink(color: str) -> str:
     """Choose black or white, whichever is easier to read on a color.
 
     On a color that dark mode changes, the ink is a color that dark mode changes as well.
     """
-    if colour == "#000000":
+    if color == "#000000":
         return "white"
-    return ink_on(*(int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)))
+    return ink_on(*(int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)))
 
 
 def _chart(study: Study, cycles: int, tallest: float) -> Drawing:
@@ -136,7 +136,7 @@ def _chart(study: Study, cycles: int, tallest: float) -> Drawing:
 
 def _bars(study: Study, boxes: alt.Chart) -> list[alt.Chart]:
     """Draw the boxes, and dashed outlines around the boxes that are not done."""
-    owner = alt.Scale(domain=[*study.arms, SHARED], range=_colours(study))
+    owner = alt.Scale(domain=[*study.arms, SHARED], range=_colors(study))
     tooltip = [alt.Tooltip("what:N"), alt.Tooltip("cost:N"), alt.Tooltip("arms:N"), alt.Tooltip("tried:N"),
                alt.Tooltip("status:N")]  # fmt: skip
     here = "(datum.chosen ? 1 : 0.3) * (datum.status == 'done' ? 1 : 0.35)"
