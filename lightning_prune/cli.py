@@ -26,7 +26,7 @@ FOLDERS = {  # the options that choose where a command writes
 }
 MAKING = {"instantiate_classes", "configure_optimizers"}
 OTHER_WEIGHTS = "Error(s) in loading state_dict for "
-LAB = ("jsonargparse", "rich", "pandas", "matplotlib", "sklearn", "torchmetrics", "torchvision")
+LAB = ("jsonargparse", "rich", "pandas", "sklearn", "torchmetrics", "torchvision")
 STUDIES = ("scipy", "pyarrow", "altair", "vl_convert", "jinja2")
 
 
@@ -73,7 +73,8 @@ def run(words: Sequence[str]) -> None:
         importlib.import_module("lightning_prune.ablation.command").main(words[1:])
     elif words[:1] == ["report"]:
         studied = any(Path(word, "study.json").is_file() for word in words[1:])
-        importlib.import_module(f"lightning_prune.{'ablation' if studied else 'lab'}.report.command").main(words[1:])
+        module = "ablation.report.report_command" if studied else "lab.report.run_command"
+        importlib.import_module(f"lightning_prune.{module}").main(words[1:])
     else:
         command_line = importlib.import_module("lightning_prune.lab.cli.command_line")
         ablate = importlib.import_module("lightning_prune.ablation.command")

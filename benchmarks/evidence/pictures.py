@@ -6,16 +6,14 @@ from pathlib import Path
 
 import altair as alt
 import pandas as pd
-import vl_convert
 
 from benchmarks.evidence.claim import budgets_of, densities_of
 from benchmarks.evidence.contrasts import measure, missing, over
 from benchmarks.evidence.oracle import peaks_of
 from benchmarks.evidence.results import Result
-from lightning_prune.ablation.report.picture_files import CONFIG, VEGA_LITE
-from lightning_prune.ablation.report.pictures.picture import SHAPES
 from lightning_prune.ablation.results.comparison import summary
-from lightning_prune.lab.report.canvas import COLORS
+from lightning_prune.lab.report.canvas import color_of, shape_of
+from lightning_prune.lab.report.vega import printed, svg_of
 
 WIDTH, HEIGHT = 340, 260
 SYMLOG_TICKS = [-50, -20, -10, -5, -2, -1, 0, 1, 2, 5]
@@ -159,8 +157,7 @@ def _row(results: Sequence[Result], plot: Plot) -> alt.HConcatChart:
 def write(chart: alt.HConcatChart | alt.VConcatChart, path: Path) -> None:
     """Write a picture as SVG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    spec = {**chart.to_dict(), "background": "white", "padding": 12, "config": CONFIG}
-    path.write_text(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE), encoding="utf-8")
+    path.write_text(svg_of(printed(chart.to_dict())), encoding="utf-8")
 
 
 def _panel(rows: pd.DataFrame, title: str, plot: Plot, arms: Sequence[str]) -> alt.LayerChart:
@@ -169,13 +166,11 @@ def _panel(rows: pd.DataFrame, title: str, plot: Plot, arms: Sequence[str]) -> a
     if marks is None:
         rows = rows.assign(x=rows["x"] * (1 + APART * beside))
     rows = rows[rows["y"].notna()]
-    base = alt.Chart(rows).encode(
-        x=plot.x(_roomy(rows["x"])), color=alt.Color("arm:N", scale=_scale(arms, COLORS), legend=_legend())
-    )
+    base = alt.Chart(rows).encode(x=plot.x(_roomy(rows["x"])), color=color_of("arm", arms).legend(_legend()))
     scale = alt.Scale(zero=False, nice=True, type=plot.scale)
     ticks = {"values": SYMLOG_TICKS} if plot.scale == "symlog" else {}
     vertical = alt.Y("y:Q", scale=scale, axis=alt.Axis(title=plot.y, gridOpacity=0.6, **ticks))
-    shape = alt.Shape("arm:N", scale=_scale(arms, SHAPES), legend=None)
+    shape = shape_of("arm", arms).legend(None)
     layers = [
         base.mark_line(strokeWidth=2).encode(y=vertical),
         base.mark_point(filled=True, size=60, opacity=1).encode(y=vertical, shape=shape),
@@ -192,10 +187,6 @@ def _roomy(places: pd.Series) -> list[float] | None:
     """Where all is in one place, an axis wide enough to see that it is one; else what fits."""
     several = places.empty or places.max() > places.min() * ROOM
     return None if several else [places.min() / ROOM, places.max() * ROOM]
-
-
-def _scale(arms: Sequence[str], values: Sequence[str]) -> alt.Scale:
-    return alt.Scale(domain=list(arms), range=[values[index % len(values)] for index in range(len(arms))])
 
 
 def _legend() -> alt.Legend:

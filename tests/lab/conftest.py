@@ -1,5 +1,6 @@
 """Generated images in the layouts of the real data sets."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy
 import pytest
 from PIL import Image
 from torchvision import datasets
+
+from lightning_prune.lab.report import vega
 
 
 def draw_image(path: Path, size: tuple[int, int], seed: int) -> None:
@@ -68,3 +71,10 @@ def cifar(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(datasets.CIFAR10, "_check_integrity", lambda self: True)
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda path, md5=None: True)
     return tmp_path
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the drawing, which is slow, where a test looks at no picture; specifications are still made."""
+    monkeypatch.setattr(vega, "svg_of", lambda spec: json.dumps(spec, allow_nan=False))
+    monkeypatch.setattr(vega, "png_of", lambda svg: b"")

@@ -1,18 +1,12 @@
 """Write the pictures as PNG and SVG files beside the page, drawn without a browser."""
 
 from pathlib import Path
-from typing import Any
 
-import altair as alt
 import vl_convert
 
-from lightning_prune.ablation.report.pictures.picture import WIDTH, Picture, Spec
+from lightning_prune.ablation.report.pictures.picture import WIDTH, Picture
 from lightning_prune.basics.write_whole import write_whole
-from lightning_prune.lab.visible import is_shown
-
-VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-CONFIG = {"view": {"stroke": None}, "axis": {"titleFontWeight": "normal", "gridColor": "#dddddd"}}
-SCALE = 2  # Pixels of a PNG per point.
+from lightning_prune.lab.report.vega import VEGA_LITE, Spec, png_of, printed, svg_of
 
 
 def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
@@ -28,10 +22,9 @@ def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
     written = []
     for picture in pictures:
         if picture.spec is not None:
-            spec = _drawable(alone(picture))
             png, svg = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
-            drawn = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
-            written += [write_whole(png, vl_convert.svg_to_png(drawn, scale=SCALE)), write_whole(svg, drawn)]
+            drawn = svg_of(alone(picture))
+            written += [write_whole(png, png_of(drawn)), write_whole(svg, drawn)]
     return written
 
 
@@ -47,16 +40,7 @@ def alone(picture: Picture) -> Spec:
         "offset": 14,
     }
     width = {"width": WIDTH} if spec.get("width") == "container" else {}
-    return {**spec, **width, "title": title, "background": "white", "padding": 12, "config": CONFIG}
-
-
-def _drawable(spec: Any) -> Any:
-    """Replace in every text the characters that no SVG can hold. Names of metrics and tensors may hold any."""
-    if isinstance(spec, str):
-        return "".join(letter if letter in "\n\t" or is_shown(letter) else "\ufffd" for letter in spec)
-    if isinstance(spec, dict):
-        return {name: _drawable(part) for name, part in spec.items()}
-    return [_drawable(part) for part in spec] if isinstance(spec, list | tuple) else spec
+    return printed({**spec, **width, "title": title})
 
 
 def scripts() -> str:

@@ -1,20 +1,18 @@
 """CIFAR-10 and CIFAR-100: 50,000 training and 10,000 test images of 32x32 pixels in color."""
 
 from abc import ABC
-from pathlib import Path
 from typing import ClassVar
-from urllib.error import URLError
 
 import torch
 from torchvision import datasets
 
 from lightning_prune.lab.data.augmentation import Augmentation, Border
-from lightning_prune.lab.data.data_module import ImageData, ImageSource
+from lightning_prune.lab.data.downloaded import DownloadedImages
 from lightning_prune.lab.data.image_set import ImagesInMemory
 from lightning_prune.lab.data.normalization import Normalization
 
 
-class CIFAR(ImageData, ABC):
+class CIFAR(DownloadedImages, ABC):
     """The common base of CIFAR-10 and CIFAR-100, which loads and augments them in the same way.
 
     Args:
@@ -37,7 +35,6 @@ class CIFAR(ImageData, ABC):
     """
 
     dataset: ClassVar[type[datasets.CIFAR10]]
-    constants: ClassVar[Normalization]
 
     def __init__(
         self,
@@ -54,9 +51,7 @@ class CIFAR(ImageData, ABC):
         rotation: float = 0.0,
     ) -> None:
         augmentation = Augmentation(padding, flip, border, rotation)
-        super().__init__(batch_size, validation, seed, subset, augmentation, on_device)
-        self.root = root
-        self.download = download
+        super().__init__(root, download, batch_size, validation, seed, subset, augmentation, on_device)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -72,40 +67,17 @@ class CIFAR(ImageData, ABC):
         """The checksum of the archive. torchvision compares the files with it whenever they are read."""
         return str(self.dataset.tgz_md5)
 
-    def prepare_data(self) -> None:
-        if not self.download:
-            return
-        try:
-            self.dataset(self.root, train=False, download=True)
-        except URLError as error:
-            raise FileNotFoundError(
-                f"{self._described()} could not download: {error.reason}. {self._advice()}"
-            ) from error
-
-    def load(self) -> ImageSource:
-        train, test = self._read(train=True), self._read(train=False)
-        return ImageSource(
-            train=in_memory(train),
-            test=in_memory(test),
-            normalization=self.constants,
-            classes=tuple(train.classes),
+    def in_memory(self, images: datasets.CIFAR10) -> ImagesInMemory:
+        return ImagesInMemory(
+            images=torch.from_numpy(images.data).permute(0, 3, 1, 2).contiguous(),
+            labels=torch.tensor(images.targets),
         )
 
-    def _read(self, train: bool) -> datasets.CIFAR10:
-        try:
-            return self.dataset(self.root, train=train)
-        except RuntimeError as error:
-            found = sorted(file.name for file in Path(self.root).glob("*")) or "nothing"
-            raise FileNotFoundError(
-                f"{self._described()} found {found}, no complete data set. {self._advice()}"
-            ) from error
+    def class_names(self, images: datasets.CIFAR10) -> tuple[str, ...]:
+        return tuple(images.classes)
 
-    def _advice(self) -> str:
-        otherwise = "look at the network connection" if self.download else "set `download=True`"
-        return f"Download {self.dataset.url}, unpack it in {self.root!r}, or {otherwise}."
-
-    def _described(self) -> str:
-        return f"{type(self).__name__}(root={self.root!r}, download={self.download})"
+    def by_hand(self) -> str:
+        return f"Download {self.dataset.url}, unpack it in {self.root!r}"
 
 
 class CIFAR10(CIFAR):
@@ -140,11 +112,3 @@ class CIFAR100(CIFAR):
     num_classes = 100
     dataset = datasets.CIFAR100
     constants = Normalization(mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762))
-
-
-def in_memory(images: datasets.CIFAR10) -> ImagesInMemory:
-    """Convert torchvision's images, ``[N, H, W, C]``, to a set of images ``[N, C, H, W]``."""
-    return ImagesInMemory(
-        images=torch.from_numpy(images.data).permute(0, 3, 1, 2).contiguous(),
-        labels=torch.tensor(images.targets),
-    )

@@ -1,19 +1,15 @@
 """MNIST: 60,000 training and 10,000 test images of handwritten digits, 28x28 pixels in gray."""
 
-from pathlib import Path
-
 import torch
 from torchvision import datasets
 
 from lightning_prune.lab.data.augmentation import Augmentation
-from lightning_prune.lab.data.data_module import ImageData, ImageSource
+from lightning_prune.lab.data.downloaded import DownloadedImages
 from lightning_prune.lab.data.image_set import ImagesInMemory
 from lightning_prune.lab.data.normalization import Normalization
 
-NORMALIZATION = Normalization(mean=(0.1307,), std=(0.3081,))  # of the training images
 
-
-class MNIST(ImageData):
+class MNIST(DownloadedImages):
     """Gray 28x28 images of ten digits, without augmentation.
 
     Args:
@@ -39,6 +35,8 @@ class MNIST(ImageData):
     """
 
     num_classes = 10
+    dataset = datasets.MNIST
+    constants = Normalization(mean=(0.1307,), std=(0.3081,))  # Of the training images.
 
     def __init__(
         self,
@@ -50,44 +48,14 @@ class MNIST(ImageData):
         download: bool = True,
         on_device: bool = False,
     ) -> None:
-        super().__init__(batch_size, validation, seed, subset, Augmentation(padding=0, flip=False), on_device)
-        self.root = root
-        self.download = download
+        unchanged = Augmentation(padding=0, flip=False)
+        super().__init__(root, download, batch_size, validation, seed, subset, unchanged, on_device)
 
-    def prepare_data(self) -> None:
-        if not self.download:
-            return
-        try:
-            datasets.MNIST(self.root, download=True)
-        except (OSError, RuntimeError) as error:  # torchvision tries several mirrors, then gives up
-            raise FileNotFoundError(f"{self._described()} could not download: {error} {self._advice()}") from error
+    def in_memory(self, images: datasets.MNIST) -> ImagesInMemory:
+        return ImagesInMemory(images=images.data.unsqueeze(1), labels=torch.as_tensor(images.targets))
 
-    def load(self) -> ImageSource:
-        train, test = self._read(train=True), self._read(train=False)
-        return ImageSource(
-            train=in_memory(train),
-            test=in_memory(test),
-            normalization=NORMALIZATION,
-            classes=tuple(str(digit) for digit in range(10)),
-        )
+    def class_names(self, images: datasets.MNIST) -> tuple[str, ...]:
+        return tuple(str(digit) for digit in range(10))
 
-    def _read(self, train: bool) -> datasets.MNIST:
-        try:
-            return datasets.MNIST(self.root, train=train)
-        except RuntimeError as error:
-            found = sorted(file.name for file in Path(self.root).glob("*")) or "nothing"
-            raise FileNotFoundError(
-                f"{self._described()} found {found}, no complete data set. {self._advice()}"
-            ) from error
-
-    def _advice(self) -> str:
-        otherwise = "look at the network connection" if self.download else "set `download=True`"
-        return f"Put the four files of {datasets.MNIST.mirrors[0]} in {self.root!r}/MNIST/raw, or {otherwise}."
-
-    def _described(self) -> str:
-        return f"MNIST(root={self.root!r}, download={self.download})"
-
-
-def in_memory(images: datasets.MNIST) -> ImagesInMemory:
-    """Convert torchvision's images, ``[N, H, W]``, to a set of images ``[N, 1, H, W]``."""
-    return ImagesInMemory(images=images.data.unsqueeze(1), labels=torch.as_tensor(images.targets))
+    def by_hand(self) -> str:
+        return f"Put the four files of {datasets.MNIST.mirrors[0]} in {self.root!r}/MNIST/raw"

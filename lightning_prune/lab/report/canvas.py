@@ -1,51 +1,51 @@
-"""Define the common parts of all pictures: their size, their colors, and their files."""
+"""Define the colors and marks of all pictures. Color-blind readers can tell them apart, also in print."""
 
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from lightning_prune.basics.write_whole import write_whole
+import altair as alt
 
 # Okabe and Ito, "Color universal design", 2008. Color-blind readers can tell these colors apart. Their yellow is left
 # out, because it is too pale for a line.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+DASHES = ((1, 0), (5, 3), (2, 2))
 GREY = "#888888"
 # Short forms. In dark mode, the page of a study replaces its ink and paper, which are the texts "#000000" and "white".
 BLACK, WHITE = "#000", "#fff"
 BRIGHT_FROM = 0.179  # At this luminance, black and white both have a contrast of 4.58.
-DOTS_PER_INCH = 150
 
 
-def canvas(width: float = 7.5, height: float = 4.5, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """Open a figure with panels below each other."""
-    figure = Figure(figsize=(width, height * panels), dpi=DOTS_PER_INCH, layout="constrained")
-    every = [figure.add_subplot(panels, 1, 1 + index) for index in range(panels)]
-    for axes in every:
-        axes.grid(visible=True, color="#e6e6e6", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, every
+def color_of(field: str, names: Sequence[str]) -> alt.Color:
+    """Give every curve its color, the same on all pictures.
 
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a picture, and make its folders."""
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png")
-    return write_whole(path, drawn.getvalue())
-
-
-def plain(text: str) -> str:
-    r"""Write a name so that matplotlib draws it unchanged. It would read text between two dollar signs as a formula.
-
-    Bytes that are no characters, as in the name of a folder that is not UTF-8, become question marks.
+    Args:
+        field: The column that holds the names.
+        names: All names, in the order of the legend.
 
     Example:
-        >>> print(plain("$x_{$"))
-        \$x_{\$
+        >>> color_of("arm", ["a", "b"]).to_dict()["scale"]
+        {'domain': ['a', 'b'], 'range': ['#0072B2', '#D55E00']}
     """
-    return text.replace("$", r"\$").encode("utf-8", errors="replace").decode("utf-8")
+    return alt.Color(f"{field}:N", scale=_in_turn(names, COLORS), legend=_legend())
+
+
+def shape_of(field: str, names: Sequence[str]) -> alt.Shape:
+    """Give every curve its mark, so that curves can be told apart without color."""
+    return alt.Shape(f"{field}:N", scale=_in_turn(names, SHAPES), legend=_legend())
+
+
+def dash_of(field: str, names: Sequence[str]) -> alt.StrokeDash:
+    """Dash the lines of curves beyond the number of colors."""
+    dashes = [list(DASHES[index // len(COLORS) % len(DASHES)]) for index in range(len(names))]
+    return alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=list(names), range=dashes), legend=None)
+
+
+def _in_turn(names: Sequence[str], values: Sequence[str]) -> alt.Scale:
+    return alt.Scale(domain=list(names), range=[values[index % len(values)] for index in range(len(names))])
+
+
+def _legend() -> alt.Legend:
+    return alt.Legend(title=None, orient="bottom", columns=4, labelLimit=200, symbolOpacity=1, symbolStrokeWidth=0)
 
 
 def ink_on(red: float, green: float, blue: float) -> str:
@@ -65,8 +65,3 @@ def ink_on(red: float, green: float, blue: float) -> str:
     """
     parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
     return BLACK if 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2] > BRIGHT_FROM else WHITE
-
-
-def percent(value: float, _: object = None) -> str:
-    """Write a tick in percent."""
-    return f"{100 * value:.4g} %"

@@ -1,15 +1,10 @@
-"""Collect and draw the learning rate over the steps, exactly from rates.csv, or else from sampled rates."""
-
-from pathlib import Path
+"""Collect the learning rate over the steps, exactly from rates.csv, or else from sampled rates."""
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
-from lightning_prune.lab.report.canvas import COLORS, GREY, canvas, plain, save
 from lightning_prune.lab.report.logged_run import Run
 
-FEW = 40
 RANGE = ["pruning/lr_min", "pruning/lr_max"]
 
 
@@ -40,35 +35,6 @@ def rate_band(run: Run) -> pd.DataFrame:
     return pd.concat([epochs, epochs.tail(1)]).set_axis(starts[: len(epochs) + 1] if len(epochs) else [])
 
 
-def draw_learning_rate(path: Path, run: Run) -> Path | None:
-    """Draw every parameter group's rate over the whole run, with the cycles marked.
-
-    Args:
-        path: The PNG file to write.
-        run: The run.
-
-    Returns:
-        ``path``. ``None`` if no learning rate was logged at all.
-    """
-    curves, band = rate_curves(run), rate_band(run)
-    if not curves and band.empty:
-        return None
-    figure, (axes,) = canvas(width=10)
-    if len(band):
-        low, high = (band[name].to_numpy() for name in RANGE)
-        axes.fill_between(
-            band.index, low, high, step="post", color="#cccccc", linewidth=1.5, label="range in the epoch"
-        )
-    for index, (name, curve) in enumerate(curves.items()):
-        _draw_curve(axes, curve, name, COLORS[index % len(COLORS)], exact=len(run.rates) > 0)
-    _scale(axes, np.concatenate([*curves.values(), band.to_numpy().ravel()]))
-    _mark_cycles(axes, run)
-    axes.set(xlabel="optimizer step", ylabel="learning rate")
-    if len(axes.get_legend_handles_labels()[0]) > 1:
-        axes.legend(frameon=False)
-    return save(figure, path)
-
-
 def _distinct(rates: pd.DataFrame) -> dict[str, pd.Series]:
     distinct: dict[str, pd.Series] = {}
     for name, column in rates.items():
@@ -76,32 +42,3 @@ def _distinct(rates: pd.DataFrame) -> dict[str, pd.Series]:
         if curve.size and not any(curve.equals(other) for other in distinct.values()):
             distinct[str(name)] = curve
     return distinct
-
-
-def _draw_curve(axes: Axes, curve: pd.Series, name: str, color: str, exact: bool) -> None:
-    marker = "o" if curve.notna().sum() < FEW and (not exact or curve.notna().sum() < 2) else ""
-    style = "steps-post" if exact else "default"
-    axes.plot(
-        curve.index, curve, drawstyle=style, marker=marker, label=plain(name), color=color, linewidth=1.4, markersize=3
-    )
-
-
-def _scale(axes: Axes, rates: np.ndarray) -> None:
-    """Draw rates of very different sizes on a logarithmic axis."""
-    positive = rates[np.isfinite(rates) & (rates > 0)]
-    if positive.size and positive.max() > 30 * positive.min():
-        axes.set_yscale("log")
-        axes.set_ylim(bottom=max(positive.min(), positive.max() * 1e-6) / 1.5)
-
-
-def _mark_cycles(axes: Axes, run: Run) -> None:
-    starts = run.first_steps
-    edges = [*starts.values(), max(run.steps, *starts.values())]
-    axes.set_xlim(0, max(edges[-1], 1))
-    for index, (cycle, start) in enumerate(starts.items()):
-        if cycle:
-            axes.axvline(start, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
-        if cycle % (1 + len(starts) // 25) == 0 and edges[index + 1] > start:
-            middle, name = (start + edges[index + 1]) / 2, str(cycle) if cycle else "dense"
-            axes.text(middle, 1.01, name, color=GREY, ha="center", fontsize=9, transform=axes.get_xaxis_transform())
-    axes.set_title(f"{plain(run.name)}: learning rate in each cycle", fontsize=10, pad=16)

@@ -15,7 +15,7 @@ from lightning_prune.lab.report import evaluations as results
 from lightning_prune.lab.report import layout, pictures, terminal
 from lightning_prune.lab.report.finding import METRICS
 from lightning_prune.lab.report.logged_run import Run
-from lightning_prune.lab.report.rate_curves import draw_learning_rate
+from lightning_prune.lab.report.rate_picture import draw_learning_rate
 from lightning_prune.lab.report.read_run import RECORD, read_runs, require_numbers
 from lightning_prune.lab.visible import visible
 

@@ -13,19 +13,20 @@ from made_up_study import write_study
 from matplotlib import colors
 
 from lightning_prune.ablation.report.page import TEMPLATES
-from lightning_prune.ablation.report.picture_files import VEGA_LITE, alone
+from lightning_prune.ablation.report.picture_files import alone
 from lightning_prune.ablation.report.pictures import axes, over_density
 from lightning_prune.ablation.report.pictures.cost import draw_cost
 from lightning_prune.ablation.report.pictures.differences import draw_differences
 from lightning_prune.ablation.report.pictures.layers import draw_layers
 from lightning_prune.ablation.report.pictures.picture import Picture
-from lightning_prune.ablation.report.pictures.rates import _thinned
 from lightning_prune.ablation.report.pictures.shared_work import _ink
 from lightning_prune.ablation.report.read_study import read_study
 from lightning_prune.ablation.report.reported_study import Study
-from lightning_prune.lab.report import pictures
+from lightning_prune.lab.report import pictures, vega
 from lightning_prune.lab.report.canvas import COLORS
 from lightning_prune.lab.report.logged_run import Run
+from lightning_prune.lab.report.thinning import thinned
+from lightning_prune.lab.report.vega import VEGA_LITE
 
 LABEL = "test/accuracy, last epoch"
 
@@ -99,7 +100,7 @@ def stepped(policy: np.ndarray, first: int = 680) -> pd.Series:
 def test_plateaus_of_the_dense_schedule_stay_beside_a_rate_of_every_step():
     cosine = 0.05 * (1 + np.cos(np.linspace(0, 40 * np.pi, 20_000))) + 1e-4
     curve = stepped(cosine)
-    kept = _thinned(curve)
+    kept = thinned(curve)
     assert len(kept) < 1_500
     assert set(curve.index[:4]) <= set(kept.index)
 
@@ -109,7 +110,7 @@ def test_every_jump_and_plateau_within_cycles_stays():
     cycle = [*np.linspace(0.001, 0.1, 300), 0.05, 0.005]
     steps = np.concatenate([np.array([*range(300), 500, 700]) + 1000 * number for number in range(30)])
     curve = pd.Series(cycle * 30, index=steps)
-    kept = _thinned(curve)
+    kept = thinned(curve)
     assert len(kept) < 1_800
     for number in range(30):
         assert {1000 * number + 500, 1000 * number + 700} <= set(kept.index)  # the plateaus
@@ -120,14 +121,14 @@ def test_a_plateau_that_is_just_wide_enough_to_be_seen_stays():
     """It is neither the first nor the last, the lowest nor the highest of its stretch, and its jumps are not large."""
     starts = 90 * np.arange(333)
     steps = (starts[:, None] + np.array([0, 1, 20, 55, 56])).ravel()
-    kept = _thinned(pd.Series([0.1, 0.001, 0.05, 0.1, 0.001] * 333, index=steps))
+    kept = thinned(pd.Series([0.1, 0.001, 0.05, 0.1, 0.001] * 333, index=steps))
     assert set(starts + 20) <= set(kept.index)
 
 
 def test_a_smooth_curve_keeps_its_shape():
     steps = np.arange(50_000)
     curve = pd.Series(0.01 + 0.1 * np.sin(steps / 5_000) ** 2, index=steps)
-    kept = _thinned(curve)
+    kept = thinned(curve)
     seen = kept.reindex(steps).ffill()
     assert len(kept) < 1_100
     assert (seen - curve).abs().max() < 0.1 * 160 / 5_000  # what it changes by within three pixels
@@ -166,12 +167,19 @@ def heat_map() -> Picture:
 def test_numbers_are_read_on_every_cell_of_the_map(heat_map, mode):
     text = json.dumps(alone(heat_map))
     svg = vl_convert.vegalite_to_svg(json.loads(in_dark_mode(text) if mode == "dark" else text), vl_version=VEGA_LITE)
-    cells = re.findall(r'density: [^"]*"[^>]* fill="([^"]+)"', svg)
-    group = re.search(r'class="mark-text role-mark[^>]*>(.*?)</g>', svg, re.DOTALL)[1]
-    inks = re.findall(r'fill="([^"]+)"', group)
+    cells, inks = cells_and_inks(svg)
     assert len(cells) == len(inks) == 120
     assert len(set(cells)) > 50
     assert min(contrast(rgb(cell), ink) for cell, ink in zip(cells, inks, strict=True)) >= 4.5
+
+
+def cells_and_inks(svg: str) -> tuple[list[str], list[str]]:
+    """The color of every cell of a map, and of the number on it."""
+    groups = [
+        re.search(rf'class="mark-{kind} role-mark[^>]*>(.*?)</g>', svg, re.DOTALL)[1] for kind in ("rect", "text")
+    ]
+    cells, inks = (re.findall(r'fill="([^"]+)"', group) for group in groups)
+    return cells, inks
 
 
 def rgb(text: str) -> str:
@@ -180,14 +188,14 @@ def rgb(text: str) -> str:
 
 
 def test_numbers_are_read_on_the_map_of_a_run(tmp_path, monkeypatch):
-    inks = []
-    monkeypatch.setattr("matplotlib.axes.Axes.text", lambda *args, color, **kwargs: inks.append(color))
-    densities = np.geomspace(0.002, 1, 60)
+    drawings = []
+    monkeypatch.setattr(vega, "png_of", lambda svg: drawings.append(svg) or b"")
+    densities = [0.0, *np.geomspace(0.002, 1, 60)]
     pictures.density_per_layer(tmp_path / "map.png", pd.DataFrame([densities], index=["w"]))
-    norm = colors.LogNorm(0.002, 1)
-    assert len(inks) == 60
-    for density, ink in zip(densities, inks, strict=True):
-        assert contrast(colors.to_hex(pictures.MAP(norm(density))), ink) >= 4.5
+    cells, inks = cells_and_inks(drawings[0])
+    assert len(cells) == len(inks) == 61
+    assert (rgb(cells[0]), inks[0]) == ("#fff", "#000")  # nothing is left of the tensor
+    assert min(contrast(rgb(cell), ink) for cell, ink in zip(cells, inks, strict=True)) >= 4.5
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])

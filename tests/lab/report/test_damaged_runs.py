@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from synthetic import write_run
 
 from lightning_prune import cli
@@ -13,8 +12,7 @@ from lightning_prune.lab.report.run_command import report
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(Figure, "savefig", lambda *given, **more: None)  # slow, and not of interest
+def run(tmp_path: Path, undrawn: None) -> Path:
     return write_run(tmp_path / "run", cycles=2, dense=2, retrain=1)
 
 

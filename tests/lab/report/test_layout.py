@@ -9,6 +9,8 @@ from synthetic import write_run
 from lightning_prune.lab.report import layout
 from lightning_prune.lab.report.run_command import report
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def printed(paths: list[Path], out: Path, width: int) -> str:
     console = Console(width=width, file=io.StringIO())

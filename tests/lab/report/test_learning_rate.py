@@ -6,7 +6,8 @@ import pandas as pd
 from synthetic import STEPS_PER_EPOCH, write_run
 
 from lightning_prune.lab.report.logged_run import Run
-from lightning_prune.lab.report.rate_curves import draw_learning_rate, rate_band, rate_curves
+from lightning_prune.lab.report.rate_curves import rate_band, rate_curves
+from lightning_prune.lab.report.rate_picture import draw_learning_rate
 from lightning_prune.lab.report.read_run import read_run
 
 BLUE = np.array([0x00, 0x72, 0xB2]) / 255

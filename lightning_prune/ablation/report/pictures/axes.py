@@ -8,12 +8,12 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from lightning_prune.lab.report import charts
+
 ROOM = 0.35  # The share of the distance between two densities in which arms stand side by side.
 # The format in which `percent` writes densities everywhere else on the page.
 PER_CENT = "(datum.value >= 0.01 ? format(100 * datum.value, '.1f') : format(100 * datum.value, '.2~r')) + ' %'"
-PER_CENT_OR_NUMBER = (
-    "indexof(lower(measure), 'acc') >= 0 ? format(100 * datum.value, '.4~g') + ' %' : format(datum.value, '.3~g')"
-)
+PER_CENT_OR_NUMBER = f"indexof(lower(measure), 'acc') >= 0 ? {charts.PER_CENT} : {charts.NUMBER}"
 CUT = "An arrow: the interval goes on beyond the picture."
 POINTS_OR_NUMBER = (
     "datum.value == 0 ? '0' : format((indexof(lower(measure), 'acc') >= 0 ? 100 : 1) * datum.value, '+.3~g')"
@@ -24,18 +24,8 @@ def density_axis(table: pd.DataFrame) -> alt.X:
     """Make a logarithmic axis with a tick at every density of the study, dense on the left."""
     densities = _densities(table)
     room = math.exp(ROOM * _gap(densities))
-    return alt.X(
-        "place:Q",
-        scale=alt.Scale(type="log", reverse=True, nice=False, domain=[densities[-1] / room, densities[0] * room]),
-        axis=alt.Axis(
-            values=densities,
-            labelExpr=PER_CENT,
-            labelOverlap="greedy",
-            labelBound=True,
-            title="density (prunable weights that are left)",
-            gridOpacity=0.6,
-        ),
-    )
+    ends = (densities[-1] / room, densities[0] * room)
+    return charts.density_axis("place", ends, densities, PER_CENT, "density (prunable weights that are left)")
 
 
 def places(table: pd.DataFrame, density: float, arm: str, arms: Sequence[str]) -> float:

@@ -5,21 +5,12 @@ import pandas as pd
 
 from lightning_prune.ablation.report.measures import Measure
 from lightning_prune.ablation.report.pictures.axes import CUT, heading, interval_layers, measure_axis, shown_interval
-from lightning_prune.ablation.report.pictures.picture import (
-    DATA,
-    NOT_HIDDEN,
-    Choice,
-    Drawing,
-    Picture,
-    Rows,
-    color_of,
-    records,
-    shape_of,
-    specification,
-)
+from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, Choice, Picture, specification
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.comparison import summary
+from lightning_prune.lab.report.canvas import color_of, shape_of
 from lightning_prune.lab.report.terminal import percent, score
+from lightning_prune.lab.report.vega import DATA, Drawing, Rows, records
 
 APART = 5  # Pixels between arms, because equal budgets would lie on top of each other.
 NAME, TITLE = "cost", "Cost against metric"
@@ -81,17 +72,17 @@ def _chart(study: Study) -> Drawing:
                alt.Tooltip("alone:Q", format=",.4~r"), alt.Tooltip("here:Q", title="trained here", format=",.4~r"),
                alt.Tooltip("unit:N", title="in")]  # fmt: skip
     shown = f"datum.measure == measure && datum.unit == unit && datum.stage == stage && {NOT_HIDDEN}"
-    base = alt.Chart(DATA).transform_filter(shown).encode(color=color_of(study.arms))
+    base = alt.Chart(DATA).transform_filter(shown).encode(color=color_of("arm", study.arms))
     x = alt.X("alone:Q", title="cost per seed", scale=alt.Scale(zero=True), axis=alt.Axis(gridOpacity=0.6))
     aside = alt.ExprRef(expr=f"{APART} * (datum.place - {(len(study.arms) - 1) / 2})")
     ways = base.mark_rule(strokeWidth=1.5, opacity=0.5, xOffset=aside, x2Offset=aside)
     ways = ways.encode(x=x, x2="here:Q", y=measure_axis("mean"))
     bars = interval_layers(base.encode(x=x), xOffset=aside)
     alone = base.mark_point(filled=True, size=80, opacity=1, xOffset=aside).encode(
-        x=x, y=measure_axis("mean"), shape=shape_of(study.arms), tooltip=tooltip
+        x=x, y=measure_axis("mean"), shape=shape_of("arm", study.arms), tooltip=tooltip
     )
     here = base.mark_point(size=80, strokeWidth=1.8, opacity=1, xOffset=aside).encode(
-        x="here:Q", y=measure_axis("mean"), shape=shape_of(study.arms), fill=alt.value("white"), tooltip=tooltip
+        x="here:Q", y=measure_axis("mean"), shape=shape_of("arm", study.arms), fill=alt.value("white"), tooltip=tooltip
     )
     return alt.layer(*bars, ways, here, alone).properties(
         width="container", height=300, title=heading("measure + ', over the ' + unit + ' spent'")

@@ -16,25 +16,15 @@ from lightning_prune.ablation.report.pictures.axes import (
     places,
     shown_interval,
 )
-from lightning_prune.ablation.report.pictures.picture import (
-    DATA,
-    NOT_HIDDEN,
-    Choice,
-    Drawing,
-    Picture,
-    Rows,
-    color_of,
-    dash_of,
-    records,
-    shape_of,
-    specification,
-)
+from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, Choice, Picture, specification
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.report.words import difference, plural
 from lightning_prune.ablation.results.intervals import UNDECIDED, by_seed, intervals, least_spreads, verdicts
 from lightning_prune.ablation.results.table_checks import lower_wins
 from lightning_prune.lab.metric_names import is_fraction
+from lightning_prune.lab.report.canvas import color_of, dash_of, shape_of
 from lightning_prune.lab.report.terminal import percent
+from lightning_prune.lab.report.vega import DATA, Drawing, Rows, records
 
 NAME, TITLE = "differences", "Difference to one arm"
 CAPTION = (
@@ -110,14 +100,15 @@ def _chart(study: Study) -> Drawing:
                alt.Tooltip("value:N", title="difference"), alt.Tooltip("interval:N", title="95 % interval"),
                alt.Tooltip("over:N"), alt.Tooltip("better:N")]  # fmt: skip
     shown = f"datum.measure == measure && datum.reference == reference && {NOT_HIDDEN}"
-    base = alt.Chart(DATA).transform_filter(shown).encode(x=density_axis(study.table), color=color_of(study.arms))
+    color = color_of("arm", study.arms)
+    base = alt.Chart(DATA).transform_filter(shown).encode(x=density_axis(study.table), color=color)
     y = measure_axis("difference", POINTS_OR_NUMBER)
-    lines = base.mark_line(strokeWidth=1.2, opacity=0.6).encode(y=y, strokeDash=dash_of(study.arms))
+    lines = base.mark_line(strokeWidth=1.2, opacity=0.6).encode(y=y, strokeDash=dash_of("arm", study.arms))
     marks = base.mark_point(size=70, opacity=1, strokeWidth=1.8).encode(
-        y=y, shape=shape_of(study.arms), tooltip=tooltip
+        y=y, shape=shape_of("arm", study.arms), tooltip=tooltip
     )
     hollow = marks.transform_filter("datum.mark == 'hollow'").encode(fill=alt.value("white"))
-    filled = marks.transform_filter("datum.mark == 'filled'").encode(fill=color_of(study.arms))
+    filled = marks.transform_filter("datum.mark == 'filled'").encode(fill=color)
     zero = alt.Chart(DATA).mark_rule(color="#888888", strokeWidth=1.5).encode(y=alt.datum(0))
     layers = alt.layer(zero, *interval_layers(base, POINTS_OR_NUMBER), lines, hollow, filled)
     return layers.properties(width="container", height=320, title=heading(HEADING))

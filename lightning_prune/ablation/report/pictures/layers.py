@@ -5,26 +5,16 @@ from itertools import takewhile
 import altair as alt
 import pandas as pd
 
-from lightning_prune.ablation.report.pictures.picture import (
-    DATA,
-    Choice,
-    Drawing,
-    Picture,
-    Rows,
-    records,
-    specification,
-)
+from lightning_prune.ablation.report.pictures.picture import Choice, Picture, specification
 from lightning_prune.ablation.report.reported_study import Study
-from lightning_prune.lab.report.canvas import BLACK, BRIGHT_FROM, WHITE
+from lightning_prune.lab.report.charts import MANY, NARROW_ROW, ROW, density_map
 from lightning_prune.lab.report.cycle_table import layer_table
 from lightning_prune.lab.report.logged_run import Run
+from lightning_prune.lab.report.vega import DATA, Drawing, Rows, records
 
 NAME, TITLE = "density_per_layer", "Density per layer"
 CAPTION = "Weights left in each pruned tensor, in percent. The run is the one of the chosen arm with its first seed."
-MANY = 400  # Cells of one arm. With more cells there is no room for numbers.
 WEIGHT = ".weight"
-# A cell has the same color in light and in dark mode, and so has its number.
-BRIGHT = f"luminance(scale('color', datum.density)) > {BRIGHT_FROM}"
 
 
 def draw_layers(study: Study, runs: dict[str, Run]) -> Picture:
@@ -67,8 +57,6 @@ def _short_names(names: list[str]) -> dict[str, str]:
 
 def _chart(rows: Rows, names: list[str], with_numbers: bool) -> Drawing:
     lowest = min([row["density"] for row in rows if row["density"] > 0], default=0.5)
-    scale = alt.Scale(type="log", domain=[min(lowest, 0.5), 1.0], scheme="cividis", clamp=True)
-    legend = alt.Legend(title=None, format=".2~p", orient="bottom", gradientLength=200, tickCount=4)
     base = (
         alt.Chart(DATA)
         .transform_filter("datum.arm == arm")
@@ -78,10 +66,5 @@ def _chart(rows: Rows, names: list[str], with_numbers: bool) -> Drawing:
         )
     )
     tooltip = [alt.Tooltip("tensor:N"), alt.Tooltip("cycle:O"), alt.Tooltip("density:Q", format=".3~p")]
-    cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
-        color=alt.Color("density:Q", scale=scale, legend=legend), tooltip=tooltip
-    )
-    dark_on_light = alt.condition(BRIGHT, alt.value(BLACK), alt.value(WHITE))
-    numbers = base.transform_calculate(shown="format(100 * datum.density, '.2~r')").mark_text(fontSize=11)
-    shown = [cells, numbers.encode(text="shown:N", color=dark_on_light)] if with_numbers else [cells]
-    return alt.layer(*shown).properties(width="container", height=(26 if with_numbers else 14) * len(names))
+    cells = density_map(base, lowest, digits=2 if with_numbers else 0, tooltip=tooltip)
+    return alt.layer(*cells).properties(width="container", height=(ROW if with_numbers else NARROW_ROW) * len(names))

@@ -12,23 +12,14 @@ from lightning_prune.ablation.report.pictures.axes import (
     places,
     shown_interval,
 )
-from lightning_prune.ablation.report.pictures.picture import (
-    DATA,
-    NOT_HIDDEN,
-    Choice,
-    Drawing,
-    Picture,
-    Rows,
-    color_of,
-    dash_of,
-    records,
-    shape_of,
-    specification,
-)
+from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, Choice, Picture, specification
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.report.words import between, plural
 from lightning_prune.ablation.results.comparison import summary
+from lightning_prune.lab.report.canvas import color_of
+from lightning_prune.lab.report.charts import curves
 from lightning_prune.lab.report.terminal import percent, score
+from lightning_prune.lab.report.vega import DATA, Drawing, Rows, records
 
 TITLE = "Metric over density"
 CAPTION = (
@@ -75,11 +66,8 @@ def _chart(study: Study) -> Drawing:
     base = (
         alt.Chart(DATA)
         .transform_filter(f"datum.measure == measure && {NOT_HIDDEN}")
-        .encode(x=density_axis(study.table), color=color_of(study.arms))
+        .encode(x=density_axis(study.table), color=color_of("arm", study.arms))
     )
-    lines = base.mark_line(strokeWidth=2).encode(y=measure_axis("mean"), strokeDash=dash_of(study.arms))
-    points = base.mark_point(filled=True, size=70, opacity=1).encode(
-        y=measure_axis("mean"), shape=shape_of(study.arms), tooltip=tooltip
-    )
-    layers = alt.layer(*interval_layers(base), lines, points)
+    lines, points = curves(base, measure_axis("mean"), "arm", study.arms)
+    layers = alt.layer(*interval_layers(base), lines, points.encode(tooltip=tooltip))
     return layers.properties(width="container", height=340, title=heading("measure"))

@@ -7,9 +7,10 @@ from typing import Any
 import altair as alt
 
 from lightning_prune.ablation.report.pictures.axes import heading, measure_axis
-from lightning_prune.ablation.report.pictures.picture import DATA, Choice, Drawing, Picture, Rows, specification
+from lightning_prune.ablation.report.pictures.picture import Choice, Picture, specification
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.lab.report.terminal import score
+from lightning_prune.lab.report.vega import DATA, Drawing, Rows
 
 NAME, TITLE = "search", "What the search tried"
 FEW = 12  # Values that each have their own tick.

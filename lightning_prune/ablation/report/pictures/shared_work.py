@@ -6,10 +6,11 @@ from typing import Any
 
 import altair as alt
 
-from lightning_prune.ablation.report.pictures.picture import DATA, Choice, Drawing, Picture, Rows, specification
+from lightning_prune.ablation.report.pictures.picture import Choice, Picture, specification
 from lightning_prune.ablation.report.reported_study import Facts, Study
 from lightning_prune.ablation.report.words import listed, plural
 from lightning_prune.lab.report.canvas import COLORS, ink_on
+from lightning_prune.lab.report.vega import DATA, Drawing, Rows
 
 NAME, TITLE = "shared_work", "What was trained, and what was shared"
 CAPTION = (
