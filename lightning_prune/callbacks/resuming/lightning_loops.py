@@ -35,7 +35,7 @@ def settle(trainer: "pl.Trainer", over: Over = "") -> Callable[[], None] | None:
     window, trainer.accumulate_grad_batches = trainer.accumulate_grad_batches, window_of(trainer)
     undo = None
     last, at_batch_end = fit.epoch_loop.batch_progress.is_last_batch, fit.epoch_loop.restarted_on_train_batch_end
-    if over and fit.restarted_mid_epoch and (at_batch_end or not last):
+    if over and fit.restarted_mid_epoch and (at_batch_end or not last or _validated_by_stop(trainer)):
         undo = _end_epoch(trainer, over)
     elif fit.restarted_on_epoch_start:
         _begin_epoch(trainer)
@@ -81,6 +81,12 @@ def _load_loaders(trainer: "pl.Trainer") -> None:
         loaders._load_state_dicts(states)
         fit._combined_loader_states_to_load = []
         iter(fit._data_fetcher)
+
+
+def _validated_by_stop(trainer: "pl.Trainer") -> bool:
+    """Whether the last batch was validated only because the fit stops, which Lightning does not know after a resume."""
+    fit = trainer.fit_loop
+    return not fit.epoch_loop._should_check_val_fx(fit._data_fetcher)  # type: ignore[arg-type]
 
 
 def _begin_epoch(trainer: "pl.Trainer") -> None:
