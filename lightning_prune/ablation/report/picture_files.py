@@ -7,7 +7,7 @@ import altair as alt
 import vl_convert
 
 from lightning_prune.ablation.report.pictures.picture import WIDTH, Picture, Spec
-from lightning_prune.basics.write_whole import write_whole
+from lightning_prune.lab.report.report_file import write_report_file
 from lightning_prune.lab.visible import is_shown
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
@@ -31,7 +31,10 @@ def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
             spec = _drawable(alone(picture))
             png, svg = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
             drawn = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
-            written += [write_whole(png, vl_convert.svg_to_png(drawn, scale=SCALE)), write_whole(svg, drawn)]
+            written += [
+                write_report_file(png, vl_convert.svg_to_png(drawn, scale=SCALE)),
+                write_report_file(svg, drawn),
+            ]
     return written
 
 

@@ -12,10 +12,11 @@ from lightning_prune.ablation.planning.arm_runs import Path as Run
 from lightning_prune.ablation.planning.followed_arms import pointed
 from lightning_prune.ablation.running.loop import Course, Running
 from lightning_prune.ablation.sharing.node import key_of
-from lightning_prune.ablation.storage.files import read_json, see_writable, write_aside
+from lightning_prune.ablation.storage.files import read_json, see_writable
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.storage.shared_store import FACTS, WRITE_ANEW, seen_from
 from lightning_prune.ablation.training.evaluation import name_on_test
+from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.lab.metric_names import lower_is_better
 from lightning_prune.version import __version__
 
@@ -117,7 +118,7 @@ def write_arms(out: Path, runs: Sequence[Run], store: Path) -> None:
         config, masks = dict(run.resolved.config), run.masks(run.resolved.stretches[-1])
         if masks:
             config = pointed(config, [str(Store(store).nodes / file) for file in masks])
-        write_aside(out / config_path(run), yaml.safe_dump(config, sort_keys=False))
+        write_whole(out / config_path(run), yaml.safe_dump(config, sort_keys=False))
 
 
 def config_path(run: Run) -> str:
@@ -161,7 +162,7 @@ def write_record(out: Path, config: StudyConfig, command: str, running: Running)
         "to_go": running.to_go(),
         "nodes": _nodes(running),
     }
-    write_aside(out / FACTS, json.dumps(content, indent=1, default=str))
+    write_whole(out / FACTS, json.dumps(content, indent=1, default=str))
 
 
 def _arm(out: Path, config: StudyConfig, name: str, running: Running) -> dict[str, Any]:

@@ -1,54 +1,9 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Files of a study that may be damaged, and folders that may not be writable: each said with what to do."""
 
 import json
 import os
-import platform
-import time
 from pathlib import Path
 from typing import Any
-
-SECONDS_OF_A_DAY = 24 * 3600.0
-
-
-def write_aside(path: Path, text: str) -> None:
-    """Write a file whole: whoever reads it never sees half of it.
-
-    Args:
-        path: The file; its folder exists.
-        text: What is to be in it.
-    """
-    aside = aside_of(path)
-    aside.write_text(text)
-    aside.replace(path)
-
-
-def aside_of(path: Path) -> Path:
-    """Where a file is written before it is renamed: a name that tells which process on which machine writes it."""
-    return path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.new")
-
-
-def sweep(folder: Path) -> None:
-    """Remove what processes have left that died while they wrote.
-
-    Args:
-        folder: Where they wrote; files of the living stay, and those of other machines that are not a day old.
-    """
-    for path in folder.glob("*.new"):
-        writer = path.name.removesuffix(".new").rpartition(".")[2]
-        machine, _, number = writer.rpartition("-")
-        dead = machine == platform.node() and number.isdecimal() and not _is_alive(int(number))
-        if dead or time.time() - path.stat().st_mtime > SECONDS_OF_A_DAY:
-            path.unlink(missing_ok=True)
-
-
-def _is_alive(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):  # of somebody else
-        return True
-    return True
 
 
 def read_json(path: Path) -> Any:

@@ -12,8 +12,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_prune.ablation.planning.followed_arms import masks_name
-from lightning_prune.ablation.storage.files import write_aside
 from lightning_prune.ablation.training.own_generators import own_generators
+from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.lab.metric_names import choose_columns, lower_is_better
 from lightning_prune.masks.ticket import ticket_of, write_ticket
@@ -96,7 +96,7 @@ class NodeEnd(Checkpoint):
         now = time.monotonic()
         self.seconds, self._began, self.epochs = self.seconds + now - self._began, now, self.epochs + 1
         self._note(trainer)
-        write_aside(self.folder / PROGRESS, json.dumps({"epochs": self.epochs}))
+        write_whole(self.folder / PROGRESS, json.dumps({"epochs": self.epochs}))
         self.over = self._is_over(trainer)
         if self.over or now - self._saved >= self.every:
             self._save(trainer)
@@ -124,9 +124,7 @@ class NodeEnd(Checkpoint):
 
     def _save(self, trainer: "pl.Trainer") -> None:
         self._saved, self._saved_at = time.monotonic(), trainer.global_step
-        aside = self.folder / f"aside-{LAST}"
-        trainer.save_checkpoint(aside)
-        aside.replace(self.folder / LAST)
+        write_whole(self.folder / LAST, trainer.save_checkpoint)
 
     def _is_over(self, trainer: "pl.Trainer") -> bool:
         clock = _clock(trainer)

@@ -1,7 +1,6 @@
 """What is written down: the cycles of a run as a JSON file beside its logs, and what the loggers get."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import DummyLogger
 
 from lightning_prune.basics.saved_state import RECORD_FORMAT
+from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.masks import Masks
 from lightning_prune.selection.prunable import Selected
@@ -65,7 +65,7 @@ class Record:
             logger.log_metrics(densities, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
 
     def write(self, trainer: "pl.Trainer", finished: bool) -> None:
-        """Write the file aside and put it in place whole, so that whoever reads it never sees half of it."""
+        """Write the file, whole."""
         if self._path is None or not self.writes:
             return
         weights = self.selected.weights
@@ -81,10 +81,7 @@ class Record:
             "cycles": self.cycles,
             "finished": finished,
         }
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._path.with_suffix(f".{os.getpid()}.tmp")
-        aside.write_text(json.dumps(content, indent=1))
-        aside.replace(self._path)
+        write_whole(self._path, json.dumps(content, indent=1))
 
     def log_epoch(self, pl_module: "pl.LightningModule", cycle: Cycle | None, masks: Masks, seconds: float) -> None:
         """Log the cycle, and the sparsity over what is prunable and over the whole model, from whole numbers.

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lightning_prune.basics.write_whole import write_whole
+from lightning_prune.lab.report.report_file import write_report_file
 
 # Okabe and Ito, "Color universal design", 2008: told apart by colour-blind readers. Yellow is too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -32,7 +32,7 @@ def save(figure: Figure, path: Path) -> Path:
     """Write a picture and the folders that it lies in."""
     drawn = BytesIO()
     figure.savefig(drawn, format="png")
-    return write_whole(path, drawn.getvalue())
+    return write_report_file(path, drawn.getvalue())
 
 
 def plain(text: str) -> str:

@@ -8,7 +8,6 @@ import pandas as pd
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.lab.metric_names import Columns, choose_columns
 from lightning_prune.lab.report import cycle_table as table
 from lightning_prune.lab.report import evaluations as results
@@ -17,6 +16,7 @@ from lightning_prune.lab.report.finding import METRICS
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.rate_curves import draw_learning_rate
 from lightning_prune.lab.report.read_run import RECORD, read_runs, require_numbers
+from lightning_prune.lab.report.report_file import write_report_file
 from lightning_prune.lab.visible import visible
 
 HELP = "Show what runs amount to: a table per cycle, CSV files and pictures."
@@ -119,7 +119,7 @@ def _report_one(summary: Summary, folder: Path, console: Console) -> list[Path]:
     _require_folder(folder)
     tables = {folder / "cycles.csv": summary.cycles, folder / "skipped.csv": skipped}
     for path, content in tables.items():
-        write_whole(path, content.to_csv(index=False))
+        write_report_file(path, content.to_csv(index=False))
     return [*tables, *_draw(summary, folder)]
 
 
@@ -157,5 +157,5 @@ def _compare(summaries: Sequence[Summary], folder: Path, console: Console) -> li
         said = f"The runs are judged by {', '.join(metrics)}: --metric chooses one for all."
         console.print(visible(said), highlight=False, markup=False)
         compared = compared.rename(columns={name: f"{name} {curve.name}" for name, curve in curves.items()})
-    write_whole(folder / "comparison.csv", compared.to_csv())
+    write_report_file(folder / "comparison.csv", compared.to_csv())
     return [folder / "comparison.csv", pictures.accuracy_over_density(folder / "comparison.png", curves)]
