@@ -11,6 +11,8 @@ from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from lightning_prune.basics.file_names import STUDY
+
 PACKAGE = Path(__file__).parent
 DEBUG = "LIGHTNING_PRUNE_DEBUG"
 EXPECTED = (
@@ -72,8 +74,9 @@ def run(words: Sequence[str]) -> None:
     if words[:1] == ["ablate"]:
         importlib.import_module("lightning_prune.ablation.command").main(words[1:])
     elif words[:1] == ["report"]:
-        studied = any(Path(word, "study.json").is_file() for word in words[1:])
-        importlib.import_module(f"lightning_prune.{'ablation' if studied else 'lab'}.report.command").main(words[1:])
+        studied = any(Path(word, STUDY).is_file() for word in words[1:])
+        command = "ablation.report.report_command" if studied else "lab.report.run_command"
+        importlib.import_module(f"lightning_prune.{command}").main(words[1:])
     else:
         command_line = importlib.import_module("lightning_prune.lab.cli.command_line")
         ablate = importlib.import_module("lightning_prune.ablation.command")

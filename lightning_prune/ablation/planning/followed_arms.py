@@ -14,13 +14,13 @@ from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.resolving import Resolved
 from lightning_prune.ablation.sharing.node import Node
+from lightning_prune.basics.file_names import LAST
 from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.masking.follower import source_of
 from lightning_prune.callbacks.masking.recorded_masks import Recorded
 from lightning_prune.masks.chain import Chain, digest_of
 
 RECORD = "masks_from"
-LAST = "last.ckpt"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import pandas as pd
 
 from lightning_prune.ablation.running.loop import Course, Running
 from lightning_prune.ablation.sharing.node import Node
-from lightning_prune.ablation.training.node_measurement import LAST, best_name
+from lightning_prune.ablation.training.node_measurement import best_name
+from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.write_whole import write_whole
 
 COLUMNS = {

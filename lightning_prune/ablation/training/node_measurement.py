@@ -13,13 +13,13 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_prune.ablation.planning.followed_arms import masks_name
 from lightning_prune.ablation.training.own_generators import own_generators
+from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.lab.metric_names import choose_columns, lower_is_better
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.selection.parameters import plain_name
 
-LAST = "last.ckpt"
 PROGRESS = "progress.json"
 MEASURED = ("val_last", "val_best", "best_epoch", "loss_last", "peak_lr")
 

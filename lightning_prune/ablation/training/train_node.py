@@ -25,7 +25,8 @@ from lightning_prune.ablation.training.evaluation import evaluate
 from lightning_prune.ablation.training.failures import failure
 from lightning_prune.ablation.training.job import Job, Outcome
 from lightning_prune.ablation.training.node_config import config_of
-from lightning_prune.ablation.training.node_measurement import LAST, NodeEnd
+from lightning_prune.ablation.training.node_measurement import NodeEnd
+from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.fit.assembly import complete
 from lightning_prune.callbacks.resuming.damaged_checkpoints import find_damage

@@ -8,14 +8,13 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import DummyLogger
 
+from lightning_prune.basics.file_names import RECORD
 from lightning_prune.basics.saved_state import RECORD_FORMAT
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.masks import Masks
 from lightning_prune.selection.prunable import Selected
 from lightning_prune.version import __version__
-
-FILE_NAME = "pruning.json"
 
 
 class Record:
@@ -108,4 +107,4 @@ def _path(trainer: "pl.Trainer") -> Path | None:
     """Where the file lies; to be asked on every process, since the processes agree on the folder."""
     if not trainer.loggers or isinstance(trainer.loggers[0], DummyLogger):
         return None
-    return None if trainer.log_dir is None else Path(trainer.log_dir) / FILE_NAME
+    return None if trainer.log_dir is None else Path(trainer.log_dir) / RECORD

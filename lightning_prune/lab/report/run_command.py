@@ -8,14 +8,14 @@ import pandas as pd
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
+from lightning_prune.basics.file_names import METRICS, RECORD
 from lightning_prune.lab.metric_names import Columns, choose_columns
 from lightning_prune.lab.report import cycle_table as table
 from lightning_prune.lab.report import evaluations as results
 from lightning_prune.lab.report import layout, pictures, terminal
-from lightning_prune.lab.report.finding import METRICS
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.rate_curves import draw_learning_rate
-from lightning_prune.lab.report.read_run import RECORD, read_runs, require_numbers
+from lightning_prune.lab.report.read_run import read_runs, require_numbers
 from lightning_prune.lab.report.report_file import write_report_file
 from lightning_prune.lab.visible import visible
 
@@ -128,7 +128,7 @@ def _notes(summary: Summary) -> list[str]:
         terminal.progress_of(summary.run),
         f"Judged by {summary.columns.metric}." if summary.columns.metric else "No validation metric was logged.",
         *results.sentences(summary.run),
-        f"There is no {RECORD} beside metrics.csv: what is not pruned is unknown." if not summary.run.record else None,
+        f"There is no {RECORD} beside {METRICS}: what is not pruned is unknown." if not summary.run.record else None,
     ]
     return [note for note in notes if note is not None]
 

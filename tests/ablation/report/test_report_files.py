@@ -142,3 +142,11 @@ def test_arms_called_nan_and_none_are_read_from_the_csv(tmp_path):
     assert found.arms == ["nan", "None"]
     assert set(found.table["arm"]) == {"nan", "None"}
     assert found.measured_arms == ["nan", "None"]
+
+
+def test_the_command_knows_the_folder_of_a_study(tmp_path, capsys):
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        cli.main(["report", str(tmp_path)])
+    assert "lightning-prune report: error: " in (said := capsys.readouterr().err)
+    assert "study.json" in said
