@@ -7,8 +7,9 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from lightning_prune.ablation.config.class_paths import class_at, full_path
+from lightning_prune.ablation.config.class_paths import full_path
 from lightning_prune.ablation.config.keys import Config, merged, set_value
+from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.starting_points.base import StartingPoint

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
-from lightning_prune.ablation.config.class_paths import class_at
+from lightning_prune.basics.dotted_paths import class_at, dotted
+from lightning_prune.basics.nearest import nearest
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 
 Config = dict[str, Any]
@@ -77,8 +77,8 @@ def _place(config: Config, key: str, own: Sequence[str], owner: str) -> Config:
 def _guess(key: str, config: Config, own: Sequence[str]) -> str:
     known = _known(config, own)
     within = {name: f"{section}.{name}" for section, path in _classes(config) for name in _parameters(path)}
-    nearest = get_close_matches(key, [*known, *within], n=1)
-    return f"Did you mean `{within.get(nearest[0], nearest[0])}`?" if nearest else f"There are {', '.join(known)}."
+    found = nearest(key, [*known, *within])
+    return f"Did you mean `{within.get(found, found)}`?" if found is not None else f"There are {', '.join(known)}."
 
 
 def _classes(config: Config) -> list[tuple[str, str]]:
@@ -129,11 +129,7 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Config:
 
 
 def _clocks(callbacks: Sequence[Config]) -> list[Config]:
-    return [one for one in callbacks if one["class_path"] in (CLOCK, _dotted(IterativePruning))]
-
-
-def _dotted(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+    return [one for one in callbacks if one["class_path"] in (CLOCK, dotted(IterativePruning))]
 
 
 def _parameters(class_path: str) -> list[str]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightning_prune.ablation.config.callback_objects import make_callbacks
-from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint
 from lightning_prune.ablation.planning.resolving import Resolved
 from lightning_prune.ablation.sharing.dense_run_extras import Passengers
 from lightning_prune.ablation.sharing.stretches import Stretch
+from lightning_prune.basics.dotted_paths import class_at, dotted
 from lightning_prune.callbacks.base import CycleCallback, CycleClock
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
@@ -104,5 +104,5 @@ def _rank(entry: Config) -> int:
 
 def _without(entry: Config, names: Sequence[str]) -> Config:
     arguments = {key: value for key, value in (entry.get("init_args") or {}).items() if key not in names}
-    cls = class_at(entry["class_path"])  # which has a longer name, too
-    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": arguments}
+    # A class may have a longer name, too.
+    return {"class_path": dotted(class_at(entry["class_path"])), "init_args": arguments}

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping
-from difflib import get_close_matches
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning_prune.ablation.planning.followed_arms import masks_name
 from lightning_prune.ablation.training.own_generators import own_generators
 from lightning_prune.basics.file_names import LAST
+from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.lab.metric_names import choose_columns, lower_is_better
@@ -139,7 +139,7 @@ class NodeEnd(Checkpoint):
         row["epochs"] += 1
         if self.metric not in (None, metric):
             if self._validated or self._is_over(trainer):
-                raise ValueError(f"Ablation(metric={self.metric!r}) was not logged. {_what_was(metrics, self.metric)}")
+                raise ValueError(f"Ablation(metric={self.metric!r}) was not logged.{_what_was(metrics, self.metric)}")
             metric = None
         if metric:  # else an epoch without validation, after which the one before still counts
             row |= {"metric": metric, "val_last": metrics[metric]}
@@ -176,9 +176,7 @@ def _better(new: float, old: float | None, metric: str) -> bool:
 
 def _what_was(metrics: Mapping[str, Any], metric: Any) -> str:
     known = sorted(name for name in metrics if not name.startswith(("pruning/", "lr-")))
-    nearest = get_close_matches(str(metric), known, n=1)
-    guess = f"Did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{guess}Logged were {', '.join(known) or 'no metrics'}."
+    return f"{suggest(metric, known, write=repr)} Logged were {', '.join(known) or 'no metrics'}."
 
 
 def _rates(trainer: "pl.Trainer") -> list[float]:
