@@ -17,7 +17,6 @@ class Job:
         parent: The folder name of its parent; None if it starts the run.
         metric: The logged value that the best epoch is chosen by; None to choose.
         every: At most so many seconds of work are lost when it is interrupted; 0 saves after every epoch.
-        index: A number that the engine gives each job, to divide the devices.
     """
 
     out: str
@@ -25,7 +24,6 @@ class Job:
     parent: str | None = None
     metric: str | None = None
     every: float = 30.0
-    index: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
