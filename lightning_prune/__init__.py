@@ -1,8 +1,8 @@
 """Prune a LightningModule inside one fit: callbacks that prune, rewind, and switch learning rates between cycles.
 
-Sparsity is the fraction of the prunable weights that was removed, density what is left. A cycle is one training at
-one sparsity; cycle 0 is the dense run. A step is an optimizer step. A mask is true where a weight is alive. A
-criterion gives scores, an allocation gives counts.
+Sparsity is the fraction of the prunable weights that was removed, and density is the fraction that is left. A cycle is
+one training at one sparsity. Cycle 0 is the dense run. A step is an optimizer step. A mask is true where a weight is
+alive. A criterion gives scores, and an allocation gives counts.
 """
 
 from lightning_prune.allocation import erk as erk

@@ -1,4 +1,4 @@
-"""The ``lightning-prune`` command: what to run, and how to say what went wrong."""
+"""The ``lightning-prune`` command, which runs the subcommands and turns errors into messages."""
 
 import errno
 import importlib
@@ -23,7 +23,7 @@ EXPECTED = (
     RuntimeError,
 )
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
-FOLDERS = {  # what says where a command writes
+FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
     "report": "--out",
 }
@@ -36,10 +36,10 @@ STUDIES = ("scipy", "pyarrow", "altair", "vl_convert", "jinja2")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 
-    Bad input ends with one message and exit code 2; set ``LIGHTNING_PRUNE_DEBUG=1`` to see where it was found.
+    Bad input ends with one message and exit code 2. Set ``LIGHTNING_PRUNE_DEBUG=1`` to see where the error was raised.
 
     Args:
-        arguments: The words after ``lightning-prune``; left out, those of the process.
+        arguments: The words after ``lightning-prune``. None: the arguments of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     missing = [name for name in (*LAB, *STUDIES) if find_spec(name) is None]
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SystemExit:
         if words:
             raise
-        sys.exit(2)  # the help was shown, but nothing was asked for
+        sys.exit(2)  # the help was shown because no command was given
     except EXPECTED as error:
         message = complaint(error) or unwritable(error, words)
         if message is None or os.environ.get(DEBUG):
@@ -71,7 +71,7 @@ def run(words: Sequence[str]) -> None:
     """
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # class paths such as `mine.Net` for a mine.py in the current folder
-    # Imported late: the extra may be missing, and the report needs no Trainer.
+    # We import late, because the extra may be missing, and because the report needs no Trainer.
     if words[:1] == ["ablate"]:
         importlib.import_module("lightning_prune.ablation.command").main(words[1:])
     elif words[:1] == ["report"]:
@@ -86,13 +86,13 @@ def run(words: Sequence[str]) -> None:
 
 
 def complaint(error: BaseException | None) -> str | None:
-    """Tell a message to the user from a fault: was it raised on purpose, by a check of what the user gave?
+    """Tell a refusal of the user's input from a fault in the program.
 
     Args:
-        error: What was caught; what jsonargparse raised stands for its cause.
+        error: The error that was caught. For an error of jsonargparse, its cause is judged.
 
     Returns:
-        The message; ``None`` for a fault, or what may be one.
+        The message of a refusal. None for an error that may be a fault.
     """
     if error is None:
         return None
@@ -117,14 +117,14 @@ def _was_raised_by_a_statement(error: BaseException) -> bool:
 
 
 def unwritable(error: BaseException, words: Sequence[str]) -> str | None:
-    """Say of a folder that cannot be written, whoever tried, where to put another one.
+    """Word the error about a folder that cannot be written, with the options that choose another folder.
 
     Args:
-        error: What was caught.
+        error: The error that was caught.
         words: The command and its arguments.
 
     Returns:
-        The message; ``None`` for another error.
+        The message. None for any other error.
     """
     if not isinstance(error, OSError) or error.errno not in NOT_WRITABLE or error.filename is None:
         return None

@@ -1,4 +1,4 @@
-"""What a network costs: floating-point operations by layer, dense and with part of the weights dead."""
+"""Count the floating-point operations of a network by layer, dense and pruned."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -14,39 +14,39 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Flops:
-    """The operations of a computation.
+    """The floating-point operations of a computation.
 
-    Counted are matrix products, convolutions and attention, a multiplication and an addition as two.
+    We count matrix products, convolutions and attention. A multiplication and an addition count as two operations.
 
     Args:
-        total: All of them.
-        by_layer: Those of each layer, without what is called inside it.
+        total: The number of all operations.
+        by_layer: The number of operations of each layer, without the layers that it calls.
     """
 
     total: int
     by_layer: Mapping[nn.Module, int]
 
     def pruned(self, densities: Mapping[Tensor, float]) -> float:
-        """How many are left where dead weights cost nothing: those of each layer times the density of its weights.
+        """Count the operations if dead weights cost nothing: each layer's count times the density of its weights.
 
         Args:
-            densities: The fraction of each weight that is alive, in [0, 1]; weights that are left out are all alive.
+            densities: The living fraction of each weight tensor, in [0, 1]. Tensors that are left out are fully alive.
 
         Returns:
-            The operations, at most ``total``.
+            The number of operations, at most ``total``.
         """
         return self.total - sum(count * (1 - _density(layer, densities)) for layer, count in self.by_layer.items())
 
 
 def count_flops(network: nn.Module, run: Callable[[], object]) -> Flops:
-    """Count the operations of a computation, by the layers of a network.
+    """Count the operations of a computation, by layer of a network.
 
     Args:
-        network: The network, whose layers are called as modules.
+        network: The network. Operations count for the module in whose ``forward`` they run.
         run: The computation, such as a forward pass.
 
     Returns:
-        The operations.
+        The operations, in total and by layer.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -54,7 +54,7 @@ def count_flops(network: nn.Module, run: Callable[[], object]) -> Flops:
         >>> flops.total, flops.pruned({network[0].weight: 0.25})
         (80, 32.0)
     """
-    counter, open_layers = FlopCounterMode(display=False), [0]  # what was counted inside each layer that is running
+    counter, open_layers = FlopCounterMode(display=False), [0]  # operations counted inside each running layer
     by_layer: dict[nn.Module, int] = {}
     starts: list[int] = []
 
@@ -80,15 +80,15 @@ def count_flops(network: nn.Module, run: Callable[[], object]) -> Flops:
 
 @contextmanager
 def _small_operations() -> Iterator[None]:
-    """Without the libraries that make a whole recurrent layer in one operation, which would not be counted."""
+    """Switch off the libraries that compute a whole recurrent layer in one operation, which cannot be counted."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch, of a setting for other devices
+        warnings.simplefilter("ignore")  # torch warns about settings for other devices
         with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
             yield
 
 
 def _density(layer: nn.Module, densities: Mapping[Tensor, float]) -> float:
-    """The fraction of a layer's own matrices that is alive; 1 if it has none."""
+    """The fraction of a layer's own matrices that is alive. 1 if the layer has no matrices."""
     own = list(layer.parameters(recurse=False))
     own += list(layer.parametrizations.parameters()) if is_parametrized(layer) else []  # type: ignore[union-attr]
     matrices = [one for one in own if one.dim() > 1]

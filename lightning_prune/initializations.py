@@ -1,7 +1,8 @@
-"""How a pruned network's weights are drawn afresh: in place, from a network whose dead weights are zero.
+"""Initialize the weights of a pruned network, in place. Dead weights are zero.
 
-To add one, write a function of a module; it goes to ``Reinitialize(initialise=...)`` and ``ScratchTrain``, which call
-it after the layers' own ``reset_parameters``, so that it need not set every parameter.
+To add an initialization, write a function that takes a module, and give it to ``Reinitialize(initialise=...)`` or
+``ScratchTrain``. They call the function after the layers' own ``reset_parameters``, so the function does not have to
+set every parameter.
 """
 
 import math
@@ -15,13 +16,13 @@ Initialisation = Callable[[nn.Module], None]
 
 
 def sparse_fan_in_(network: nn.Module) -> None:
-    """Draw the living weights of every convolution from N(0, 2 / n), as wide as few of them are left.
+    """Draw the living weights of every convolution from N(0, 2 / n). The fewer weights live, the larger the variance.
 
-    ``n`` is the number of living weights over that of the input channels, which the authors call the fan-in of the
-    sparse layer. Other layers are left alone, and so is a convolution in which nothing lives.
+    ``n`` is the number of living weights divided by the number of input channels. The authors call ``n`` the fan-in of
+    the sparse layer. Other layers do not change, and neither do convolutions without living weights.
 
     Args:
-        network: The network; its dead weights are zero.
+        network: The network. Its dead weights are zero.
 
     Example:
         >>> layer = nn.Conv2d(8, 64, 3, bias=False)

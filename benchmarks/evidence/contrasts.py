@@ -6,8 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from lightning_prune.ablation.results.intervals import intervals
-from lightning_prune.ablation.results.pairs import by_seed
+from lightning_prune.ablation.results.intervals import by_seed, intervals
 from lightning_prune.ablation.results.resolution import least_spread
 
 Decided = Literal["for", "against", "undecided"]

@@ -1,4 +1,4 @@
-"""Compare arms over seeds: one dense run, many branches; a table, a report."""
+"""Compare arms over seeds. Arms share a dense run, and the results are a table and a report."""
 
 from lightning_prune.basics.extras import needs_extra
 

@@ -1,4 +1,4 @@
-"""``lightning-prune ablate --config STUDY --out FOLDER``: train what is missing, then say what came of it."""
+"""Run a study from the command line with ``lightning-prune ablate --config STUDY --out FOLDER``."""
 
 import shlex
 import sys
@@ -29,7 +29,7 @@ def ablate_parser() -> ArgumentParser:
     parser.add_argument(
         "--workers",
         type=int | None,
-        help="how many nodes at once (default: 1; with ray as many as fit); 0: in this process",
+        help="the number of nodes to train at once (default: 1, or with ray as many as fit). 0 trains in this process",
     )
     parser.add_argument(
         "--engine", type=Literal["local", "ray"], default="local", help="where: ray for a running cluster"
@@ -38,13 +38,13 @@ def ablate_parser() -> ArgumentParser:
     parser.add_argument("--gpus", type=float, default=0.0, help="with ray: the share of a GPU that a node takes")
     parser.add_argument("--cpus", type=float, default=1.0, help="with ray: the CPUs that a node takes")
     parser.add_argument(
-        "--every", type=float, default=30.0, help="an interruption loses at most so many seconds of a node's work"
+        "--every", type=float, default=30.0, help="the seconds of a node's work that an interruption loses at most"
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the tree of what would be trained, and stop; a config is code: the classes that it names are "
-        "imported and made for that, and the data prepared",
+        help="print the tree of all nodes to train, and stop. A config is code: for the tree, its classes are imported "
+        "and made, and the data are prepared",
     )
     parser.add_argument("--force", action="store_true", help="go on in a folder of another study or version")
     return parser
@@ -75,8 +75,8 @@ def main(arguments: Sequence[str]) -> None:
             errors="keep",
             **(cluster if options.engine == "ray" else {}),
         )
-    except (KeyboardInterrupt, SystemExit):  # Lightning makes the one of the other
-        sys.exit(f"\nInterrupted; what is finished is kept. To go on:\n  {words}")
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns a KeyboardInterrupt into a SystemExit.
+        sys.exit(f"\nInterrupted. Finished nodes are kept. To go on:\n  {words}")
     except DiskFull as error:
         sys.exit(f"lightning-prune ablate: {error}")
     _report(study, console)
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _epochs(study: Ablation) -> str:
-    """What sharing saves, as far as it is known before the training."""
+    """Say how many epochs sharing saves, as far as the number is known before the training."""
     shared, alone = study.epochs
     saved = f" ({1 - shared / alone:.0%} fewer)" if shared < alone else ""
     nodes = [node for run in study.runs for node in run.nodes()]
@@ -104,7 +104,7 @@ def _epochs(study: Ablation) -> str:
 
 
 def _report(study: Ablation, console: Console) -> None:
-    """Print the last cycle of every arm, and what failed."""
+    """Print the last cycle of every arm, and the failed runs."""
     frame = study.frame()
     tested = "test_last" if frame["test_last"].notna().any() else "val_last"
     table = Table(title=Text(f"{study.config.name}: {tested} at the end of the last cycle"))

@@ -1,4 +1,4 @@
-"""`Ablation`: compare arms over seeds, training what they share only once."""
+"""Compare arms over seeds with `Ablation`, and train only once what the arms share."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +11,7 @@ from rich.tree import Tree
 
 from lightning_prune.ablation.config.class_paths import refuse_main
 from lightning_prune.ablation.config.study_config import StudyConfig, read_study
-from lightning_prune.ablation.planning.arm_runs import Path as Run
-from lightning_prune.ablation.planning.arm_runs import lay_out, same_arms
+from lightning_prune.ablation.planning.arm_runs import ArmRun, lay_out, same_arms
 from lightning_prune.ablation.planning.dry_run import draw_tree, epochs_alone, epochs_shared
 from lightning_prune.ablation.results import comparison
 from lightning_prune.ablation.results.failed_runs import Tracebacks, raise_if_failed
@@ -30,16 +29,20 @@ from lightning_prune.lab.metric_names import lower_is_better
 
 
 class Ablation:
-    """Arms over seeds: each arm is a run that changes something in a base config.
+    """Compare arms over seeds. Each arm is a run that changes something in a base config.
 
-    A run is a path in a tree: the dense run, then cycle by cycle. What arms have in common is trained once, and the
-    result of an arm is bit for bit the one of training it alone in one fit, as long as the module and the data keep
-    their state in checkpoints: a random generator or a counter of their own that is in none starts afresh in every
-    node. Everything finished is kept: interrupted and run again, a study goes on where it was, also in several
-    processes or on several machines with one folder.
+    A run is a path in a tree. It begins with the dense run and goes on cycle by cycle. Each part of the tree is a node.
+    Nodes that several arms have in common are trained once. The result of an arm equals, bit for bit, the result of
+    training the arm alone in one fit.
+
+    This equality needs a module and data that keep their state in checkpoints. A random generator or a counter that
+    no checkpoint holds starts again in every node.
+
+    Every finished node is kept. A study that was interrupted and is run again goes on where it stopped. Several
+    processes, or several machines with one folder, can also work on it together.
 
     Args:
-        config: The config of the study; :meth:`from_config` reads one.
+        config: The config of the study. :meth:`from_config` reads one.
 
     Example:
         >>> base = {"trainer": {"max_epochs": 4, "callbacks": ["IterativePruning"]}}
@@ -51,41 +54,41 @@ class Ablation:
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
-        self._runs: list[Run] | None = None
+        self._runs: list[ArmRun] | None = None
         self._running: Running | None = None
         self._store = "."
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | str | Path) -> "Ablation":
-        """Read a study from a YAML file, or from a mapping of what would be in one.
+        """Read a study from a YAML file, or from a mapping with the same keys.
 
         Args:
-            config: The file or the mapping; see :func:`~lightning_prune.ablation.config.study_config.read_study`.
+            config: The file or the mapping. See :func:`~lightning_prune.ablation.config.study_config.read_study`.
 
         Raises:
             FileNotFoundError: If a file does not exist.
-            ValueError: If a key is unknown or missing, or a value out of range.
+            ValueError: If a key is unknown or missing, or a value is out of range.
         """
         return cls(read_study(config))
 
     @property
-    def runs(self) -> list[Run]:
-        """The runs, arm by arm and seed by seed; resolved when they are first asked for."""
+    def runs(self) -> list[ArmRun]:
+        """The runs, arm by arm and seed by seed. They are resolved at the first access."""
         if self._runs is None:
             self._runs = lay_out(self.config.base, self.config.arms, self.config.seeds, self.config.metric)
         return self._runs
 
     @property
     def epochs(self) -> tuple[int, int]:
-        """How many epochs are to be trained, and how many it would be with every arm alone."""
+        """The number of epochs to train, and the number that separate runs of all arms would need."""
         return epochs_shared(self.runs), epochs_alone(self.runs)
 
     def tree(self, out: str | Path | None = None, store: str | Path | None = None) -> Tree:
-        """Draw what would be trained and what is shared, for rich to print.
+        """Draw the tree of the study for rich to print: the nodes to train, and the arms that share each node.
 
         Args:
-            out: A folder in which some of it may be finished.
-            store: A folder of nodes that several studies share; None for the one that ``out`` has used so far.
+            out: A folder that may hold finished nodes of the study.
+            store: A folder of nodes that several studies share. None: the store that ``out`` has used so far.
         """
         self._warn_of_same_arms()
         place = store if store is not None or out is None else recorded_store(Path(out)) or out
@@ -106,34 +109,37 @@ class Ablation:
         errors: Literal["raise", "keep"] = "raise",
         **options: Any,
     ) -> pd.DataFrame:
-        """Train what is missing.
+        """Train every node that is not finished.
 
         Args:
-            out: The folder of the study; made if it does not exist.
-            workers: How many nodes at once, each in a process of its own; 0 for one after the other in this process,
-                with ray for as many as fit. Left out, 1, and with ray 0.
-            engine: ``"local"``, or ``"ray"`` for the cluster that this machine belongs to.
-            force: Whether to go on in a folder that holds another study, one of another version, or with another store.
-            every: An interruption loses at most so many seconds of work of each node; 0 saves after every epoch.
-            command: The command that does this, for the report.
-            console: Where progress is shown; left out, the terminal.
-            store: A folder of nodes that several studies share, also at the same time, so that what they have in common
-                is trained once; None for the one of the last time, or ``out``. Tables and reports stay in ``out``.
-                A dense run of which a study needs more than others have kept, such as weights to rewind to, is trained
-                again.
-            errors: What becomes of runs that failed, once all others are trained: ``"raise"`` raises the first error;
-                ``"keep"`` returns the table, in which each of them has a row with its ``error``. In both cases
-                tables are written, and the traceback of each node that failed is in ``logs`` in ``out``.
+            out: The folder of the study. It is made if it does not exist.
+            workers: The number of nodes to train at once, each in its own process. 0 trains one node after the other
+                in this process. With ray, 0 trains as many nodes as the cluster has room for. None: 1, and 0 with ray.
+            engine: ``"local"`` trains on this machine. ``"ray"`` trains on the cluster that this machine belongs to.
+            force: Whether to go on in a folder that holds another study, a study of another version, or a study with
+                another store.
+            every: The seconds between savings of a node. An interruption loses at most so many seconds of work of each
+                node. 0 saves after every epoch.
+            command: The command that the report shows as the way to repeat the study.
+            console: The console that shows the progress. None: the terminal.
+            store: A folder of nodes that several studies share, also at the same time. Nodes that these studies have in
+                common are trained once. None: the store of the last time, or ``out``. Tables and reports stay in
+                ``out``. A dense run is trained again if a study needs more of it than other studies have kept, for
+                example weights to rewind to.
+            errors: The way to end a study with failed runs, after all other runs are trained. ``"raise"`` raises the
+                first error. ``"keep"`` returns the table, with a row and its ``error`` for each failed run. In both
+                cases the tables are written, and the traceback of each failed node is in ``logs`` in ``out``.
             options: Further arguments of the engine.
 
         Returns:
-            The table: a row for each arm, seed and cycle.
+            The table, with a row for each arm, seed and cycle.
 
         Raises:
-            ValueError: If an arm cannot be trained as it is written, or the folder belongs to another study or has
-                another store; if other processes are to train what only this one knows (``__main__.Net``).
-            RunsFailed: If runs failed, and ``errors`` is ``"raise"``; its cause is the first error.
-            DiskFull: If there is no space left; what is finished stays.
+            ValueError: If an arm cannot be trained as it is written. If the folder belongs to another study or has
+                another store. If other processes would have to import a class that only this process knows
+                (``__main__.Net``).
+            RunsFailed: If runs failed and ``errors`` is ``"raise"``. Its cause is the first error.
+            DiskFull: If there is no space left. Finished nodes stay.
         """
         workers = int(engine == "local") if workers is None else workers
         if errors not in ("raise", "keep"):
@@ -168,7 +174,7 @@ class Ablation:
         return self.frame()
 
     def _train(self, running: Running, engine: Engine, out: Path, said: str, console: Console | None) -> None:
-        running.advance()  # before anything is written: an earlier table holds what is finished
+        running.advance()  # Before anything is written, because an earlier table holds the finished results.
         try:
             with Progress(console) as progress:
                 write_record(out, self.config, said, running)
@@ -178,39 +184,39 @@ class Ablation:
             write_table(table_of(running, self._store), out)
 
     def frame(self) -> pd.DataFrame:
-        """The table of the last :meth:`run`, a row for each arm, seed and cycle.
+        """The table of the last :meth:`run`, with a row for each arm, seed and cycle.
 
         Raises:
-            RuntimeError: If nothing was run yet.
+            RuntimeError: If :meth:`run` was not called yet.
         """
         if self._running is None:
             raise RuntimeError("Ablation.frame() has nothing to show before Ablation.run(out).")
         return table_of(self._running, self._store)
 
     def failures(self) -> dict[str, str]:
-        """What failed in the last :meth:`run`: where each error was raised, by the name of the node."""
+        """The tracebacks of the nodes that failed in the last :meth:`run`, by the name of the node."""
         return {} if self._running is None else self._running.failures()
 
     def summary(self, metric: str | None = None, **options: Any) -> pd.DataFrame:
-        """The mean of every arm at every cycle; see :func:`~lightning_prune.ablation.results.comparison.summary`.
+        """The mean of every arm at every cycle. See :func:`~lightning_prune.ablation.results.comparison.summary`.
 
         Args:
-            metric: A measured column; None for ``test_last``, or ``val_last`` where nothing was tested.
+            metric: A measured column. None: ``test_last``, or ``val_last`` where nothing was tested.
             options: Further arguments.
         """
         return comparison.summary(self.frame(), metric or self._measured(), **options)
 
     def best(self, metric: str = "val_last", **options: Any) -> pd.DataFrame:
-        """The best arm by validation at each density; see :func:`~lightning_prune.ablation.results.comparison.best`."""
+        """The best arm by validation at each density. See :func:`~lightning_prune.ablation.results.comparison.best`."""
         return comparison.best(self.frame(), metric, **{"mode": self._mode(metric), **options})
 
     def compare(self, a: str, b: str, metric: str | None = None, **options: Any) -> pd.DataFrame:
-        """Two arms, paired by seed; see :func:`~lightning_prune.ablation.results.comparison.compare`.
+        """Compare two arms, paired by seed. See :func:`~lightning_prune.ablation.results.comparison.compare`.
 
         Args:
             a: An arm.
-            b: Another one.
-            metric: A measured column; None for ``test_last``, or ``val_last`` where nothing was tested.
+            b: Another arm.
+            metric: A measured column. None: ``test_last``, or ``val_last`` where nothing was tested.
             options: Further arguments.
         """
         metric = metric or self._measured()
@@ -229,8 +235,9 @@ class Ablation:
         if names:
             rank_zero_warn(
                 f"Ablation: {', '.join(names)} is a random generator that no checkpoint holds, and starts afresh in "
-                "every node: arms do not come to what they come to alone, bit for bit. Draw from torch's generator "
-                "(leave `generator` out), or keep its state in the `state_dict` of the data module."
+                "every node. So the results of arms do not equal, bit for bit, those of training each arm alone. Draw "
+                "from torch's generator (leave `generator` out), or keep its state in the `state_dict` of the data "
+                "module."
             )
 
     def _measured(self) -> str:

@@ -1,10 +1,11 @@
-"""How many each tensor keeps: pure functions from scores and a density to counts.
+"""Allocations: pure functions from scores and a density to the number of weights that each tensor keeps.
 
-Every allocation has the same signature and spends exactly ``round(density *
-scores.size)`` weights, on living ones only. Allocations differ in nothing but
-how many; which ones is decided once, in ``masks``. To add one, write the
-function, here or in a file of its own, with its types (which YAML checks); one
-with parameters is a frozen dataclass, see ``rule``.
+Every allocation has the same signature. Its counts add up to exactly
+``round(density * scores.size)``, and no tensor keeps more weights than live in
+it. An allocation decides only how many weights a tensor keeps. ``masks``
+decides which ones. To add an allocation, write a function with type hints,
+which YAML configs are checked against, here or in a file of its own. An
+allocation with parameters is a frozen dataclass, see ``rule``.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,13 +23,13 @@ Allocation = Callable[[Scores, float], Mapping[str, int]]
 
 
 def globally(scores: Scores, density: float) -> Mapping[str, int]:
-    """Keep the highest scores wherever they are; ties go to the first tensors.
+    """Keep the highest scores of all tensors together. Among equal scores, the first tensors keep theirs.
 
     Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635.
 
     Args:
         scores: The scores of all prunable weights.
-        density: What to keep of them, in (0, 1].
+        density: The fraction of all weights to keep, in (0, 1].
 
     Returns:
         The number of weights that each tensor keeps.
@@ -57,7 +58,7 @@ def layerwise(scores: Scores, density: float) -> Mapping[str, int]:
 
     Args:
         scores: The scores of all prunable weights.
-        density: What to keep of each tensor, in (0, 1].
+        density: The fraction of each tensor to keep, in (0, 1].
 
     Returns:
         The number of weights that each tensor keeps.
@@ -71,17 +72,17 @@ def layerwise(scores: Scores, density: float) -> Mapping[str, int]:
 
 
 def erk(scores: Scores, density: float) -> Mapping[str, int]:
-    """Keep more of small tensors: density in proportion to the sum of the dimensions over their product.
+    """Keep more of small tensors: the density is proportional to the sum of the dimensions over their product.
 
-    The Erdos-Renyi kernel. A tensor that would exceed dense stays dense, and the others take the rest in the same
-    proportions.
+    This is the Erdos-Renyi kernel. A tensor whose density would exceed 1 stays dense. The other tensors share the rest
+    in the same proportions.
 
     Reference: Evci et al., Rigging the Lottery, 2020, https://arxiv.org/abs/1911.11134, after Mocanu et al., 2018,
     https://arxiv.org/abs/1707.04780.
 
     Args:
         scores: The scores of all prunable weights.
-        density: What to keep of all weights together, in (0, 1].
+        density: The fraction of all weights together to keep, in (0, 1].
 
     Returns:
         The number of weights that each tensor keeps.
@@ -95,19 +96,20 @@ def erk(scores: Scores, density: float) -> Mapping[str, int]:
 
 
 def lamp(scores: Scores, density: float) -> Mapping[str, int]:
-    """Keep the highest scores wherever they are, each relative to what is left of its tensor when it is cut.
+    """Keep the highest layer-adaptive scores (LAMP), which are relative to the other high scores of their tensor.
 
-    The layer-adaptive magnitude-based score: with the scores ``s`` of a tensor in falling order, that of rank ``r``
-    counts ``s[r] ** 2 / sum(s[i] ** 2 for i <= r)``. It does not change with the scale of a tensor, and the highest
-    score of each counts 1: no tensor is emptied while there are as many weights to keep as tensors. Scores below 0,
-    which the paper's ``|w|`` never are, count 0. The ordered scores are held in memory, 8 bytes each.
+    Sort the scores ``s`` of a tensor in falling order. The score of rank ``r`` becomes
+    ``s[r] ** 2 / sum(s[i] ** 2 for i <= r)``. This value does not depend on the scale of the tensor, and the highest
+    score of each tensor becomes 1. So no tensor is emptied while at least as many weights are kept as there are
+    tensors. Scores below 0 become 0. They do not occur with the paper's ``|w|``. The sorted scores are held in memory,
+    8 bytes each.
 
     Reference: Lee, Park, Mo, Ahn & Shin, Layer-adaptive Sparsity for the Magnitude-based Pruning, 2021,
     https://arxiv.org/abs/2010.07611.
 
     Args:
         scores: The scores of all prunable weights.
-        density: What to keep of them, in (0, 1].
+        density: The fraction of all weights to keep, in (0, 1].
 
     Returns:
         The number of weights that each tensor keeps.
@@ -120,12 +122,12 @@ def lamp(scores: Scores, density: float) -> Mapping[str, int]:
         {'large': 1, 'small': 1}
     """
     relative = Scores.of({name: _relative(scores[name]) for name in scores})
-    return dict(globally(relative, density))  # without its cut, which is not one of these scores
+    return dict(globally(relative, density))  # drop the cut, which belongs to the relative scores
 
 
 def _relative(score: Tensor) -> Tensor:
-    """The squares of the scores over the sum of what is at least as high, in falling order; the dead last."""
-    # On the CPU: a GPU adds up in another order at every call, and all processes have to find the same.
+    """Each squared score over the sum of the squares that are at least as high, in falling order, dead weights last."""
+    # We compute this on the CPU. A GPU adds in another order at every call, but all processes need the same result.
     ordered = score.detach().flatten().to("cpu", torch.float64).sort(descending=True).values
     squares = (ordered.clamp(min=0) / ordered[:1].clamp(min=torch.finfo(torch.float64).tiny)).square()
     relative = (squares / squares.cumsum(0)).nan_to_num(0.0)

@@ -1,4 +1,4 @@
-"""How a budget is spent: from shares to whole numbers of weights, exactly, and never more than live."""
+"""Spend a budget of weights exactly: turn shares into whole numbers, never above the number of living weights."""
 
 from collections.abc import Mapping
 
@@ -6,11 +6,12 @@ from lightning_prune.criteria.scores import Scores
 
 
 class Counts(dict[str, int]):
-    """How many weights each tensor keeps.
+    """The number of weights that each tensor keeps.
 
     Args:
-        counts: The number of living weights, by name.
-        cut: Where all tensors are cut at the same score, that score: it saves finding it again.
+        counts: The number of weights to keep, by name.
+        cut: The lowest score that is kept, if all tensors are cut at the same score. With it, the masks do not have to
+            find this score again.
     """
 
     def __init__(self, counts: Mapping[str, int], cut: float | None = None) -> None:
@@ -19,17 +20,17 @@ class Counts(dict[str, int]):
 
 
 def budget_of(scores: Scores, density: float) -> int:
-    """How many weights a density keeps in all.
+    """Count the weights that a density keeps in all.
 
     Args:
         scores: The scores of all prunable weights.
-        density: What to keep of them, in (0, 1].
+        density: The fraction of all weights to keep, in (0, 1].
 
     Returns:
-        ``round(density * scores.size)``, and never more than live.
+        ``round(density * scores.size)``, but at most the number of living weights.
 
     Raises:
-        ValueError: If that is none.
+        ValueError: If the density keeps no weight at all.
     """
     budget = min(round(density * scores.size), sum(scores.living.values()))
     if budget < 1:
@@ -38,15 +39,16 @@ def budget_of(scores: Scores, density: float) -> int:
 
 
 def spend(proportions: Mapping[str, float], scores: Scores, density: float) -> Counts:
-    """Give every tensor a density in proportion, at most what lives in it, and spend the budget exactly.
+    """Divide the budget among the tensors in given proportions, at most the living weights of each, and exactly.
 
     Args:
         proportions: The densities of the tensors up to a common factor, each above 0.
-        scores: The scores, for the sizes and the number of living weights.
-        density: What to keep of all weights together, in (0, 1].
+        scores: The scores, which give the sizes and the numbers of living weights.
+        density: The fraction of all weights together to keep, in (0, 1].
 
     Returns:
-        The counts; what rounding leaves goes to the largest remainders, ties to the first tensors.
+        The counts. Weights that rounding leaves over go to the largest remainders, and among equal remainders to the
+        first tensors.
 
     Raises:
         ValueError: If the density keeps no weight at all.
@@ -65,12 +67,14 @@ def in_whole_numbers(ideal: Mapping[str, float], living: Mapping[str, int], budg
     """Round ideal counts so that they add up to the budget.
 
     Args:
-        ideal: How many weights each tensor should keep, at most what lives in it; they add up to about the budget.
-        living: How many weights of each tensor live.
-        budget: How many weights to keep in all, at most what lives.
+        ideal: The number of weights that each tensor should keep, not rounded, and at most the number that lives in
+            the tensor. These numbers add up to about the budget.
+        living: The number of living weights of each tensor.
+        budget: The number of weights to keep in all, at most the number that lives.
 
     Returns:
-        The counts; what rounding down leaves goes to the largest remainders, ties to the first tensors.
+        The counts. Weights that rounding down leaves over go to the largest remainders, and among equal remainders to
+        the first tensors.
 
     Example:
         >>> in_whole_numbers({"a": 2.3, "b": 4.7}, living={"a": 9, "b": 9}, budget=7)
@@ -79,7 +83,7 @@ def in_whole_numbers(ideal: Mapping[str, float], living: Mapping[str, int], budg
     counts = {name: int(share) for name, share in ideal.items()}
     by_remainder = sorted(ideal, key=lambda name: counts[name] - ideal[name])
     missing = budget - sum(counts.values())
-    while missing > 0:  # once round, unless tensors are full
+    while missing > 0:  # one pass is enough, unless tensors are full
         for name in by_remainder:
             if missing > 0 and counts[name] < living[name]:
                 counts[name] += 1
@@ -88,7 +92,7 @@ def in_whole_numbers(ideal: Mapping[str, float], living: Mapping[str, int], budg
 
 
 def _fill(shares: Mapping[str, float], capacity: Mapping[str, int], budget: int) -> dict[str, float]:
-    """Scale the shares to the budget; what exceeds its capacity is capped, and the rest rescaled."""
+    """Scale the shares to the budget. Cap each share at its capacity, and scale the other shares again."""
     full: set[str] = set()
     while True:
         rest = sum(share for name, share in shares.items() if name not in full)

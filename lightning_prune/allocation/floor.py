@@ -1,4 +1,4 @@
-"""How many each tensor keeps at least: a floor under any allocation."""
+"""Leave every tensor a minimum number of weights, under any allocation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,23 +14,24 @@ from lightning_prune.criteria.scores import DEAD, Scores
 
 @dataclass(frozen=True, repr=False)
 class WithFloor(Rule):
-    """Let another allocation decide, but leave every tensor a minimum number of weights.
+    """Use another allocation, but leave every tensor a minimum number of weights.
 
-    Global magnitude pruning with a minimum threshold is ``WithFloor(minimum)``. Tensors that get less are given the
-    minimum, and the other tensors are allocated anew what is left; so ``globally`` becomes one threshold for all
-    tensors above their minimum. (The authors' code takes what is missing from the others in proportion to what was
-    pruned of them, until it fits.) A tensor with fewer living weights than the minimum keeps them all.
+    Global magnitude pruning with a minimum threshold is ``WithFloor(minimum)``. Tensors that would get less are given
+    the minimum, and the allocation divides the rest of the budget among the other tensors again. So ``globally`` still
+    has one threshold for all tensors above their minimum. The authors' code differs: it takes the missing weights from
+    the other tensors in proportion to the weights pruned in each, until the counts fit. A tensor with fewer living
+    weights than the minimum keeps all of them.
 
     Reference: Gupta et al., Is Complexity Required for Neural Network Pruning? A Case Study on Global Magnitude
     Pruning, 2022, https://arxiv.org/abs/2209.14624.
 
     Args:
-        minimum: How many weights to leave at least, the same for every tensor: a whole number, at least 1; or a
-            fraction of all prunable weights, in (0, 1), of which the authors' code has 0.0005.
-        allocation: Who decides otherwise.
+        minimum: The number of weights that every tensor keeps at least. Give a whole number of at least 1, or a
+            fraction of all prunable weights in (0, 1). The authors' code uses the fraction 0.0005.
+        allocation: The allocation that decides the counts above the minimum.
 
     Raises:
-        ValueError: If ``minimum`` is neither; when it is called, if the minima are more than the density keeps.
+        ValueError: If ``minimum`` is neither. A call raises it if the minima add up to more than the density keeps.
 
     Example:
         >>> import torch
@@ -68,7 +69,7 @@ class WithFloor(Rule):
 
 
 def _above_floors(allocation: Allocation, scores: Scores, floors: Mapping[str, int], budget: int) -> Counts:
-    """Give the floor to what would get less, and allocate the rest of the budget anew, until nothing gets less."""
+    """Give tensors that would get less their floor, and allocate the rest again, until no tensor gets less."""
     held: dict[str, int] = {}
     while True:
         left = budget - sum(held.values())
@@ -80,9 +81,9 @@ def _above_floors(allocation: Allocation, scores: Scores, floors: Mapping[str, i
 
 
 def _without(scores: Scores, held: Mapping[str, int]) -> Scores:
-    """The scores with some tensors dead, so that an allocation gives them nothing."""
+    """The scores with some tensors marked dead, so that an allocation gives them nothing."""
     if not held:
-        return scores  # in pieces, where they can be
+        return scores  # these can still be computed in pieces
 
     def whole(name: str) -> Tensor:
         return torch.full_like(scores[name], DEAD) if name in held else scores[name]

@@ -1,4 +1,4 @@
-"""How many each tensor keeps where tensors are pruned at rates of their own."""
+"""Prune each tensor by its own fraction per round."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from lightning_prune.selection.parameters import matches
 
 @dataclass(frozen=True, repr=False)
 class LayerRates(Rule):
-    """Prune the tensors at rates of their own: after ``x`` rounds the density of each is ``(1 - rate) ** x``.
+    """Prune each tensor by its own fraction per round: after ``x`` rounds its density is ``(1 - rate) ** x``.
 
-    The number of rounds, whole or not, is what spends the density asked for. The lottery tickets of fully connected
-    and small convolutional networks are found so, with half the rate for the output layer.
+    The number of rounds ``x``, whole or not, follows from the density to reach. The lottery-ticket paper prunes fully
+    connected and small convolutional networks in this way, with half the fraction for the output layer.
 
     Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635 (figure 2).
 
     Args:
-        rates: From a pattern to what a round removes of what is left of a tensor, in [0, 1); 0 for never. ``*`` and
-            ``?`` are as in file names, and the name of a module stands for everything in it; the first pattern that
-            matches counts.
+        rates: Maps a name pattern to the fraction of the remaining weights that a round removes, in [0, 1). With 0 a
+            tensor is never pruned. ``*`` and ``?`` work as in file names. The name of a module stands for every tensor
+            in it. The first pattern that matches counts.
 
     Raises:
-        ValueError: If there are no rates, or one lies outside [0, 1); when it is called, if a pattern matches nothing,
-            a tensor matches no pattern, or what is never pruned is more than the density keeps.
+        ValueError: If there are no rates, or a rate lies outside [0, 1). A call raises it if a pattern matches nothing,
+            a tensor matches no pattern, or the tensors that are never pruned have more weights than the density keeps.
 
     Example:
         >>> import torch
@@ -60,7 +60,7 @@ class LayerRates(Rule):
         return in_whole_numbers(after(rounds), scores.living, budget)
 
     def _kept(self, names: list[str]) -> dict[str, float]:
-        """What one round keeps of each tensor."""
+        """The fraction of each tensor that one round keeps."""
         kept: dict[str, float] = {}
         for pattern, rate in self.rates.items():
             matching = [name for name in names if matches(name, pattern)]
@@ -75,7 +75,7 @@ class LayerRates(Rule):
 
 
 def _first_where(holds: Callable[[float], bool]) -> float:
-    """The lowest number, at least 0, for which something holds that then holds for all higher ones."""
+    """The lowest number, at least 0, for which a condition holds. The condition must hold for all higher numbers."""
     if holds(0.0):
         return 0.0
     low, high = 0.0, 1.0

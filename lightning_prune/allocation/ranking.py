@@ -1,8 +1,8 @@
-"""Which scores are the highest: exact selection over many tensors, without a sort and without joining them.
+"""Select the highest scores of many tensors exactly, without sorting the scores or joining the tensors.
 
-A small sample brackets the cut; one pass counts what lies above the bracket and
-collects what lies inside, where the cut is then found exactly. The sample
-decides how fast this is, never what comes out.
+A small sample brackets the cut. One pass counts the scores above the bracket
+and collects the scores inside the bracket. Among these, the cut is found
+exactly. The sample affects only the speed, never the result.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,9 +22,9 @@ class Cut:
     """The lowest score that is kept.
 
     Args:
-        value: The score.
-        above: How many scores of each tensor are higher.
-        tied: How many scores of each tensor equal it.
+        value: The lowest score that is kept.
+        above: The number of higher scores in each tensor.
+        tied: The number of equal scores in each tensor.
     """
 
     value: float
@@ -34,7 +34,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class _Bracketed:
-    """One pass over the scores: counts from ``high`` on, and the values strictly between ``low`` and ``high``."""
+    """The result of one pass: counts of scores of at least ``high``, and the scores between ``low`` and ``high``."""
 
     from_high: dict[str, int]
     inside: dict[str, Tensor]
@@ -52,11 +52,11 @@ def find_cut(scores: Scores, count: int) -> Cut:
     """Find the ``count``-th highest score of all tensors together.
 
     Args:
-        scores: The scores; dead weights are minus infinity.
-        count: Which, ``1 <= count <= sum(scores.living.values())``.
+        scores: The scores. Dead weights score minus infinity.
+        count: The rank of the score, ``1 <= count <= sum(scores.living.values())``.
 
     Returns:
-        Its value, with the number of higher and of equal scores in each tensor.
+        The score, with the number of higher and of equal scores in each tensor.
 
     Example:
         >>> cut = find_cut(Scores.of({"a": torch.tensor([9.0, 7.0]), "b": torch.tensor([7.0, 1.0])}), count=2)
@@ -82,7 +82,7 @@ def find_cut(scores: Scores, count: int) -> Cut:
 
 
 def _bracket(scores: Scores, count: int) -> tuple[float, float]:
-    """Two scores with the wanted one between them, almost surely."""
+    """Two scores that almost surely have the wanted score between them."""
     stride = max(scores.size // _SAMPLE, 1)
     sample = torch.cat([scores.sample(name, stride) for name in scores]).sort(descending=True).values
     rank = count / scores.size * sample.numel()
@@ -121,11 +121,11 @@ def mark_above(scores: Tensor, cut: float, marks: Tensor) -> int:
 
     Args:
         scores: Flat scores.
-        cut: The score that is just not marked.
-        marks: A uint8 tensor of the scores' length, written: 1 above the cut, 0 elsewhere.
+        cut: The cut. Scores equal to it are not marked.
+        marks: A uint8 tensor of the scores' length. It is overwritten with 1 above the cut and 0 elsewhere.
 
     Returns:
-        How many are marked.
+        The number of marked scores.
     """
     if _is_numpys(scores):
         np.greater(scores.numpy(), cut, out=marks.numpy().view(np.bool_))  # both are one byte
@@ -135,7 +135,7 @@ def mark_above(scores: Tensor, cut: float, marks: Tensor) -> int:
 
 
 def _look(piece: Tensor, low: float, high: float) -> tuple[int, Tensor]:
-    """How many scores are at least ``high``, and those strictly between."""
+    """The number of scores of at least ``high``, and the scores strictly between ``low`` and ``high``."""
     if _is_numpys(piece):
         values = piece.numpy()
         reached = values >= high
@@ -145,5 +145,5 @@ def _look(piece: Tensor, low: float, high: float) -> tuple[int, Tensor]:
 
 
 def _is_numpys(scores: Tensor) -> bool:
-    """Whether numpy can look at the scores: on one core it compares, counts and picks twice as fast as torch on two."""
+    """Whether numpy can read the scores. On one core numpy compares, counts and picks twice as fast as torch on two."""
     return scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64)

@@ -1,4 +1,4 @@
-"""An allocation with parameters: a frozen value under one class, so that a config can say which and how."""
+"""The base class of allocations with parameters, which configs can name together with their parameters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -8,7 +8,9 @@ from lightning_prune.criteria.scores import Scores
 
 
 class Rule(ABC):
-    """From scores and a density to counts, as the functions are; the fields are what can be chosen.
+    """An allocation with parameters: a callable that maps scores and a density to counts.
+
+    Subclasses are frozen dataclasses, and their fields are the parameters.
 
     Example:
         >>> import torch
@@ -29,15 +31,15 @@ class Rule(ABC):
 
         Args:
             scores: The scores of all prunable weights.
-            density: What to keep of them, in (0, 1].
+            density: The fraction of all weights to keep, in (0, 1].
 
         Returns:
-            The number of weights that each tensor keeps; they add up to ``round(density * scores.size)``, less at most
-            :meth:`most_unspent`.
+            The number of weights that each tensor keeps. The numbers add up to ``round(density * scores.size)``, minus
+            at most :meth:`most_unspent`.
         """
 
     def most_unspent(self, scores: Scores) -> int:
-        """How many weights of the budget may be left over, where weights are kept in larger units.
+        """The number of weights of the budget that may be left over, because weights are kept in larger units.
 
         Args:
             scores: The scores of all prunable weights.

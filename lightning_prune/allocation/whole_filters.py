@@ -1,4 +1,4 @@
-"""How many each tensor keeps where filters live and die whole."""
+"""Keep whole filters only: round any allocation to multiples of a filter's size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +12,17 @@ from lightning_prune.selection.filter_layout import filter_count
 
 @dataclass(frozen=True, repr=False)
 class WholeFilters(Rule):
-    """Let another allocation decide, in whole filters: for the criterion ``Filters``.
+    """Use another allocation, rounded to whole filters. Use it together with the criterion ``Filters``.
 
-    Counts are rounded down to multiples of a filter's size; what that leaves of the budget goes, filter by filter, to
-    where most was taken. What is then still left is too small for any filter, and is not spent.
+    Counts are rounded down to multiples of a filter's size. The rest of the budget is then spent filter by filter. Each
+    filter goes to the tensor that lost most to rounding, counted in filters. A rest that is too small for any filter
+    is not spent.
 
     Reference: Roy et al., Pruning Filters while Training for Efficiently Optimizing Deep Learning Networks, 2020,
     https://arxiv.org/abs/2003.02800 (a number of filters of every layer at each prune).
 
     Args:
-        allocation: Who decides how many.
+        allocation: The allocation that decides the counts before rounding.
 
     Raises:
         ValueError: If ``allocation`` is not callable.
@@ -58,13 +59,13 @@ class WholeFilters(Rule):
 
     @staticmethod
     def _fitting(scores: Scores, counts: Mapping[str, int], sizes: Mapping[str, int], budget: int) -> list[str]:
-        """The tensors that one filter more can be given to."""
+        """The tensors that can keep one more filter."""
         left = budget - sum(counts.values())
         return [name for name, size in sizes.items() if size <= min(left, scores.living[name] - counts[name])]
 
 
 def filter_size(scores: Scores, name: str) -> int:
-    """How many weights a filter has: what there is for each output of the layer.
+    """Count the weights of one filter, which makes one output of the layer.
 
     Args:
         scores: The scores.

@@ -1,1 +1,1 @@
-"""What every room uses: checks, whole files, random states, and what errors say."""
+"""Small tools for all folders: argument checks, checked files, random states, and error messages."""

@@ -1,7 +1,8 @@
-"""Whether a file is whole and of a known format, found out before anything of it is used.
+"""Read checkpoint files, and refuse damaged files and unknown formats before their content is used.
 
-torch writes a checksum for every record of a file and compares none when it loads: a file with a changed byte becomes
-a network with a changed weight, and a file that was cut off an error about something else.
+torch writes a checksum for every record of a file, but does not compare the checksums when it loads the file. So a file
+with a changed byte would become a network with a changed weight. A file that was cut off would raise an error about
+something else.
 """
 
 import pickle
@@ -19,21 +20,22 @@ from lightning_prune.version import __version__
 
 _ZIP = b"PK\x03\x04"
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, StructError, OSError, EOFError, RuntimeError, ValueError, OverflowError)
-_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")  # what torch would have to call to load a file
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")  # names that torch would have to call to load a file
 
 
 def read_checkpoint(path: str | Path, asker: str) -> dict[str, Any]:
-    """Read a checkpoint: tensors and plain values, on the CPU, with nothing left that hangs on the file.
+    """Read a checkpoint into memory, on the CPU. Only tensors and plain values are allowed.
 
     Args:
         path: The file.
-        asker: Who reads it, such as ``"save_ticket(checkpoint=...)"``, for errors.
+        asker: The call that reads the file, such as ``"save_ticket(checkpoint=...)"``, for errors.
 
     Returns:
-        What was saved.
+        The content of the checkpoint.
 
     Raises:
-        ValueError: If there is no such file, it is damaged, or it is no checkpoint; says what to do.
+        ValueError: If there is no such file, or the file is damaged or is not a checkpoint. The message says what to
+            do.
     """
     path = Path(path)
     if not path.is_file():
@@ -42,7 +44,7 @@ def read_checkpoint(path: str | Path, asker: str) -> dict[str, Any]:
     refuse_damaged_file(path, f"{asker} cannot read", "give that one")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # bytes that are no checkpoint fail in any way
+    except Exception as error:  # a file that is not a checkpoint can raise any error
         raise ValueError(f"{asker} cannot read '{path}': {why_unreadable(error)}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{asker} cannot read '{path}': it holds a {type(found).__name__}, and no checkpoint.")
@@ -50,13 +52,13 @@ def read_checkpoint(path: str | Path, asker: str) -> dict[str, Any]:
 
 
 def why_unreadable(error: BaseException) -> str:
-    """Say why torch could not load a file, in words that do not advise to run what is in it.
+    """Say why torch could not load a file, without torch's own advice to run the code in the file.
 
     Args:
-        error: What torch raised.
+        error: The error that torch raised.
 
     Returns:
-        A sentence.
+        The reason, and what to do.
 
     Example:
         >>> why_unreadable(EOFError("Ran out of input"))
@@ -67,12 +69,12 @@ def why_unreadable(error: BaseException) -> str:
         return "it is no file that torch.save wrote. Give a checkpoint that a Trainer saved."
     return (
         f"it holds {named[1]}, which is neither a tensor nor a plain value, and loading it would run its code. "
-        "Give a checkpoint without it; where hyperparameters hold it, leave it out of save_hyperparameters()."
+        "Give a checkpoint without it. If hyperparameters hold it, leave it out of save_hyperparameters()."
     )
 
 
 def refuse_format(found: object, known: int, what: str) -> None:
-    """Refuse a file of another format than this version reads.
+    """Refuse a file whose format is not the one that this version reads.
 
     Args:
         found: The format that the file names.
@@ -80,7 +82,7 @@ def refuse_format(found: object, known: int, what: str) -> None:
         what: The file, for the error.
 
     Raises:
-        ValueError: If they differ.
+        ValueError: If the two formats differ.
 
     Example:
         >>> refuse_format(1, 1, "ticket.safetensors")
@@ -97,15 +99,15 @@ def refuse_format(found: object, known: int, what: str) -> None:
 
 
 def refuse_damaged_file(path: Path, said: str, advice: str) -> None:
-    """Refuse a file that is not what was saved; it is read once.
+    """Refuse a damaged file. The whole file is read once.
 
     Args:
         path: A local file.
         said: The start of the error, before the path.
-        advice: What to do with the newest whole checkpoint of the same folder, which is named.
+        advice: The advice for the newest undamaged checkpoint of the same folder, which the error names.
 
     Raises:
-        ValueError: If it is damaged; says how.
+        ValueError: If the file is damaged. The message says how.
     """
     damage = find_damage(path)
     if damage is None:
@@ -114,19 +116,19 @@ def refuse_damaged_file(path: Path, said: str, advice: str) -> None:
     end = (
         f"The newest whole checkpoint beside it is '{whole}': {advice}."
         if whole
-        else "There is no whole checkpoint beside it to resume from: give another one, or start anew."
+        else "There is no whole checkpoint beside it to resume from: give another one, or start again."
     )
     raise ValueError(f"{said} '{path}': the file is damaged ({damage}). {end}")
 
 
 def find_damage(path: Path) -> str | None:
-    """Say what is wrong with a file.
+    """Find the damage of a file.
 
     Args:
         path: A local file.
 
     Returns:
-        What is wrong with it; None if it is whole, or has nothing that tells.
+        A description of the damage. None if the file is undamaged, or has no checksums to compare.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -136,7 +138,7 @@ def find_damage(path: Path) -> str | None:
     try:
         if not zipfile.is_zipfile(path):
             return f"it ends after {size} bytes, without its table of contents" if _ZIP.startswith(head) else None
-        torch._C.PyTorchFileReader(str(path))  # what only torch minds in the table
+        torch._C.PyTorchFileReader(str(path))  # torch checks more of the table than zipfile does
         with zipfile.ZipFile(path) as archive:
             return next((f"'{name}' in it has changed" for name in _changed(archive)), None)
     except _UNREADABLE as error:
@@ -144,13 +146,13 @@ def find_damage(path: Path) -> str | None:
 
 
 def newest_whole(path: Path) -> Path | None:
-    """Find what to resume from instead of a damaged checkpoint.
+    """Find a checkpoint to resume from in place of a damaged one.
 
     Args:
         path: The damaged file.
 
     Returns:
-        The newest whole checkpoint in its folder that a fit can be resumed from; None if there is none.
+        The newest undamaged checkpoint in the same folder from which a fit can resume. None if there is none.
     """
     others = [other for other in path.parent.glob(f"*{path.suffix}") if other.is_file()]
     others.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
@@ -158,7 +160,7 @@ def newest_whole(path: Path) -> Path | None:
 
 
 def _changed(archive: zipfile.ZipFile) -> Iterator[str]:
-    """The names of the records that are not what was written."""
+    """The names of the records that have changed since they were written."""
     for record in archive.infolist():
         try:
             with archive.open(record) as stream:
@@ -169,7 +171,7 @@ def _changed(archive: zipfile.ZipFile) -> Iterator[str]:
 
 
 def _can_be_resumed(path: Path) -> bool:
-    """Whether a whole file holds more than weights, by the names in it: nothing is unpickled."""
+    """Whether an undamaged file holds the state of a fit, not only weights. Nothing is unpickled for this check."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:

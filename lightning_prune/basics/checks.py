@@ -1,15 +1,15 @@
-"""Is an argument in range: one check, one form of message."""
+"""Check that arguments are in range, with one form of error message."""
 
 
 def require(holds: bool, owner: str, argument: str, given: object, expected: str) -> None:
-    """Refuse an argument that is out of range, in words that say what to give instead.
+    """Refuse an argument that is out of range. The message says which values are allowed.
 
     Args:
         holds: Whether the argument is in range.
-        owner: Class or function that received the argument.
-        argument: Name of the argument.
-        given: Its value.
-        expected: What it must be, to follow the word "must".
+        owner: The class or function that received the argument.
+        argument: The name of the argument.
+        given: The value of the argument.
+        expected: The allowed values, in words that follow "must".
 
     Raises:
         ValueError: If ``holds`` is false.
@@ -25,10 +25,10 @@ def require(holds: bool, owner: str, argument: str, given: object, expected: str
 
 
 def require_positive(owner: str, **given: int) -> None:
-    """Refuse any of the named whole numbers that is below 1.
+    """Refuse whole numbers below 1.
 
     Args:
-        owner: Class or function that received the arguments.
+        owner: The class or function that received the arguments.
         **given: The arguments by name.
 
     Raises:

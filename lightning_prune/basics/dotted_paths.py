@@ -20,10 +20,10 @@ def dotted(thing: Any) -> str:
 
 
 def class_at(path: str) -> Any:
-    """Import what a dotted path names.
+    """Import the object that a dotted path names.
 
     Args:
-        path: Such as ``"lightning_prune.FineTune"``.
+        path: A dotted path, such as ``"lightning_prune.FineTune"``.
 
     Raises:
         ImportError: If there is no such module.

@@ -1,4 +1,4 @@
-"""What an import says where an optional part of the package is not installed."""
+"""Name the pip extra to install when an optional part of the package is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def needs_extra(part: str, extra: str) -> Iterator[None]:
-    """Name the extra that a part of the package needs, where a module is missing that comes with it.
+    """Name the extra to install if an import inside this context fails because a module is missing.
 
     Args:
-        part: The part that is imported within.
-        extra: The extra, as pip knows it.
+        part: The part of the package that is imported inside the context.
+        extra: The name of the extra for pip.
 
     Raises:
-        ModuleNotFoundError: If a module of somebody else's is missing.
+        ModuleNotFoundError: If a module of another package is missing.
 
     Example:
         >>> with needs_extra("lightning_prune.lab", "lab"):

@@ -1,5 +1,6 @@
-"""The random generators of torch, numpy, Python and the GPU: their states as plain values, and drawing apart."""
+"""Save and restore the random generators of torch, numpy, Python and the GPU, and draw without changing them."""
 
+import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ def put_back(state: dict[str, Any]) -> None:
 
 @contextmanager
 def forked(seed: int) -> Iterator[None]:
-    """Draw from generators with a seed, and put the state of all of them back afterwards.
+    """Seed all generators inside this context, and restore their states afterwards.
 
     Args:
         seed: The seed, in [0, 2^63).
@@ -55,9 +56,35 @@ def forked(seed: int) -> Iterator[None]:
     """
     state = take()
     try:
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 - the global generator, which users draw from
-        random.seed(seed)
+        seed_all(seed)
         yield
     finally:
         put_back(state)
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global random generators of this process.
+
+    Args:
+        seed: The seed, in [0, 2^63).
+    """
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the global generator, which users draw from
+    random.seed(seed)
+
+
+def seed_of(*parts: object) -> int:
+    """Make a seed that depends on all of its parts, such as a seed, a cycle and a name.
+
+    Args:
+        parts: Values whose texts name one purpose.
+
+    Returns:
+        The same seed for the same parts, in [0, 2^63).
+
+    Example:
+        >>> seed_of(0, 1, "a") == seed_of(0, 1, "a"), seed_of(0, 1) == seed_of(0, 2)
+        (True, False)
+    """
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1

@@ -1,4 +1,4 @@
-"""What a checkpoint has to hold where this package reads it: names and types, looked at before anything is used."""
+"""Check the names and types in a checkpoint before this package uses the checkpoint."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ _PROGRESS = {"total": {str: int}, "current": {str: int}}
 _EPOCHS = {**_PROGRESS, "current": {"started": int, "processed": int}}
 _STEPS = {"optimizer": {"step": _PROGRESS, "zero_grad": _PROGRESS}}
 
-# A type or several, a mapping with at least these names, a mapping of any names to one kind, or a list of one kind.
+# A kind is a type or several types, a mapping with at least these names, a mapping {str: kind}, or a list [kind].
 _FULL = {
     "state_dict": Mapping,
     "callbacks": Mapping,
@@ -28,8 +28,9 @@ _FULL = {
 }
 _CYCLE = {"index": int, "first_step": int, "steps": int, "sparsity": _NUMBER}
 _COUNTERS = ("step", "epoch", "first_epoch", "first_global_step", "epoch_start", "epoch_steps", "stepped", "longer")
+_OLD_COUNTERS = {"cut_epochs": "epochs_ahead", "cut_steps": "steps_ahead"}
 _MAPPING = (Mapping, type(None))  # a study leaves both out for the nodes that go on from a dense run
-_POSITION = {**dict.fromkeys((*_COUNTERS, "cut_epochs", "cut_steps"), int), "dense_end": _MAYBE, "cycle": _MAPPING}
+_POSITION = {**dict.fromkeys((*_COUNTERS, "epochs_ahead", "steps_ahead"), int), "dense_end": _MAYBE, "cycle": _MAPPING}
 _CLOCK = {"position": _POSITION, "settings": _MAPPING, "masks": _MAPPING, "cycles": [{"alive": {str: int}}]}
 _SETTINGS = {"dense": str, "cycles": int, "sparsities": [_NUMBER]}
 _TAPE = {"length": int, "epochs": Tensor, "starts": Tensor, "groups": Tensor, "rates": Tensor}
@@ -39,28 +40,44 @@ _OTHERS: dict[str, Any] = {
     "snapshot": {"to": str, "snapshot": {str: Tensor}},
     "generators": {"generators": [_GENERATORS], "metrics": {str: Tensor}, "gradients": {str: Tensor}},
 }
-_NO_EVIDENCE: dict[str, Any] = {"epoch": -1, "remembered": {}}  # in a state of before there was any
+_NO_EVIDENCE: dict[str, Any] = {"epoch": -1, "remembered": {}}  # for a state from before there was evidence
 _NAMED = {"IterativePruning": "masks", "WeightRewind": "snapshot", "ExactResume": "generators"}
 
 
-def refuse_mangled(checkpoint: object, said: str) -> None:
-    """Refuse a checkpoint in which something is missing, or is of another type, that would fail later without a word.
-
-    What holds weights only is left alone, and so are the states of callbacks that are not of this package.
+def with_present_names(position: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the counters of a saved position the names that they have now.
 
     Args:
-        checkpoint: What a file held.
+        position: The counters by name, as any version has saved them.
+
+    Returns:
+        The same counters, each by its present name.
+
+    Example:
+        >>> with_present_names({"epoch": 4, "cut_epochs": 2})
+        {'epoch': 4, 'epochs_ahead': 2}
+    """
+    return {_OLD_COUNTERS.get(name, name): value for name, value in position.items()}
+
+
+def refuse_mangled(checkpoint: object, said: str) -> None:
+    """Refuse a checkpoint in which something is missing or has the wrong type. Later such an error would be unclear.
+
+    Checkpoints with weights only are not checked, and neither are the states of callbacks of other packages.
+
+    Args:
+        checkpoint: The content of a file.
         said: The start of the error, with the path.
 
     Raises:
-        ValueError: If something is wrong; names it.
+        ValueError: If something is wrong. The message names the place.
     """
     wrong = find_mistake(checkpoint, {"state_dict": Mapping, _VERSION: str}, "")
     if wrong is None and not checkpoint[_VERSION][:1].isdigit():  # type: ignore[index]
         wrong = f"'{_VERSION}' is no version"
     if wrong is not None:
         raise ValueError(
-            f"{said}: it is no checkpoint of a Trainer ({wrong}). Give one that a Trainer saved; to start from weights "
+            f"{said}: it is no checkpoint of a Trainer ({wrong}). Give one that a Trainer saved. To start from weights "
             "alone, load them into the module."
         )
     assert isinstance(checkpoint, Mapping)
@@ -74,16 +91,16 @@ def refuse_mangled(checkpoint: object, said: str) -> None:
 
 
 def find_mistake(value: Any, kind: Any, where: str) -> str | None:
-    """Say what is wrong with a value.
+    """Find the first mistake in a value.
 
     Args:
-        value: Anything.
-        kind: What it should be: a type or several; a mapping with at least these names; a mapping of ``{str: kind}``;
-            a list of ``[kind]``.
-        where: Where it stands, for the answer.
+        value: Any value.
+        kind: The expected kind. It is a type or several types, a mapping with at least these names, a mapping
+            ``{str: kind}``, or a list ``[kind]``.
+        where: The place of the value in the checkpoint, for the description.
 
     Returns:
-        What is wrong; None if nothing is.
+        A description of the mistake. None if there is no mistake.
 
     Example:
         >>> find_mistake({"a": [1, "x"]}, {"a": [int]}, "state")
@@ -107,7 +124,7 @@ def _first(mistakes: Iterable[str | None]) -> str | None:
 
 
 def _mistake_of_loop(loop: Mapping[str, Any]) -> str | None:
-    """What is wrong with Lightning's counters, each of which it takes for granted."""
+    """Find a mistake in Lightning's loop counters. Lightning reads them without a check."""
     for name, part in loop.items():
         kind: Any = _STEPS if name.endswith("optim_progress") else _PROGRESS if name.endswith("progress") else Mapping
         kind = {**_PROGRESS, "is_last_batch": int} if name.endswith("batch_progress") else kind
@@ -117,13 +134,15 @@ def _mistake_of_loop(loop: Mapping[str, Any]) -> str | None:
 
 
 def _mistake_of_state(name: str, state: object, said: str) -> str | None:
-    """What is wrong with the state of a callback of this package; those of others may be anything but a word."""
+    """Find a mistake in the state of a callback of this package. Other callbacks may save anything but a string."""
     where = f"callbacks/{name}"
     known = _NAMED.get(str(name).split("{")[0])
     if not isinstance(state, Mapping):
         return f"'{where}' is a {type(state).__name__}" if known or isinstance(state, str) else None
     if known == "masks" or {"masks", "position"} <= state.keys():
         refuse_format(state.get("format"), FORMAT, f"{said}: '{where}' in it")
+        if isinstance(state.get("position"), Mapping):
+            state = {**state, "position": with_present_names(state["position"])}
         return find_mistake(state, _CLOCK, where) or _mistake_of_clock(state, where)
     kind = known or ("tape" if len(_OTHERS["tape"].keys() & state.keys()) > 1 else None)  # of any policy
     return None if kind is None else find_mistake(state, _OTHERS[kind], where)

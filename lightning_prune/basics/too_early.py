@@ -1,4 +1,4 @@
-"""What is asked of callbacks too early, or of the wrong thing: said in our words, where Python's would not help."""
+"""Clear errors for attributes that are read too early, or from a class in place of an object."""
 
 from abc import ABCMeta
 from typing import Any, Generic, NoReturn, TypeVar, overload
@@ -7,13 +7,13 @@ T = TypeVar("T")
 
 
 class NotAnObject(TypeError, AttributeError):
-    """A class stands where an object of it should; tools that list attributes skip it like one that is missing."""
+    """A class was given in place of an object of it. Tools that list attributes treat the attribute as missing."""
 
 
 class ObjectsOnly(ABCMeta):
-    """The kind of the callbacks, which says what is wrong with ``Trainer(callbacks=[IterativePruning])``.
+    """The metaclass of the callbacks, which gives a clear error for ``Trainer(callbacks=[IterativePruning])``.
 
-    A Trainer asks every callback for its key when it is made, before any method of ours could tell.
+    A new Trainer reads the state key of every callback before it calls any other method of the callback.
     """
 
     @property
@@ -25,14 +25,14 @@ class ObjectsOnly(ABCMeta):
 
 
 class TooEarly(ValueError, AttributeError):
-    """What was asked for is not there yet; ``hasattr`` is then false."""
+    """An attribute does not exist yet. ``hasattr`` is false for the attribute."""
 
 
 class FromTraining(Generic[T]):
-    """An attribute that only a training gives: asked for before, it says so.
+    """An attribute that exists only once training has started. Before, reading it raises a clear error.
 
     Raises:
-        TooEarly: If it is asked for before it was set.
+        TooEarly: If the attribute is read before it was set.
 
     Example:
         >>> class Pruning:
@@ -58,8 +58,8 @@ class FromTraining(Generic[T]):
         if self._name not in vars(instance):
             raise TooEarly(
                 f"{owner.__name__} has no masks, no sparsity and no ticket before the training starts: call "
-                "trainer.fit(...) with it first. Of a run of another process, lightning_prune.save_ticket(path, "
-                "checkpoint) makes a ticket, and load_ticket(path).masks are its masks."
+                "trainer.fit(...) with it first. For a run of another process, lightning_prune.save_ticket(path, "
+                "checkpoint) makes a ticket, and load_ticket(path).masks gives its masks."
             )
         return vars(instance)[self._name]
 

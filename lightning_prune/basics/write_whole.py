@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Write files whole or not at all. A file is written beside its place and then renamed."""
 
 import os
 import platform
@@ -11,17 +11,17 @@ SECONDS_OF_A_DAY = 24 * 3600.0
 
 
 def write_whole(path: Path, content: str | bytes | Callable[[Path], object]) -> Path:
-    """Write a file so that whoever reads it never sees half of it, and a failure leaves the one that was there before.
+    """Write a file whole. A reader never sees half of it. If the writing fails, the previous file stays.
 
     Args:
-        path: The file; its folder is made if it does not exist.
-        content: What is to be in it, text as UTF-8; or a function that writes it to the path that it is given.
+        path: The file. Its folder is created if it does not exist.
+        content: The content. Text is written as UTF-8. A function is called with a path, and writes the content there.
 
     Returns:
         ``path``.
 
     Raises:
-        OSError: If it cannot be written; nothing is left beside it then.
+        OSError: If the file cannot be written. The previous file is still there, and no temporary file is left.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -39,7 +39,7 @@ def write_whole(path: Path, content: str | bytes | Callable[[Path], object]) -> 
         else:
             aside.write_bytes(content.encode() if isinstance(content, str) else content)
         aside.replace(path)
-    except BaseException:  # an interrupt, too
+    except BaseException:  # An interrupt, too.
         with suppress(OSError):
             aside.unlink()
         raise
@@ -47,10 +47,10 @@ def write_whole(path: Path, content: str | bytes | Callable[[Path], object]) -> 
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes have left that died while they wrote.
+    """Remove half-written files of processes that have died.
 
     Args:
-        folder: Where they wrote; files of the living stay, and those of other machines that are not a day old.
+        folder: The folder. Files of living processes stay, and so do files of other machines that are not a day old.
     """
     for path in folder.glob("*.new"):
         writer = path.name.removesuffix(".new").rpartition(".")[2]
@@ -65,6 +65,6 @@ def _is_alive(number: int) -> bool:
         os.kill(number, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):  # of somebody else
+    except (PermissionError, OverflowError):  # The process belongs to another user.
         return True
     return True

@@ -1,6 +1,9 @@
 """What time it is: the clock of the cycles, and what those callbacks share that ask it."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
+from enum import Enum
+from typing import ClassVar
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
@@ -16,7 +19,25 @@ from lightning_prune.schedules.durations import Duration
 ADDED = "_added_by_the_clock"  # an attribute of the callbacks that the user did not write
 
 
-class CycleClock(Callback, metaclass=ObjectsOnly):
+class Kind(Enum):
+    """The part that a callback has in the cycles, in the order in which a fit calls them; each value says the part."""
+
+    CLOCK = "count the cycles"
+    LEARNING_RATE = "set the learning rate"
+    WEIGHTS = "set the weights"
+    BESIDE = "work beside them"
+
+
+RIVALS = (Kind.CLOCK, Kind.LEARNING_RATE, Kind.WEIGHTS)  # a fit has at most one of each
+
+
+class CycleMember(Callback, metaclass=ObjectsOnly):
+    """A callback that has a part in the cycles: the clock, or one that works beside it."""
+
+    _kind: ClassVar[Kind] = Kind.BESIDE
+
+
+class CycleClock(CycleMember):
     """The callback that says which cycle it is: ``IterativePruning``.
 
     Attributes:
@@ -24,6 +45,7 @@ class CycleClock(Callback, metaclass=ObjectsOnly):
         joined: Whether a fit or an evaluation was set up with it.
     """
 
+    _kind = Kind.CLOCK
     cycles: int
     joined: bool = False
     _at: Position
@@ -74,10 +96,9 @@ class CycleClock(Callback, metaclass=ObjectsOnly):
         Args:
             cycle: Its number; one that goes by steps is never over with an epoch.
         """
-        done = self._at.epoch + 1 + self._at.cut_epochs
         if cycle == 0:
-            return self._timeline.dense.unit == "ep" and done >= self._timeline.dense.amount
-        return self._timeline.by_epochs and self._timeline.index(done, None) > cycle
+            return self._at.reaches_with_epoch(self._timeline.dense)
+        return self._timeline.by_epochs and self._timeline.index(self._at.scheduled_epoch + 1, None) > cycle
 
     @property
     @abstractmethod
@@ -98,7 +119,7 @@ class CycleClock(Callback, metaclass=ObjectsOnly):
         """Note that an ``EarlyStopping`` has decided to stop, in a validation or at the end of an epoch."""
 
 
-class CycleCallback(Callback, metaclass=ObjectsOnly):
+class CycleCallback(CycleMember):
     """A callback that works beside ``IterativePruning`` and may ask it for the time.
 
     Attributes:
@@ -147,6 +168,35 @@ class CycleCallback(Callback, metaclass=ObjectsOnly):
         return self._clock
 
 
+def kind_of(callback: object) -> Kind | None:
+    """Say which part a callback has in the cycles.
+
+    Args:
+        callback: A callback or its class; anything else has no part.
+
+    Returns:
+        Its kind; None if it has no part in the cycles.
+
+    Example:
+        >>> from lightning_prune import FineTune, WeightRewind
+        >>> kind_of(FineTune()), kind_of(WeightRewind), kind_of(Callback())
+        (<Kind.LEARNING_RATE: 'set the learning rate'>, <Kind.WEIGHTS: 'set the weights'>, None)
+    """
+    cls = callback if isinstance(callback, type) else type(callback)
+    return cls._kind if issubclass(cls, CycleMember) else None
+
+
+def clock_of(callbacks: Iterable[object]) -> CycleClock | None:
+    """Find the clock among callbacks: the first ``IterativePruning``; None if there is none.
+
+    Example:
+        >>> from lightning_prune import FineTune, IterativePruning
+        >>> clock_of([FineTune(), IterativePruning(cycles=3)]).cycles
+        3
+    """
+    return next((one for one in callbacks if isinstance(one, CycleClock)), None)
+
+
 def find_clock(trainer: "pl.Trainer", asker: Callback) -> CycleClock:
     """Find the ``IterativePruning`` among the callbacks of a trainer.
 
@@ -160,9 +210,9 @@ def find_clock(trainer: "pl.Trainer", asker: Callback) -> CycleClock:
     Raises:
         ValueError: If there is none.
     """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, CycleClock):
-            return callback
+    clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
+    if clock is not None:
+        return clock
     name = type(asker).__name__
     raise ValueError(
         f"{name} does nothing without IterativePruning: it only says how the cycles are retrained. Add it: "

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lightning_prune.basics.random_state import seed_of
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.gathering.trial import refuse_trial, training_steps, trial
-from lightning_prune.callbacks.starting_points.fresh_weights import seed_of
+from lightning_prune.callbacks.gathering.traceless import without_trace
+from lightning_prune.callbacks.gathering.training_batches import as_in_training
+from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps, training_steps
 from lightning_prune.masks.masks import multiply_
 from lightning_prune.selection.parameters import plain_name
 
@@ -65,7 +67,7 @@ class EstimateBatchNorm(CycleCallback):
                 f"EstimateBatchNorm has nothing to estimate: {type(pl_module).__name__} has no BatchNorm layer with "
                 "running statistics. Leave it out."
             )
-        refuse_trial(trainer, "EstimateBatchNorm")
+        refuse_without_steps(trainer, "EstimateBatchNorm")
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
         weights = {plain_name(name): weight for name, weight in pl_module.named_parameters()}
@@ -91,12 +93,13 @@ def estimate_statistics(
     Returns:
         The buffers of these layers by their names in the LightningModule.
     """
-    with trial(trainer, seed) as module:
+    module = trainer.lightning_module
+    with without_trace(trainer, seed), torch.no_grad():
         layers = {name: layer for name, layer in module.named_modules() if _is_estimated(layer)}
         for layer in layers.values() if mode == "average" else ():
             layer.reset_running_stats()
             layer.momentum = None  # torch's cumulative average
-        for step in training_steps(trainer, module, batches):
+        for step in training_steps(trainer, as_in_training(trainer, batches, seed), seed):
             step()
         found = {f"{name}.{leaf}": one for name, layer in layers.items() for leaf, one in layer.named_buffers()}
         return {name: _mean(trainer, buffer) for name, buffer in found.items()}
@@ -108,7 +111,8 @@ def _is_estimated(layer: nn.Module) -> bool:
 
 def _mean(trainer: "pl.Trainer", buffer: Tensor) -> Tensor:
     """The average over the processes; a count of batches is the same on all of them."""
+    found = buffer.clone()  # the module's own gets its old values back
     if not buffer.is_floating_point() or trainer.world_size == 1:
-        return buffer
-    mean: Tensor = trainer.strategy.reduce(buffer.clone(), reduce_op="mean")
+        return found
+    mean: Tensor = trainer.strategy.reduce(found, reduce_op="mean")
     return mean

@@ -1,6 +1,9 @@
-"""IterativePruning: the clock of the cycles, and the only owner of the masks."""
+"""IterativePruning: the callback that prunes in cycles, and the clock of the other callbacks.
 
-import time
+It holds the arguments of the user and hands the hooks of Lightning to the :class:`Run` of the fit. The masks are owned
+by the :class:`Pruner` of that run: nothing else changes them.
+"""
+
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,9 +17,8 @@ from torch.optim import Optimizer
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
 from lightning_prune.basics.too_early import FromTraining
-from lightning_prune.callbacks.compat.backbone_finetuning import select, settle_unfreezing
+from lightning_prune.callbacks.compat.backbone_finetuning import select
 from lightning_prune.callbacks.compat.best_checkpoint import choose_afresh, warn_of_old_best
-from lightning_prune.callbacks.compat.early_stopping import leave_stops, note_stops
 from lightning_prune.callbacks.compat.tuners import refuse_tuning
 from lightning_prune.callbacks.fit.assembly import assemble, complete
 from lightning_prune.callbacks.fit.dense_run import read_dense_run
@@ -25,7 +27,6 @@ from lightning_prune.callbacks.fit.notices import say_what_does_nothing
 from lightning_prune.callbacks.fit.pruning_arguments import check_arguments, check_choice, check_start
 from lightning_prune.callbacks.fit.run import Run
 from lightning_prune.callbacks.masking.follower import follow, source_of
-from lightning_prune.callbacks.masking.hold import gradients_are_read
 from lightning_prune.callbacks.masking.processes import refuse_strategy
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.recorded_masks import MaskSource
@@ -33,11 +34,10 @@ from lightning_prune.callbacks.resuming.damaged_checkpoints import check_before_
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind
 from lightning_prune.callbacks.timing.limits import Limits
 from lightning_prune.callbacks.timing.position import Position
-from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.schedules.sparsity import Geometric, SparsitySchedule, scheduled
 from lightning_prune.selection.filter_layout import transposed_groups
 from lightning_prune.selection.prunable import Prunable, Selection
-from lightning_prune.selection.sharding import reshard, whole
+from lightning_prune.selection.sharding import reshard
 
 
 class IterativePruning(Arguments):
@@ -136,7 +136,7 @@ class IterativePruning(Arguments):
     @property
     def masks(self) -> dict[str, Tensor]:
         """The masks by name, true where a weight is alive; tensors that are all alive are left out."""
-        return {name: whole(mask).bool() for name, mask in self._run.pruner.held().items()}
+        return self._run.masks()
 
     def save_ticket(self, path: str | Path) -> None:
         """Write the masks and the weights of the rewind point into one file, in a cycle or after the fit.
@@ -148,14 +148,13 @@ class IterativePruning(Arguments):
             path: The file, such as ``"ticket.safetensors"``.
         """
         states = {type(callback).__name__: callback.state_dict() for callback in (self, *self._rewinds)}
-        if self._run.record.writes:
-            write_ticket(path, ticket_of(states, self._run.pruner.masks.shapes))
+        self._run.write_ticket(path, states)
 
     def scheduled(self, cycle: int) -> float:
         return scheduled(self._levels, cycle)
 
     def note_stop(self, trainer: "pl.Trainer") -> None:
-        self._run.note_stop(trainer)
+        self._run.stop_decided(trainer)
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
@@ -191,56 +190,43 @@ class IterativePruning(Arguments):
         reshard(pl_module)
         before = self._before.length
         self._run = run = make_run(self, trainer, pl_module, self._limits, before, self._added, self._loaded)
-        self._used, self._epoch_began = True, time.perf_counter()
-        self._undo.callback(run.hold.remove)
+        self._used = True
+        self._undo.callback(run.let_go, trainer)
         self._at, self._timeline = run.at, run.timeline
         self._rewinds = tuple(c for c in trainer.callbacks if isinstance(c, WeightRewind))  # type: ignore[attr-defined]
         if self._loaded is None:
             run.start(trainer, self._before, self.initial_masks)
         else:
             run.resume(trainer, self._loaded)
-        settle_unfreezing(trainer, run.record.selected, run.timeline, run.at.first_epoch)
-        note_stops(trainer)
-        self._undo.callback(leave_stops, trainer)
         run.set_off(trainer)
-        run.record.write(trainer, finished=False)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._epoch_began = time.perf_counter()
-        self._run.catch_up(trainer)
+        self._run.epoch_begins(trainer)
 
     def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
-        self._run.enter_batch(trainer)
+        self._run.batch_begins(trainer)
+
+    def on_after_backward(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._run.backward_ended(trainer)
 
     def on_before_optimizer_step(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
     ) -> None:
-        if gradients_are_read(trainer, optimizer):
-            self._run.hold.mask_gradients_()
-
-    def on_after_backward(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        if not pl_module.automatic_optimization:  # who clips by hand does so before the hook above
-            self._run.trained.note()
-            self._run.hold.mask_gradients_()
+        self._run.step_begins(trainer, optimizer)
 
     def on_cycle_start(self, trainer: "pl.Trainer", *_: Any) -> None:
         if self.best_checkpoint == "cycle":
             choose_afresh(trainer)
 
     def on_train_batch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
-        run = self._run
-        run.hold.finish_batch_(steps_are_seen=pl_module.automatic_optimization)
-        run.at.finish_batch()
-        if run.at.dense_end is None and run.at.dense_is_over(trainer, run.timeline.dense):
-            run.follow(trainer, over=True)
-        run.end_when_done(trainer)
+        self._run.batch_ended(trainer)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._run.finish_epoch(trainer, seconds=time.perf_counter() - self._epoch_began)
+        self._run.epoch_ended(trainer)
 
     def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
         warn_of_old_best(trainer, self.cycle)
-        self._run.finish(trainer)
+        self._run.train_ended(trainer)
 
     def on_fit_end(self, trainer: "pl.Trainer", *_: Any) -> None:
         self._undo.close()

@@ -1,9 +1,10 @@
-"""How much each weight matters: pure functions from a weight to scores.
+"""Pruning criteria: pure functions that map a weight to scores.
 
-Every criterion has the same signature, returns a finite tensor of the weight's
-shape and leaves the weight alone; a higher score means "keep". To add one,
-write the function, here or in a file of its own, with its types (which YAML
-checks), and declare with ``needs`` what it looks at.
+Every criterion has the same signature. It returns a finite tensor of the
+weight's shape and does not change the weight. A higher score means "keep". To
+add a criterion, write a function with type hints, which YAML configs are
+checked against, here or in a file of its own. Declare with ``needs`` what the
+function looks at.
 """
 
 import torch
@@ -34,14 +35,14 @@ from lightning_prune.criteria.on_batches import OnBatches as OnBatches
 
 @elementwise
 def magnitude(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep the largest: ``|w|``.
+    """Keep the weights with the largest absolute value: ``|w|``.
 
     Reference: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015,
     https://arxiv.org/abs/1506.02626.
 
     Args:
         weight: The weight, of any shape.
-        evidence: Not looked at.
+        evidence: Not used.
 
     Returns:
         Scores of the weight's shape, at least 0.
@@ -54,13 +55,13 @@ def magnitude(weight: Tensor, evidence: Evidence) -> Tensor:
 
 
 def random(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep any: the baseline that every criterion has to beat.
+    """Keep random weights. Every criterion has to beat this baseline.
 
     Reference: Liu et al., Rethinking the Value of Network Pruning, 2019, https://arxiv.org/abs/1810.05270.
 
     Args:
-        weight: The weight, of any shape; its values are not looked at.
-        evidence: The generator is used.
+        weight: The weight, of any shape. Only its shape and device are used.
+        evidence: Only the generator is used.
 
     Returns:
         Scores of the weight's shape, uniform in [0, 1).

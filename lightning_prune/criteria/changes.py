@@ -1,4 +1,4 @@
-"""How far training has moved a weight: criteria that look at its value of an earlier moment."""
+"""Score weights by how far training has moved them since an earlier moment."""
 
 from torch import Tensor
 
@@ -9,10 +9,11 @@ from lightning_prune.criteria.evidence import Evidence
 @elementwise
 @needs("phase_start")
 def movement(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep what moved away from zero since the dense run or the cycle began: ``(w^2 - w_start^2) / 2``, signed.
+    """Keep weights that moved away from zero in this dense run or cycle: ``(w^2 - w_start^2) / 2``, signed.
 
-    The paper sums ``-lr * g * w`` over the steps. With small steps of gradient descent this is the sum of ``w dw``,
-    whose value is the one above; it needs no sum, counts the learning rate of each step, and holds for any optimizer.
+    The paper sums ``-lr * g * w`` over the steps. With small steps of gradient descent this sum becomes the integral of
+    ``w dw``, which has the value above. The closed form needs no running sum, includes the learning rate of each step,
+    and holds for any optimizer.
 
     Reference: Sanh, Wolf & Rush, Movement Pruning: Adaptive Sparsity by Fine-Tuning, 2020,
     https://arxiv.org/abs/2005.07683.
@@ -22,7 +23,7 @@ def movement(weight: Tensor, evidence: Evidence) -> Tensor:
         evidence: The weight at the start of the dense run or the cycle.
 
     Returns:
-        Scores of the weight's shape; negative where a weight moved towards zero.
+        Scores of the weight's shape. A score is negative where the weight moved towards zero.
 
     Example:
         >>> import torch
@@ -37,10 +38,10 @@ def movement(weight: Tensor, evidence: Evidence) -> Tensor:
 @elementwise
 @needs("epoch_start")
 def last_epoch_change(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep what still moves: ``|w - w_before|`` over the last epoch, which SILO calls the gradient.
+    """Keep weights that still move: ``|w - w_before|`` over the last epoch, which SILO calls the gradient.
 
-    The global variant of the paper is this with ``globally``, the one per layer with ``layerwise``. Weight decay moves
-    weights, too, and the scale is that of the learning rate of that epoch.
+    For the paper's global variant, use this criterion with ``globally``. For its variant per layer, use ``layerwise``.
+    Weight decay moves weights, too. The scores scale with the learning rate of the last epoch.
 
     Reference: Liu et al., SILO (a learning-rate schedule for iterative pruning), 2022, https://arxiv.org/abs/2212.06144
     (its ResNet-20 script).
@@ -64,7 +65,7 @@ def last_epoch_change(weight: Tensor, evidence: Evidence) -> Tensor:
 @elementwise
 @needs("epoch_start")
 def last_epoch_change_magnitude(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep what is large and still moves: ``|w - w_before| |w|`` over the last epoch.
+    """Keep weights that are large and still move: ``|w - w_before| |w|`` over the last epoch.
 
     Reference: Liu et al., SILO (a learning-rate schedule for iterative pruning), 2022, https://arxiv.org/abs/2212.06144
     (its VGG-19 script, there per layer: ``layerwise``).
@@ -88,17 +89,18 @@ def last_epoch_change_magnitude(weight: Tensor, evidence: Evidence) -> Tensor:
 @elementwise
 @needs("initial")
 def magnitude_increase(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep what grew most since the fit began: ``|w| - |w_initial|``, signed.
+    """Keep the weights that grew most since the fit began: ``|w| - |w_initial|``, signed.
 
     Reference: Zhou et al., Deconstructing Lottery Tickets: Zeros, Signs, and the Supermask, 2019,
     https://arxiv.org/abs/1905.01067.
 
     Args:
         weight: The weight, of any shape.
-        evidence: The weight at the start of the fit; after a dense run of another fit, that of this one.
+        evidence: The weight at the start of this fit. If the dense run belongs to another fit, the start of that other
+            fit is not used.
 
     Returns:
-        Scores of the weight's shape; negative where a weight shrank.
+        Scores of the weight's shape. A score is negative where the weight shrank.
 
     Example:
         >>> import torch

@@ -1,4 +1,7 @@
-"""What a criterion is, and how it declares what it needs: functions, and values where there is something to choose."""
+"""The types of criteria, and decorators with which a criterion declares the evidence that it needs.
+
+A criterion without options is a function. A criterion with options is a :class:`Scorer`, a frozen dataclass.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -11,10 +14,12 @@ from lightning_prune.criteria.evidence import BatchNorm, Evidence, Needs
 
 
 class Scorer(ABC):
-    """From a weight and evidence to scores, as the functions are; the fields of the dataclass are what can be chosen.
+    """A criterion with options: a callable that maps a weight and evidence to scores.
+
+    Subclasses are frozen dataclasses, and their fields are the options.
 
     Attributes:
-        needs: What is to be gathered before each prune.
+        needs: The evidence to gather before each prune.
         is_elementwise: Whether each score depends on its own weight and evidence alone.
 
     Example:
@@ -37,15 +42,15 @@ class Scorer(ABC):
         """Score a weight.
 
         Args:
-            weight: The weight, of any shape; left alone.
-            evidence: What the scorer needs.
+            weight: The weight, of any shape. It is not changed.
+            evidence: The evidence that the scorer needs.
 
         Returns:
-            Finite scores of the weight's shape; a higher one means "keep".
+            Finite scores of the weight's shape. A higher score means "keep".
         """
 
     def __repr__(self) -> str:
-        """The same in every process: functions by their dotted path, so that a resumed run finds its settings again."""
+        """Name functions by their dotted path, so that every process and every resumed run gets the same text."""
         return call_of(self)
 
 
@@ -56,7 +61,7 @@ _Any = TypeVar("_Any", bound=Callable[[Tensor, Evidence], Tensor])
 def needs(
     *kinds: str, batches: int = 1, batch_norm: BatchNorm = "training", rounds: int = 100
 ) -> Callable[[_Any], _Any]:
-    """Declare what a criterion looks at in its evidence, so that it is gathered before each prune.
+    """Declare the evidence that a criterion uses. The declared evidence is gathered before each prune.
 
     Args:
         kinds: Names of properties of :class:`Evidence`.
@@ -68,7 +73,7 @@ def needs(
         A decorator that returns the same criterion.
 
     Raises:
-        ValueError: If a kind is unknown or a number below 1.
+        ValueError: If a kind is unknown or a number is below 1.
 
     Example:
         >>> @elementwise
@@ -88,13 +93,13 @@ def needs(
 
 
 def needs_of(criterion: Criterion) -> Needs:
-    """What a criterion was declared to need; nothing where it was not."""
+    """The needs that a criterion declares. A criterion without a declaration needs nothing."""
     declared = getattr(criterion, "needs", None)
     return declared if isinstance(declared, Needs) else Needs()
 
 
 def elementwise(criterion: _Any) -> _Any:
-    """Declare that each score depends on its own weight and evidence alone: it is then computed in pieces, faster.
+    """Declare that each score depends only on its own weight and evidence. Scores are then computed in pieces, faster.
 
     Args:
         criterion: The criterion.

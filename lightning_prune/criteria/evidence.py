@@ -1,4 +1,4 @@
-"""What a criterion may look at besides the weight itself, and how it says that it needs it."""
+"""The evidence that a criterion may use besides the weight, and the declaration of the evidence that it needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ BatchNorm = Literal["training", "evaluation"]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a criterion may look at besides the weight itself.
+    """Everything that a criterion may use besides the weight itself.
 
     Args:
-        generator: The source of all randomness, on the CPU: seeded by seed, cycle and tensor, so the same on every
-            process.
-        found: What the criterion said that it :func:`needs`, by kind; each of the weight's shape.
-        transposed: The groups of the transposed convolution that the weight is of, whose outputs are the second
-            dimension; 0 for any other layer, whose outputs are the first one.
+        generator: The source of all randomness, on the CPU. Its seed depends on the run's seed, the cycle and the
+            tensor, so every process draws the same numbers.
+        found: The tensors that the criterion declared with :func:`needs`, by kind. Each has the weight's shape.
+        transposed: The number of groups if the weight belongs to a transposed convolution, whose outputs lie along the
+            second dimension. 0 for any other layer, whose outputs lie along the first dimension.
 
     Example:
         >>> Evidence(torch.Generator(), {"gradient": torch.ones(2)}).gradient
@@ -36,12 +36,12 @@ class Evidence:
 
     @property
     def gradient(self) -> Tensor:
-        """The mean over the batches of the gradient of the loss."""
+        """The gradient of the loss, averaged over the batches."""
         return self._look("gradient")
 
     @property
     def squared_gradient(self) -> Tensor:
-        """The mean over the batches of the square of each batch's gradient."""
+        """The square of each batch's gradient, averaged over the batches."""
         return self._look("squared_gradient")
 
     @property
@@ -66,28 +66,28 @@ class Evidence:
 
     @property
     def survival(self) -> Tensor:
-        """The place of each weight in the order of death of SynFlow's rounds; the last to die has the highest."""
+        """The place of each weight in the order in which SynFlow's rounds remove weights. The last has the highest."""
         return self._look("survival")
 
     def _look(self, kind: str) -> Tensor:
         if kind in self.found:
             return self.found[kind]
         raise ValueError(
-            f"The criterion looks at evidence.{kind}, which was not gathered: declare it, with "
+            f"The criterion uses evidence.{kind}, which was not gathered: declare it with "
             f"@lightning_prune.criteria.needs({kind!r}) above the function."
         )
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a criterion needs to be found before it scores.
+    """The evidence that must be gathered before a criterion scores.
 
     Args:
         kinds: Names of properties of :class:`Evidence`.
-        batches: On how many batches of training data gradients are taken, at least 1.
-        batch_norm: Whether BatchNorm then uses the statistics of the batch (``"training"``, as the module does while
-            it trains) or its running ones (``"evaluation"``).
-        rounds: In how many rounds SynFlow goes to the sparsity, at least 1.
+        batches: The number of batches of training data on which gradients are taken, at least 1.
+        batch_norm: The statistics that BatchNorm uses for these gradients. ``"training"``: those of the batch, as while
+            the module trains. ``"evaluation"``: the running ones.
+        rounds: The number of rounds in which SynFlow reaches the sparsity, at least 1.
 
     Raises:
         ValueError: If a value lies outside its range.
@@ -108,10 +108,10 @@ class Needs:
 
 
 def check_at_least_one(owner: str, name: str, value: object) -> None:
-    """Refuse what is not a whole number of at least 1.
+    """Refuse a value that is not a whole number of at least 1.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If the value is not a whole number of at least 1.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{owner}({name}={value!r}) must be a whole number, at least 1.")

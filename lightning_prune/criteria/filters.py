@@ -1,4 +1,4 @@
-"""A criterion for whole filters: all weights of one get the same score."""
+"""Score whole filters: all weights of one filter get the same score."""
 
 from dataclasses import dataclass
 
@@ -13,23 +13,23 @@ from lightning_prune.selection.filter_layout import by_filter, for_every_weight
 
 @dataclass(frozen=True, repr=False)
 class Filters(Scorer):
-    """Score every filter of a convolution, or row of a linear layer, by the mean of another criterion over it.
+    """Score every filter of a convolution, or row of a linear layer, by the mean of another criterion over the filter.
 
-    A filter is what makes one output channel, also of a transposed convolution. With ``magnitude`` the score is the
-    filter's L1 norm, up to its size. Where the counts are multiples of a filter's size, as ``WholeFilters`` gives them,
-    filters live and die whole. Only weights are pruned: what a dead filter's bias or BatchNorm adds stays, and the
-    network keeps its shape.
+    A filter is the set of weights that makes one output channel, also in a transposed convolution. With ``magnitude``
+    the score is the filter's L1 norm divided by the filter's size. Use this criterion with ``WholeFilters``, which
+    gives counts that are multiples of a filter's size. Filters are then kept or removed whole. Only weights are pruned:
+    the bias and the BatchNorm of a dead filter keep their effect, and the network keeps its shape.
 
-    With ``taylor`` it is, up to its size, the sum of the squares ``(g w)^2``: method 0 of the code of Molchanov et al.
-    (2019, https://arxiv.org/abs/1906.10771). Their gates behind BatchNorm have another score, the square of the loss's
-    derivative by the gate.
+    With ``taylor`` the score is the sum of the squares ``(g w)^2`` over the filter, divided by the filter's size. This
+    is method 0 of the code of Molchanov et al. (2019, https://arxiv.org/abs/1906.10771). Their gates behind BatchNorm
+    have another score, the square of the loss's derivative by the gate.
 
-    Reference: Li et al., Pruning Filters for Efficient ConvNets, 2017, https://arxiv.org/abs/1608.08710 (L1 norm); Roy
-    et al., Pruning Filters while Training for Efficiently Optimizing Deep Learning Networks, 2020,
+    Reference: Li et al., Pruning Filters for Efficient ConvNets, 2017, https://arxiv.org/abs/1608.08710 (L1 norm), and
+    Roy et al., Pruning Filters while Training for Efficiently Optimizing Deep Learning Networks, 2020,
     https://arxiv.org/abs/2003.02800 (L1 norm and random, while the network trains).
 
     Args:
-        criterion: What every weight is scored by.
+        criterion: The criterion that scores every weight.
 
     Raises:
         ValueError: If ``criterion`` is not callable.
@@ -62,12 +62,12 @@ class Filters(Scorer):
 
     @property
     def needs(self) -> Needs:
-        """What the criterion needs."""
+        """The needs of the inner criterion."""
         return needs_of(self.criterion)
 
 
 def _apart(scores: Tensor) -> Tensor:
-    """Raise each of several equal scores just above the one after it, so that the first is the highest."""
+    """Raise each of several equal scores just above the next one, so that the first is the highest."""
     values, order = (scores if scores.element_size() > 2 else scores.float()).sort(stable=True, descending=True)
     if bool((values[1:] < values[:-1]).all()):
         return scores

@@ -1,4 +1,4 @@
-"""How much of the network's flow goes through a weight: SynFlow, which prunes in rounds and needs no data."""
+"""SynFlow: score weights by the flow of the network through them, in rounds and without data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,22 +15,23 @@ Flow = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 @elementwise
 @needs("survival", rounds=100)
 def synflow(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep what carries the flow of the network: ``|dR/dw * w|``, in 100 rounds.
+    """Keep the weights that carry the flow of the network: ``|dR/dw * w|``, in 100 rounds.
 
-    ``R`` is the sum of the outputs for an input of ones, with ``|w|`` in the place of every weight and buffer. After
-    each round the lowest die over all tensors, and what is left is scored anew. A score here is the place in that order
-    of death, so that ``globally`` keeps exactly what survives the last round.
+    ``R`` is the sum of the outputs for an input of ones, with ``|w|`` in the place of every weight and buffer. Each
+    round removes the weights with the lowest values of all tensors, and then computes the values of the remaining
+    weights again. The score of a weight is its place in this order of removal. So ``globally`` keeps exactly the
+    weights that survive the last round.
 
     Reference: Tanaka et al., Pruning neural networks without any data by iteratively conserving synaptic flow, 2020,
-    https://arxiv.org/abs/2006.05467. 100 rounds are the paper's as remembered, unconfirmed; its code has 1 as default
-    (``SynFlow(rounds=1)``).
+    https://arxiv.org/abs/2006.05467. We remember 100 rounds as the paper's number but could not confirm it. The
+    default of its code is 1 (``SynFlow(rounds=1)``).
 
     Args:
         weight: The weight, of any shape.
-        evidence: The order of death.
+        evidence: The order of removal.
 
     Returns:
-        Scores of the weight's shape, float64: 0, 1, 2, ... over all living weights of the network.
+        Scores of the weight's shape, float64. The scores are 0, 1, 2, ... over all living weights of the network.
 
     Example:
         >>> synflow(torch.ones(2), Evidence(torch.Generator(), {"survival": torch.tensor([1.0, 0.0])}))
@@ -41,14 +42,14 @@ def synflow(weight: Tensor, evidence: Evidence) -> Tensor:
 
 @dataclass(frozen=True, repr=False)
 class SynFlow(Scorer):
-    """:func:`synflow` in another number of rounds.
+    """:func:`synflow` with another number of rounds.
 
     Reference: Tanaka et al., Pruning neural networks without any data by iteratively conserving synaptic flow, 2020,
     https://arxiv.org/abs/2006.05467.
 
     Args:
-        rounds: In how many rounds each prune goes to its sparsity, at least 1. The paper's 100 is unconfirmed; the
-            default of its code is 1.
+        rounds: The number of rounds in which each prune reaches its sparsity, at least 1. We could not confirm that
+            the paper uses 100. The default of its code is 1.
 
     Raises:
         ValueError: If ``rounds`` is not a whole number of at least 1.
@@ -60,7 +61,7 @@ class SynFlow(Scorer):
 
     rounds: int = 100
 
-    is_elementwise = True  # no field: it has no annotation
+    is_elementwise = True  # not a field, because it has no annotation
 
     def __post_init__(self) -> None:
         check_at_least_one("SynFlow", "rounds", self.rounds)
@@ -70,20 +71,20 @@ class SynFlow(Scorer):
 
     @property
     def needs(self) -> Needs:
-        """The order of death, in that many rounds."""
+        """The order of removal over the given number of rounds."""
         return Needs(("survival",), rounds=self.rounds)
 
 
 def kept_after(start: int, budget: int, rounds: int) -> list[int]:
-    """How many weights live after each round: an exponential from the start to the budget.
+    """Count the weights that live after each round. The counts fall exponentially from the start to the budget.
 
     Args:
-        start: How many live before.
-        budget: How many are to live after the last round, ``1 <= budget <= start``.
-        rounds: How many rounds, at least 1.
+        start: The number of living weights before the first round.
+        budget: The number of weights to keep after the last round, ``1 <= budget <= start``.
+        rounds: The number of rounds, at least 1.
 
     Returns:
-        ``start * (budget / start)^(k / rounds)`` for ``k = 1 ... rounds``, rounded; the last is the budget.
+        ``start * (budget / start)^(k / rounds)`` for ``k = 1 ... rounds``, rounded. The last count is the budget.
 
     Example:
         >>> kept_after(1000, 10, rounds=2)
@@ -93,17 +94,17 @@ def kept_after(start: int, budget: int, rounds: int) -> list[int]:
 
 
 def order_of_death(flow: Flow, living: Mapping[str, Tensor], budget: int, rounds: int) -> dict[str, Tensor]:
-    """Prune in rounds, and write down when each weight died.
+    """Prune in rounds, and record the order in which weights are removed.
 
     Args:
-        flow: From what lives, by name, to the scores of each tensor, at least 0.
-        living: What lives now, true where it does; it is not changed.
-        budget: How many are to live after the last round, at least 1 and at most what lives.
-        rounds: How many rounds, at least 1.
+        flow: Maps masks of the living weights, by name, to the scores of each tensor, at least 0.
+        living: Masks, true where a weight lives now. They are not changed.
+        budget: The number of weights to keep after the last round, at least 1 and at most the number that lives now.
+        rounds: The number of rounds, at least 1.
 
     Returns:
-        Places in the order of death, float64 and from 0 on, of the shapes of ``living``; minus 1 for what was dead.
-        Ties die from the last tensor and index on.
+        The place of each weight in the order of removal, float64 and counted from 0, with the shapes of ``living``. -1
+        for weights that were dead before. Among equal scores, the weight with the last tensor and index goes first.
 
     Example:
         >>> order_of_death(lambda living: {"a": torch.tensor([3.0, 9.0, 1.0])}, {"a": torch.ones(3).bool()}, 1, 2)
@@ -112,7 +113,7 @@ def order_of_death(flow: Flow, living: Mapping[str, Tensor], budget: int, rounds
     alive = torch.cat([mask.flatten() for mask in living.values()]).bool()
     places = torch.full(alive.shape, -1.0, dtype=torch.float64, device=alive.device)
     start = left = int(alive.sum())
-    targets = [*kept_after(start, budget, rounds), 0]  # what survives all rounds dies in no round, and is ranked last
+    targets = [*kept_after(start, budget, rounds), 0]  # weights that survive all rounds are ranked last
     score = torch.empty(0)
     for number, target in enumerate(targets):
         if number < rounds:
@@ -124,7 +125,7 @@ def order_of_death(flow: Flow, living: Mapping[str, Tensor], budget: int, rounds
 
 
 def _lowest(score: Tensor, alive: Tensor, count: int) -> Tensor:
-    """The indices of the ``count`` lowest living scores, from the lowest up; of equal ones the last comes first."""
+    """The indices of the ``count`` lowest living scores, in rising order. Of equal scores, the last comes first."""
     if count == 0:
         return alive.new_zeros(0, dtype=torch.long)
     among = alive.nonzero().squeeze(1).flip(0)

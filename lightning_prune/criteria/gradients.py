@@ -1,4 +1,4 @@
-"""How much the loss depends on a weight: criteria that look at gradients on batches of training data."""
+"""Score weights by gradients of the loss on batches of training data."""
 
 from torch import Tensor
 
@@ -9,14 +9,14 @@ from lightning_prune.criteria.evidence import Evidence
 @elementwise
 @needs("gradient")
 def gradient(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep the steepest: ``|g|``.
+    """Keep the weights with the steepest gradient: ``|g|``.
 
     Reference: Blalock et al., What is the State of Neural Network Pruning?, 2020, https://arxiv.org/abs/2003.03033,
-    whose own gradient criterion is :func:`gradient_magnitude`. One batch is a choice, not a constant of a paper.
+    whose own gradient criterion is :func:`gradient_magnitude`. One batch is our choice and does not come from a paper.
 
     Args:
-        weight: The weight, of any shape; its values are not looked at.
-        evidence: The mean gradient over the batches (one; another number with ``OnBatches``).
+        weight: The weight, of any shape. Its values are not used.
+        evidence: The mean gradient over the batches (1 batch, or another number with ``OnBatches``).
 
     Returns:
         Scores of the weight's shape, at least 0.
@@ -32,14 +32,14 @@ def gradient(weight: Tensor, evidence: Evidence) -> Tensor:
 @elementwise
 @needs("gradient")
 def gradient_magnitude(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep those whose removal changes the loss most, to first order: ``|g w|``.
+    """Keep the weights whose removal changes the loss most, to first order: ``|g w|``.
 
     Reference: Blalock et al., What is the State of Neural Network Pruning?, 2020, https://arxiv.org/abs/2003.03033
-    (in their code, ShrinkBench, the gradient of one batch, too).
+    (their code, ShrinkBench, also takes the gradient of one batch).
 
     Args:
         weight: The weight, of any shape.
-        evidence: The mean gradient over the batches (one; another number with ``OnBatches``).
+        evidence: The mean gradient over the batches (1 batch, or another number with ``OnBatches``).
 
     Returns:
         Scores of the weight's shape, at least 0.
@@ -56,17 +56,18 @@ def gradient_magnitude(weight: Tensor, evidence: Evidence) -> Tensor:
 @elementwise
 @needs("squared_gradient", batches=30)
 def taylor(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep those with the largest expected squared change of the loss: the mean over batches of ``(g w)^2``.
+    """Keep the weights with the largest expected squared change of the loss: the mean over batches of ``(g w)^2``.
+
+    The authors prune every 30 batches on ImageNet, so the default here is 30 batches. They also keep a running mean
+    over prunes (momentum 0.9). We leave this mean out, because here prunes are whole cycles apart.
 
     Reference: Molchanov et al., Importance Estimation for Neural Network Pruning, 2019,
-    https://arxiv.org/abs/1906.10771: method 0 of their code, which sums it over each filter. The gates that the paper
-    prefers, behind BatchNorm, have another score: the square of the loss's derivative by the gate. They prune every 30
-    batches on ImageNet, hence 30 here; their running mean over prunes (momentum 0.9) is left out, because prunes lie
-    whole cycles apart here.
+    https://arxiv.org/abs/1906.10771. This is method 0 of their code, which sums the score over each filter. The paper
+    prefers gates behind BatchNorm, which have another score: the square of the loss's derivative by the gate.
 
     Args:
         weight: The weight, of any shape.
-        evidence: The mean squared gradient over the batches (30; another number with ``OnBatches``).
+        evidence: The mean squared gradient over the batches (30 batches, or another number with ``OnBatches``).
 
     Returns:
         Scores of the weight's shape, at least 0.
@@ -85,16 +86,16 @@ def taylor(weight: Tensor, evidence: Evidence) -> Tensor:
 def snip(weight: Tensor, evidence: Evidence) -> Tensor:
     """Keep the connections that the loss is most sensitive to: ``|dL/dc|`` at ``c = 1``, where ``w`` becomes ``c w``.
 
-    That derivative is ``|g w|``; BatchNorm uses its running statistics. The paper divides by the sum over the network,
-    which changes no ranking, and counts biases as connections, which ``prunable`` decides here.
+    This derivative is ``|g w|``. BatchNorm uses its running statistics. The paper divides by the sum over the network,
+    which does not change the ranking. The paper also counts biases as connections. Here ``prunable`` decides this.
 
     Reference: Lee et al., SNIP: Single-shot Network Pruning based on Connection Sensitivity, 2019,
     https://arxiv.org/abs/1810.02340.
 
     Args:
         weight: The weight, of any shape.
-        evidence: The mean gradient over the batches (one of the training's size, which is 100 examples in the authors'
-            code; another number with ``OnBatches``).
+        evidence: The mean gradient over the batches (1 batch, or another number with ``OnBatches``). A batch has
+            the size used in training. The authors' code uses 100 examples.
 
     Returns:
         Scores of the weight's shape, at least 0.
@@ -110,22 +111,24 @@ def snip(weight: Tensor, evidence: Evidence) -> Tensor:
 @elementwise
 @needs("hessian_gradient", batches=2)
 def grasp(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep those whose removal would weaken the gradient flow most: ``w * (H g)``, signed.
+    """Keep the weights whose removal would weaken the gradient flow most: ``w * (H g)``, signed.
 
-    The paper scores ``-w * (H g)`` and removes the largest, so the sign is turned here. Its authors take some examples
-    of every class in two halves (two batches here): their function 25 by default, their released configs 10 on
-    CIFAR-10, 5 or 10 on CIFAR-100, 1 on ImageNet. They divide the logits by a temperature of 200, which a loss that
-    comes out of ``training_step`` does not allow: divide them in ``training_step`` to follow them.
+    The paper scores ``-w * (H g)`` and removes the largest scores, so the sign is reversed here. The authors take a
+    number of examples of every class, in two halves. Here the two halves are two batches. Their function takes 25
+    examples by default. Their released configs take 10 on CIFAR-10, 5 or 10 on CIFAR-100, and 1 on ImageNet. The
+    authors also divide the logits by a temperature of 200. This criterion sees only the loss, so divide the logits in
+    ``training_step`` to do the same.
 
     Reference: Wang, Zhang & Grosse, Picking Winning Tickets Before Training by Preserving Gradient Flow, 2020,
     https://arxiv.org/abs/2002.07376.
 
     Args:
         weight: The weight, of any shape.
-        evidence: The product of Hessian and gradient over the batches (two; another number with ``OnBatches``).
+        evidence: The product of Hessian and gradient over the batches (2 batches, or another number with
+            ``OnBatches``).
 
     Returns:
-        Scores of the weight's shape, of both signs.
+        Scores of the weight's shape, positive or negative.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""A criterion on another number of batches than its own."""
+"""Compute a gradient criterion on another number of batches than its default."""
 
 from dataclasses import dataclass, replace
 
@@ -10,12 +10,12 @@ from lightning_prune.criteria.evidence import MEASURED, Evidence, Needs, check_a
 
 @dataclass(frozen=True, repr=False)
 class OnBatches(Scorer):
-    """A criterion that takes its gradients on another number of batches.
+    """Compute a criterion's gradients on another number of batches than its default.
 
     Args:
-        criterion: A criterion that looks at gradients, such as ``taylor``.
-        batches: How many batches of training data, at least 1. On several processes each gives its part to every
-            batch, as in training.
+        criterion: A criterion that uses gradients, such as ``taylor``.
+        batches: The number of batches of training data, at least 1. With several processes, each process computes its
+            part of every batch, as in training.
 
     Raises:
         ValueError: If the criterion takes no gradients, or ``batches`` is not a whole number of at least 1.
@@ -33,7 +33,7 @@ class OnBatches(Scorer):
         if not callable(self.criterion) or not set(MEASURED) & set(needs_of(self.criterion).kinds):
             raise ValueError(
                 f"OnBatches(criterion={self.criterion!r}) takes no gradients: give a criterion that does, such as "
-                "lightning_prune.criteria.taylor, or use this one alone."
+                "lightning_prune.criteria.taylor, or use this criterion without OnBatches."
             )
         check_at_least_one("OnBatches", "batches", self.batches)
 
@@ -42,10 +42,10 @@ class OnBatches(Scorer):
 
     @property
     def needs(self) -> Needs:
-        """What the criterion needs, on that many batches."""
+        """The needs of the criterion, with the given number of batches."""
         return replace(needs_of(self.criterion), batches=self.batches)
 
     @property
     def is_elementwise(self) -> bool:
-        """Whether the criterion is."""
+        """Whether the criterion is elementwise."""
         return is_elementwise(self.criterion)

@@ -1,31 +1,33 @@
-"""What the criterion says of every weight: a mapping from names to scores that holds a piece at a time."""
+"""The scores of all weights as a mapping by name, which computes a piece at a time and stores none."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
 
-DEAD = float("-inf")  # what dead weights score, so that none is kept before a living one
+DEAD = float("-inf")  # the score of dead weights, so that living weights are kept before them
 _SMALL = (torch.bool, torch.uint8, torch.int8, torch.int16)  # whole numbers that single precision holds
-_EXACT = 2**53  # from here on double precision leaves whole numbers out
-PIECE = 2**18  # scores looked at together: their temporaries stay in the cache
+_EXACT = 2**53  # from here on double precision rounds some whole numbers
+PIECE = 2**18  # scores that are processed together, so that their temporaries stay in the cache
 
 Whole = Callable[[str], Tensor]
 Part = Callable[[str, slice], Tensor]
 
 
 class Scores(Mapping[str, Tensor]):
-    """The scores of all prunable weights, each computed when it is looked at and never stored.
+    """The scores of all prunable weights, computed at each access and never stored.
 
-    A network's scores take as much memory as the network. A prune goes over them a few times, so computing them again
-    is cheaper than keeping them; where each score depends on its own weight alone, in pieces that fit into the cache.
+    A network's scores take as much memory as the network. A prune reads them a few times, so computing them again is
+    cheaper than storing them. If each score depends only on its own weight, scores are computed in pieces that fit into
+    the cache.
 
     Args:
         shapes: The shape of every tensor, by name.
-        living: How many of its weights live, by name. Dead weights score minus infinity.
-        whole: From a name to the scores, of the tensor's shape; the same at every call.
-        part: From a name and a slice of the flat tensor to its scores; None if only whole tensors can be scored.
-        transposed: The groups of transposed convolutions, whose filters lie along the second dimension, by name.
+        living: The number of living weights of every tensor, by name. Dead weights score minus infinity.
+        whole: Maps a name to the scores of the tensor, in the tensor's shape. Every call must give the same scores.
+        part: Maps a name and a slice of the flat tensor to its scores. None if only whole tensors can be scored.
+        transposed: The number of groups of each transposed convolution, by the name of its weight. The filters of these
+            weights lie along the second dimension.
 
     Example:
         >>> scores = Scores.of({"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([2.0, DEAD])})
@@ -49,7 +51,7 @@ class Scores(Mapping[str, Tensor]):
 
     @classmethod
     def of(cls, scores: Mapping[str, Tensor]) -> "Scores":
-        """Scores that are at hand; minus infinity marks what is dead."""
+        """Wrap scores that are computed already. Minus infinity marks dead weights."""
         living = {name: int(torch.count_nonzero(score != DEAD)) for name, score in scores.items()}
         return cls({name: score.shape for name, score in scores.items()}, living, scores.__getitem__)
 
@@ -59,7 +61,7 @@ class Scores(Mapping[str, Tensor]):
 
     @property
     def size(self) -> int:
-        """How many weights there are, dead ones included."""
+        """The number of weights, dead ones included."""
         return sum(shape.numel() for shape in self.shapes.values())
 
     def __getitem__(self, name: str) -> Tensor:
@@ -72,7 +74,7 @@ class Scores(Mapping[str, Tensor]):
         return len(self.shapes)
 
     def pieces(self, name: str) -> Iterator[Tensor]:
-        """The scores of a tensor, flat and in order, in pieces of at most ``PIECE``."""
+        """The scores of a tensor, flat and in order, in pieces of at most ``PIECE`` scores."""
         if self._part is None:
             yield from torch.split(self._whole(name).detach().flatten(), PIECE)
             return
@@ -87,21 +89,21 @@ class Scores(Mapping[str, Tensor]):
 
 
 def as_floating(name: str, score: object, criterion: str) -> Tensor:
-    """Give scores the type that everything after the criterion counts on: real floating-point numbers.
+    """Convert scores to real floating-point numbers, which all code after the criterion expects.
 
-    Booleans and whole numbers have no minus infinity to mark what is dead. They become floating-point numbers of the
-    same values: in double precision where single precision would round.
+    Booleans and whole numbers have no minus infinity to mark dead weights. They become floating-point numbers of the
+    same values, in double precision where single precision would round.
 
     Args:
         name: The tensor's name, for the error.
-        score: What a criterion gave for it, or for a part of it.
-        criterion: Who gave it, for the error.
+        score: The scores that a criterion gave for the tensor, or for a part of the tensor.
+        criterion: The criterion's name, for the error.
 
     Returns:
-        The scores: float16, bfloat16, float32 or float64.
+        The scores as float16, bfloat16, float32 or float64.
 
     Raises:
-        ValueError: If they are complex, no tensor, or whole numbers too large for double precision.
+        ValueError: If the scores are complex, not a tensor, or whole numbers too large for double precision.
 
     Example:
         >>> as_floating("a", torch.tensor([True, False]), "mine")
@@ -128,21 +130,21 @@ def as_floating(name: str, score: object, criterion: str) -> Tensor:
 
 
 def check_finite(name: str, score: Tensor, criterion: str) -> None:
-    """Refuse scores that are not numbers.
+    """Refuse scores that are NaN or infinite.
 
     Args:
         name: The tensor's name, for the error.
-        score: Scores of it, before dead weights are marked.
-        criterion: Who gave them, for the error.
+        score: Scores of the tensor, before dead weights are marked.
+        criterion: The criterion's name, for the error.
 
     Raises:
         ValueError: If a score is NaN or infinite.
     """
-    # A sum is one read of the scores, a third of what isfinite costs; it can overflow, hence the second look.
+    # A sum reads the scores once and costs a third of isfinite. A sum can overflow, so isfinite has the last word.
     if torch.isfinite(score.sum(dtype=torch.promote_types(score.dtype, torch.float32))) or score.isfinite().all():
         return
     wrong = int(torch.count_nonzero(~score.isfinite()))
     raise ValueError(
         f"{criterion} gave {wrong} scores for {name!r} that are NaN or infinite, and the run stops before it prunes by "
-        "them. It has probably diverged: lower the learning rate, or clip the gradients."
+        "them. The run has probably diverged: lower the learning rate, or clip the gradients."
     )

@@ -1,4 +1,4 @@
-"""What a command-line run needs and a library user does not: networks, data and the classifier."""
+"""Networks, data modules and the classifier for runs from the command line."""
 
 from lightning_prune.basics.extras import needs_extra
 

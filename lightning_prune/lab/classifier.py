@@ -1,4 +1,4 @@
-"""A network, an optimizer and a schedule: the LightningModule that trains any classifier of images."""
+"""A LightningModule that trains any image classifier with a network, an optimizer and a schedule."""
 
 import math
 from collections.abc import Iterable
@@ -39,19 +39,19 @@ def momentum_sgd(parameters: Iterable[nn.Parameter]) -> Optimizer:
 
 
 class Classifier(LightningModule):
-    """Train a network by cross-entropy; log loss and accuracy of training, validation and test.
+    """Train a network with cross-entropy, and log loss and accuracy in training, validation and test.
 
     Args:
         network: Maps images ``[N, C, H, W]`` to class scores ``[N, classes]``.
         optimizer: Makes the optimizer from the parameters.
-        scheduler: Makes the learning-rate schedule from the optimizer; None keeps the rate.
+        scheduler: Makes the learning-rate schedule from the optimizer. None keeps the rate constant.
         interval: Whether the scheduler advances after every epoch or every optimizer step.
-        scheduler_length: Name of the scheduler's argument that says how long it
-            runs, as ``"total_steps"`` of ``OneCycleLR``; it is filled in with the
-            epochs or steps of the run, whichever ``interval`` counts. None leaves
-            the scheduler as it is written.
-        monitor: Logged value that a ``ReduceLROnPlateau`` watches.
-        label_smoothing: Share of the target spread over all classes while training, in [0, 1).
+        scheduler_length: Name of the scheduler's argument for its length, such as
+            ``"total_steps"`` of ``OneCycleLR``. The argument is set to the number of
+            epochs or steps of the run, whichever ``interval`` counts. None does not
+            set any argument.
+        monitor: Logged value that a ``ReduceLROnPlateau`` monitors.
+        label_smoothing: Share of the target that is spread over all classes while training, in [0, 1).
         classes: Number of classes, at least 1.
         channels_last: Whether images and convolutions are stored with the
             channels innermost, which is faster on GPUs with tensor cores.
@@ -96,8 +96,8 @@ class Classifier(LightningModule):
         self.monitor = monitor
         self.label_smoothing = label_smoothing
         self.classes = classes
-        # Not persistent: a checkpoint has the weights of the network and nothing else. Checking every label
-        # would make the host wait for the GPU at every step; the loss refuses wrong ones anyway.
+        # The metrics are not persistent, so that a checkpoint holds only the weights of the network. Checking every
+        # label would make the host wait for the GPU at every step. The loss refuses wrong labels anyway.
         self.train_accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
         self.val_accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
         self.test_accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)

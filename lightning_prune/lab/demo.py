@@ -18,7 +18,7 @@ VARIANTS = ("fine_tune", "lr_rewind")
 def main() -> None:
     """Train, prune and retrain LeNet-300-100 once per variant, then report.
 
-    It is what these commands do, in one process::
+    This does the same as these commands, in one process::
 
         lightning-prune fit --config configs/digits/fine_tune.yaml
         lightning-prune fit --config configs/digits/lr_rewind.yaml

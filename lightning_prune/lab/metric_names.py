@@ -1,4 +1,4 @@
-"""Which logged column is which: the metric that a run is judged by, and its relatives."""
+"""Find the metric that a run is judged by, and related columns, among the names that the run logged."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class Columns:
 
 
 def choose_columns(names: Collection[str], metric: str | None = None) -> Columns:
-    """Find the metric and its relatives among the names that a run logged.
+    """Find the metric and related columns among the names that a run logged.
 
     Args:
-        names: What was logged.
-        metric: The column to judge by; left out, :func:`main_metric` chooses.
+        names: The logged names.
+        metric: The column to judge by. None: :func:`main_metric` chooses.
 
     Raises:
         ValueError: If ``metric`` was not logged.
@@ -50,7 +50,7 @@ def choose_columns(names: Collection[str], metric: str | None = None) -> Columns
 
 
 def main_metric(names: Iterable[str]) -> str | None:
-    """Choose the validation accuracy, else the validation loss, else nothing.
+    """Choose the validation accuracy. If there is none, choose the validation loss. Otherwise choose nothing.
 
     Example:
         >>> main_metric(["val/loss", "val/acc", "train/accuracy"])
@@ -81,7 +81,7 @@ def lower_is_better(metric: str) -> bool:
 
 
 def is_fraction(metric: str) -> bool:
-    """Tell whether a metric is a fraction, best read in per cent.
+    """Tell whether a metric is a fraction, which is best shown in percent.
 
     Example:
         >>> is_fraction("val_acc"), is_fraction("val/loss")
@@ -105,4 +105,4 @@ def _first(names: Collection[str], wanted: Iterable[str]) -> str | None:
 
 def _advice(metric: str, names: Collection[str]) -> str:
     known = sorted(name for name in names if not name.startswith(("pruning/", "lr-")) and name not in ("epoch", "step"))
-    return f"{suggest(metric, known)} Logged were: {', '.join(known) or 'no metrics'}."
+    return f"{suggest(metric, known)} The run logged: {', '.join(known) or 'no metrics'}."

@@ -1,4 +1,4 @@
-"""Text of others on a terminal: what steers the terminal is shown, and not obeyed."""
+"""Print foreign text on a terminal safely: control characters are shown, not obeyed."""
 
 from unicodedata import category
 
@@ -7,7 +7,7 @@ KEPT = "\n\t"
 
 
 def is_shown(character: str) -> bool:
-    r"""Whether a character can stand in a name: a file can hold it, a table and a picture can show it.
+    r"""Whether a character is allowed in a name, because files, tables and pictures can hold and show it.
 
     Args:
         character: One character.
@@ -16,15 +16,15 @@ def is_shown(character: str) -> bool:
         >>> [is_shown(one) for one in ("a", "é", "\x07", "\ud800", "\uffff")]
         [True, True, False, False, False]
     """
-    is_none = (ord(character) & 0xFFFE) == 0xFFFE  # Unicode keeps these free, and XML cannot hold them
+    is_none = (ord(character) & 0xFFFE) == 0xFFFE  # Unicode reserves these as noncharacters, and XML cannot hold them
     return category(character) not in UNSEEN and not is_none
 
 
 def visible(text: str) -> str:
-    r"""Write out what cannot be seen: an escape sequence would color the terminal, move in it, or worse.
+    r"""Write out invisible characters, because an escape sequence could color the terminal, move the cursor, or worse.
 
     Args:
-        text: Any text, such as what an error says; its lines stay lines.
+        text: Any text, such as an error message. Line breaks and tabs are kept.
 
     Example:
         >>> visible("lr=\x1b[31m0.1") == r"lr=\x1b[31m0.1"
@@ -34,14 +34,14 @@ def visible(text: str) -> str:
 
 
 def refuse_unseen(text: str, owner: str) -> None:
-    r"""Refuse a name with something in it that cannot be seen, before it names files, rows and pictures.
+    r"""Refuse a name with invisible characters, before files, rows and pictures are named after it.
 
     Args:
         text: The name.
-        owner: What it names, for the error.
+        owner: The argument that received the name, for the error.
 
     Raises:
-        ValueError: If there is a control character, a line break, or half a character (a surrogate) in it.
+        ValueError: If the name has a control character, a line break, or half a character (a surrogate) in it.
 
     Example:
         >>> refuse_unseen("a\tb", "Ablation(name)")

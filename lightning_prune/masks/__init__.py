@@ -1,1 +1,1 @@
-"""Which weights live: masks, one bit a weight in files, on one device or in parts on many, and tickets."""
+"""Masks of living weights, in memory and in files at one bit per weight, and tickets."""

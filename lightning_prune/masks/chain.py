@@ -1,4 +1,4 @@
-"""The masks of all cycles of a run as one value: in which cycle each weight dies."""
+"""The masks of all cycles of a run as one value, which holds the cycle in which each weight dies."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,16 @@ from torch import Tensor
 
 from lightning_prune.masks.packing import pack_bits
 
-LIVES = torch.iinfo(torch.int16).max  # instead of a cycle, for what lives to the end
+LIVES = torch.iinfo(torch.int16).max  # in place of a cycle, for weights that live to the end
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The masks of cycles 1, 2, ...: every mask lies within the one before it, so one number for each weight will do.
+    """The masks of cycles 1, 2, ... as one number per weight, because dead weights never live again.
 
     Args:
-        deaths: The cycle from which each weight is dead, by the name of its tensor; int16, ``LIVES`` for never.
+        deaths: The cycle from which each weight is dead, by the name of its tensor, int16. ``LIVES`` for weights that
+            never die.
         sparsities: The sparsity that the schedule asked for in each cycle, from cycle 1 on.
 
     Example:
@@ -34,10 +35,10 @@ class Chain:
     def of(
         cls, masks: Sequence[Mapping[str, Tensor]], shapes: Mapping[str, torch.Size], sparsities: Sequence[float]
     ) -> "Chain":
-        """Put the masks of cycles together.
+        """Make a chain of the masks of cycles.
 
         Args:
-            masks: Those of cycles 1, 2, ..., true where alive; a tensor that is missing is all alive.
+            masks: The masks of cycles 1, 2, ..., true where alive. A tensor that is missing is fully alive.
             shapes: The shapes of all prunable weights by name.
             sparsities: The sparsity that the schedule asked for in each cycle.
 
@@ -56,36 +57,36 @@ class Chain:
 
     @property
     def cycles(self) -> int:
-        """How many cycles it has."""
+        """The number of cycles."""
         return len(self.sparsities)
 
     def masks(self, cycle: int) -> dict[str, Tensor]:
         """The masks of a cycle by name, true where alive.
 
         Args:
-            cycle: Its number, from 1 to ``cycles``.
+            cycle: The number of the cycle, from 1 to ``cycles``.
         """
         return {name: death > cycle for name, death in self.deaths.items()}
 
     def packed(self, cycle: int) -> dict[str, Tensor]:
-        """The masks of a cycle at one bit a weight; tensors that are all alive are left out."""
+        """The masks of a cycle at one bit per weight. Tensors that are fully alive are left out."""
         masks = self.masks(cycle)
         return {name: pack_bits(mask.to(torch.uint8)) for name, mask in masks.items() if not bool(mask.all())}
 
     def alive(self, cycle: int) -> dict[str, int]:
-        """How many weights of each tensor live in a cycle."""
+        """The number of living weights of each tensor in a cycle."""
         return {name: int(torch.count_nonzero(mask)) for name, mask in self.masks(cycle).items()}
 
     def digests(self) -> list[str]:
-        """A short name for the masks of each cycle, equal if and only if the masks are."""
+        """A short hash of the masks of each cycle. Two hashes are equal if and only if the masks are equal."""
         return [digest_of(self.masks(cycle)) for cycle in range(1, self.cycles + 1)]
 
 
 def digest_of(masks: Mapping[str, Tensor]) -> str:
-    """A short name for masks, equal if and only if they are.
+    """A short hash of masks. Two hashes are equal if and only if the masks are equal.
 
     Args:
-        masks: Masks by name, true where alive; one that is all alive may be left out.
+        masks: Masks by name, true where alive. A mask that is fully alive may be left out.
 
     Example:
         >>> masks = {"a": torch.tensor([True, False]), "b": torch.tensor([True])}

@@ -1,4 +1,4 @@
-"""Which weights live: the masks of a network, shrunk exactly, held and packed to one bit a weight."""
+"""The masks of a network: shrink them to exact counts, hold them, and pack them to one bit per weight."""
 
 from collections.abc import Iterable, Mapping
 
@@ -15,11 +15,11 @@ from lightning_prune.selection.sharding import blank_mask, own_parts, placed, wh
 class Masks:
     """One mask for every prunable weight: 1 where alive, 0 where dead.
 
-    Nothing is held until the first call of :meth:`shrink_`; from then on one byte a weight. (A uint8 mask multiplies
-    as fast as a float one; a bool one is several times slower on a CPU.)
+    Masks take no memory until the first call of :meth:`shrink_`. After the call they take one byte per weight. (A uint8
+    mask multiplies as fast as a float mask. A bool mask is several times slower on a CPU.)
 
     Args:
-        weights: The prunable weights by name; masks have their shapes and layouts, and lie where they lie.
+        weights: The prunable weights by name. Masks have the shapes, layouts and devices of the weights.
 
     Example:
         >>> masks = Masks({"a": torch.rand(4)})
@@ -35,22 +35,22 @@ class Masks:
         self._masks: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor | None:
-        """The mask of a weight, of its shape; None while all of it lives."""
+        """The mask of a weight, in the weight's shape. None while all of the weight lives."""
         return self._masks.get(name)
 
     @property
     def size(self) -> int:
-        """How many prunable weights there are."""
+        """The number of prunable weights."""
         return sum(shape.numel() for shape in self.shapes.values())
 
     @property
     def alive(self) -> int:
-        """How many of them live."""
+        """The number of living weights."""
         return sum(self.living.values())
 
     @property
     def sparsity(self) -> float:
-        """The fraction that is dead, in [0, 1), from whole numbers."""
+        """The fraction of dead weights, in [0, 1), computed from whole numbers."""
         return (self.size - self.alive) / self.size
 
     def shrink_(self, scores: Scores, counts: Mapping[str, int]) -> None:
@@ -58,12 +58,12 @@ class Masks:
 
         Args:
             scores: The scores, minus infinity where a weight is dead.
-            counts: How many each tensor keeps; at most what lives in it. A ``cut`` attribute, if there is one, is the
-                score to look at first.
+            counts: The number of weights that each tensor keeps, at most the number that lives in it. If ``counts`` has
+                an attribute ``cut``, this score is tried first as the lowest score to keep.
 
         Raises:
-            ValueError: If a tensor is missing, or is to keep more than lives in it. No mask has changed then, nor has
-                any where the scores raise an error of their own.
+            ValueError: If a tensor is missing, or should keep more weights than live in it. After this error, and after
+                an error of the scores themselves, no mask has changed.
         """
         check_counts(self.living, counts)
         guess = getattr(counts, "cut", None)
@@ -73,31 +73,23 @@ class Masks:
                 mask = blank_mask(self._like[name])
                 keep_top_(mask, scores.only(name), counts[name], guess)  # the scores still read the old mask
                 shrunk[name] = placed(mask, self._like[name])
-        # All or none: a score may fail for a later tensor, and what is saved then has to be one cycle's masks.
+        # Change all masks or none. A score may fail for a later tensor, and saved masks must belong to one cycle.
         self._masks |= shrunk
         self.living |= {name: counts[name] for name in shrunk}
 
-    def apply_(self, tensors: Mapping[str, Tensor]) -> None:
-        """Set the dead entries of tensors of the weights' shapes to zero, in place.
-
-        Args:
-            tensors: Tensors of the shapes of the weights, by name; names without a mask are left alone.
-        """
-        pairs = [(tensor, self._masks[name]) for name, tensor in tensors.items() if name in self._masks]
-        multiply_(pairs)
-
     def pack(self) -> dict[str, Tensor]:
-        """The masks at one bit a weight, on the CPU; tensors that are all alive are left out."""
+        """The masks at one bit per weight, on the CPU. Tensors that are fully alive are left out."""
         return {name: pack_bits(whole(mask)) for name, mask in self._masks.items()}
 
     def unpack_(self, packed: Mapping[str, Tensor]) -> None:
-        """Take masks from :meth:`pack`.
+        """Restore masks from :meth:`pack`.
 
         Args:
             packed: Packed masks by name.
 
         Raises:
-            ValueError: If one is of a tensor that is not pruned here, or of another shape; no mask has changed then.
+            ValueError: If a mask belongs to a tensor that is not pruned here, or has another shape. After this error no
+                mask has changed.
         """
         unpacked = {name: self._unpacked(name, bits) for name, bits in packed.items()}
         for name, mask in unpacked.items():
@@ -110,14 +102,14 @@ class Masks:
         try:
             return blank_mask(self._like[name]).copy_(unpack_bits(bits, self.shapes[name]))
         except ValueError as error:
-            raise ValueError(f"The mask of {name!r} is none: {error}. Give the checkpoint of this run.") from error
+            raise ValueError(f"The mask of {name!r} does not fit: {error}. Give the checkpoint of this run.") from error
 
 
 def multiply_(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Set the dead entries of tensors to zero in place, whatever they are: NaN times 0 would be NaN.
+    """Set the dead entries of tensors to zero in place, even if an entry is NaN, because NaN times 0 is NaN.
 
     Args:
-        pairs: Tensors and their masks (uint8, 1 where alive), of the same shapes and on the same devices.
+        pairs: Tensors and their masks (uint8, 1 where alive), with the same shapes and on the same devices.
 
     Example:
         >>> weight = torch.tensor([1.5, float("nan"), -2.0])
@@ -137,21 +129,21 @@ _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    """The numbers of a tensor as integers that share its memory: times 0 or 1 they are exact, and as fast.
+    """View the numbers of a tensor as integers. Multiplying these by 0 or 1 is exact and as fast as with floats.
 
-    (``masked_fill_`` does the same in three to ten times the time on a CPU.) What has another layout or a type of its
-    own stays what it is, and a NaN in it stays a NaN.
+    (``masked_fill_`` gives the same result in three to ten times the time on a CPU.) A tensor with another layout or a
+    tensor type of its own is returned as it is, and a NaN in such a tensor stays NaN.
     """
     plain = type(tensor) in (Tensor, Parameter) and tensor.layout is torch.strided and tensor.is_floating_point()
     return tensor.view(_INTEGERS[tensor.element_size()]) if plain and tensor.element_size() in _INTEGERS else tensor
 
 
 def keep_top(score: Tensor, count: int) -> Tensor:
-    """Mark the ``count`` highest scores, exactly; ties go to the lowest index.
+    """Mark exactly the ``count`` highest scores. Of equal scores, those with the lowest index are marked.
 
     Args:
         score: Scores of any shape.
-        count: How many to keep, ``0 <= count <= score.numel()``.
+        count: The number of scores to mark, ``0 <= count <= score.numel()``.
 
     Returns:
         A uint8 tensor of the scores' shape with exactly ``count`` ones.
@@ -172,11 +164,12 @@ def keep_top_(mask: Tensor, scores: Scores, count: int, guess: float | None = No
     Args:
         mask: A uint8 tensor of the scores' shape.
         scores: The scores of one tensor.
-        count: How many to keep.
-        guess: A score that may be the lowest one kept. A right guess saves finding it; a wrong one costs one look.
+        count: The number of scores to mark.
+        guess: A score that may be the lowest score to mark. A right guess saves the search for it. A wrong guess costs
+            one pass over the scores.
 
     Raises:
-        ValueError: If the scores are other ones when they are looked at again.
+        ValueError: If the scores change between two passes.
     """
     if count == 0:
         mask.zero_()
@@ -185,13 +178,13 @@ def keep_top_(mask: Tensor, scores: Scores, count: int, guess: float | None = No
     if guess is None or not _keep_above_(flat, scores, count, guess):
         cut = find_cut(scores, count).value
         if not _keep_above_(flat, scores, count, cut):
-            raise ValueError("The scores were other ones when they were looked at again: give a tensor that stays.")
+            raise ValueError("The scores changed between two passes: give a criterion that always scores the same.")
     if not mask.is_contiguous():
         mask.copy_(flat.view_as(mask))
 
 
 def _keep_above_(flat: Tensor, scores: Scores, count: int, cut: float) -> bool:
-    """Mark what is above ``cut``, and as many ties as are missing; False if ``cut`` is not the lowest score kept."""
+    """Mark scores above ``cut``, and ties up to ``count``. False if ``cut`` is not the lowest score to mark."""
     (name,) = scores
     missing = count
     for part, piece in zip(torch.split(flat, PIECE), scores.pieces(name), strict=True):
@@ -209,11 +202,12 @@ def check_counts(living: Mapping[str, int], counts: Mapping[str, int]) -> None:
     """Refuse an allocation that cannot be met.
 
     Args:
-        living: How many weights live, by name.
-        counts: How many are to live.
+        living: The number of living weights of each tensor, by name.
+        counts: The number of weights that each tensor should keep, by name.
 
     Raises:
-        ValueError: If the names differ, or a tensor is to keep less than none or more than live; names them.
+        ValueError: If the names differ, or a tensor should keep fewer than 0 weights or more than live in it. The error
+            lists these tensors.
     """
     if living.keys() != counts.keys():
         raise ValueError(

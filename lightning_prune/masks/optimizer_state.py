@@ -1,4 +1,4 @@
-"""What becomes of an optimizer's state when weights die: masked, reset or kept."""
+"""Mask, reset or restore the state of an optimizer when weights die."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ from torch.optim import (
     SparseAdam,
 )
 
-# Each weight's step depends on its own gradient alone, so the gradients of dead weights disturb nobody.
+# Each weight's step depends on its own gradient alone, so the gradients of dead weights do not affect living weights.
 _ELEMENTWISE = {SGD, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta, Adagrad, ASGD, RMSprop, Rprop, SparseAdam}
 
 
@@ -30,10 +30,10 @@ def mask_moments_(optimizer: Optimizer, masks: Mapping[Tensor, Tensor]) -> None:
     """Set the moments of dead weights to zero, in place.
 
     Args:
-        optimizer: The optimizer; every tensor in a weight's state with the weight's shape is a moment and is masked,
-            but for what an optimizer that mixes weights keeps of a square weight's rows or columns: masked, it would
-            no longer be the matrix that it takes roots of. LBFGS keeps the history of all weights in one, which is
-            forgotten.
+        optimizer: The optimizer. Every tensor in a weight's state that has the weight's shape is a moment and is
+            masked. There is one exception. An optimizer that mixes weights may keep a symmetric matrix for the rows or
+            columns of a square weight. The optimizer takes roots of this matrix, so the matrix is not masked. LBFGS
+            keeps one history of all weights, so its whole state is reset.
         masks: Masks by weight.
 
     Example:
@@ -58,20 +58,20 @@ def mask_moments_(optimizer: Optimizer, masks: Mapping[Tensor, Tensor]) -> None:
 
 
 def reset_(optimizer: Optimizer) -> None:
-    """Forget everything the optimizer gathered, as if it were new; its parameter groups stay as they are."""
+    """Reset the optimizer's state to that of a new optimizer. The parameter groups do not change."""
     optimizer.state.clear()
-    if isinstance(optimizer, Adagrad):  # it has a state from the start, and in older torch no other way to get one
+    if isinstance(optimizer, Adagrad):  # Adagrad makes its state when it is built, and older torch has no other way
         optimizer.state.update(Adagrad([dict(group) for group in optimizer.param_groups], **optimizer.defaults).state)
 
 
 def snapshot_of(optimizer: Optimizer) -> dict[int, Any]:
-    """What an optimizer has gathered so far, in memory of its own on the CPU.
+    """Copy the state of an optimizer to the CPU.
 
     Args:
         optimizer: The optimizer.
 
     Returns:
-        The state of every parameter that has one, by the place of the parameter over all groups.
+        The state of every parameter that has one, by the parameter's index over all groups.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.ones(2))
@@ -89,18 +89,19 @@ def snapshot_of(optimizer: Optimizer) -> dict[int, Any]:
 
 
 def put_back_(optimizer: Optimizer, snapshot: Mapping[int, Any]) -> None:
-    """Take an optimizer back to a snapshot of it; what its parameters have gathered since is forgotten.
+    """Restore the state of an optimizer from a snapshot. Later state is lost.
 
     Args:
-        optimizer: The optimizer; parameters that it got later start anew, and its groups stay as they are.
-        snapshot: What :func:`snapshot_of` gave; left alone.
+        optimizer: The optimizer. Parameters that were added after the snapshot start without state. The parameter
+            groups do not change.
+        snapshot: The result of :func:`snapshot_of`. It is not changed.
     """
     reset_(optimizer)
     groups = [group for group in optimizer.param_groups for _ in group["params"]]
     for place, (weight, group) in enumerate(zip(_in_order(optimizer), groups, strict=True)):
         if place not in snapshot:
             continue
-        # As torch places them: a count of steps stays on the CPU but where a fused or captured step reads it.
+        # Place the state as torch does. The step count stays on the CPU, unless a fused or captured step reads it.
         counted = bool(group.get("capturable") or group.get("fused"))
         where = {"step": weight.device if counted else torch.device("cpu")}
         optimizer.state[weight] = {
@@ -113,7 +114,7 @@ def _in_order(optimizer: Optimizer) -> list[Tensor]:
 
 
 def _moved(value: Any, device: torch.device) -> Any:
-    """A copy of a state with its tensors elsewhere."""
+    """A copy of a state, with its tensors on another device."""
     if isinstance(value, Tensor):
         return value.detach().to(device, copy=True)
     if isinstance(value, Mapping):
@@ -124,10 +125,10 @@ def _moved(value: Any, device: torch.device) -> Any:
 
 
 def has_skipped(optimizer: Optimizer) -> bool:
-    """Whether the step that an optimizer ends with has changed nothing, because its gradients overflowed.
+    """Whether the optimizer skipped its last step because the gradients overflowed.
 
-    Only a fused optimizer is asked to step all the same: it looks at the gradients itself. For the others the
-    ``GradScaler`` looks, and leaves out the step.
+    Only fused optimizers need this check, because they look for overflows inside the step. For other optimizers the
+    ``GradScaler`` looks for overflows and does not call the step.
 
     Args:
         optimizer: The optimizer, in a hook after its step.
@@ -156,7 +157,8 @@ def is_elementwise(optimizer: Optimizer) -> bool:
         optimizer: The optimizer.
 
     Returns:
-        True for torch's elementwise optimizers; False for the others and for all that are not torch's own.
+        True for torch's elementwise optimizers. False for torch's other optimizers and for optimizers of other
+        libraries.
     """
     return type(optimizer) in _ELEMENTWISE
 

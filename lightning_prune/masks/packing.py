@@ -1,4 +1,4 @@
-"""Masks at one bit a weight, as checkpoints and tickets keep them."""
+"""Pack masks to one bit per weight, as in checkpoints and tickets."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ _BITS = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8)
 
 
 def pack_bits(mask: Tensor) -> Tensor:
-    """Pack a mask of zeros and ones to one bit a weight.
+    """Pack a mask of zeros and ones to one bit per weight.
 
     Args:
         mask: A uint8 tensor of any shape.
@@ -35,7 +35,7 @@ def unpack_bits(bits: Tensor, shape: torch.Size) -> Tensor:
         The mask, uint8, of that shape, on the CPU.
 
     Raises:
-        ValueError: If it is no packed mask of that shape.
+        ValueError: If ``bits`` is not a packed mask of this shape.
 
     Example:
         >>> unpack_bits(torch.tensor([9], dtype=torch.uint8), torch.Size([2, 2]))

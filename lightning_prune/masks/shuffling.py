@@ -1,7 +1,7 @@
-"""Other masks with the counts of given ones: the controls that ask whether it matters which weights are left.
+"""Shuffle masks but keep their counts. These controls test whether it matters which weights are left.
 
-Each function works on the cycles in which weights die, so that all masks of a run are shuffled in the same way: they
-keep lying within one another. Everything is drawn on the CPU from a seed.
+Each function works on the cycles in which weights die. So all masks of a run are shuffled in the same way, and each
+mask still lies within the mask before it. All random numbers are drawn on the CPU from a seed.
 
 Reference: the branch ``randomly_prune`` of open_lth, https://github.com/facebookresearch/open_lth, after Frankle,
 Dziugaite, Roy & Carbin, Pruning Neural Networks at Initialization: Why Are We Missing the Mark?, 2021,
@@ -18,14 +18,14 @@ Shuffle = Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]
 
 
 def layerwise(deaths: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Shuffle every tensor for itself: each keeps as many weights as before, in every cycle.
+    """Shuffle the entries within each tensor. Each tensor keeps as many weights as before, in every cycle.
 
     Args:
         deaths: The cycle in which each weight dies, by the name of its tensor.
-        seed: Decides the order.
+        seed: The seed of the order.
 
     Returns:
-        The same with the entries of each tensor in another order.
+        The same tensors, with their entries in another order.
 
     Example:
         >>> layerwise({"a": torch.arange(4)}, seed=0)["a"].sort().values
@@ -38,14 +38,14 @@ def layerwise(deaths: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
 
 
 def globally(deaths: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Shuffle all tensors together: as many weights live as before, wherever they fall.
+    """Shuffle the entries of all tensors together. As many weights live as before, but the counts per tensor change.
 
     Args:
         deaths: The cycle in which each weight dies, by the name of its tensor.
-        seed: Decides the order.
+        seed: The seed of the order.
 
     Returns:
-        The same with all entries in another order.
+        Tensors of the same shapes, with all entries in another order.
 
     Example:
         >>> found = globally({"a": torch.zeros(3), "b": torch.ones(5)}, seed=0)
@@ -57,17 +57,18 @@ def globally(deaths: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
 
 
 def even(deaths: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Give all tensors the same sparsity, at random places: as many weights live as before.
+    """Give all tensors the same sparsity, at random places. As many weights live as before.
 
-    All weights stand in one fixed order, in which the tensors take turns in proportion to their sizes; the first ones
-    of it live the longest. So every tensor keeps its share to within half a weight, and never takes one back.
+    All weights stand in one fixed order, in which the tensors take turns in proportion to their sizes. The first
+    weights in this order live the longest. So every tensor keeps its share to within half a weight, and no dead weight
+    comes back.
 
     Args:
         deaths: The cycle in which each weight dies, by the name of its tensor.
-        seed: Decides the order within each tensor.
+        seed: The seed of the order within each tensor.
 
     Returns:
-        The same entries, dealt out evenly.
+        Tensors of the same shapes, with the same entries spread evenly.
 
     Example:
         >>> found = even({"a": torch.zeros(4), "b": torch.ones(8)}, seed=0)
@@ -85,7 +86,7 @@ SHUFFLES: Mapping[str, Shuffle] = {"layerwise": layerwise, "globally": globally,
 
 
 def _turns(size: int, seed: int, name: str) -> Tensor:
-    """When each weight of a tensor has its turn, in (0, 1)."""
+    """The place of each weight of a tensor in the common order, in (0, 1)."""
     return (_order(size, seed, "even", name).double() + 0.5) / max(size, 1)
 
 

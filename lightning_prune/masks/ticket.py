@@ -1,8 +1,8 @@
-"""What is kept of a pruned network to train it again: its masks and the weights of its rewind point, in one file.
+"""Tickets: one file with the masks of a pruned network and the weights of its rewind point, to train it again.
 
-A ticket is a safetensors file: the masks at one bit a weight, the weights and
-buffers of the rewind point where there is one, and a JSON header with figures
-and configuration. Nothing in it is code.
+A ticket is a safetensors file. It holds the masks at one bit per weight, the
+weights and buffers of the rewind point if there is one, and a JSON header with
+figures and configuration. A ticket holds no code.
 """
 
 import hashlib
@@ -29,11 +29,12 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Ticket:
-    """Masks, and the weights to start from.
+    """The masks of a pruned network, and the weights to start from.
 
     Args:
-        masks: From the names of weights to boolean tensors of their shapes, true where alive; what is missing lives.
-        weights: Parameters and buffers of the rewind point by name; empty where the run had none.
+        masks: Boolean tensors by the names of the weights, in the weights' shapes, true where alive. Weights without a
+            mask are fully alive.
+        weights: Parameters and buffers of the rewind point by name. Empty if the run had no rewind point.
         header: Figures and configuration in plain values: ``cycle``, ``sparsity``, ``settings``, ...
 
     Example:
@@ -52,10 +53,10 @@ class Ticket:
         """Set a network to the weights of the rewind point, and its dead weights to zero.
 
         Args:
-            module: The network that the ticket was made of, or a new one like it.
+            module: The network from which the ticket was made, or a new network like it.
 
         Raises:
-            ValueError: If it has other names or shapes; nothing is changed then.
+            ValueError: If the network has other names or shapes. After this error the network has not changed.
         """
         tensors = {plain_name(name): tensor for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
         wrong = sorted(
@@ -76,14 +77,14 @@ class Ticket:
 
 
 def save_ticket(path: str | Path, checkpoint: str | Path) -> None:
-    """Make a ticket of a checkpoint of a pruned run, on any machine and long after the run.
+    """Make a ticket from a checkpoint of a pruned run. This works on any machine and long after the run.
 
     Args:
         path: The file to write, such as ``"ticket.safetensors"``.
         checkpoint: A full checkpoint of a run with ``IterativePruning``.
 
     Raises:
-        ValueError: If the checkpoint is not of such a run.
+        ValueError: If the checkpoint does not come from such a run.
     """
     asker = f"save_ticket(checkpoint='{checkpoint}')"
     saved = read_checkpoint(checkpoint, asker)
@@ -103,10 +104,10 @@ def save_ticket(path: str | Path, checkpoint: str | Path) -> None:
 
 
 def ticket_of(states: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, torch.Size]) -> Ticket:
-    """Make a ticket of the states of the callbacks of a run.
+    """Make a ticket from the states of the callbacks of a run.
 
     Args:
-        states: By the callbacks' names, as a checkpoint has them.
+        states: The states by the callbacks' names, as in a checkpoint.
         shapes: The shapes of the weights by name.
     """
     run = next(state for state in states.values() if {"masks", "position"} <= state.keys())
@@ -130,10 +131,10 @@ def ticket_of(states: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, torc
 
 
 def write_ticket(path: str | Path, ticket: Ticket) -> None:
-    """Write a ticket aside and put it in place whole.
+    """Write a ticket. The file is written under another name and then renamed, so it is never half-written.
 
     Args:
-        path: The file.
+        path: The file to write.
         ticket: The ticket.
 
     Raises:
@@ -156,10 +157,10 @@ def load_ticket(path: str | Path) -> Ticket:
         path: The file.
 
     Returns:
-        The ticket, its tensors on the CPU.
+        The ticket, with its tensors on the CPU.
 
     Raises:
-        ValueError: If the file is not a ticket, is damaged, or of a format that this version does not know.
+        ValueError: If the file is not a ticket, is damaged, or has a format that this version does not know.
     """
     said = f"load_ticket('{path}')"
     if not Path(path).is_file():
@@ -174,7 +175,7 @@ def load_ticket(path: str | Path) -> Ticket:
         raise ValueError(none) from error
     if not isinstance(header, dict):
         raise ValueError(none)
-    if metadata.get("checksum", here := _checksum(metadata["ticket"], tensors)) != here:  # older ones have none
+    if metadata.get("checksum", here := _checksum(metadata["ticket"], tensors)) != here:  # older tickets lack it
         raise ValueError(f"{said} is damaged: its content has changed since it was written. Make the ticket again.")
     refuse_format(header.get("format"), _FORMAT, said)
     if wrong := find_mistake(header, {"shapes": {str: [int]}}, ""):
@@ -206,7 +207,7 @@ def _refuse_nan(said: str, weights: Mapping[str, Tensor]) -> None:
 
 
 def _checksum(header: str, tensors: Mapping[str, Tensor]) -> str:
-    """What changes when a byte of the header, or of a tensor, its name, type or shape, does."""
+    """A hash of the header and of the names, types, shapes and bytes of the tensors."""
     digest = hashlib.sha256(header.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -1,4 +1,4 @@
-"""How sparse, how long and how fast: sparsity schedules, durations, and curves of learning rates."""
+"""Sparsity schedules, durations, and curves of learning rates."""
 
 from lightning_prune.schedules.sparsity import Cubic as Cubic
 from lightning_prune.schedules.sparsity import Geometric as Geometric

@@ -1,4 +1,4 @@
-"""How long: a number of epochs or of optimizer steps, never the one mistaken for the other."""
+"""Durations: a number of epochs or of optimizer steps, with a unit so that neither is taken for the other."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Duration:
     """A length of training, or a point in it counted from its start.
 
     Args:
-        amount: How many, at least 0.
+        amount: The number of epochs or steps, at least 0.
         unit: ``"ep"`` for epochs, ``"it"`` for optimizer steps.
 
     Example:
@@ -27,7 +27,7 @@ class Duration:
         return f"{self.amount}{self.unit}"
 
     def steps(self, per_epoch: int) -> int:
-        """The same length in optimizer steps, for an epoch of ``per_epoch`` steps."""
+        """The length in optimizer steps, if an epoch has ``per_epoch`` steps."""
         return self.amount * per_epoch if self.unit == "ep" else self.amount
 
 
@@ -35,8 +35,8 @@ def parse_duration(value: str | int, argument: str) -> Duration:
     """Read ``"15ep"`` (epochs), ``"500it"`` (optimizer steps) or ``15`` (epochs).
 
     Args:
-        value: What the user wrote.
-        argument: The class and argument it was written for, for the error: ``"LRRewind(to"``.
+        value: The value that the user wrote.
+        argument: The class and the argument that received the value, for the error, such as ``"LRRewind(to"``.
 
     Returns:
         The duration.

@@ -1,7 +1,8 @@
-"""How sparse: from the number of a cycle to the fraction of weights that are removed in it.
+"""Sparsity schedules, which map the number of a cycle to the fraction of weights that are dead in the cycle.
 
-Every schedule is a frozen value; called with a cycle (1, 2, ...; cycle 0 is the
-dense run) it returns a sparsity in [0, 1). To add one, write the formula.
+Every schedule is a frozen dataclass. Called with the number of a cycle, it
+returns a sparsity in [0, 1). Cycle 0 is the dense run, and pruning begins with
+cycle 1. To add a schedule, write its formula.
 """
 
 import collections.abc
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SparsitySchedule(ABC):
-    """From a cycle to a sparsity.
+    """The base class of schedules: a callable that maps the number of a cycle to a sparsity.
 
     Example:
         >>> class Halving(SparsitySchedule):
@@ -48,7 +49,7 @@ class Geometric(SparsitySchedule):
     Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635 (rate 0.2).
 
     Args:
-        rate: The fraction of what is left that each cycle removes, in (0, 1).
+        rate: The fraction of the living weights that each cycle removes, in (0, 1).
         initial: The sparsity before the first cycle, in [0, 1).
 
     Raises:
@@ -73,7 +74,7 @@ class Geometric(SparsitySchedule):
 
 @dataclass(frozen=True)
 class OneShot(SparsitySchedule):
-    """Remove everything at the first cycle.
+    """Remove all weights that are to go at the first cycle.
 
     Args:
         final: The sparsity from cycle 1 on, in [0, 1).
@@ -100,8 +101,8 @@ class Linear(SparsitySchedule):
     """Remove the same number of weights at each of ``cycles`` cycles.
 
     Args:
-        final: The sparsity reached at cycle ``cycles`` and kept from there, in [0, 1).
-        cycles: In how many cycles, at least 1.
+        final: The sparsity reached at cycle ``cycles`` and kept after this cycle, in [0, 1).
+        cycles: The number of cycles, at least 1.
         initial: The sparsity before the first cycle, in [0, final].
 
     Raises:
@@ -127,13 +128,13 @@ class Linear(SparsitySchedule):
 
 @dataclass(frozen=True)
 class Cubic(SparsitySchedule):
-    """Remove much at first and ever less: ``final + (initial - final) * (1 - cycle / cycles) ** 3``.
+    """Remove many weights at first and fewer later: ``final + (initial - final) * (1 - cycle / cycles) ** 3``.
 
     Reference: Zhu & Gupta, To Prune, or Not to Prune, 2017, https://arxiv.org/abs/1710.01878.
 
     Args:
-        final: The sparsity reached at cycle ``cycles`` and kept from there, in [0, 1).
-        cycles: In how many cycles, at least 1.
+        final: The sparsity reached at cycle ``cycles`` and kept after this cycle, in [0, 1).
+        cycles: The number of cycles, at least 1.
         initial: The sparsity before the first cycle, in [0, final].
 
     Raises:
@@ -159,10 +160,10 @@ class Cubic(SparsitySchedule):
 
 @dataclass(frozen=True)
 class Levels(SparsitySchedule):
-    """Go through the sparsities of a list, the last one kept.
+    """Follow a list of sparsities. After the end of the list, the last sparsity stays.
 
     Args:
-        levels: One sparsity for each cycle from cycle 1 on, each in [0, 1), never falling.
+        levels: One sparsity for each cycle from cycle 1 on. Each lies in [0, 1) and is not below the one before.
 
     Raises:
         ValueError: If the list is empty, a level lies outside [0, 1), or the levels fall.
@@ -182,7 +183,7 @@ class Levels(SparsitySchedule):
 
     @property
     def cycles(self) -> int:
-        """After how many cycles the last level is reached."""
+        """The number of the cycle that reaches the last level."""
         return len(self.levels)
 
     def __call__(self, cycle: int) -> float:
@@ -190,14 +191,14 @@ class Levels(SparsitySchedule):
 
 
 def refuse_unknown(kind: type, options: collections.abc.Iterable[str]) -> None:
-    """Refuse arguments by names that a class does not know, and say which it knows.
+    """Refuse names of arguments that a class does not have. The error lists the arguments that the class has.
 
     Args:
         kind: The class.
-        options: The names.
+        options: The names of the given arguments.
 
     Raises:
-        TypeError: If it does not know one.
+        TypeError: If the class does not have one of the arguments.
 
     Example:
         >>> refuse_unknown(OneShot, ["final"])
@@ -211,10 +212,11 @@ def refuse_unknown(kind: type, options: collections.abc.Iterable[str]) -> None:
 
 
 def scheduled(schedule: collections.abc.Callable[[int], float], cycle: int) -> float:
-    """The sparsity of a cycle; of cycle 0, the dense run, what a schedule begins with.
+    """The sparsity of a cycle. For cycle 0, the dense run, this is the initial sparsity of the schedule.
 
     Args:
-        schedule: A :class:`SparsitySchedule`, or a function that is asked from cycle 1 on only.
+        schedule: A :class:`SparsitySchedule`, or a function. A function is called for cycles from 1 on only, and cycle
+            0 has sparsity 0.
         cycle: The number of the cycle, at least 0.
 
     Returns:
@@ -231,7 +233,7 @@ def check_levels(owner: str, levels: list[float]) -> None:
     """Refuse sparsities outside [0, 1) and sparsities that fall.
 
     Args:
-        owner: Who gives the levels, for the error.
+        owner: The object that gives the levels, for the error.
         levels: The sparsities of cycles 1, 2, ...
 
     Raises:

@@ -1,4 +1,4 @@
-"""What may be pruned: from a module to its prunable weights, and the reason for each tensor that is left alone."""
+"""Select the prunable weights of a module, and give a reason for every other tensor."""
 
 from lightning_prune.selection.prunable import Prunable as Prunable
 from lightning_prune.selection.prunable import Selected as Selected

@@ -1,4 +1,4 @@
-"""How much of a network is pruned: the share of its matrices that is left dense only because nobody named them."""
+"""Tell the user when a large share of a network's matrices stays dense only because their layer type was not named."""
 
 from torch import nn
 
@@ -10,14 +10,14 @@ SIZEABLE = 0.25
 
 
 def told_of(module: nn.Module, selected: Selected) -> str | None:
-    """What to tell of a selection that leaves a sizeable share of the trainable matrices dense unasked.
+    """Word a notice if a selection leaves a large share of the trainable matrices dense without being told to.
 
     Args:
         module: The network.
-        selected: What is pruned of it.
+        selected: The selection, with the weights that are pruned.
 
     Returns:
-        A sentence with the classes by their full paths and the argument that prunes them; None if there is nothing to
+        A notice with the full paths of the layer classes and the argument that prunes them. None if there is nothing to
         tell.
 
     Example:
@@ -35,7 +35,7 @@ def told_of(module: nn.Module, selected: Selected) -> str | None:
     listed = ", ".join(f"{layer} ({count:,})" for layer, count in unnamed.items())
     return (
         f"IterativePruning prunes {pruned:,} of the {left + pruned:,} numbers in trainable matrices "
-        f"({pruned / (left + pruned):.3g} of them), and its sparsity is that of these alone. Of layers that nobody "
+        f"({pruned / (left + pruned):.3g} of them), and its sparsity counts only these. The layers that nobody "
         f"named are: {listed}.{_how(module, selected, [one for one in unnamed if one != COMPUTED])} Or say that they "
         "stay dense: Prunable(exclude=[...])."
     )

@@ -1,7 +1,7 @@
-"""Where the filters of a weight lie: along its first dimension, but for transposed convolutions.
+"""The layout of filters in a weight: along the first dimension, except in transposed convolutions.
 
-The weight of a transposed convolution has the shape ``(in, out / groups, ...)``: what makes one output channel is the
-second dimension within one group of the first.
+The weight of a transposed convolution has the shape ``(in, out / groups, ...)``. One output channel belongs to one
+index of the second dimension, within one group of the first dimension.
 """
 
 from torch import Size, Tensor, nn
@@ -17,7 +17,7 @@ def transposed_groups(module: nn.Module) -> dict[str, int]:
         module: The network.
 
     Returns:
-        The number of groups by the name of the weight.
+        The number of groups of each such layer, by the name of its weight.
 
     Example:
         >>> transposed_groups(nn.Sequential(nn.Conv2d(2, 4, 3), nn.ConvTranspose2d(4, 6, 3, groups=2)))
@@ -32,11 +32,11 @@ def transposed_groups(module: nn.Module) -> dict[str, int]:
 
 
 def filter_count(shape: Size, transposed: int = 0) -> int:
-    """How many filters a weight has.
+    """Count the filters of a weight.
 
     Args:
-        shape: Its shape.
-        transposed: The groups of a transposed convolution; 0 for any other layer.
+        shape: The shape of the weight.
+        transposed: The number of groups of a transposed convolution. 0 for any other layer.
 
     Returns:
         The number of filters, at least 1.
@@ -49,14 +49,14 @@ def filter_count(shape: Size, transposed: int = 0) -> int:
 
 
 def by_filter(tensor: Tensor, transposed: int = 0) -> Tensor:
-    """Lay a tensor out with one row a filter.
+    """Reshape a tensor to one row per filter.
 
     Args:
-        tensor: Of the shape of a weight, at least one dimension.
-        transposed: The groups of a transposed convolution; 0 for any other layer.
+        tensor: A tensor with the shape of a weight and at least one dimension.
+        transposed: The number of groups of a transposed convolution. 0 for any other layer.
 
     Returns:
-        The same numbers, in the shape (filters, size of a filter).
+        The same numbers in the shape (filters, size of a filter).
 
     Example:
         >>> import torch
@@ -73,9 +73,9 @@ def for_every_weight(of_filter: Tensor, shape: Size, transposed: int = 0) -> Ten
     """Give every weight the number of its filter.
 
     Args:
-        of_filter: One number a filter.
+        of_filter: One number per filter.
         shape: The shape of the weight, at least one dimension.
-        transposed: The groups of a transposed convolution; 0 for any other layer.
+        transposed: The number of groups of a transposed convolution. 0 for any other layer.
 
     Returns:
         A tensor of that shape.

@@ -1,4 +1,4 @@
-"""Classes of layers: their full paths, and what is known of those of other libraries without importing them."""
+"""Classes of layers: their full paths, and facts about layers of other libraries, without importing the libraries."""
 
 from torch import nn
 
@@ -9,7 +9,7 @@ _MODELS = "transformers.models."
 
 
 def path_of(kind: type) -> str:
-    """The full path of a class, as one would import it; that of a layer of torch in its short form.
+    """The full path of a class, as in an import. Layers of torch get the short form.
 
     Args:
         kind: The class.
@@ -24,16 +24,18 @@ def path_of(kind: type) -> str:
 
 
 def outputs_of(layer: nn.Module) -> int | None:
-    """Along which dimension of its matrices the outputs of a known layer of another library lie.
+    """Find the dimension along which the outputs lie in the matrices of a known layer of another library.
 
-    Known are the ``Conv1D`` of transformers, a linear layer whose matrix is transposed, and its stacked experts, whose
-    matrices have three dimensions: the experts, and either outputs and inputs or inputs and outputs, as they say.
+    Two kinds of layers of transformers are known. ``Conv1D`` is a linear layer whose matrix is transposed. Stacked
+    experts have matrices with three dimensions: the experts first, then outputs and inputs, or inputs and outputs if
+    their ``is_transposed`` attribute is true.
 
     Args:
         layer: The layer.
 
     Returns:
-        1 or 2; None for all other layers, whose outputs lie along the first dimension if torch's do.
+        1 or 2 for a known layer. None for all other layers. In torch's own layers, outputs lie along the first
+        dimension.
 
     Example:
         >>> outputs_of(nn.Linear(2, 2)) is None

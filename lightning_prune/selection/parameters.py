@@ -1,4 +1,4 @@
-"""The parameters of a module: what each is called, and every layer that holds it."""
+"""The parameters of a module, with the name of each and every layer that holds the parameter."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-_COMPILED = "_orig_mod."  # torch.compile puts it into the names of what it wraps
+_COMPILED = "_orig_mod."  # torch.compile adds this to the names of the modules that it wraps
 
 
 @dataclass
 class Owned:
-    """A parameter and every module that holds it under some name."""
+    """A parameter, and every module that holds the parameter, with the name in the module."""
 
     name: str
     parameter: nn.Parameter
@@ -21,7 +21,7 @@ class Owned:
 
 
 def plain_name(name: str) -> str:
-    """The name of a parameter without what ``torch.compile`` puts into it.
+    """The name of a parameter without the prefix that ``torch.compile`` adds.
 
     Example:
         >>> plain_name("network._orig_mod.0.weight")
@@ -45,7 +45,7 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def owned_parameters(module: nn.Module) -> Iterator[Owned]:
-    """Every parameter of a module once, however many names and holders it has.
+    """List every parameter of a module once, even if it has several names or several layers hold it.
 
     Args:
         module: The module.
@@ -61,7 +61,7 @@ def owned_parameters(module: nn.Module) -> Iterator[Owned]:
         if isinstance(holder, ParametrizationList):
             parametrizations[f"{prefix}."] = holder
         around = (one for start, one in parametrizations.items() if prefix.startswith(start))
-        owner = next(around, holder)  # what a parametrization is made of is its own
+        owner = next(around, holder)  # tensors of a parametrization belong to the parametrization
         for leaf, parameter in holder.named_parameters(recurse=False, remove_duplicate=False):
             name = plain_name(f"{prefix}.{leaf}" if prefix else leaf)
             found.setdefault(identity(parameter), Owned(name, parameter)).owners.append((owner, leaf))
@@ -69,7 +69,7 @@ def owned_parameters(module: nn.Module) -> Iterator[Owned]:
 
 
 def identity(parameter: Tensor) -> object:
-    """Equal for two parameters that are one, or that lie in the same memory: two masks would kill more than is due.
+    """A key that is equal for parameters that are the same object or share memory. Such parameters need one mask.
 
     Args:
         parameter: The parameter.

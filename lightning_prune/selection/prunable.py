@@ -1,4 +1,4 @@
-"""What may be pruned: from a module to its prunable weights, and the reason for each tensor that is left alone."""
+"""Select the prunable weights of a module by layer type and by name, and give a reason for every other tensor."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _DEFAULT_TYPES: tuple[type[nn.Module], ...] = (
     nn.RNNCellBase,
     nn.MultiheadAttention,
 )
-FROZEN = "frozen (requires_grad=False)"  # the reason of what could be pruned if it were trained
+FROZEN = "frozen (requires_grad=False)"  # the reason for tensors that could be pruned if they were trained
 COMPUTED = "layers that compute their weights (parametrizations)"
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
@@ -32,11 +32,11 @@ class Skipped:
     """A tensor that is not pruned.
 
     Args:
-        name: Its name in the module.
-        weights: How many numbers it holds.
-        reason: Why it is left alone, to be read after "not pruned:".
-        layer: The class of its layer, if it is a trainable matrix that is left alone only because nobody named that
-            class; empty for all others.
+        name: The tensor's name in the module.
+        weights: The number of its elements.
+        reason: The reason why the tensor is not pruned, to be read after "not pruned:".
+        layer: The class of the tensor's layer, if the tensor is a trainable matrix that is not pruned only because this
+            class was not named. Empty for all other tensors.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Selected:
-    """What a selection found.
+    """The result of a selection.
 
     Args:
         weights: The prunable weights by name, in the order of the module.
-        skipped: Every other parameter, with its reason.
+        skipped: Every other parameter, with the reason why it is not pruned.
     """
 
     weights: Mapping[str, nn.Parameter]
@@ -59,7 +59,7 @@ class Selected:
 
 
 class Selection(ABC):
-    """From a module to its prunable weights."""
+    """The base class of selections: a callable that maps a module to its prunable weights."""
 
     @abstractmethod
     def __call__(self, module: nn.Module) -> Selected:
@@ -72,29 +72,30 @@ class Selection(ABC):
             The prunable weights by name, and all other parameters with the reason.
 
         Raises:
-            ValueError: If nothing is prunable, a pattern matches nothing, or a lazy layer is not initialised.
+            ValueError: If nothing is prunable, a pattern matches nothing, or a lazy layer is not initialized.
         """
 
 
 @dataclass(frozen=True)
 class Prunable(Selection):
-    """Select by layer type and by name.
+    """Select the weights to prune by layer type and by name.
 
-    As it stands: the weight of every convolution, linear layer, and recurrent or attention projection, and of two
-    layers of transformers: ``Conv1D``, and stacked experts that say how they lie. Never a bias or a normalisation
-    layer; embeddings on request. Tensors that are tied are one. Left alone is what a layer computes its weight from
-    (``weight_norm``, ``spectral_norm``, any parametrization): what a criterion sees there is not what the layer
-    multiplies with, and zeros need not stay zeros.
+    By default, the weight of every convolution and linear layer and every recurrent or attention projection is
+    selected. Two layers of transformers are selected, too: ``Conv1D``, and stacked experts with an ``is_transposed``
+    attribute. Biases and normalization layers are never selected, and embeddings only with ``embeddings=True``. Tied
+    tensors count as one tensor. Tensors from which a layer computes its weight (``weight_norm``, ``spectral_norm``, any
+    parametrization) are not selected. A criterion would not see the numbers that such a layer multiplies with, and
+    zeros in these tensors need not be zeros of the weight.
 
     Args:
-        types: The layer types that are selected, instead of those above: all their matrices, whatever their names.
-            One class will do for one type.
-        include: Only tensors whose name matches one of these patterns: ``*`` and ``?`` as in file names, and the name
-            of a module stands for everything in it. One string will do for one pattern.
-        exclude: No tensor whose name matches one of these patterns.
+        types: The layer types to select, instead of those above. All matrices of these layers are selected, whatever
+            their names. A single class stands for a list of one.
+        include: Select only tensors whose name matches one of these patterns. ``*`` and ``?`` work as in file names,
+            and the name of a module stands for everything in it. A single string stands for a list of one.
+        exclude: Select no tensor whose name matches one of these patterns.
         embeddings: Whether embeddings are selected, too.
-        last_layer: Whether the last weight, in the order of the module, is selected: papers differ.
-        first_layer: Whether the first one is.
+        last_layer: Whether the last weight, in the order of the module, is selected. Papers differ in this choice.
+        first_layer: Whether the first weight, in the order of the module, is selected.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
@@ -104,8 +105,8 @@ class Prunable(Selection):
         >>> for skipped in selected.skipped:
         ...     print(f"{skipped.name}: {skipped.reason}")
         0.bias: a bias
-        1.weight: a parameter of a normalisation layer (BatchNorm2d)
-        1.bias: a parameter of a normalisation layer (BatchNorm2d)
+        1.weight: a parameter of a normalization layer (BatchNorm2d)
+        1.bias: a parameter of a normalization layer (BatchNorm2d)
         3.weight: the last layer (last_layer=False)
         3.bias: a bias
     """
@@ -144,7 +145,7 @@ class Prunable(Selection):
         return Selected({tensor.name: tensor.parameter for tensor in prunable}, skipped)
 
     def _reason(self, tensor: Owned) -> str | None:
-        """Why the tensor is not pruned; None if it is."""
+        """The reason why the tensor is not pruned. None if the tensor is pruned."""
         for owner, leaf in tensor.owners:
             if reason := self._reason_of_owner(owner, leaf, tensor.parameter):
                 return reason if len(tensor.owners) == 1 else f"tied to {reason}"
@@ -161,7 +162,7 @@ class Prunable(Selection):
         if reason := reason_of_parametrization(owner, leaf):
             return reason
         if isinstance(owner, _NORMALISATIONS):
-            return f"a parameter of a normalisation layer ({layer})"
+            return f"a parameter of a normalization layer ({layer})"
         if "bias" in leaf:
             return "a bias"
         if isinstance(owner, _EMBEDDINGS):
@@ -175,7 +176,7 @@ class Prunable(Selection):
         return None
 
     def _unnamed(self, tensor: Owned) -> str:
-        """The class to name for a matrix to be pruned; empty if it is not for want of that that it stays dense."""
+        """The layer class that the user would have to name to prune a matrix. Empty if naming it would not help."""
         one = tensor.parameter
         excluded = any(matches(tensor.name, pattern) for pattern in self.exclude)
         if self.types is not None or not one.requires_grad or one.dim() < 2 or excluded or reason_of_storage(one):
@@ -205,13 +206,13 @@ def _refuse_uninitialised(module: nn.Module, tensors: list[Owned]) -> None:
     lazy = [tensor.name for tensor in tensors if isinstance(tensor.parameter, UninitializedParameter)]
     if lazy:
         raise ValueError(
-            f"{type(module).__name__} has lazy layers that are not initialised: {_first(lazy, 8)}. Run one batch "
+            f"{type(module).__name__} has lazy layers that are not initialized: {_first(lazy, 8)}. Run one batch "
             "through it before the fit, or at the end of its configure_model."
         )
 
 
 def _several(given: object) -> object:
-    """One class or one pattern, which the user did not put between brackets, as several."""
+    """Wrap a single class or a single pattern, so that it becomes a sequence."""
     return (given,) if isinstance(given, type) else [given] if isinstance(given, str) else given
 
 

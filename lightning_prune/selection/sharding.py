@@ -1,4 +1,4 @@
-"""Weights that lie on several devices in parts (DTensors, as FSDP2 and tensor parallelism make them): whole and not."""
+"""Handle weights that are split over several devices (DTensors, as FSDP2 and tensor parallelism make them)."""
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,12 @@ if torch.distributed.is_available():
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Whether a tensor lies on several devices in parts."""
+    """Whether a tensor is split over several devices."""
     return torch.distributed.is_available() and isinstance(tensor, DTensor)
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The whole of a tensor, on every process; all processes have to ask for it.
+    """Gather the whole tensor on every process. All processes have to call this function.
 
     Example:
         >>> whole(torch.ones(2))
@@ -24,21 +24,21 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def blank_mask(like: Tensor) -> Tensor:
-    """An uninitialised uint8 tensor of the shape of the whole of ``like``, where its parts lie."""
+    """Make an uninitialized uint8 tensor with the whole shape of ``like``, on the device of ``like``."""
     if is_sharded(like):
         return torch.empty(like.shape, dtype=torch.uint8, device=like.device)
     return torch.empty_like(like, dtype=torch.uint8)
 
 
 def placed(tensor: Tensor, like: Tensor) -> Tensor:
-    """Lay a whole tensor out as another one lies.
+    """Split a whole tensor in the same way as another tensor.
 
     Args:
         tensor: A plain tensor of the shape of ``like``, the same on every process.
-        like: A plain tensor, or one in parts.
+        like: A plain tensor, or a split tensor.
 
     Returns:
-        The tensor itself, or this process's part of it.
+        The tensor itself if ``like`` is plain. Otherwise the tensor, split like ``like``.
     """
     if not is_sharded(like):
         return tensor
@@ -46,14 +46,15 @@ def placed(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 def own_parts(tensor: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """What this process holds of a tensor and of its mask.
+    """The parts of a tensor and of its mask that this process holds.
 
     Args:
-        tensor: A plain tensor, or one in parts.
-        mask: Its mask, laid out likewise.
+        tensor: A plain tensor, or a split tensor.
+        mask: The tensor's mask, split in the same way.
 
     Returns:
-        Plain tensors that share their memory; both as they are, where they are not laid out alike.
+        Plain tensors that share memory with the arguments. The arguments themselves, if either is plain or if they are
+        split in different ways.
 
     Example:
         >>> own_parts(torch.ones(2), torch.zeros(2))
@@ -69,7 +70,7 @@ def _layout(tensor: Tensor) -> tuple[object, object]:
 
 
 def reshard(module: nn.Module) -> None:
-    """Give up the whole weights that FSDP2 keeps between two passes: they would be used where the parts have changed.
+    """Drop the whole weights that FSDP2 keeps between two passes. They are out of date once the parts have changed.
 
     Args:
         module: The network.

@@ -1,4 +1,4 @@
-"""Why a weight cannot be pruned as it stands: it is computed from others, or stored in a way that has no masks."""
+"""Reasons why a weight cannot be pruned: it is computed from other tensors, or its storage does not allow masks."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from lightning_prune.selection.sharding import is_sharded
 
-_HOOKS = {  # what computes a weight before every forward pass, and what makes it plain
+_HOOKS = {  # hooks that compute a weight before every forward pass, with the functions that apply and remove them
     WeightNorm: ("weight_norm", "remove_weight_norm"),
     SpectralNorm: ("spectral_norm", "remove_spectral_norm"),
     BasePruningMethod: ("prune", "prune.remove"),
@@ -17,14 +17,14 @@ _HOOKS = {  # what computes a weight before every forward pass, and what makes i
 
 
 def reason_of_parametrization(owner: nn.Module, leaf: str) -> str | None:
-    """Why a tensor that a layer computes its weight from is not pruned.
+    """The reason why a tensor is not pruned if a layer computes its weight from the tensor.
 
     Args:
-        owner: The layer, or the list of parametrizations that stands before one of its weights.
-        leaf: The name of the tensor in it.
+        owner: The layer, or the list of parametrizations of one of its weights.
+        leaf: The name of the tensor in the owner.
 
     Returns:
-        The reason, naming what computes the weight and how to make it plain; None for any other tensor.
+        The reason, with the name of the parametrization and the function that removes it. None for any other tensor.
 
     Example:
         >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
@@ -43,13 +43,13 @@ def reason_of_parametrization(owner: nn.Module, leaf: str) -> str | None:
 
 
 def reason_of_storage(parameter: nn.Parameter) -> str | None:
-    """Why no mask can be laid over a tensor as it is stored.
+    """The reason why the storage of a tensor does not allow a mask.
 
     Args:
         parameter: The tensor.
 
     Returns:
-        The reason; None if a mask can.
+        The reason. None if the storage allows a mask.
 
     Example:
         >>> reason_of_storage(nn.Parameter(torch.zeros(2, dtype=torch.int8), requires_grad=False))

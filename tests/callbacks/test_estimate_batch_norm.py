@@ -1,5 +1,7 @@
 """The statistics of BatchNorm after a prune: kept, rewound, or estimated anew without a trace."""
 
+from threading import Lock
+
 import pytest
 import torch
 from fresh_draws import Order
@@ -182,6 +184,35 @@ def test_it_leaves_no_trace_but_the_statistics(make, tmp_path):
     assert not torch.equal(statistics, torch.zeros(4))
 
 
+def with_hooks():
+    """A module whose own hook prepares a batch, and that holds what cannot be copied."""
+    module = toy()
+    module.lock, module.losses = Lock(), []
+    step = type(module).training_step
+
+    class Hooks(type(module)):
+        def on_train_batch_start(self, batch, index):
+            self.prepared = index
+
+        def training_step(self, *arguments):
+            batch, index = arguments
+            assert index == self.prepared
+            loss = step(self, batch, index)
+            self.losses.append(loss)
+            return loss
+
+    module.__class__ = Hooks
+    return module
+
+
+def test_the_modules_own_hooks_are_called_as_in_training_and_nothing_it_holds_is_copied():
+    module = with_hooks()
+    begun = run(EstimateBatchNorm(), module=module)[1][2]
+    mean, _ = by_hand(begun, Images().set.tensors[0].split(BATCH))
+    assert torch.allclose(begun["net.1.running_mean"], mean, atol=1e-6)
+    assert len(module.losses) == 4 * STEPS, "those of the estimate are taken away"
+
+
 def test_layers_in_eval_mode_keep_theirs():
     class Frozen(Callback):
         def on_train_start(self, trainer, pl_module):
@@ -250,5 +281,7 @@ def test_what_cannot_be_estimated_is_refused(make, message):
 def test_manual_optimization_is_refused():
     module = Adversaries()
     module.norm = nn.BatchNorm1d(2)
-    with pytest.raises(ValueError, match="EstimateBatchNorm tries out training steps .*: with manual optimization"):
+    with pytest.raises(
+        ValueError, match="EstimateBatchNorm tries out training steps .*: Adversaries optimizes by hand"
+    ):
         make_trainer([IterativePruning(cycles=1), EstimateBatchNorm()], max_epochs=1).fit(module, vectors())

@@ -67,7 +67,7 @@ def texts(output):
 
 
 def make_smaller(name, notebook):
-    assert name in SMALLER, f"say in tests/test_notebooks.py what is made smaller in {name}"
+    assert name in SMALLER, f"say in tests/project/test_notebooks.py what is made smaller in {name}"
     for old, new in SMALLER[name]:
         cells = [cell for cell in code_cells(notebook) if old in cell.source]
         assert cells, f"{name} no longer has the text {old!r}"

@@ -52,7 +52,7 @@ def test_the_weights_of_all_layers_that_have_them_are_selected_and_every_other_t
     assert set(reasons(selected)) | set(selected.weights) == named
     assert not set(reasons(selected)) & set(selected.weights)
     assert reasons(selected)["embed.weight"] == "an embedding (Embedding; embeddings=True prunes it)"
-    assert reasons(selected)["norm.weight"] == "a parameter of a normalisation layer (GroupNorm)"
+    assert reasons(selected)["norm.weight"] == "a parameter of a normalization layer (GroupNorm)"
     assert reasons(selected)["lstm.bias_ih_l0"] == "a bias"
     assert reasons(selected)["attention.in_proj_bias"] == "a bias"
     assert reasons(selected)["table"] == "a parameter of a test_selection.Everything, which is not among the types"
@@ -94,7 +94,7 @@ def test_a_pattern_that_matches_nothing_is_refused(argument):
 
 def test_a_module_with_nothing_prunable_is_refused():
     with pytest.raises(
-        ValueError, match=r"Sequential has nothing to prune: 0.weight \(a parameter of a normalisation layer"
+        ValueError, match=r"Sequential has nothing to prune: 0.weight \(a parameter of a normalization layer"
     ):
         Prunable()(nn.Sequential(nn.BatchNorm1d(3)))
     with pytest.raises(ValueError, match="it has no parameters at all"):

@@ -1,4 +1,4 @@
-"""What an arm changes in the base config: dictionaries in, a dictionary out."""
+"""Apply the changes of an arm to the base config. Both are dictionaries, and so is the result."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -7,14 +7,11 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
+from lightning_prune.ablation.config.callback_objects import kind_in, name_in
 from lightning_prune.ablation.config.class_paths import full_path
 from lightning_prune.ablation.config.keys import Config, merged, set_value
 from lightning_prune.basics.dotted_paths import class_at
-from lightning_prune.callbacks.base import CycleClock
-from lightning_prune.callbacks.policies.base import LearningRatePolicy
-from lightning_prune.callbacks.starting_points.base import StartingPoint
-
-FAMILIES = (CycleClock, LearningRatePolicy, StartingPoint)
+from lightning_prune.callbacks.base import RIVALS, Kind
 
 
 def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> Config:
@@ -22,19 +19,25 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> 
 
     Args:
         base: A config of ``lightning-prune fit``.
-        changes: ``callbacks`` takes the place of callbacks of the same family in the base: a learning-rate policy for
-            the policy, a starting point for the starting point, arguments for an ``IterativePruning``, any other for
-            one of the same class; what finds none is added. ``without`` names classes to leave out. Any other key is an
-            argument of the arm's own callbacks, else of ``IterativePruning``, else of another callback or of the model,
-            a section (``trainer``, ``model``, ``data``), or a path into one, such as ``data.batch_size``. A mapping
-            without ``class_path`` changes arguments of what is there.
-        owner: Who asks, for errors.
+        changes: Changes by key.
+
+            ``callbacks`` replaces callbacks of the same family in the base. A learning-rate policy replaces the policy,
+            and a starting point replaces the starting point. The arguments of an ``IterativePruning`` change one by
+            one. Any other callback replaces a callback of its own class. A callback without such a partner is added.
+
+            ``without`` names classes to leave out.
+
+            Any other key is an argument, a section (``trainer``, ``model``, ``data``), or a path into a section, such
+            as ``data.batch_size``. An argument is first looked for in the arm's own callbacks, then in
+            ``IterativePruning``, then in the other callbacks and in the model. A value that is a mapping without
+            ``class_path`` changes single arguments of the object in the base.
+        owner: The caller's name for errors.
 
     Returns:
-        The changed config; the base stays as it is.
+        The changed config. The base stays as it is.
 
     Raises:
-        ValueError: If a key is unknown, or means several things.
+        ValueError: If a key is unknown, or has several meanings.
 
     Example:
         >>> clock = {"class_path": "lightning_prune.IterativePruning", "init_args": {"cycles": 2}}
@@ -63,14 +66,14 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> 
 
 
 def entry(given: Any, owner: str) -> Config:
-    """Write a callback in full: its class path and its arguments.
+    """Write a callback in full, with its class path and its arguments.
 
     Args:
-        given: A class path or a name of this package; alone, or as ``class_path`` beside ``init_args``.
-        owner: Who asks, for errors.
+        given: A class path or a name of this package. It stands alone, or as ``class_path`` beside ``init_args``.
+        owner: The caller's name for errors.
 
     Raises:
-        ValueError: If it is neither, there is no such class, or it is no callback.
+        ValueError: If ``given`` is neither of the two, if there is no such class, or if the class is no callback.
 
     Example:
         >>> entry("FineTune", "arm 'a'")
@@ -84,7 +87,7 @@ def entry(given: Any, owner: str) -> Config:
     unknown = sorted(content.keys() - {"class_path", "init_args", "dict_kwargs"})
     if unknown:
         raise ValueError(
-            f"{owner}: {content['class_path']} has {unknown[0]!r} beside class_path and init_args: arguments go into "
+            f"{owner}: {content['class_path']} has {unknown[0]!r} beside class_path and init_args. Put arguments into "
             "init_args."
         )
     path = full_path(content["class_path"], owner)
@@ -96,35 +99,33 @@ def entry(given: Any, owner: str) -> Config:
 
 def _refuse_rivals(own: Sequence[Config], owner: str) -> None:
     """Refuse callbacks of an arm that would take each other's place."""
-    for family in FAMILIES:
-        rivals = [one["class_path"].rsplit(".", 1)[-1] for one in own if _family(one) is family]
+    for kind in RIVALS:
+        rivals = [name_in(one) for one in own if kind_in(one) is kind]
         if len(rivals) > 1:
             raise ValueError(f"{owner}: {' and '.join(rivals)} would take each other's place: keep one of them.")
 
 
-def _family(callback: Config) -> Any:
-    cls = class_at(callback["class_path"])
-    return next((one for one in FAMILIES if isclass(cls) and issubclass(cls, one)), cls)
-
-
 def _put(callbacks: list[Config], new: Config, own: Sequence[Config]) -> None:
-    """Replace the base's callback of the same family, or add it; IterativePruning's arguments change one by one."""
-    new_class, family = class_at(new["class_path"]), _family(new)
+    """Replace the base's callback of the same family, or add it. IterativePruning's arguments change one by one."""
     for index, old in enumerate(callbacks):
-        old_class = class_at(old["class_path"])
-        if any(old is one for one in own):
-            continue
-        if isclass(old_class) and isclass(family) and issubclass(old_class, family):
-            merges = family is CycleClock and old_class is new_class
+        if not any(old is one for one in own) and _have_one_place(old, new):
+            merges = kind_in(new) is Kind.CLOCK and class_at(old["class_path"]) is class_at(new["class_path"])
             callbacks[index] = merged(old, new["init_args"]) if merges else new
             return
     callbacks.append(new)
 
 
+def _have_one_place(old: Config, new: Config) -> bool:
+    kind = kind_in(new)
+    if kind in RIVALS:
+        return kind_in(old) is kind
+    return issubclass(class_at(old["class_path"]), class_at(new["class_path"]))
+
+
 def _leave_out(callbacks: list[Config], name: str, owner: str) -> None:
-    left = [one for one in callbacks if name not in (one["class_path"], one["class_path"].rsplit(".", 1)[-1])]
+    left = [one for one in callbacks if name not in (one["class_path"], name_in(one))]
     if len(left) == len(callbacks):
-        there = ", ".join(one["class_path"].rsplit(".", 1)[-1] for one in callbacks) or "none"
+        there = ", ".join(name_in(one) for one in callbacks) or "none"
         raise ValueError(f"{owner}: `without: {name}` is not among the base's callbacks, which are {there}.")
     callbacks[:] = left
 

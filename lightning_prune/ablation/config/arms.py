@@ -1,4 +1,4 @@
-"""What is compared: an arm is a name and the changes that it makes to the base config; a grid is many arms."""
+"""Read the arms of a study. An arm is a name and its changes to the base config. A grid stands for many arms."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,14 @@ RESERVED = ("name", "grid", "search")
 
 @dataclass(frozen=True)
 class Search:
-    """What an arm tries in each cycle, from the same pruned network, to go on with the best by validation.
+    """The search of an arm. In each cycle it tries values from the same pruned network.
+
+    The arm goes on with the network that is the best by validation.
 
     Args:
-        values: Values by argument; for a sampler a range, ``{"low": 0.001, "high": 0.1, "log": true}``.
-        sampler: ``"grid"`` for every combination, ``"optuna"`` for so many ``trials``.
-        trials: How many combinations Optuna tries in each cycle, at least 1.
+        values: Lists of values by argument. Optuna also takes a range, ``{"low": 0.001, "high": 0.1, "log": true}``.
+        sampler: ``"grid"`` tries every combination. ``"optuna"`` tries ``trials`` combinations.
+        trials: The number of combinations that Optuna tries in each cycle, at least 1.
     """
 
     values: Mapping[str, Any]
@@ -37,13 +39,13 @@ class Search:
 
 @dataclass(frozen=True)
 class Arm:
-    """One of what is compared.
+    """One of the variants that a study compares.
 
     Args:
-        name: How tables and pictures call it.
-        changes: What it changes in the base config.
-        search: What it tries in each cycle, if it is a search.
-        crossed: The part of the name that says its values in the grid of the study; empty without such a grid.
+        name: The name of the arm in tables and pictures.
+        changes: The changes to the base config.
+        search: The search of the arm. None for an arm that does not search.
+        crossed: The part of the name that says the arm's values in the grid of the study. Empty without such a grid.
     """
 
     name: str
@@ -57,13 +59,14 @@ def read_arms(given: Any, grid: Mapping[str, Any] | None = None) -> list[Arm]:
 
     Args:
         given: A list of mappings with a ``name``, or a mapping from names to changes.
-        grid: Values by key that every arm is crossed with.
+        grid: Values by key. Every arm is combined with each of them.
 
     Returns:
-        The arms, those of a grid named after their values.
+        The arms. The names of the arms of a grid say their values.
 
     Raises:
-        ValueError: If there is no arm, two have the same name, a name cannot be shown, or a grid or a search is empty.
+        ValueError: If there is no arm, two arms have the same name, a name cannot be shown, or a grid or a search is
+            empty.
 
     Example:
         >>> [arm.name for arm in read_arms({"one": {}, "two": {"grid": {"lr": [0.01, 0.1]}}})]
@@ -122,7 +125,7 @@ def _written_out(given: Mapping[str, Any], everywhere: Mapping[str, Any]) -> Ite
 
 
 def _texts(values: Sequence[Any]) -> list[str]:
-    """Values as parts of names: short ones where those differ."""
+    """Write values as parts of names. The short forms are used where they differ."""
     short = [_short(value) for value in values]
     return [text if short.count(text) == 1 else str(value) for text, value in zip(short, values, strict=True)]
 
@@ -160,7 +163,7 @@ def _combinations(values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any
 
 
 def _short(value: Any) -> str:
-    """A value as a part of a name.
+    """Write a value as a part of a name.
 
     Example:
         >>> _short(0.1), _short({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}}), _short("a.b.magnitude")

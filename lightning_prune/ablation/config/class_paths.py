@@ -1,4 +1,4 @@
-"""The names of classes in a config: completed, and refused where no other process can import them."""
+"""Complete the names of classes in a config, and refuse classes that no other process can import."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from lightning_prune.basics.nearest import suggest
 
 
 def full_path(name: str, owner: str) -> str:
-    """Complete the name of a class of this package, and see that the class is there.
+    """Complete the name of a class of this package, and check that the class exists.
 
     Args:
         name: A dotted path, or a public name of ``lightning_prune`` or of Lightning's callbacks.
-        owner: Who asks, for the error.
+        owner: The caller's name for the error, such as ``"arm 'a'"``.
 
     Returns:
         The dotted path.
@@ -41,11 +41,11 @@ def full_path(name: str, owner: str) -> str:
 
 
 def refuse_main(config: Any, owner: str) -> None:
-    """Refuse what is defined in the program or the notebook itself: no other process can import it.
+    """Refuse classes that are defined in the program or the notebook itself. No other process can import them.
 
     Args:
-        config: Everything that other processes are to be sent.
-        owner: Who sends it, for the error.
+        config: Everything that is to be sent to other processes.
+        owner: The caller's name for the error.
 
     Raises:
         ValueError: If a dotted path in it begins with ``__main__``.
@@ -60,12 +60,12 @@ def refuse_main(config: Any, owner: str) -> None:
         raise ValueError(
             f"{owner}: `{found}` is defined in the program or notebook that is running, which the processes that train "
             f"cannot import. Move it into a file beside it, such as mine.py, and give `mine{found[8:]}`; or train in "
-            "this process: run(out, workers=0), with the local engine."
+            "this process with run(out, workers=0) and the local engine."
         )
 
 
 def texts_in(config: Any) -> Iterator[str]:
-    """Every text in a config, however deep.
+    """Yield every text in a config, at any depth.
 
     Example:
         >>> list(texts_in({"a": ["b", {"c": "d"}, 3]}))

@@ -1,13 +1,14 @@
-"""What a key of an arm means: an argument of a callback or of the model, a section of the config, a path into one."""
+"""Set a key of an arm: an argument of a callback or of the model, a section of the config, or a path into one."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from inspect import signature
 from typing import Any
 
-from lightning_prune.basics.dotted_paths import class_at, dotted
+from lightning_prune.ablation.config.callback_objects import kind_in, name_in
+from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.basics.nearest import nearest
-from lightning_prune.callbacks.iterative_pruning import IterativePruning
+from lightning_prune.callbacks.base import Kind
 
 Config = dict[str, Any]
 
@@ -16,14 +17,14 @@ SECTIONS = ("trainer", "model", "data")
 
 
 def set_value(config: Config, key: str, value: Any, own: Sequence[str], owner: str) -> None:
-    """Set what a key means.
+    """Set the value of a key at its place in a config.
 
     Args:
-        config: A config with a list of full callbacks; changed in place.
+        config: A config whose callbacks are a list, written in full. It is changed in place.
         key: An argument, a section or a path.
-        value: Its value; a mapping without ``class_path`` changes what is there.
-        own: Class paths of the arm's own callbacks, whose arguments come first.
-        owner: Who asks, for errors.
+        value: The value. A mapping without ``class_path`` changes single arguments of the old value.
+        own: The class paths of the arm's own callbacks. Their arguments are looked at first.
+        owner: The caller's name for errors.
 
     Raises:
         ValueError: If the key is unknown, or is an argument of several callbacks.
@@ -38,33 +39,34 @@ def set_value(config: Config, key: str, value: Any, own: Sequence[str], owner: s
         place = _inside(place, part, f"{owner}: `{key}`")
     place = _arguments(place)
     last = [first, *rest][-1]
-    old = place.get(last)
-    if isinstance(old, str) and isinstance(value, Mapping) and "class_path" not in value and _parameters(old):
-        old = {"class_path": old}
-    if isinstance(value, Mapping) and isinstance(old, Mapping) and "class_path" not in value:
+    if _is_part(value) and isinstance(old := _as_class(place.get(last)), Mapping):
         there = place.setdefault(last, {}) if not isinstance(place[last], str) else {}
-        there.update(merged(old, value))  # in its place: of a callback, `place` is only where it was found
+        there.update(merged(old, value))  # In place, because a callback's `place` is a mapping made by the look-up.
         place[last] = there
     else:
         place[last] = deepcopy(value)
 
 
 def _place(config: Config, key: str, own: Sequence[str], owner: str) -> Config:
-    """The dictionary that a key belongs into."""
+    """Find the dictionary to which a key belongs."""
     callbacks = config["trainer"]["callbacks"]
     if key == "seed_everything":
         raise ValueError(f"{owner}: `seed_everything` is no part of an arm: every arm runs with the study's `seeds`.")
     if key in SECTIONS:
         return config
-    named = [one for one in callbacks if one["class_path"].rsplit(".", 1)[-1] == key]
+    named = [one for one in callbacks if name_in(one) == key]
     if len(named) > 1:
         raise ValueError(f"{owner}: the base has {len(named)} callbacks {key}. Give each arm its own with `callbacks`.")
     if named:
         return {key: named[0]}
-    for candidates in ([one for one in callbacks if one["class_path"] in own], _clocks(callbacks), callbacks):
+    for candidates in (
+        [one for one in callbacks if one["class_path"] in own],
+        [one for one in callbacks if kind_in(one) is Kind.CLOCK],
+        callbacks,
+    ):
         takers = [one for one in candidates if key in _parameters(one["class_path"])]
         if len(takers) > 1:
-            names = " and ".join(one["class_path"].rsplit(".", 1)[-1] for one in takers)
+            names = " and ".join(name_in(one) for one in takers)
             raise ValueError(f"{owner}: `{key}` is an argument of {names}. Write which, for instance `Class.{key}`.")
         if takers:
             return takers[0]["init_args"]  # type: ignore[no-any-return]
@@ -96,9 +98,7 @@ def _known(config: Config, own: Sequence[str]) -> list[str]:
 
 def _inside(place: Config, part: str, said: str) -> Config:
     inner = _arguments(place)
-    if isinstance(inner.get(part), str) and _parameters(inner[part]):
-        inner[part] = {"class_path": inner[part]}
-    found = inner.setdefault(part, {})
+    inner[part] = found = _as_class(inner.get(part, {}))
     if not isinstance(found, dict):
         raise ValueError(f"{said}: {part} is {found!r}, which has no arguments to change.")
     return found
@@ -109,27 +109,33 @@ def _arguments(place: Config) -> Config:
     return place.setdefault("init_args", {}) if "class_path" in place else place
 
 
+def _as_class(value: Any) -> Any:
+    """A class that is written by its path alone, with room for its arguments; any other value as it is."""
+    return {"class_path": value} if isinstance(value, str) and _parameters(value) else value
+
+
+def _is_part(value: Any) -> bool:
+    """Whether a value is arguments for what is there, instead of something to take its place."""
+    return isinstance(value, Mapping) and "class_path" not in value
+
+
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Config:
-    """Change some arguments of what is there.
+    """Change some arguments of a class.
 
     Args:
         old: A class with its arguments, or a dictionary of arguments.
-        new: Arguments; a mapping without ``class_path`` changes those of what is there.
+        new: The new arguments. A mapping without ``class_path`` changes single arguments of the old value.
     """
     whole = deepcopy(dict(old))
     target = _arguments(whole)
     for key, value in new.items():
         if key == "init_args" and "class_path" in whole:
             target.update(deepcopy(dict(value)))
-        elif isinstance(value, Mapping) and isinstance(target.get(key), Mapping) and "class_path" not in value:
+        elif _is_part(value) and isinstance(target.get(key), Mapping):
             target[key] = merged(target[key], value)
         else:
             target[key] = deepcopy(value)
     return whole
-
-
-def _clocks(callbacks: Sequence[Config]) -> list[Config]:
-    return [one for one in callbacks if one["class_path"] in (CLOCK, dotted(IterativePruning))]
 
 
 def _parameters(class_path: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a study is made of: values that a YAML file can hold, from a file or from Python."""
+"""Turn the config of a study, given as a YAML file or in Python, into values that a YAML file can hold."""
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -13,14 +13,14 @@ from lightning_prune.lab.cli.near_files import did_you_mean
 
 
 def plain(value: Any, where: str) -> Any:
-    """Write functions and classes by their dotted paths, and refuse what no config can hold.
+    """Write functions and classes as dotted paths, and refuse values that no config can hold.
 
     Args:
         value: A config, or a part of one.
-        where: Where it stands, for the error.
+        where: The key under which the value stands, for the error.
 
     Raises:
-        ValueError: If there is an object, a lambda, or a function inside a function.
+        ValueError: If the value holds an object, a lambda, or a function that is defined inside a function.
 
     Example:
         >>> from lightning_prune.criteria import magnitude
@@ -37,7 +37,7 @@ def plain(value: Any, where: str) -> Any:
         return str(value)
     if callable(value) and "<" not in getattr(value, "__qualname__", "<"):
         return dotted(value)
-    if callable(getattr(value, "item", None)) and getattr(value, "size", 0) == 1:  # a number of numpy's
+    if callable(getattr(value, "item", None)) and getattr(value, "size", 0) == 1:  # A number of numpy.
         return value.item()
     raise ValueError(
         f"Ablation({where}) is {value!r}, which no config can hold. Give numbers, text, lists, or class_path and "
@@ -46,21 +46,22 @@ def plain(value: Any, where: str) -> Any:
 
 
 def read_yaml(path: Path, owner: str) -> dict[str, Any]:
-    """Read a YAML file, in which no key may stand twice, and ``1e-3`` is a number.
+    """Read a YAML file. Unlike in the standard, no key may occur twice, and ``1e-3`` is a number.
 
     Args:
         path: The file.
-        owner: What names it, for errors.
+        owner: The argument that names the file, for errors.
 
     Raises:
-        FileNotFoundError: If it does not exist.
-        ValueError: If it is no YAML, holds no keys, or one of them twice; if its aliases blow it up.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is no YAML, holds no keys, or holds a key twice. If its aliases stand for too many
+            values.
     """
     if not path.is_file():
         what = "is a folder, not a YAML file" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"{owner}: {path} {what}.{did_you_mean(path)}")
     try:
-        content = load(path.read_text(), _Loader)  # which is a SafeLoader
+        content = load(path.read_text(), _Loader)  # _Loader is a SafeLoader.
     except TooLarge as error:
         raise ValueError(f"{owner}: {path}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -74,7 +75,7 @@ MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people write it: the standard lets the second of two equal keys win, and takes 1e-3 for text."""
+    """Load YAML as people write it. The standard lets the second of two equal keys win, and reads 1e-3 as text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != MERGE]

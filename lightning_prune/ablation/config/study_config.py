@@ -1,4 +1,4 @@
-"""The config of a study: from a YAML file, or the same as a mapping."""
+"""Read the config of a study from a YAML file or from a mapping."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ KEYS = ("name", "base", "arms", "seeds", "metric", "grid")
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """What is compared.
+    """The config of a study: its base, its arms and its seeds.
 
     Args:
-        name: How the report calls it.
+        name: The name of the study in the report.
         base: The config of ``lightning-prune fit`` that the arms change.
-        arms: What is compared.
+        arms: The arms to compare.
         seeds: The seeds, each once.
-        metric: The logged value to choose by; None for the validation accuracy, else the validation loss.
-        given: What the user wrote, with the base in it, to see later whether it has changed.
+        metric: The logged value that chooses the best epoch. None: the validation accuracy, else the validation loss.
+        given: The config as the user wrote it, with the base in it. A later run compares its own config with it.
     """
 
     name: str
@@ -39,16 +39,16 @@ def read_study(given: Mapping[str, Any] | str | Path) -> StudyConfig:
     """Read the config of a study.
 
     Args:
-        given: A YAML file, or what would be in it. ``base`` is a config of ``lightning-prune fit``, or the path of one,
-            relative to the file; ``arms`` are as in :func:`read_arms`; ``seeds`` is a
-            list, or how many.
+        given: A YAML file, or a mapping with the same keys. ``base`` is a config of ``lightning-prune fit``, or the
+            path of one, relative to the file. ``arms`` are as in :func:`read_arms`. ``seeds`` is a list of seeds, or
+            the number of seeds.
 
     Returns:
         The config.
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If a key is unknown or missing, or its value out of range.
+        ValueError: If a key is unknown or missing, or its value is out of range.
 
     Example:
         >>> read_study({"base": {"trainer": {"max_epochs": 3}}, "arms": {"a": {}}, "seeds": 2}).seeds

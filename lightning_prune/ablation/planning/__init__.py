@@ -1,1 +1,1 @@
-"""From arms to the nodes that are trained, named by their content."""
+"""Plan the nodes that the arms of a study go through. Each node is named by its content."""

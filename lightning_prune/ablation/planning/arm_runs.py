@@ -1,4 +1,4 @@
-"""From arms to the tree: which nodes the run of an arm goes through, and which of them others go through, too."""
+"""Lay out the run of each arm as a path of nodes. Arms whose paths begin alike share these nodes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,18 +23,18 @@ from lightning_prune.basics.dotted_paths import class_at
 
 
 @dataclass(frozen=True)
-class Path:
+class ArmRun:
     """The run of an arm with one seed.
 
     Args:
         arm: The name of the arm.
         seed: The seed.
-        resolved: Its config.
-        search: What it tries in each cycle, if it is a search.
-        metric: The logged value that the study chooses by; None to let each run choose.
-        candidates: What a search was resolved to so far, by its values; shared by the seeds of the arm.
-        leader: The run of another arm whose masks it takes.
-        record: Short names of the masks of each cycle, if it takes those of a run that was recorded before the study.
+        resolved: The config of the run.
+        search: The search of the arm. None for an arm that does not search.
+        metric: The logged value by which the study chooses. None: each run chooses.
+        candidates: The resolved configs of the search so far, by their values. The seeds of the arm share them.
+        leader: The run of another arm, if this run takes its masks.
+        record: Short names of the masks of each cycle, if this run takes masks that were recorded before the study.
     """
 
     arm: str
@@ -43,7 +43,7 @@ class Path:
     search: Search | None = None
     metric: str | None = None
     candidates: dict[str, Resolved] = field(default_factory=dict, compare=False, repr=False)
-    leader: "Path | None" = None
+    leader: "ArmRun | None" = None
     record: tuple[str, ...] = ()
 
     def node(self, stretch: Stretch, parent: Node | None, resolved: Resolved | None = None) -> Node:
@@ -51,8 +51,8 @@ class Path:
 
         Args:
             stretch: A stretch of the run.
-            parent: The node before it; None for the first.
-            resolved: Another config for it, of a search.
+            parent: The node before this one. None for the first node.
+            resolved: The config that a search tries in this node. None: the config of the run.
         """
         using = resolved or self.resolved
         whole = stretch == self.resolved.stretches[-1] and not (stretch.last == 0 and using.clock is not None)
@@ -60,7 +60,8 @@ class Path:
         of = leading[-1].key if leading else list(self.record[: stretch.last])
         known = replace(using, config=identified(using.config, of))
         own = dense_content(known, whole) if parent is None else cycle_content(known, stretch)
-        # The metric decides which network is the best and what was measured; what comes after has it from its parent.
+        # The metric decides which network is the best and which values are measured. Later nodes inherit it with the
+        # key of their parent.
         metric = {"metric": self.metric} if parent is None and self.metric is not None else {}
         key = key_of({"parent": parent.key if parent else None, "seed": self.seed, "content": own, **metric})
         notes = notes_of(using.entries) if parent is None and not whole else {}
@@ -78,27 +79,27 @@ class Path:
             masks=self.masks(stretch),
         )
 
-    def is_led_by(self, other: "Path") -> bool:
-        """Whether it takes the masks of another run."""
+    def is_led_by(self, other: "ArmRun") -> bool:
+        """Whether this run takes the masks of another run."""
         return self.leader is not None and (self.leader.arm, self.leader.seed) == (other.arm, other.seed)
 
     def masks(self, stretch: Stretch) -> tuple[str, ...]:
-        """Where the masks of another arm lie that a stretch takes, in the folder of the nodes."""
+        """The files with the masks of another arm that a stretch takes, relative to the folder of the nodes."""
         return tuple(file for node in self._leading(stretch) for file in record_of(node))
 
     def _leading(self, stretch: Stretch) -> list[Node]:
-        """The nodes of the run that it follows, up to the cycles of a stretch."""
+        """The nodes of the run that this run follows, up to the cycles of a stretch."""
         if self.leader is None or stretch.last == 0:
             return []
         return [node for node in self.leader._laid_out if node.last > 0 and node.first <= stretch.last]
 
     @cached_property
     def _laid_out(self) -> list[Node]:
-        """The nodes of the whole run, made once: every node of a run that follows this one asks for them."""
+        """The nodes of the whole run, made once. Every node of a run that follows this one asks for them."""
         return self.nodes()
 
     def nodes(self) -> list[Node]:
-        """The nodes of the whole run, in order; for a search those of its first candidates."""
+        """The nodes of the whole run, in order. For a search they are the nodes of its first candidates."""
         found: list[Node] = []
         for stretch in self.resolved.stretches:
             found.append(self.node(stretch, found[-1] if found else None))
@@ -107,64 +108,64 @@ class Path:
 
 def lay_out(
     base: Mapping[str, Any], arms: Sequence[Arm], seeds: Sequence[int], metric: str | None = None
-) -> list[Path]:
+) -> list[ArmRun]:
     """Resolve every arm for every seed.
 
     Args:
         base: The base config.
         arms: The arms.
         seeds: The seeds.
-        metric: The logged value to choose by; None to let each run choose.
+        metric: The logged value by which the study chooses. None: each run chooses.
 
     Returns:
-        A path for each arm and seed, arm by arm.
+        A run for each arm and seed, arm by arm.
 
     Raises:
-        ValueError: If a config cannot be parsed, or lengths do not fit together; names the arm.
+        ValueError: If a config cannot be parsed, or lengths do not fit together. The message names the arm.
     """
-    paths, seen = dict[str, list[Path]](), dict[str, Any]()
+    runs, seen = dict[str, list[ArmRun]](), dict[str, Any]()
     configs = {arm.name: changed(base, arm.changes, f"Ablation(arms): arm {arm.name!r}") for arm in arms}
     leaders = leaders_of(arms, configs)
-    for arm in sorted(arms, key=lambda one: one.name in leaders):  # who is followed comes first
+    for arm in sorted(arms, key=lambda one: one.name in leaders):  # An arm that is followed comes before its followers.
         owner, own = f"Ablation(arms): arm {arm.name!r}", configs[arm.name]
-        found = _following(_of_seeds(arm, own, seeds, owner, seen), paths.get(leaders.get(arm.name, "")), owner)
+        found = _following(_of_seeds(arm, own, seeds, owner, seen), runs.get(leaders.get(arm.name, "")), owner)
         if arm.search is not None:
             for values in first_values(arm.search):
                 refuse_outside(
                     found[0], values, resolve(with_seed(changed(own, values, owner), seeds[0]), owner, seen), owner
                 )
-        paths[arm.name] = [replace(path, metric=metric) for path in found]
-    return [path for arm in arms for path in paths[arm.name]]
+        runs[arm.name] = [replace(run, metric=metric) for run in found]
+    return [run for arm in arms for run in runs[arm.name]]
 
 
-def _following(paths: list[Path], leading: list[Path] | None, owner: str) -> list[Path]:
-    """The runs of an arm, with those of the arm whose masks they take, or what is known of a record."""
+def _following(runs: list[ArmRun], leading: list[ArmRun] | None, owner: str) -> list[ArmRun]:
+    """Give the runs of an arm their leaders, which are runs of another arm, or the masks of an earlier record."""
     if leading is None:
-        record = recorded_before(owner, paths[0].resolved)
-        return [replace(path, record=record) for path in paths]
-    refuse_unlike(owner, paths[0].resolved, leading[0].arm, leading[0].resolved)
-    return [replace(path, leader=leader) for path, leader in zip(paths, leading, strict=True)]
+        record = recorded_before(owner, runs[0].resolved)
+        return [replace(run, record=record) for run in runs]
+    refuse_unlike(owner, runs[0].resolved, leading[0].arm, leading[0].resolved)
+    return [replace(run, leader=leader) for run, leader in zip(runs, leading, strict=True)]
 
 
-def same_arms(paths: Sequence[Path]) -> list[list[str]]:
-    """Arms that come to the same, by their names.
+def same_arms(runs: Sequence[ArmRun]) -> list[list[str]]:
+    """Find arms that have the same config.
 
     Args:
-        paths: The runs of a study.
+        runs: The runs of a study.
 
     Returns:
-        The names of arms whose configs are equal once every default is filled in; searches are left out.
+        Groups of names of arms whose configs are equal once every default is filled in. Searches are left out.
     """
-    seed = paths[0].seed
+    seed = runs[0].seed
     groups: dict[str, list[str]] = {}
-    for path in paths:
-        if path.seed == seed and path.search is None:
-            groups.setdefault(key_of(path.resolved.config), []).append(path.arm)
+    for run in runs:
+        if run.seed == seed and run.search is None:
+            groups.setdefault(key_of(run.resolved.config), []).append(run.arm)
     return [arms for arms in groups.values() if len(arms) > 1]
 
 
 def first_values(search: Search) -> list[dict[str, Any]]:
-    """Values to see at the start whether a search can work; of a range, its ends."""
+    """The values with which to check, at the start, whether a search can work. A range is checked at its ends."""
     if search.sampler == "grid":
         return search.combinations()
     ends = {
@@ -173,19 +174,19 @@ def first_values(search: Search) -> list[dict[str, Any]]:
     return [{key: values[index % len(values)] for key, values in ends.items()} for index in range(2)]
 
 
-def refuse_outside(path: Path, values: Mapping[str, Any], tried: Resolved, owner: str) -> None:
-    """Refuse a search for what its cycles cannot have each for itself, from the same network.
+def refuse_outside(run: ArmRun, values: Mapping[str, Any], tried: Resolved, owner: str) -> None:
+    """Refuse a search for arguments that cannot differ from cycle to cycle while the network stays the same.
 
     Args:
-        path: The run of the arm.
-        values: What is tried.
-        tried: The config with it.
-        owner: Whose it is, for the error.
+        run: The run of the arm.
+        values: The values that the search tries.
+        tried: The config with these values.
+        owner: The arm's name for the error.
 
     Raises:
-        ValueError: If the dense run or the lengths of the cycles would have to be others.
+        ValueError: If the values change the dense run or the lengths of the cycles.
     """
-    old = path.resolved
+    old = run.resolved
     dense = dense_content(tried, whole=False) != dense_content(old, whole=False)
     notes = notes_of(tried.entries).keys() != notes_of(old.entries).keys()
     if old.clock is None or len(old.stretches) < 2 or old.stretches[1].first != old.stretches[1].last:
@@ -197,27 +198,27 @@ def refuse_outside(path: Path, values: Mapping[str, Any], tried: Resolved, owner
     said = ", ".join(f"{key}: {value!r}" for key, value in values.items())
     raise ValueError(
         f"{owner}: its search cannot try {{{said}}}: {why}. Search for what a cycle may change from the same network, "
-        "such as the peak of a learning-rate policy; compare the rest as arms, with `grid`."
+        "such as the peak of a learning-rate policy. Compare other values as arms, with `grid`."
     )
 
 
-def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str, seen: dict[str, Any]) -> list[Path]:
+def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str, seen: dict[str, Any]) -> list[ArmRun]:
     first = resolve(with_seed(config, seeds[0]), owner, seen)
-    paths = [Path(arm.name, seeds[0], first, arm.search)]
+    runs = [ArmRun(arm.name, seeds[0], first, arm.search)]
     for seed in seeds[1:]:
-        # Nothing but the seed differs, and parsing makes a network each time.
+        # Only the seed differs, so the config is not parsed again. Each parsing makes a network.
         other = with_seed(config, seed)
         content = reseeded(first.config, other)
-        paths.append(replace(paths[0], seed=seed, resolved=replace(first, config=content)))
-    return paths
+        runs.append(replace(runs[0], seed=seed, resolved=replace(first, config=content)))
+    return runs
 
 
 def reseeded(resolved: Config, other: Mapping[str, Any]) -> Config:
-    """A resolved config with the seeds of another one.
+    """Give a resolved config the seeds of another config.
 
     Args:
-        resolved: What the config of one seed was resolved to.
-        other: The config of another seed, in which nothing else differs.
+        resolved: The resolved config of one seed.
+        other: The config of another seed. Nothing else differs in it.
     """
     seeds = {class_at(one["class_path"]): one["init_args"].get("seed") for one in other["trainer"]["callbacks"]}
     callbacks = []

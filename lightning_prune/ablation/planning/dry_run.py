@@ -1,4 +1,4 @@
-"""The tree of a study before it is run: what would be trained, who shares it, and what that saves."""
+"""Draw the tree of a study before the study is run, and count the epochs that sharing saves."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from rich.markup import escape
 from rich.tree import Tree as Picture
 
-from lightning_prune.ablation.planning.arm_runs import Path, first_values
+from lightning_prune.ablation.planning.arm_runs import ArmRun, first_values
 from lightning_prune.ablation.sharing.node import Node
 
 
 @dataclass
 class Planned:
-    """A node that is to be trained, or as many as a search tries in its place.
+    """A place in the plan: one node to train, or all the nodes that a search tries there.
 
     Attributes:
         node: The node.
-        arms: The arms that go through it.
-        times: How many networks a search trains there; 1 otherwise.
+        arms: The arms that go through the node.
+        times: The number of networks that a search trains there. 1 without a search.
     """
 
     node: Node
@@ -26,86 +26,87 @@ class Planned:
 
     @property
     def epochs(self) -> int:
-        """The epochs to train, as far as they are known."""
+        """The number of epochs to train, as far as it is known."""
         return (self.node.epochs or 0) * self.times
 
 
-def plan_tree(paths: Sequence[Path]) -> dict[str, Planned]:
+def plan_tree(runs: Sequence[ArmRun]) -> dict[str, Planned]:
     """Put the nodes of all arms together.
 
     Args:
-        paths: The runs.
+        runs: The runs.
 
     Returns:
-        What is to be trained by key, parents before children; a search is keyed by its arm.
+        The nodes to train by key, parents before children. The nodes of a search have the name of its arm in their
+        key.
     """
     planned: dict[str, Planned] = {}
-    for path in paths:
-        for node in path.nodes():
-            times = _times(path) if is_searched(path, node) else 1
-            one = planned.setdefault(place_of(path, node), Planned(node, times=times))
-            one.arms.append(path.arm)
+    for run in runs:
+        for node in run.nodes():
+            times = _times(run) if is_searched(run, node) else 1
+            one = planned.setdefault(place_of(run, node), Planned(node, times=times))
+            one.arms.append(run.arm)
     return planned
 
 
-def place_of(path: Path, node: Node) -> str:
-    """Name the place of a node in the plan: its key, or the place that all tries of a search have in common.
+def place_of(run: ArmRun, node: Node) -> str:
+    """Name the place of a node in the plan: its key, or one place for all nodes that a search tries there.
 
     Args:
-        path: A run.
-        node: One of its nodes, or what its search tried in place of one.
+        run: A run.
+        node: A node of the run, or a node that its search tried.
     """
-    return f"{path.arm}/{path.seed}/{node.last}" if is_searched(path, node) else node.key
+    return f"{run.arm}/{run.seed}/{node.last}" if is_searched(run, node) else node.key
 
 
-def is_searched(path: Path, node: Node) -> bool:
+def is_searched(run: ArmRun, node: Node) -> bool:
     """Whether a search tries several nodes in the place of this one."""
-    return path.search is not None and node.parent is not None
+    return run.search is not None and node.parent is not None
 
 
-def epochs_alone(paths: Iterable[Path]) -> int:
-    """How many epochs it takes to train every arm alone; a search repeats nothing of its own run."""
-    return sum(planned.epochs for path in paths for planned in plan_tree([path]).values())
+def epochs_alone(runs: Iterable[ArmRun]) -> int:
+    """Count the epochs that separate runs of all arms would need. A search repeats nothing of its own run."""
+    return sum(planned.epochs for run in runs for planned in plan_tree([run]).values())
 
 
-def epochs_shared(paths: Sequence[Path]) -> int:
-    """How many epochs it takes where arms share what they have in common."""
-    return sum(planned.epochs for planned in plan_tree(paths).values())
+def epochs_shared(runs: Sequence[ArmRun]) -> int:
+    """Count the epochs to train when arms share the nodes that they have in common."""
+    return sum(planned.epochs for planned in plan_tree(runs).values())
 
 
-def draw_tree(paths: Sequence[Path], done: Iterable[str] = ()) -> Picture:
-    """Draw the tree of the first seed; those of the others look the same.
+def draw_tree(runs: Sequence[ArmRun], done: Iterable[str] = ()) -> Picture:
+    """Draw the tree of the first seed. The trees of the other seeds look the same.
 
     Args:
-        paths: The runs.
+        runs: The runs.
         done: Keys of nodes that are finished.
 
     Returns:
-        A tree for rich to print; a line for each stretch that the same arms go through.
+        A tree for rich to print. Each stretch that the same arms go through is a line.
     """
-    seeds = list(dict.fromkeys(path.seed for path in paths))
+    seeds = list(dict.fromkeys(run.seed for run in runs))
     more = f", and the same for {len(seeds) - 1} more" if len(seeds) > 1 else ""
     root = Picture(f"seed {seeds[0]}{more}")
-    _branch(root, [path for path in paths if path.seed == seeds[0]], 0, set(done))
+    _branch(root, [run for run in runs if run.seed == seeds[0]], 0, set(done))
     return root
 
 
-def _branch(picture: Picture, paths: Sequence[Path], depth: int, done: set[str]) -> None:
-    """Add what comes after ``depth`` nodes to the picture of those."""
-    groups: dict[str, list[Path]] = {}
-    for path in paths:
-        if depth < len(path.nodes()):
-            groups.setdefault(_keys(path)[depth], []).append(path)
+def _branch(picture: Picture, runs: Sequence[ArmRun], depth: int, done: set[str]) -> None:
+    """Add the nodes after the first ``depth`` nodes to the picture."""
+    groups: dict[str, list[ArmRun]] = {}
+    for run in runs:
+        if depth < len(run.nodes()):
+            groups.setdefault(_keys(run)[depth], []).append(run)
     for group in groups.values():
         end = depth + 1
-        while all(len(_keys(path)) > end for path in group) and len({_keys(path)[end] for path in group}) == 1:
+        while all(len(_keys(run)) > end for run in group) and len({_keys(run)[end] for run in group}) == 1:
             end += 1
-        longest = any(len(_keys(path)) > end for path in group)
+        longest = any(len(_keys(run)) > end for run in group)
         cut = depth + 1 if depth == 0 and (len(group) > 1 or longest) else end
         _branch(picture.add(_label(group, depth, cut, done)), group, cut, done)
 
 
-def _label(group: Sequence[Path], first: int, end: int, done: set[str]) -> str:
+def _label(group: Sequence[ArmRun], first: int, end: int, done: set[str]) -> str:
     nodes = group[0].nodes()[first:end]
     begin, last = nodes[0].first, nodes[-1].last
     cycles = "dense" if last == 0 else f"cycle {begin}" if begin == last else f"cycles {begin}-{last}"
@@ -113,7 +114,7 @@ def _label(group: Sequence[Path], first: int, end: int, done: set[str]) -> str:
     epochs = sum(node.epochs or 0 for node in nodes)
     length = f"{epochs} epochs" if all(node.epochs is not None for node in nodes) else "epochs not known yet"
     tried = f", {times} tried in each" if times > 1 else ""
-    arms = ", ".join(path.arm for path in group)
+    arms = ", ".join(run.arm for run in group)
     leader = group[0].leader
     arms += f", masks of {leader.arm}" if leader is not None and len(group) == 1 and begin else ""
     shared = f"[bold]shared by {len(group)}[/]" if len(group) > 1 else f"[cyan]{escape(arms)}[/]"
@@ -122,14 +123,14 @@ def _label(group: Sequence[Path], first: int, end: int, done: set[str]) -> str:
     return f"{cycles}: {length}{tried}, {shared}{mark}"
 
 
-def _keys(path: Path) -> list[str]:
-    """The nodes of a run; those that a search tries are its own."""
-    searched = path.search is not None
-    return [f"{path.arm}/{node.key}" if searched and node.parent else node.key for node in path.nodes()]
+def _keys(run: ArmRun) -> list[str]:
+    """The keys of the nodes of a run. A search shares with no other arm the nodes that it tries."""
+    searched = run.search is not None
+    return [f"{run.arm}/{node.key}" if searched and node.parent else node.key for node in run.nodes()]
 
 
-def _times(path: Path) -> int:
-    search = path.search
+def _times(run: ArmRun) -> int:
+    search = run.search
     if search is None:
         return 1
     return search.trials if search.sampler == "optuna" else len(first_values(search))

@@ -1,4 +1,4 @@
-"""Has the code changed, or the data: short texts that enter the names of nodes."""
+"""Fingerprint code and data as short texts that enter the names of nodes. A change of either changes the names."""
 
 import hashlib
 import sys
@@ -22,13 +22,14 @@ STANDARD = Path(sysconfig.get_paths()["stdlib"])
 
 
 def code_fingerprint(config: Any) -> dict[str, str]:
-    """The versions of the libraries, and the sources of the user's own classes that a config names.
+    """Fingerprint the libraries by their versions, and the user's own classes in a config by their source files.
 
     Args:
         config: A config of ``lightning-prune fit``, or a part of one, whose classes were imported already.
 
     Returns:
-        Hashes by module, also of the user's modules that those import; of libraries it is enough to know the version.
+        Versions by library, and hashes by module of the user. The modules that a user's module imports are included,
+        if the user wrote them.
 
     Example:
         >>> sorted(code_fingerprint({"model": {"class_path": "lightning_prune.lab.Classifier"}}))
@@ -50,11 +51,11 @@ def code_fingerprint(config: Any) -> dict[str, str]:
 
 
 def refuse_other_code(planned: Mapping[str, str], found: Mapping[str, str]) -> None:
-    """Refuse to train under the name of other code.
+    """Refuse to train a node with other code than the code in its name.
 
     Args:
-        planned: What the study was planned with.
-        found: What this process runs.
+        planned: The fingerprint of the code with which the study was planned.
+        found: The fingerprint of the code that this process runs.
 
     Raises:
         ValueError: If a file was edited, or a library updated, since the study was started.
@@ -62,20 +63,21 @@ def refuse_other_code(planned: Mapping[str, str], found: Mapping[str, str]) -> N
     if others := [name for name in planned if name in found and found[name] != planned[name]]:
         raise ValueError(
             f"{', '.join(others)} has changed since the study was started. Run it again: what depends on it is trained "
-            "anew, the rest stays."
+            "again, the rest stays."
         )
 
 
 def data_content(data: Any, config: Any) -> tuple[Any, Any]:
-    """What of a data module enters the names of nodes: its settings, and what tells its data from other data.
+    """Collect the settings of a data module, and a fingerprint of its data. Both enter the names of nodes.
 
     Args:
-        data: The data module. Where it has ``fingerprint()``, that is asked, and the arguments that its ``places`` name
-            do not count, since they only say where the data lie.
-        config: Its config: the files and folders that it names are looked at where there is no ``fingerprint()``.
+        data: The data module. Its ``fingerprint()`` is called if it has one. Then the arguments that its ``places``
+            name do not count, because they only say where the data lie.
+        config: The config of the data module. Without a ``fingerprint()``, the files and folders in the config are
+            looked at.
 
     Returns:
-        The config without places, and plain values.
+        The config without places, and the fingerprint as plain values.
     """
     own = getattr(data, "fingerprint", None)
     if not callable(own):
@@ -86,15 +88,17 @@ def data_content(data: Any, config: Any) -> tuple[Any, Any]:
 
 
 def prepare(data: LightningDataModule, config: Any, owner: str) -> None:
-    """Download what is missing: nodes at the same time must not, and their names depend on what is there.
+    """Download missing data before the nodes are named and trained.
+
+    Several nodes at once must not download the same data, and their names depend on the data.
 
     Args:
         data: The data module.
-        config: Its config; one that was prepared in this process is not prepared again.
-        owner: Whose it is, for errors.
+        config: The config of the data module. A config is prepared once in a process.
+        owner: The arm's name for errors.
 
     Raises:
-        ValueError: If that fails.
+        ValueError: If the preparation fails.
     """
     key = repr(config)
     if key in _prepared or not is_overridden("prepare_data", data):
@@ -110,7 +114,7 @@ _prepared: set[str] = set()
 
 
 def tree_fingerprint(path: Path) -> str:
-    """Hash a file, or all files below a folder; where they are large, by their times and sizes.
+    """Hash a file, or all files below a folder. More than 64 MiB in all are hashed by their sizes and times.
 
     Args:
         path: A file or folder that exists.
@@ -120,7 +124,9 @@ def tree_fingerprint(path: Path) -> str:
 
 
 def file_fingerprints(config: Any) -> dict[str, str]:
-    """The files that a config names, such as weights to start from; folders may be where something is written.
+    """Hash the files that a config names, such as weights to start from.
+
+    Folders are left out, because something may be written into them.
 
     Args:
         config: A part of a config.
@@ -140,7 +146,7 @@ def _dotted_paths(config: Any) -> Iterator[str]:
 
 
 def _modules_of(path: str) -> Iterator[ModuleType]:
-    """The module in which a dotted path lies, and the one that it only passes on."""
+    """Yield the module of a dotted path, and the module in which the object is defined."""
     parts = path.split(".")
     for length in range(len(parts) - 1, 0, -1):
         module = sys.modules.get(".".join(parts[:length]))
@@ -160,7 +166,7 @@ def _imported(module: ModuleType) -> Iterator[ModuleType]:
 
 
 def _own_file(module: ModuleType) -> Path | None:
-    """The file of a module that the user wrote."""
+    """The file of a module, if the user wrote the module."""
     file = getattr(module, "__file__", None)
     if file is None or not file.endswith(".py"):
         return None
@@ -171,7 +177,7 @@ def _own_file(module: ModuleType) -> Path | None:
 
 @cache
 def _hash_of_file(path: Path) -> str:
-    """Read once: what this process runs is what it has imported, also when the file is edited meanwhile."""
+    """Hash a file once. This process runs the code that it has imported, even if the file is edited meanwhile."""
     return _hash(path.read_bytes())
 
 

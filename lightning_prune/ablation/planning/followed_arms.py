@@ -1,4 +1,4 @@
-"""Arms that follow masks: those of another arm of the study, node by node, or of a run that was recorded before it."""
+"""Let an arm follow the masks of another arm of the study, node by node, or of a run that was recorded before."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from lightning_prune.ablation.config.arms import Arm
+from lightning_prune.ablation.config.callback_objects import clock_in, entry_of
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.resolving import Resolved
 from lightning_prune.ablation.sharing.node import Node
-from lightning_prune.basics.dotted_paths import class_at, dotted
+from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.nearest import suggest
-from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.masking.follower import source_of
 from lightning_prune.callbacks.masking.recorded_masks import Recorded
 from lightning_prune.masks.chain import Chain, digest_of
@@ -25,7 +25,7 @@ RECORD = "masks_from"
 
 @dataclass(frozen=True)
 class SoFar(Recorded):
-    """What the arm that is followed has recorded so far: a node needs no masks of later cycles.
+    """Take the masks that the followed arm has recorded so far. A node needs no masks of later cycles.
 
     Args:
         last: The last cycle of the node.
@@ -38,30 +38,30 @@ class SoFar(Recorded):
 
 
 def followed(config: Mapping[str, Any]) -> str | None:
-    """What the ``masks_from`` of a config names: an arm or a path.
+    """Find the arm or the path that the ``masks_from`` of a config names.
 
     Args:
         config: A config with its callbacks in full.
 
     Returns:
-        The name; None if it follows nothing, several files, or a source of the user's own.
+        The name. None if the config follows nothing, several files, or a source of the user's own.
     """
     run = _arguments(_clock(config)).get("run")
     return str(run) if isinstance(run, str | Path) else None
 
 
 def leaders_of(arms: Sequence[Arm], configs: Mapping[str, Config]) -> dict[str, str]:
-    """Who follows the masks of whom.
+    """Find the arms that follow the masks of other arms.
 
     Args:
         arms: The arms.
         configs: Their configs by name.
 
     Returns:
-        The name of the arm that is followed, by that of each arm that follows one.
+        A mapping from the name of each following arm to the name of the followed arm.
 
     Raises:
-        ValueError: If what an arm names is neither another arm nor a path, or an arm that cannot be followed.
+        ValueError: If an arm names neither another arm nor a path, or names an arm that cannot be followed.
     """
     named = {arm.name: followed(configs[arm.name]) for arm in arms}
     found = [(arm.name, _find(arm, name, arms)) for arm in arms if (name := named[arm.name]) is not None]
@@ -80,13 +80,13 @@ def refuse_unlike(owner: str, follower: Resolved, name: str, leader: Resolved) -
     """Refuse to follow an arm with other cycles, sparsities or weights.
 
     Args:
-        owner: The arm that follows, for the error.
-        follower: Its config.
-        name: The arm that is followed.
-        leader: The config of that one.
+        owner: The name of the following arm, for the error.
+        follower: The config of the following arm.
+        name: The name of the followed arm.
+        leader: The config of the followed arm.
 
     Raises:
-        ValueError: If they differ.
+        ValueError: If the two differ.
     """
     mine, theirs = (_levels(one) for one in (follower, leader))
     if len(mine) > len(theirs):
@@ -110,14 +110,14 @@ def refuse_unlike(owner: str, follower: Resolved, name: str, leader: Resolved) -
 
 
 def recorded_before(owner: str, follower: Resolved) -> tuple[str, ...]:
-    """Short names of the masks of each cycle that an arm takes from a run that was recorded before the study.
+    """Name the masks of each cycle that an arm takes from a run that was recorded before the study.
 
     Args:
-        owner: The arm, for the error.
-        follower: Its config.
+        owner: The arm's name for the error.
+        follower: The config of the arm.
 
     Returns:
-        The names; none if it takes no such masks.
+        Short names of the masks. Empty if the arm takes no such masks.
 
     Raises:
         ValueError: If the record does not hold them.
@@ -138,7 +138,7 @@ def _levels(resolved: Resolved) -> list[float]:
 
 
 def _find(follower: Arm, name: str, arms: Sequence[Arm]) -> Arm | None:
-    """The arm of that name, or the one that the grid of the study has crossed with the same values; None for a path."""
+    """Find the arm of a name, or the arm of this name with the same values of the study's grid. None for a path."""
     known = {arm.name: arm for arm in arms}
     leader = known.get(name) or known.get(f"{name} {follower.crossed}")
     if leader is None and not Path(name).exists():
@@ -150,40 +150,40 @@ def _find(follower: Arm, name: str, arms: Sequence[Arm]) -> Arm | None:
 
 
 def identified(config: Config, of: Sequence[str] | str) -> Config:
-    """A config whose ``masks_from`` says by content which masks it takes, not by name.
+    """Make a config whose ``masks_from`` identifies the masks by their content, not by name.
 
     Args:
         config: The config of a follower, or of an arm that follows nothing.
-        of: The key of the node of the other arm that made them, or names of the masks of each cycle.
+        of: The key of the other arm's node that made the masks, or names of the masks of each cycle.
     """
     changed = deepcopy(config)
     arguments = (_clock(changed) or {}).get("init_args") or {}
     if arguments.get(RECORD) is None:
         arguments.pop(RECORD, None)
     elif _arguments(_clock(config)):
-        arguments[RECORD] = _written(Recorded, {**_arguments(_clock(config)), "run": of})
+        arguments[RECORD] = entry_of(Recorded, {**_arguments(_clock(config)), "run": of})
     return changed
 
 
 def pointed(config: Config, files: Sequence[str], last: int | None = None) -> Config:
-    """A config whose ``masks_from`` is where the masks of the other arm lie.
+    """Make a config whose ``masks_from`` names the files with the masks of the other arm.
 
     Args:
         config: The config of a follower.
         files: The files.
-        last: The last cycle that is there; None if all of them are.
+        last: The last cycle whose masks exist. None if the masks of all cycles exist.
     """
     changed = deepcopy(config)
     cls, more = (Recorded, {}) if last is None else (SoFar, {"last": last})
     given = {**_arguments(_clock(config)), "run": list(files), **more}
     clock = _clock(changed)
     assert clock is not None, "who follows has a clock"
-    clock["init_args"][RECORD] = _written(cls, given)
+    clock["init_args"][RECORD] = entry_of(cls, given)
     return changed
 
 
 def record_of(node: Node) -> list[str]:
-    """Where the masks of the cycles of a node lie, in the folder of the nodes.
+    """Name the files with the masks of a node's cycles, relative to the folder of the nodes.
 
     Example:
         >>> record_of(Node("0123456789abcdef", "fe", seed=0, first=2, last=2, whole=False, epochs=1, config={}))
@@ -195,7 +195,7 @@ def record_of(node: Node) -> list[str]:
 
 
 def masks_name(cycle: int) -> str:
-    """The file of the masks of a cycle, where one node has several.
+    """Name the file of the masks of a cycle, for a node that has several cycles.
 
     Example:
         >>> masks_name(3)
@@ -204,17 +204,13 @@ def masks_name(cycle: int) -> str:
     return f"masks-{cycle:02d}.safetensors"
 
 
-def _written(cls: type[Recorded], arguments: Config) -> Config:
-    return {"class_path": dotted(cls), "init_args": arguments}
-
-
 def _clock(config: Mapping[str, Any]) -> Config | None:
-    callbacks = (config.get("trainer") or {}).get("callbacks") or []
-    return next((one for one in callbacks if issubclass(class_at(one["class_path"]), CycleClock)), None)
+    found: Config | None = clock_in((config.get("trainer") or {}).get("callbacks") or [])
+    return found
 
 
 def _arguments(clock: Config | None) -> Config:
-    """The arguments of the ``Recorded`` of a clock, however it is written; none of another source."""
+    """The arguments of a clock's ``Recorded``, in whatever form the config has it. Empty for another source."""
     given = ((clock or {}).get("init_args") or {}).get(RECORD)
     if isinstance(given, str):
         return {"run": given, "shuffle": None}

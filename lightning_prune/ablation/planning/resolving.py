@@ -1,4 +1,4 @@
-"""What a config comes to: parsed with every default filled in, with all that a study needs to know about its run."""
+"""Resolve a config: parse it, fill in every default, and find what a study needs to know about its run."""
 
 import logging
 import sys
@@ -17,15 +17,15 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 
 from lightning_prune.ablation.config.arm_changes import entry
+from lightning_prune.ablation.config.callback_objects import clock_in
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, data_content, file_fingerprints, prepare
-from lightning_prune.ablation.sharing.stretches import Stretch, is_of_cycles, stretches_of
+from lightning_prune.ablation.sharing.stretches import Stretch, pruning_of, stretches_of
 from lightning_prune.basics.dotted_paths import class_at
-from lightning_prune.callbacks.base import CycleCallback, CycleClock, find_clock
+from lightning_prune.callbacks.base import CycleCallback, Kind, find_clock, kind_of
 from lightning_prune.callbacks.fit.assembly import default_policy, refuse_rivals
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.policies import LRRewind
-from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.lab.cli.command_line import CommandLine
 
 RUN = ("trainer", "model", "data", "seed_everything")
@@ -36,13 +36,13 @@ class Resolved:
     """A config with all that a study needs to know about its run.
 
     Args:
-        config: The config, with every default; of one seed.
+        config: The config of one seed, with every default.
         stretches: The parts of the run.
-        callbacks: Its callbacks.
-        code: The code that it runs.
-        data_settings: The config of its data module, without the arguments that only say where the data lie.
-        data: The data that it trains on.
-        shapes: The shapes of the weights that it prunes, by name; none if that is not known yet.
+        callbacks: The callbacks of the run.
+        code: The fingerprint of the code that the run uses.
+        data_settings: The config of the data module, without the arguments that only say where the data lie.
+        data: The fingerprint of the data.
+        shapes: The shapes of the weights that the run prunes, by name. Empty if they are not known yet.
     """
 
     config: Config
@@ -55,32 +55,32 @@ class Resolved:
 
     @property
     def clock(self) -> IterativePruning | None:
-        """Its ``IterativePruning``."""
-        return next((one for one in self.callbacks if isinstance(one, IterativePruning)), None)
+        """The ``IterativePruning`` of the run."""
+        return pruning_of(self.callbacks)
 
     @property
     def entries(self) -> list[Config]:
-        """Its callbacks as the config has them."""
+        """The callbacks as entries of the config."""
         return list(self.config["trainer"].get("callbacks") or [])
 
 
 def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None = None) -> Resolved:
-    """Parse a config as ``lightning-prune fit`` does, and make its objects once, to see that they can be made.
+    """Parse a config as ``lightning-prune fit`` does. Make its objects once, to check that they can be made.
 
     Args:
         config: The config.
-        owner: Whose it is, for errors.
-        seen: What is known of data that was looked at a moment ago, by its config: a folder of many images takes a
-            second each time; added to.
+        owner: The arm's name for errors.
+        seen: Fingerprints of data that was looked at a moment ago, by its config. New ones are added. A folder of many
+            images takes a second each time.
 
     Raises:
-        ValueError: If it cannot be parsed, or its lengths do not fit together.
+        ValueError: If the config cannot be parsed, or its lengths do not fit together.
     """
     made = parse(config, owner)
     trainer = made.trainer
     if trainer.world_size > 1:
         raise ValueError(
-            f"{owner}: Trainer(devices=...) has {trainer.world_size} devices. A study trains each node on one; give "
+            f"{owner}: Trainer(devices=...) has {trainer.world_size} devices. A study trains each node on one. Give "
             "devices: 1, and train several nodes at once with `workers`."
         )
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
@@ -99,11 +99,10 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
     given = [one for one in made.trainer.callbacks if _is_given(one, content)]  # type: ignore[attr-defined]
     if made.datamodule is not None:
         prepare(made.datamodule, content.get("data"), owner)
-    clocks = [
-        one for one in content["trainer"].get("callbacks") or [] if issubclass(class_at(one["class_path"]), CycleClock)
-    ]
-    clocks = [_without_record(one) for one in clocks]
-    files = file_fingerprints([content.get("model"), clocks])  # other callbacks rather name what they write
+    clock = clock_in(content["trainer"].get("callbacks") or [])
+    followed = [] if clock is None else [_without_record(clock)]
+    # Only the files of the model and the clock count. The files of other callbacks are mostly files that they write.
+    files = file_fingerprints([content.get("model"), followed])
     seen, described = {} if seen is None else seen, repr(content.get("data"))
     if described not in seen:
         seen[described] = data_content(made.datamodule, content.get("data"))
@@ -114,27 +113,27 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
 
 
 def _without_record(clock: Config) -> Config:
-    """A clock without the files of the run that it follows, which have no part in the dense run."""
+    """Copy a clock without the files of the run that it follows. These files have no part in the dense run."""
     arguments = {key: value for key, value in (clock.get("init_args") or {}).items() if key != "masks_from"}
     return {**clock, "init_args": arguments}
 
 
 def _shapes(made: CommandLine) -> dict[str, tuple[int, ...]]:
-    clock = next((one for one in made.trainer.callbacks if isinstance(one, IterativePruning)), None)  # type: ignore[attr-defined]
+    clock = pruning_of(made.trainer.callbacks)  # type: ignore[attr-defined]
     try:
         return {} if clock is None else {name: tuple(w.shape) for name, w in clock.prunable(made.model).weights.items()}
-    except (RuntimeError, ValueError):  # a network that is made when the fit starts
+    except (RuntimeError, ValueError):  # The network is made when the fit starts.
         return {}
 
 
 def missing_policy(callbacks: list[Callback]) -> Config | None:
-    """The policy that a run without one gets, as a config has it; so that it equals a run that names it.
+    """Write the default policy of a run without a policy as a config does. The run then equals one that names it.
 
     Args:
         callbacks: The callbacks of the run.
     """
-    clock = next((one for one in callbacks if isinstance(one, IterativePruning)), None)
-    if clock is None or clock.during is not None or any(isinstance(one, LearningRatePolicy) for one in callbacks):
+    clock = pruning_of(callbacks)
+    if clock is None or clock.during is not None or Kind.LEARNING_RATE in map(kind_of, callbacks):
         return None
     policy = default_policy(callbacks)
     arguments = {"to": policy.to} if isinstance(policy, LRRewind) else {}
@@ -146,14 +145,14 @@ def parse(config: Mapping[str, Any], owner: str) -> CommandLine:
 
     Args:
         config: The config.
-        owner: Whose it is, for errors.
+        owner: The arm's name for errors.
 
     Raises:
-        ValueError: If it cannot be parsed.
+        ValueError: If the config cannot be parsed.
     """
     said = StringIO()
     if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # class paths such as `mine.Net` for a mine.py in the current folder
+        sys.path.append(here)  # For class paths such as `mine.Net`, with a mine.py in the current folder.
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder, "config.yaml")
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
@@ -164,7 +163,7 @@ def parse(config: Mapping[str, Any], owner: str) -> CommandLine:
             text = said.getvalue().split("error: ", 1)[-1].split("\nEvery option is", 1)[0]
             message = " ".join(text.split())[:600] or "it cannot be parsed."
             raise ValueError(f"{owner}: {message}") from error
-        except Exception as error:  # of the user's class, or of one that checks its arguments
+        except Exception as error:  # From the user's class, or from a class that checks its arguments.
             raise ValueError(f"{owner}: {_first_cause(error)}") from error
 
 
@@ -182,7 +181,7 @@ def _first_cause(error: BaseException) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let Lightning not say, for each node, which devices there are and which seed was set."""
+    """Stop Lightning from printing the devices and the seed for each node."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [one.level for one in loggers]
     for one in loggers:
@@ -195,10 +194,10 @@ def quiet() -> Iterator[None]:
 
 
 def with_seed(config: Mapping[str, Any], seed: int) -> Config:
-    """The config of another seed: that of the run and, unless the config has one, that of whatever draws in cycles.
+    """Give a config another seed. Callbacks that draw random numbers in cycles get it too, unless they have a seed.
 
-    ``IterativePruning``, ``Reinitialize`` and their like draw from seeds of their own: without this, a control would
-    start from the same weights in every run, and its runs would seem to agree.
+    ``IterativePruning``, ``Reinitialize`` and similar callbacks draw from seeds of their own. Without this function, a
+    control would start from the same weights in every run, and its runs would seem to agree.
 
     Args:
         config: A config of ``lightning-prune fit``.
@@ -215,16 +214,16 @@ def with_seed(config: Mapping[str, Any], seed: int) -> Config:
 
 
 def draws_in_cycles(owner: Any) -> bool:
-    """Whether a class counts the cycles, or says how they are trained, and takes a seed.
+    """Whether a class takes a seed, and counts the cycles or says how the cycles are trained.
 
     Example:
         >>> from lightning_prune import LRRewind, Reinitialize
         >>> draws_in_cycles(Reinitialize), draws_in_cycles(LRRewind)
         (True, False)
     """
-    return issubclass(owner, CycleClock | CycleCallback) and "seed" in signature(owner).parameters
+    return kind_of(owner) is not None and "seed" in signature(owner).parameters
 
 
 def _is_given(callback: Callback, content: Mapping[str, Any]) -> bool:
     paths = [one["class_path"] for one in content["trainer"].get("callbacks") or []]
-    return is_of_cycles(callback) or any(class_at(path) is type(callback) for path in paths)
+    return kind_of(callback) is not None or any(class_at(path) is type(callback) for path in paths)

@@ -1,4 +1,4 @@
-"""What a study amounts to, on one page: pictures, tables, and what made them."""
+"""Report a study on one page, with pictures, tables, and the commands and configs of its arms."""
 
 from lightning_prune.ablation.report.report_command import report_study
 

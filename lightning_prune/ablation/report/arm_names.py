@@ -1,4 +1,4 @@
-"""Names of arms that pictures can draw: a control character ends the program that draws them."""
+"""Make names of arms drawable. A control character in a name ends the program that draws the pictures."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,22 +7,22 @@ import pandas as pd
 
 from lightning_prune.lab.visible import is_shown
 
-# What every JavaScript object has: Vega takes an arm of such a name for it, and draws nothing.
+# The names that every JavaScript object has. Vega confuses an arm of such a name with them, and draws nothing.
 JAVASCRIPT = frozenset({
     "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString", "valueOf",
     "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__", "__proto__",
 })  # fmt: skip
-NOTHING = "\u200b"  # a space of no width
+NOTHING = "\u200b"  # A space of no width.
 
 
 def drawable(text: str) -> str:
-    r"""Write a name so that it can be drawn, and looks as it is.
+    r"""Write a name so that it can be drawn and keeps its look.
 
     Args:
         text: A name, or any other text.
 
     Returns:
-        The same with a sign for each control character; a name that JavaScript has for itself with a space of no width.
+        The text with a sign for each control character. A name that JavaScript itself uses gets a space of no width.
 
     Example:
         >>> drawable("one cycle"), drawable("one\x07cycle"), len(drawable("constructor"))
@@ -33,14 +33,14 @@ def drawable(text: str) -> str:
 
 
 def rename(facts: Mapping[str, Any], table: pd.DataFrame) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Give every arm of a study a name that can be drawn; two arms stay two.
+    """Give every arm of a study a name that can be drawn. Two arms never get the same name.
 
     Args:
         facts: study.json.
         table: The tidy table.
 
     Returns:
-        Both with the new names; most names stay as they are.
+        Both with the new names. Most names stay as they are.
     """
     names = _different([str(arm["name"]) for arm in facts["arms"]])
     arms = [{**arm, "name": names[str(arm["name"])]} for arm in facts["arms"]]
@@ -68,6 +68,6 @@ def _others(found: Mapping[str, str], name: str) -> Iterable[str]:
 
 
 def _sign(letter: str) -> str:
-    """The picture that Unicode has of a control character; a question mark for what has none."""
+    """The picture that Unicode has of a control character. A question mark for a character without a picture."""
     code = ord(letter)
     return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"

@@ -1,4 +1,4 @@
-"""What a study says first: what was compared, what was best, what was undecided, what sharing saved, what failed."""
+"""Write the head of the report: the arms, the best arms, the undecided comparisons, the epochs saved, the failures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from lightning_prune.ablation.report.measures import Measure
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.report.words import around, duration, listed, plural, shares
 from lightning_prune.ablation.results.comparison import best, summary
-from lightning_prune.ablation.results.pairs import UNDECIDED
+from lightning_prune.ablation.results.intervals import UNDECIDED
 from lightning_prune.lab.report.terminal import percent, score
 
-UNEQUAL = 0.02  # densities of one cycle that differ by more are said to
-FEW = 3  # seeds; fewer are warned of
+UNEQUAL = 0.02  # The report mentions densities of one cycle that differ by a larger share.
+FEW = 3  # The report warns of fewer seeds.
 CHOOSING = ("val_last", "val_best", "test_last", "test_best", "loss_last")
 
 
@@ -33,20 +33,20 @@ class Winner:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number worth a large print, and what it counts."""
+    """A number in large print, and the words for the things it counts."""
 
     number: str
     words: str
 
 
 def judged_by(study: Study) -> Measure | None:
-    """The measure that arms are chosen by: validation at the end of the cycle, as far as it was measured."""
+    """The measure that chooses arms: validation at the end of the cycle, as far as it was measured."""
     known = {measure.column: measure for measure in study.measures}
     return next((known[column] for column in CHOOSING if column in known), None)
 
 
 def winners(study: Study) -> list[Winner]:
-    """Name the best arm at each density after the dense run, and those that may be as good."""
+    """Name the best arm at each density after the dense run, and the arms that may be as good."""
     measure = judged_by(study)
     if measure is None or len(study.measured_arms) < 2:
         return []
@@ -67,7 +67,7 @@ def winners(study: Study) -> list[Winner]:
 
 
 def lead(study: Study) -> str:
-    """Say in a sentence or two what was compared and what came out."""
+    """Describe the comparison and its result in a sentence or two."""
     measure = judged_by(study)
     arms, seeds = plural(len(study.arms), "arm"), plural(len(study.seeds), "seed")
     judged = "" if measure is None else f", judged by {measure.label}"
@@ -87,7 +87,10 @@ def lead(study: Study) -> str:
 
 
 def _worse(study: Study, found: Sequence[Winner], column: str) -> str:
-    """Say which arms are decidedly worse than the highest, and where; one without a value there is not compared."""
+    """Say which arms are significantly worse than the highest, and at which densities.
+
+    An arm without a value at a density is not compared there.
+    """
     means = summary(study.table, column)
     measured = set(zip(means["arm"], means["cycle"], strict=True))
     where = {
@@ -99,7 +102,7 @@ def _worse(study: Study, found: Sequence[Winner], column: str) -> str:
 
 
 def figures(study: Study) -> list[Figure]:
-    """Count what was compared and what was trained for it."""
+    """Count the arms, the seeds, the trained epochs and the time of the training."""
     done = [node for node in study.nodes.values() if node["status"] == "done"]
     trained = sum(int(node["epochs"]) for node in done)
     alone = sum(int(node["epochs"]) * len(node["arms"]) for node in done)
@@ -114,7 +117,7 @@ def figures(study: Study) -> list[Figure]:
 
 
 def notes(study: Study) -> list[str]:
-    """Say what is missing or odd: failed runs, unfinished nodes, too few seeds, densities that differ."""
+    """Note missing and unusual things: failed runs, unfinished nodes, too few seeds, densities that differ."""
     failed = [path for path in study.paths if path["error"]]
     said = [f"{path['arm']}, seed {path['seed']}, failed: {path['error']}" for path in failed]
     if to_go := _to_go(study):
@@ -142,7 +145,7 @@ def results(study: Study, measure: Measure) -> tuple[list[str], list[tuple[str, 
     """Set the means of the arms side by side, one column per density.
 
     Returns:
-        The densities, and for every arm its cells; empty where it has no result.
+        The densities, and the cells of every arm. A cell is empty if the arm has no result there.
     """
     found = summary(study.table, measure.column)
     cycles = sorted(set(found["cycle"]))
@@ -155,7 +158,7 @@ def results(study: Study, measure: Measure) -> tuple[list[str], list[tuple[str, 
 
 
 def _to_go(study: Study) -> str:
-    """How many nodes are missing, of all that are planned; a record of an older version knows the next ones only."""
+    """Say how many of the planned nodes are missing. A record of an older version knows only the next nodes."""
     if "to_go" in study.facts:
         left, planned = int(study.facts["to_go"]), study.facts["planned"]
         return f"{plural(left, 'node')} of {planned}" if left else ""

@@ -1,4 +1,4 @@
-"""The tidy table as the page shows it: what a person reads, and the number that it sorts by."""
+"""Prepare the tidy table for the page. Each cell has a text to read and a key for sorting."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ TEXTS = ("arm", "error", "node", "checkpoint")
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, and what rows are sorted by."""
+    """The text of a cell, and the key by which rows are sorted."""
 
     shown: str
     key: str
@@ -29,7 +29,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table for the page: headers, which of them are texts, and rows of cells."""
+    """A table for the page: headers, whether each column is a text, and rows of cells."""
 
     headers: list[str]
     texts: list[bool]
@@ -37,14 +37,14 @@ class Sheet:
 
 
 def sheet_of(study: Study) -> Sheet:
-    """Write every row of the table; columns without any value are left out."""
+    """Write every row of the table. Columns without any value are left out."""
     columns = [name for name in HEADERS if name in study.table and study.table[name].notna().any()]
     rows = [[_cell(study, name, row[name]) for name in columns] for row in study.table.to_dict("records")]
     return Sheet([HEADERS[name] for name in columns], [name in TEXTS for name in columns], rows)
 
 
 def versions_of(study: Study) -> list[str]:
-    """Say once for all rows which versions and which hardware they come from."""
+    """List, once for all rows, the versions and the hardware of the training."""
     columns = ("version", "lightning", "torch", "hardware")
     names = {"version": "lightning-prune"}
     found = {name: study.table[name].dropna().astype(str).unique() for name in columns if name in study.table}

@@ -1,4 +1,4 @@
-"""What can be read off a study: the measured columns of its table, under the names that people gave the metrics."""
+"""List the measured columns of a study's table, under the names that the user gave the metrics."""
 
 import math
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ class Measure:
     column: str
     """Its name in the table."""
     label: str
-    """What it is, in words."""
+    """Its name in words."""
 
     @property
     def range(self) -> tuple[float, float]:
-        """What it can be: from 0 to 1 for a fraction, anything else is not known."""
+        """The range of its values. A fraction lies in [0, 1]. Other ranges are not known, and given as infinite."""
         return (0.0, 1.0) if is_fraction(self.label) else (-math.inf, math.inf)
 
 
 def measures_of(table: pd.DataFrame, metric: str, test_metric: str | None) -> list[Measure]:
-    """List what was measured, test before validation.
+    """List the measured columns, test before validation.
 
     Args:
         table: The tidy table of a study.
-        metric: The metric that the study is judged by, such as ``val/accuracy``.
-        test_metric: The same on test data, if it was measured.
+        metric: The metric by which the study is judged, such as ``val/accuracy``.
+        test_metric: The same metric on test data. None if nothing was tested.
 
     Returns:
         One measure per column that holds a number.

@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds everything it shows, and works from a disk without a network."""
+"""Write the page of a study, one HTML file that holds everything it shows and works without a network."""
 
 import json
 import os
@@ -22,12 +22,12 @@ TEMPLATES = Path(__file__).parent / "page"
 
 
 def write_page(path: Path, study: Study, pictures: Sequence[Picture]) -> Path:
-    """Write the page; every text is escaped, and no address outside of it is asked for anything.
+    """Write the page. Every text is escaped, and the page loads nothing from any address.
 
     Args:
         path: The HTML file.
-        study: What was read.
-        pictures: In the order of the page.
+        study: The study.
+        pictures: The pictures, in the order of the page.
 
     Returns:
         ``path``.
@@ -56,12 +56,12 @@ def write_page(path: Path, study: Study, pictures: Sequence[Picture]) -> Path:
 
 
 def _way(page: Path, file: Path) -> str:
-    """The address of a file as it is written on the page; empty if it is not there."""
+    """The address of a file as it is written on the page. Empty if the file does not exist."""
     return quote(os.path.relpath(file, page.parent), errors="surrogateescape") if file.is_file() else ""
 
 
 def _told(study: Study) -> dict[str, Any]:
-    """What the page says of a study in words and numbers."""
+    """Collect the words and numbers of the page."""
     measure = next(iter(study.measures), None)
     return {
         "study": study,
@@ -76,7 +76,7 @@ def _told(study: Study) -> dict[str, Any]:
 
 
 def _data(pictures: Sequence[Picture]) -> str:
-    """The pictures as JSON that cannot end the script it lies in."""
+    """Write the pictures as JSON that cannot end the script element around it."""
     drawn = [
         {"name": picture.name, "spec": without_arms(picture.spec),
          "signals": [choice.signal for choice in picture.choices]}
@@ -86,7 +86,7 @@ def _data(pictures: Sequence[Picture]) -> str:
 
 
 def _configs(study: Study) -> list[dict[str, Any]]:
-    """What made each arm: its command, its whole config, and what it searched."""
+    """Collect the command, the whole config and the search of each arm."""
     return [
         {"name": arm["name"], "command": arm["command"], "config": arm["config"], "search": _search(arm.get("search")),
          "text": _text(study.folder, str(arm["config"]))}
@@ -95,7 +95,7 @@ def _configs(study: Study) -> list[dict[str, Any]]:
 
 
 def _search(search: Mapping[str, Any] | None) -> str:
-    """Say what an arm searches; several arguments have values each."""
+    """Describe the search of an arm. With several arguments, each has its own values."""
     if not search:
         return ""
     values = search["values"] if isinstance(search["values"], dict) else {search["argument"]: search["values"]}

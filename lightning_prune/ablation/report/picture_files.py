@@ -1,4 +1,4 @@
-"""The pictures as files: PNG and SVG beside the page, drawn without a browser."""
+"""Write the pictures as PNG and SVG files beside the page, drawn without a browser."""
 
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,18 @@ from lightning_prune.lab.visible import is_shown
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 CONFIG = {"view": {"stroke": None}, "axis": {"titleFontWeight": "normal", "gridColor": "#dddddd"}}
-SCALE = 2  # pixels of a PNG per point
+SCALE = 2  # Pixels of a PNG per point.
 
 
 def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
-    """Write every picture that there is as ``<name>.png`` and ``<name>.svg``.
+    """Write every picture as ``<name>.png`` and ``<name>.svg``.
 
     Args:
-        folder: Where they go.
-        pictures: Those without a specification are left out.
+        folder: The folder for the files.
+        pictures: The pictures. A picture without a specification is left out.
 
     Returns:
-        What was written.
+        The written files.
     """
     written = []
     for picture in pictures:
@@ -39,7 +39,7 @@ def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
 
 
 def alone(picture: Picture) -> Spec:
-    """Turn the specification of the page into one that stands alone: a width, a white ground, a title."""
+    """Turn a specification of the page into one that stands alone, with a width, a white background and a title."""
     spec = dict(picture.spec or {})
     chosen = [f"{choice.label.lower()} {choice.chosen}" for choice in picture.choices]
     title = {
@@ -54,7 +54,7 @@ def alone(picture: Picture) -> Spec:
 
 
 def _drawable(spec: Any) -> Any:
-    """Replace in every text what no SVG can hold: names of metrics and of tensors may be anything."""
+    """Replace in every text the characters that no SVG can hold. Names of metrics and tensors may hold any."""
     if isinstance(spec, str):
         return "".join(letter if letter in "\n\t" or is_shown(letter) else "\ufffd" for letter in spec)
     if isinstance(spec, dict):
@@ -63,6 +63,6 @@ def _drawable(spec: Any) -> Any:
 
 
 def scripts() -> str:
-    """The vega libraries as one script, which the page carries with it."""
+    """The Vega libraries as one script, which is a part of the page."""
     bundle = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg]  # its stub wants a snippet
     return bundle.replace("</script", "<\\/script")

@@ -1,4 +1,4 @@
-"""From files to a study: study.json and the table, checked; and the run of an arm, put together from its nodes."""
+"""Read a study from study.json and its table, and put the run of an arm together from its nodes."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def read_study(folder: Path) -> Study:
     """Read a study.
 
     Args:
-        folder: Where study.json lies.
+        folder: The folder with study.json.
 
     Raises:
         FileNotFoundError: If there is no study, or its table is not written yet.
@@ -46,7 +46,7 @@ def read_arm(study: Study, arm: str, seed: int) -> Run | None:
     """Put the run of an arm together from the folders of its nodes.
 
     Returns:
-        The run up to the last node that logged something; ``None`` if none did.
+        The run up to the last node that logged something. ``None`` if no node did.
 
     Raises:
         ValueError: If a file of a node is damaged.
@@ -63,20 +63,21 @@ def read_arm(study: Study, arm: str, seed: int) -> Run | None:
 
 
 def inside(folder: Path, name: str) -> Path | None:
-    """Find what a record names in a folder.
+    """Find a file that a record names, if it lies in a folder.
+
+    A study may come from a stranger. Therefore a report shows only files in the folders of the study.
 
     Args:
-        folder: Where it has to lie.
-        name: What the record calls it, relative to the folder.
+        folder: The folder in which the file must lie.
+        name: The path in the record, relative to the folder.
 
     Returns:
-        Where it is; ``None`` if it is not there, or anywhere else: a report shows what is of the study only, and a
-        study may come from somebody else.
+        The path. ``None`` if the file does not exist, or lies outside the folder.
     """
     try:
         found = Path(os.path.realpath(folder / name))
         return found if found.is_relative_to(os.path.realpath(folder)) and found.exists() else None
-    except (OSError, ValueError):  # such as a name that no file can have
+    except (OSError, ValueError):  # For example a name that no file can have.
         return None
 
 
@@ -112,5 +113,5 @@ def _read_table(folder: Path, command: str) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Read the table; an arm may be called ``nan`` or ``None``, which is a name here and no missing value."""
+    """Read the table. An arm may be called ``nan`` or ``None``, which is a name here and not a missing value."""
     return pd.read_csv(path, low_memory=False, converters={"arm": str})

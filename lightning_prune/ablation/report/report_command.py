@@ -1,4 +1,4 @@
-"""``lightning-prune report STUDY``: one page, its pictures as files, the headline on the terminal."""
+"""Report a study with ``lightning-prune report STUDY``: a page, picture files, and the headline on the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,25 +21,25 @@ from lightning_prune.ablation.report.pictures.search import draw_search
 from lightning_prune.ablation.report.pictures.shared_work import draw_shared_work
 from lightning_prune.ablation.report.read_study import read_arm, read_study
 from lightning_prune.ablation.report.reported_study import Study
-from lightning_prune.ablation.results.pairs import UNDECIDED
+from lightning_prune.ablation.results.intervals import UNDECIDED
 from lightning_prune.ablation.results.table_checks import require_arms
 from lightning_prune.basics.nearest import suggest
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.terminal import report_console
 from lightning_prune.lab.visible import visible
 
-HELP = "Show what a study amounts to: one page that works without a network, and its pictures as files."
+HELP = "Report a study on one page that works without a network, with its pictures as files."
 
 
 def report_parser() -> ArgumentParser:
     """Declare the arguments of ``lightning-prune report`` for a study."""
     parser = ArgumentParser(prog="lightning-prune report", description=HELP)
     parser.add_argument("study", metavar="STUDY", help="the folder with study.json")
-    parser.add_argument("--against", type=str | None, help="the arm that differences are taken to (default: the first)")
+    parser.add_argument("--against", type=str | None, help="the arm to compare with at first (default: the first)")
     parser.add_argument(
         "--metric",
         type=str | None,
-        help="what pictures show first: test_last, val_best, ... (default: the first measured)",
+        help="the column that pictures show first: test_last, val_best, ... (default: the first measured)",
     )
     parser.add_argument("--out", type=str | None, help="where files go (default: STUDY/report)")
     return parser
@@ -62,11 +62,11 @@ def report_study(
     """Write the page of a study and its pictures, and print the headline.
 
     Args:
-        folder: Where study.json lies.
-        out: Where files go; left out, ``report`` in the folder.
-        against: The arm that differences are taken to at first; left out, the first one with a result.
-        metric: The column that pictures show first; left out, the test metric, or validation.
-        console: Where the headline is printed; left out, the terminal.
+        folder: The folder with study.json.
+        out: The folder for the files. None: ``report`` in ``folder``.
+        against: The arm to which differences are shown at first. None: the first arm with a result.
+        metric: The column that pictures show first. None: the test metric, or the validation metric without a test.
+        console: The console for the headline. None: the terminal.
 
     Returns:
         The page.
@@ -95,10 +95,10 @@ def draw(study: Study, chosen: str, against: str | None = None, runs: dict[str, 
     """Draw every picture of a study, in the order of the page.
 
     Args:
-        study: What was read.
+        study: The study.
         chosen: The label of the measure that pictures show first.
-        against: The arm that differences are taken to at first.
-        runs: A run of each arm, for the pictures of what happens within one; left out, they are read.
+        against: The arm to which differences are shown at first.
+        runs: A run of each arm, for the pictures of a single run. None: the runs are read.
     """
     runs = first_runs(study)[0] if runs is None else runs
     pictures = [
@@ -114,13 +114,13 @@ def draw(study: Study, chosen: str, against: str | None = None, runs: dict[str, 
 
 
 def first_runs(study: Study) -> tuple[dict[str, Run], tuple[str, ...]]:
-    """The run of every arm with its first seed that did not fail, else with the first that logged anything.
+    """Read the run of every arm with the first seed that did not fail, or else the first seed that logged anything.
 
     Args:
-        study: What was read.
+        study: The study.
 
     Returns:
-        The runs by arm, and a sentence for each file that could not be read; a run of another seed takes its place.
+        The runs by arm, and a sentence for each file that could not be read. A run of another seed replaces such a run.
     """
     runs, damaged = {}, dict[str, None]()
     for arm in study.arms:
@@ -129,7 +129,7 @@ def first_runs(study: Study) -> tuple[dict[str, Run], tuple[str, ...]]:
             try:
                 run = read_arm(study, arm, int(path["seed"]))
             except ValueError as error:
-                damaged[f"Learning rates and layers of a node are left out: {error}"] = None  # which arms may share
+                damaged[f"Learning rates and layers of a node are left out: {error}"] = None  # Arms may share the node.
                 continue
             if run is not None:
                 runs[arm] = run
@@ -169,7 +169,7 @@ def _print(console: Console, study: Study, written: list[Path]) -> None:
         best = (
             winner.arm
             if winner.verdict != UNDECIDED
-            else f"undecided: {winner.arm}; not decidedly worse: {winner.rivals}"
+            else f"undecided: {winner.arm}. Not significantly worse: {winner.rivals}"
         )
         console.print(visible(f"  {winner.density}: {best}"), highlight=False, markup=False)
     for note in headline.notes(study):

@@ -1,4 +1,4 @@
-"""What a study left behind, as one value: what it was asked, its tree of nodes, its table."""
+"""Hold a study for the report as one value: its config, its tree of nodes, and its table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Study:
-    """One study, as it was written."""
+    """A study, as it was written."""
 
     folder: Path
-    """Where study.json lies."""
+    """The folder with study.json."""
     facts: Facts
-    """study.json."""
+    """The content of study.json."""
     table: pd.DataFrame
     """The tidy table: one row per arm, seed and cycle."""
     damaged: tuple[str, ...] = ()
-    """What could not be read of its nodes, each in a sentence."""
+    """A sentence for each file of its nodes that could not be read."""
 
     @property
     def name(self) -> str:
-        """How the page calls it."""
+        """The name of the study on the page."""
         return str(self.facts["name"])
 
     @property
@@ -44,12 +44,12 @@ class Study:
 
     @property
     def store(self) -> Path:
-        """Where its nodes lie: in its folder, or in one that several studies share."""
+        """The folder of its nodes: its own folder, or one that several studies share."""
         return store_of(self.folder, self.facts)
 
     @property
     def metric(self) -> str:
-        """The metric that the study is judged by."""
+        """The metric by which the study is judged."""
         return str(self.facts["metric"] or "validation")
 
     @property
@@ -59,19 +59,19 @@ class Study:
 
     @property
     def nodes(self) -> Mapping[str, Facts]:
-        """What was trained, each once: key -> facts."""
+        """The trained nodes, each once: key -> facts."""
         nodes: Mapping[str, Facts] = self.facts["nodes"]
         return nodes
 
     @property
     def paths(self) -> Sequence[Facts]:
-        """One run per arm and seed: the nodes that it goes through."""
+        """One run per arm and seed, with the nodes that it goes through."""
         paths: Sequence[Facts] = self.facts["paths"]
         return paths
 
     @property
     def measures(self) -> list[Measure]:
-        """What was measured, the one to look at first in front."""
+        """The measured columns, the most important one first."""
         return measures_of(self.table, self.metric, self.facts["test_metric"])
 
     @property
@@ -82,5 +82,5 @@ class Study:
         return [arm for arm in self.arms if arm in found]
 
     def path(self, arm: str, seed: int) -> Facts | None:
-        """Find the run of an arm and a seed; ``None`` if there is none."""
+        """Find the run of an arm and a seed. ``None`` if there is none."""
         return next((path for path in self.paths if path["arm"] == arm and path["seed"] == seed), None)

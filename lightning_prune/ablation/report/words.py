@@ -1,4 +1,4 @@
-"""Numbers of a study in words: counts, intervals, differences, times."""
+"""Write the numbers of a study as words: counts, intervals, differences, times."""
 
 import math
 
@@ -17,7 +17,7 @@ def plural(count: int, thing: str) -> str:
 
 
 def between(label: str, low: float, high: float) -> str:
-    """Write an interval of a measure, of a fraction from 0 to 1 at most; with one seed there is none.
+    """Write an interval of a measure. A fraction stays between 0 and 1. With one seed there is no interval.
 
     Example:
         >>> between("val/accuracy", 0.91, 1.02), between("val/loss", float("nan"), float("nan"))
@@ -30,7 +30,7 @@ def between(label: str, low: float, high: float) -> str:
 
 
 def difference(label: str, value: float) -> str:
-    """Write a difference of a measure with its sign, of fractions in percentage points.
+    """Write a difference of a measure with its sign. Differences of fractions are in percentage points.
 
     Example:
         >>> difference("val/accuracy", 0.0123), difference("val/loss", -0.5)
@@ -40,7 +40,7 @@ def difference(label: str, value: float) -> str:
 
 
 def around(label: str, mean: float, low: float) -> str:
-    """Write a mean and how far its interval reaches; a small reach with a digit of its own, and never as 0.
+    """Write a mean and the half-width of its interval. A small half-width gets one more digit, and is never 0.
 
     Example:
         >>> around("val/accuracy", 0.93, 0.918), around("val/accuracy", 0.93, 0.92988)
@@ -57,7 +57,7 @@ def around(label: str, mean: float, low: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time so that a person can imagine it.
+    """Write a time with a unit that suits its length.
 
     Example:
         >>> duration(42.3), duration(600), duration(7000)
@@ -83,17 +83,17 @@ def listed(words: list[str]) -> str:
 
 
 def shares(part: float, whole: float) -> str:
-    """Write a part of a whole.
+    """Write a part of a whole in percent.
 
     Example:
         >>> shares(615, 1080)
         '57 %'
-        >>> shares(0, 0)  # nothing of nothing
+        >>> shares(0, 0)  # A part of nothing.
         '0 %'
     """
     return f"{100 * part / whole:.0f} %" if whole else "0 %"
 
 
 def _not_zero(value: float, text: str) -> str:
-    """The text, unless it rounds to 0 what is more."""
+    """The text, unless its number is rounded to 0 and the value is more than 0."""
     return text if float(text) > 0 else f"{value:.1g}"

@@ -1,1 +1,1 @@
-"""What came out: one table, and comparisons with intervals."""
+"""Collect the results of a study in one table, and compare arms with intervals."""

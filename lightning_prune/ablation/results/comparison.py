@@ -1,18 +1,25 @@
-"""Which arm is better: means, paired differences and verdicts over seeds, from the tidy table of a study.
+"""Compare arms by means, paired differences and verdicts over seeds, from the tidy table of a study.
 
-A table has one row per arm, seed and cycle. Arms are matched by cycle, also where their densities differ; runs are
+A table has one row per arm, seed and cycle. Arms are matched by cycle, also where their densities differ. Runs are
 paired by seed, because the arms of a seed share its dense run. Rows without the measured value (a failed arm, a cycle
-that was not reached) do not count. Intervals are not corrected for how many of them are read. Seeds that agree to the
-last image do not make an interval narrow: its spread is at least what the rounding of the metric leaves open
-(:mod:`lightning_prune.ablation.results.resolution`).
+that was not reached) do not count. Intervals are not corrected for multiple comparisons. Seeds that agree to the last
+image do not make an interval narrow. Its spread is at least the spread that comes from the rounding of the metric
+(:mod:`lightning_prune.ablation.results.resolution`). The verdict ``undecided`` means that a difference is not
+significant.
 """
 
 from typing import Literal
 
 import pandas as pd
 
-from lightning_prune.ablation.results.intervals import intervals
-from lightning_prune.ablation.results.pairs import UNDECIDED, by_seed, least_spreads, paired_differences, verdicts
+from lightning_prune.ablation.results.intervals import (
+    UNDECIDED,
+    by_seed,
+    intervals,
+    least_spreads,
+    paired_differences,
+    verdicts,
+)
 from lightning_prune.ablation.results.resolution import least_spread
 from lightning_prune.ablation.results.table_checks import (
     cycle_at,
@@ -30,12 +37,13 @@ def summary(table: pd.DataFrame, metric: str = "test_last", confidence: float = 
 
     Args:
         table: The tidy table of a study.
-        metric: A measured column of it, such as ``test_last``, ``val_best`` or ``epochs``.
-        confidence: How often such an interval holds the true mean, strictly between 0 and 1.
+        metric: A measured column of the table, such as ``test_last``, ``val_best`` or ``epochs``.
+        confidence: The probability that an interval contains the true mean, strictly between 0 and 1.
 
     Returns:
-        One row per arm and cycle that has a value: arm, cycle, density (the mean over seeds), seeds (how many),
-        mean, low, high; low and high are NaN with fewer than two seeds, and where no two values of the column differ.
+        One row per arm and cycle that has a value. The columns are arm, cycle, density (the mean over seeds), seeds
+        (their number), mean, low and high. ``low`` and ``high`` are NaN with fewer than two seeds, and where no two
+        values of the column differ.
 
     Raises:
         ValueError: If ``metric`` is no measured column or ``confidence`` is out of range.
@@ -69,14 +77,15 @@ def compare(
         a: An arm.
         b: Another arm.
         metric: The measured column to compare.
-        cycle: The cycle to compare at, 0 being dense; left out, every cycle that one of them has.
-        confidence: How often such an interval holds the true difference, strictly between 0 and 1.
-        mode: Whether more (``max``) or less (``min``) of val and test is better; of losses and costs it is less.
+        cycle: The cycle to compare at. 0 is dense. None: every cycle that one of the arms has.
+        confidence: The probability that an interval contains the true difference, strictly between 0 and 1.
+        mode: Whether more (``max``) or less (``min``) is better in val and test columns. For losses and costs, less is
+            always better.
 
     Returns:
-        One row per cycle: cycle, density_a, density_b, seeds (that both have), mean_a, mean_b and difference (over
-        those seeds), low, high, and verdict: the better arm, or ``undecided`` where the interval contains 0 or fewer
-        than two seeds have both.
+        One row per cycle. The columns are cycle, density_a, density_b, seeds (the number that both arms have), mean_a,
+        mean_b and difference (over these seeds), low, high and verdict. The verdict is the better arm. It is
+        ``undecided`` (not significant) if the interval contains 0, or both arms have fewer than two seeds in common.
 
     Raises:
         ValueError: If an arm, the metric or the cycle is not in the table, or both arms are the same.
@@ -108,19 +117,21 @@ def best(
     density: float | None = None,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Name the best arm at every cycle by validation, what it reaches on test, and the arms that may be as good.
+    """Name the best arm at every cycle by validation, its test value, and the arms that may be as good.
 
     Args:
         table: The tidy table of a study.
-        metric: The measured column that chooses; validation, so that the test value of what is chosen stays honest.
-        mode: Whether more (``max``) or less (``min``) of val and test is better; of losses and costs it is less.
-        cycle: The one cycle wanted, 0 being dense; left out, all.
-        density: The same by the density in (0, 1] that the cycle was trained at; it speaks before ``cycle``.
-        confidence: Of the intervals, strictly between 0 and 1.
+        metric: The measured column that chooses. Choose by validation, so that the test value stays unbiased.
+        mode: Whether more (``max``) or less (``min``) is better in val and test columns. For losses and costs, less is
+            always better.
+        cycle: A single cycle. 0 is dense. None: all cycles.
+        density: Choose the single cycle by its density in (0, 1]. If given, ``cycle`` is ignored.
+        confidence: The confidence of the intervals, strictly between 0 and 1.
 
     Returns:
-        One row per cycle: cycle, density, arm, seeds, mean, low, high, test (the mean over seeds, NaN if not tested),
-        rivals (the arms that are not decidedly worse, as a tuple) and verdict: the arm, ``undecided`` with rivals.
+        One row per cycle. The columns are cycle, density, arm, seeds, mean, low, high, test, rivals and verdict.
+        ``test`` is the mean over seeds, NaN if nothing was tested. ``rivals`` is a tuple of the arms that are not
+        significantly worse. The verdict is the arm, or ``undecided`` if there are rivals.
 
     Raises:
         ValueError: If the metric, the cycle or the density is not in the table.
@@ -154,7 +165,7 @@ def _densities(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tested(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The mean test value of every arm and cycle, measured where ``metric`` was."""
+    """The mean test value of every arm and cycle, of the same network as ``metric`` (last or best)."""
     column = metric.replace("val_", "test_")
     known = column.startswith("test_") and column in table
     means = table.astype({column: float}).groupby(["arm", "cycle"])[column].mean() if known else pd.Series(

@@ -1,4 +1,4 @@
-"""What failed in a study, told at its end: which runs, why, and in which files the tracebacks lie."""
+"""Report the failed runs at the end of a study, with their errors and the files of their tracebacks."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ LOGS = "logs"
 
 
 class RunsFailed(RuntimeError):
-    """Runs of a study failed. What is finished stays; the cause is the first error, as its process told it."""
+    """Raised when runs of a study failed. Finished nodes stay. The cause is the first error, as its process told it."""
 
 
 class NodeFailed(RuntimeError):
@@ -17,10 +17,10 @@ class NodeFailed(RuntimeError):
 
 
 class Tracebacks:
-    """Keeps the traceback of each node that fails in a file, from the moment at which it fails.
+    """Write the traceback of each failed node to a file, as soon as the node fails.
 
     Args:
-        out: The folder of the study; the files go into ``logs`` in it.
+        out: The folder of the study. The files go into its folder ``logs``.
     """
 
     def __init__(self, out: Path) -> None:
@@ -31,11 +31,11 @@ class Tracebacks:
         return self.folder / f"{node.name}.log"
 
     def take(self, node: Node, details: str) -> None:
-        """Keep the traceback of a node; an empty one removes what an earlier attempt has left.
+        """Keep the traceback of a node. An empty traceback removes the file of an earlier attempt.
 
         Args:
             node: The node.
-            details: Where the error was raised; empty if the node did not fail.
+            details: The traceback. Empty if the node did not fail.
         """
         if details:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -45,28 +45,28 @@ class Tracebacks:
 
 
 def raise_if_failed(running: Running, tracebacks: Tracebacks) -> None:
-    """Raise what a table of missing values would hide.
+    """Raise an error if runs failed. A table would only have missing values there.
 
     Args:
         running: A study that was run to its end.
-        tracebacks: Where the tracebacks are.
+        tracebacks: The files of the tracebacks.
 
     Raises:
-        RunsFailed: If a run failed; names the first one, and the files. Its cause is the first error.
+        RunsFailed: If a run failed. The message names the first failed run and the file. The cause is the first error.
     """
     failed = [course for course in running.courses if course.error is not None]
     if not failed:
         return
     first, node = failed[0], _failed_node(failed[0], running)
     said = [
-        f"Ablation.run: {len(failed)} of {len(running.courses)} runs failed. The first is arm {first.path.arm!r}, seed "
-        f"{first.path.seed}: {first.error}",
-        *([] if node is None else [f"Its traceback is {tracebacks.path(node)}; others lie beside it."]),
+        f"Ablation.run: {len(failed)} of {len(running.courses)} runs failed. The first is arm {first.run.arm!r}, seed "
+        f"{first.run.seed}: {first.error}",
+        *([] if node is None else [f"Its traceback is {tracebacks.path(node)}. Other tracebacks lie beside it."]),
         "What is finished is kept: run the study again to go on. errors='keep' returns the table all the same.",
     ]
     raise RunsFailed("\n".join(said)) from (None if node is None else NodeFailed(running.details[node.key]))
 
 
 def _failed_node(course: Course, running: Running) -> Node | None:
-    """The node on which a run ended, if it was one with a traceback."""
+    """The node at which a run failed. None if no node of the run has a traceback."""
     return next((node for node in reversed(course.candidates) if running.details.get(node.key)), None)

@@ -1,19 +1,19 @@
-"""How fine a measured column is, and the least spread that can be believed of it.
+"""Find the resolution of a measured column, and the least spread that its rounding allows.
 
-An accuracy over N images is a multiple of 1/N. Between two multiples it says nothing: a network that loses one image
-with each of two seeds has differences whose standard deviation is 0, and an interval by Student's t of no width. Such
-an interval is wrong: the rounding alone has a spread. A value that is rounded to a grid of step q is off by an error
-that is spread evenly over q, and the variance of such an error is q²/12 (W. F. Sheppard, 1898). A difference of two
-arms has two such errors, hence at least the variance q²/6, and a sum of k terms k·q²/12.
+An accuracy over N images is a multiple of 1/N, and no value lies between two multiples. If a network loses one image
+with each of two seeds, the standard deviation of its differences is 0. The interval by Student's t then has no width.
+Such an interval is wrong, because the rounding alone has a spread. A value that is rounded to a grid of step q has an
+error that is spread evenly over q. The variance of this error is q²/12 (W. F. Sheppard, 1898). A difference of two
+arms has two such errors, so its variance is at least q²/6. A sum of k terms has at least the variance k·q²/12.
 
-So the standard deviation of a sample counts as at least q·√(k/12). With up to six seeds this changes a sample only
-where all of its values are equal, because one value that is one step beside the others already gives q/√6 and more.
-Without this floor two seeds call up to 12 % of differences decided that are truly 0. With it, it is at most the 5 %
-that a 95 % interval allows, for any number of seeds.
+Therefore the standard deviation of a sample counts as at least q·√(k/12). With up to six seeds this changes a sample
+only if all of its values are equal. A single value that is one step away from the others already gives q/√6 or more.
+Without this lower bound, two seeds call up to 12 % of the differences significant that are truly 0. With the bound,
+this happens in at most 5 % of the cases, as a 95 % interval allows, for any number of seeds.
 
-The number of images is in no table. The step is therefore read off the column: the smallest gap between two of its
-values. That is a multiple of the true step, so it is an upper bound of it, and the more rows there are, the nearer it
-is. A loss has no step; the smallest gap of many losses is so small that the floor has no effect.
+The number of images is in no table. Therefore the step is read from the column, as the smallest gap between two of its
+values. This gap is a multiple of the true step, and so an upper bound of the step. More rows bring it nearer to the
+true step. A loss has no step. The smallest gap of many losses is so small that the lower bound has no effect.
 """
 
 import math
@@ -21,20 +21,20 @@ import math
 import numpy as np
 import pandas as pd
 
-EXACT = ("epochs", "epochs_shared", "peak_lr")  # counted or set, and not estimated from images
-ROUNDING = 1e-5  # of a value; what is nearer together is one count, summed over batches in another order
+EXACT = ("epochs", "epochs_shared", "peak_lr")  # These are counted or set, not estimated from images.
+ROUNDING = 1e-5  # A share of a value. Values that are closer are one count, summed over batches in another order.
 
 
 def resolution(table: pd.DataFrame, metric: str) -> float:
-    """Read the step of a column off its values.
+    """Find the step of a column from its values.
 
     Args:
         table: The tidy table of a study.
         metric: A measured column.
 
     Returns:
-        The smallest gap between two values of the column, in its unit; 0 for what is counted or set, such as epochs;
-        NaN if all values are equal, so that nothing can be said.
+        The smallest gap between two values of the column, in its unit. 0 for columns that are counted or set, such as
+        epochs. NaN if all values are equal, because the step is then not known.
 
     Example:
         >>> resolution(pd.DataFrame({"test_last": [0.75, 0.5, 0.875, 0.75]}), "test_last")
@@ -50,15 +50,16 @@ def resolution(table: pd.DataFrame, metric: str) -> float:
 
 
 def least_spread(table: pd.DataFrame, metric: str, terms: int) -> float:
-    """Say how much a sum of values is spread by their rounding alone.
+    """Compute the spread of a sum of values that comes from their rounding alone.
 
     Args:
         table: The tidy table of a study.
         metric: A measured column.
-        terms: How many values are added up or taken away: 1 for a mean of one arm, 2 for a difference of two.
+        terms: The number of values that are added or subtracted. 1 for a mean of one arm, 2 for a difference of two
+            arms.
 
     Returns:
-        A standard deviation, ``resolution · √(terms / 12)``; NaN where the resolution is not known.
+        A standard deviation, ``resolution · √(terms / 12)``. NaN if the resolution is not known.
 
     Example:
         >>> table = pd.DataFrame({"test_last": [0.75, 0.5, 0.875]})

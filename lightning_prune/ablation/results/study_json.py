@@ -1,4 +1,4 @@
-"""study.json and arms/: what a study is, for whoever reads its folder, and for the next run in it."""
+"""Write study.json and arms/, which describe a study to a reader of its folder and to the next run in it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from lightning_prune.ablation.config.study_config import StudyConfig
-from lightning_prune.ablation.planning.arm_runs import Path as Run
+from lightning_prune.ablation.planning.arm_runs import ArmRun
 from lightning_prune.ablation.planning.followed_arms import pointed
 from lightning_prune.ablation.running.loop import Course, Running
 from lightning_prune.ablation.sharing.node import key_of
@@ -23,16 +23,16 @@ from lightning_prune.version import __version__
 
 
 def guard(out: Path, config: StudyConfig, force: bool) -> None:
-    """See that a folder belongs to this study before anything is written into it.
+    """Check that a folder belongs to this study, before anything is written into it.
 
     Args:
         out: The folder.
         config: The study.
-        force: Whether another study, or another version, may go on in it.
+        force: Whether another study, or another version, may go on in the folder.
 
     Raises:
-        ValueError: If it is no folder or may not be written, belongs to another version, or the config has changed;
-            names what changed.
+        ValueError: If ``out`` is no folder, may not be written, or belongs to another version. If the config has
+            changed. The message then names the changes.
     """
     see_writable(out, "--out")
     if not (out / STUDY).is_file() or force:
@@ -57,11 +57,11 @@ def guard(out: Path, config: StudyConfig, force: bool) -> None:
 
 
 def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a config has more arms or seeds than another, and else is the same.
+    """Whether a config only adds arms or seeds to an older config.
 
     Args:
-        old: The one.
-        new: The other.
+        old: The older config.
+        new: The newer config.
 
     Example:
         >>> adds_only({"seeds": [0], "arms": {"a": None}}, {"seeds": [0, 1], "arms": {"a": None, "b": None}})
@@ -79,12 +79,12 @@ def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
-    """Say which keys of two configs differ.
+    """Yield the differences of two configs, key by key.
 
     Args:
-        old: The one.
-        new: The other.
-        where: Where they lie in a larger one.
+        old: The older config.
+        new: The newer config.
+        where: The key of both in a larger config. Empty for whole configs.
 
     Example:
         >>> list(differences({"seeds": [0], "arms": {"a": {}}}, {"seeds": [0], "arms": {"a": {"cycles": 2}, "b": {}}}))
@@ -106,13 +106,15 @@ def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
         yield f"{where}: {_short(old)} became {_short(new)}"
 
 
-def write_arms(out: Path, runs: Sequence[Run], store: Path) -> None:
-    """Write the config of every run as it would be trained alone; one that takes masks of another, once that is done.
+def write_arms(out: Path, runs: Sequence[ArmRun], store: Path) -> None:
+    """Write the config of every run, with which the run could be trained alone.
+
+    The config of a run that takes the masks of another run can be used once the other run is finished.
 
     Args:
         out: The folder of the study.
         runs: The runs.
-        store: The folder of its nodes.
+        store: The folder of the nodes.
     """
     (out / "arms").mkdir(parents=True, exist_ok=True)
     for run in runs:
@@ -122,13 +124,13 @@ def write_arms(out: Path, runs: Sequence[Run], store: Path) -> None:
         write_whole(out / config_path(run), yaml.safe_dump(config, sort_keys=False))
 
 
-def config_path(run: Run) -> str:
-    """Where the config of a run lies in the folder of the study.
+def config_path(run: ArmRun) -> str:
+    """The path of a run's config, relative to the folder of the study.
 
-    Two arms whose names differ by a stroke only must not share a file.
+    Two arms never share a file, even if their names differ only in a special character.
     """
     name = "".join(one if one.isalnum() or one in "-_=.,() " else f"%{ord(one):02x}" for one in run.arm)
-    if len(name.encode()) > 150:  # file systems take 255 bytes
+    if len(name.encode()) > 150:  # File systems allow 255 bytes.
         name = f"{name.encode()[:130].decode(errors='ignore')}-{key_of(run.arm)}"
     return f"arms/{name}-seed={run.seed}.yaml"
 
@@ -139,8 +141,8 @@ def write_record(out: Path, config: StudyConfig, command: str, running: Running)
     Args:
         out: The folder of the study.
         config: The study.
-        command: The command that runs it.
-        running: How far it is.
+        command: The command that runs the study.
+        running: The progress of the study.
     """
     metric = next((row["metric"] for r in running.results.values() for row in r["rows"] if row.get("metric")), None)
     metric = metric or config.metric
@@ -167,7 +169,7 @@ def write_record(out: Path, config: StudyConfig, command: str, running: Running)
 
 
 def _arm(out: Path, config: StudyConfig, name: str, running: Running) -> dict[str, Any]:
-    run = next(course.path for course in running.courses if course.path.arm == name)
+    run = next(course.run for course in running.courses if course.run.arm == name)
     path = config_path(run)
     search = run.search
     return {
@@ -185,9 +187,9 @@ def _tried(values: Mapping[str, Any]) -> Any:
 def _path(course: Course) -> dict[str, Any]:
     nodes = [node.key for node in course.nodes]
     return {
-        "arm": course.path.arm,
-        "seed": course.path.seed,
-        "config": config_path(course.path),
+        "arm": course.run.arm,
+        "seed": course.run.seed,
+        "config": config_path(course.run),
         "nodes": nodes,
         "error": course.error,
     }
@@ -214,7 +216,7 @@ def _nodes(running: Running) -> dict[str, Any]:
                     "tried": node.tried,
                 },
             )
-            one["arms"].append(course.path.arm)
+            one["arms"].append(course.run.arm)
     return found
 
 

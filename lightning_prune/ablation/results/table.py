@@ -1,4 +1,4 @@
-"""From the results of nodes to one tidy table: a row for each arm, seed and cycle."""
+"""Put the results of the nodes into one tidy table, with a row for each arm, seed and cycle."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,15 +44,15 @@ COLUMNS = {
 
 
 def table_of(running: Running, store: str) -> pd.DataFrame:
-    """Put together what is finished.
+    """Make the table of all finished nodes.
 
     Args:
-        running: A study, however far it is.
-        store: The path from the folder of the study to that of its nodes.
+        running: A study, which need not be finished.
+        store: The path from the folder of the study to the folder of its nodes.
 
     Returns:
-        A row for each arm, seed and cycle, in this order; for an arm that failed one more, with its error. Of what
-        several arms share, the first one spent the epochs and seconds, and for the others they are shared.
+        A row for each arm, seed and cycle, in this order. A failed run has one more row with its error. If several
+        arms share a node, its epochs and seconds count as spent by the first arm, and as shared for the others.
     """
     rows: list[dict[str, Any]] = []
     paid: set[str] = set()
@@ -62,16 +62,16 @@ def table_of(running: Running, store: str) -> pd.DataFrame:
                 rows += _rows(running, course, node, Path(store), shared=node.key in paid)
                 paid.add(node.key)
         if course.error is not None:
-            rows.append({"arm": course.path.arm, "seed": course.path.seed, "error": course.error})
+            rows.append({"arm": course.run.arm, "seed": course.run.seed, "error": course.error})
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype(COLUMNS)
 
 
 def write_table(frame: pd.DataFrame, out: Path) -> None:
-    """Write table.parquet and table.csv, each whole.
+    """Write table.parquet and table.csv. Each file is written whole.
 
-    Names stand in both as the study has them, so that rows can be joined by them. There is no control character in one;
-    but a spreadsheet takes ``=...`` for a formula, so import the columns of a stranger's table as text.
+    Both have the names as the study has them, so that rows can be joined by name. The names hold no control
+    characters. But a spreadsheet reads ``=...`` as a formula, so import the columns of a stranger's table as text.
 
     Args:
         frame: The table.
@@ -86,7 +86,7 @@ def _rows(running: Running, course: Course, node: Node, store: Path, shared: boo
     folder = store / running.store.folder(node).relative_to(running.store.root)
     rows: Sequence[dict[str, Any]] = result["rows"]
     tried = course.tried.get(node.key)
-    left = _left_behind(running, course, node)  # a search trained these for its choice, too
+    left = _left_behind(running, course, node)  # A search also trained these nodes, for its choice.
     found = []
     for row in rows:
         own = result["seconds"] * row["epochs"] / max(result["epochs"], 1)
@@ -94,8 +94,8 @@ def _rows(running: Running, course: Course, node: Node, store: Path, shared: boo
         found.append(
             {
                 **{name: row.get(name) for name in COLUMNS if name in row},
-                "arm": course.path.arm,
-                "seed": course.path.seed,
+                "arm": course.run.arm,
+                "seed": course.run.seed,
                 "epochs": row["epochs"] + sum(one["epochs"] for one in left),
                 "epochs_shared": row["epochs"] if shared else 0,
                 "seconds": seconds,
@@ -111,7 +111,7 @@ def _rows(running: Running, course: Course, node: Node, store: Path, shared: boo
 
 
 def _left_behind(running: Running, course: Course, node: Node) -> list[Mapping[str, Any]]:
-    """What a search tried in the place of a node, and did not go on with."""
+    """The results of the nodes that a search tried in the place of a node and did not choose."""
     others = [one for one in course.candidates if (one.parent, one.first) == (node.parent, node.first)]
     keys = dict.fromkeys(one.key for one in others if one.key != node.key)
     return [running.results[key] for key in keys if key in running.results]

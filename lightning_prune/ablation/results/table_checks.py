@@ -1,4 +1,4 @@
-"""What may be asked of a table: names of arms and columns, cycles and densities, checked."""
+"""Check the names of arms and columns, the cycles and the densities that are asked of a table."""
 
 import pandas as pd
 
@@ -13,12 +13,12 @@ def require_arms(where: str, table: pd.DataFrame, **arms: str) -> None:
     """Refuse names that are no arms.
 
     Args:
-        where: Who asks, for the message.
+        where: The name of the calling function, for the message.
         table: The tidy table of a study.
-        **arms: The name of the argument and what was given.
+        **arms: The name of each argument with the given arm.
 
     Raises:
-        ValueError: If a name is not in the table; the message names the nearest one.
+        ValueError: If a name is not in the table. The message names the nearest arm.
 
     Example:
         >>> require_arms("compare", pd.DataFrame({"arm": ["silo", "clr"]}), a="sillo")
@@ -37,7 +37,7 @@ def require_metric(where: str, table: pd.DataFrame, metric: str) -> None:
     """Refuse a column that holds no measured numbers.
 
     Raises:
-        ValueError: If ``metric`` is not one of the measured columns of the table; the message names the nearest one.
+        ValueError: If ``metric`` is not one of the measured columns of the table. The message names the nearest column.
     """
     known = [name for name in MEASURED if name in table]
     if metric not in known:
@@ -48,10 +48,10 @@ def require_metric(where: str, table: pd.DataFrame, metric: str) -> None:
 
 
 def require_cycle(where: str, table: pd.DataFrame, cycle: int) -> None:
-    """Refuse a cycle that no arm came to.
+    """Refuse a cycle that no arm has reached.
 
     Raises:
-        ValueError: If ``cycle`` is not in the table; the message lists the cycles that are.
+        ValueError: If ``cycle`` is not in the table. The message lists the cycles of the table.
     """
     known = sorted({int(one) for one in table["cycle"].dropna()})
     if cycle not in known:
@@ -65,13 +65,13 @@ def cycle_at(table: pd.DataFrame, density: float) -> int:
 
     Args:
         table: The tidy table of a study.
-        density: In (0, 1]; 5 % beside it is near enough.
+        density: The density, in (0, 1]. A cycle within 5 % of it is near enough.
 
     Returns:
         The cycle whose mean density over arms and seeds is the nearest.
 
     Raises:
-        ValueError: If no cycle is near; the message lists the densities.
+        ValueError: If no cycle is near enough. The message lists the densities.
 
     Example:
         >>> cycle_at(pd.DataFrame({"cycle": [0, 1, 2], "density": [1.0, 0.8, 0.64]}), 0.65)
@@ -86,7 +86,7 @@ def cycle_at(table: pd.DataFrame, density: float) -> int:
 
 
 def lower_wins(metric: str, mode: str) -> bool:
-    """Tell whether less of a column is better: of losses and costs it is, of val and test as the study says.
+    """Whether less is better in a column. For losses and costs it always is. For val and test, ``mode`` decides.
 
     Raises:
         ValueError: If ``mode`` is neither ``max`` nor ``min``.

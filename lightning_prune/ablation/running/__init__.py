@@ -1,1 +1,1 @@
-"""The loop of a study: which node is next, and where it is trained."""
+"""Run the loop of a study: choose the next node, and an engine to train it."""

@@ -1,4 +1,4 @@
-"""How an arm goes from node to node: straight on, or with the best of what it tried."""
+"""Walk an arm from node to node. A search goes on with the best of the nodes that it tried."""
 
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_prune.ablation.config.arm_changes import changed
 from lightning_prune.ablation.config.arms import Search
-from lightning_prune.ablation.planning.arm_runs import Path, reseeded
+from lightning_prune.ablation.planning.arm_runs import ArmRun, reseeded
 from lightning_prune.ablation.planning.resolving import resolve
 from lightning_prune.ablation.sharing.node import Node, key_of
 from lightning_prune.ablation.sharing.stretches import Stretch
@@ -19,12 +19,12 @@ Steps = Generator[list[Node], Results, None]
 
 @dataclass(frozen=True)
 class Tried:
-    """What a search tried in a cycle.
+    """The values that a search tried in a cycle, with their scores.
 
     Args:
         values: The combinations.
-        scores: What each reached on the validation data; None where there was nothing to compare.
-        chosen: The index of the one it went on with.
+        scores: The validation metric of each combination. None where no metric was measured.
+        chosen: The index of the combination with which the arm went on.
     """
 
     values: Sequence[Mapping[str, Any]]
@@ -32,7 +32,7 @@ class Tried:
     chosen: int
 
     def to_json(self) -> str:
-        """As the table keeps it."""
+        """Write the values and scores as JSON, for a cell of the table."""
         single = [next(iter(one.values())) if len(one) == 1 else dict(one) for one in self.values]
         argument = ", ".join(self.values[0])
         content = {"argument": argument, "values": single, "scores": list(self.scores), "chosen": single[self.chosen]}
@@ -40,63 +40,63 @@ class Tried:
 
 
 def nothing(error: str) -> Mapping[str, Any]:
-    """What a search is sent for a value with which training failed.
+    """Make the result that stands for a failed training in a search.
 
     Args:
-        error: Why.
+        error: The reason of the failure.
     """
     return {"rows": [{"val_last": None, "metric": None}], "error": error}
 
 
-def walk(path: Path, note: Callable[[Node, Tried | None], None]) -> Steps:
-    """Go through the nodes of an arm: yields those to be trained next, is sent their results.
+def walk(run: ArmRun, note: Callable[[Node, Tried | None], None]) -> Steps:
+    """Go through the nodes of an arm. The generator yields the next nodes to train, and takes their results.
 
     Args:
-        path: The run of the arm.
-        note: Told each node of its own when it is finished, with what a search tried to choose it.
+        run: The run of the arm.
+        note: Called with each finished node of the run, and with the values that a search tried to choose the node.
     """
     parent: Node | None = None
-    for stretch in path.resolved.stretches:
-        if path.search is None or parent is None:
-            node = path.node(stretch, parent)
+    for stretch in run.resolved.stretches:
+        if run.search is None or parent is None:
+            node = run.node(stretch, parent)
             yield [node]
             note(node, None)
         else:
-            node, tried = yield from _best_of(path, path.search, stretch, parent)
+            node, tried = yield from _best_of(run, run.search, stretch, parent)
             note(node, tried)
         parent = node
 
 
-def _best_of(path: Path, search: Search, stretch: Stretch, parent: Node) -> Generator[list[Node], Results, Any]:
+def _best_of(run: ArmRun, search: Search, stretch: Stretch, parent: Node) -> Generator[list[Node], Results, Any]:
     propose = _grid if search.sampler == "grid" else _optuna
-    nodes, results = yield from propose(path, search, stretch, parent)
+    nodes, results = yield from propose(run, search, stretch, parent)
     scores = [_score(results[node.key]) for node in nodes]
     metric = next((row["metric"] for result in results.values() for row in result["rows"] if row["metric"]), None)
     if all("error" in result for result in results.values()):
         raise ValueError(next(result["error"] for result in results.values()))
     if metric is None:
-        raise ValueError(f"arm {path.arm!r} searches, but no validation metric is logged to choose by.")
+        raise ValueError(f"arm {run.arm!r} searches, but no validation metric is logged to choose by.")
     if not any(score == score for score in scores if score is not None):
-        raise ValueError(f"arm {path.arm!r}: every value that its search tried came to {metric} = nan.")
+        raise ValueError(f"arm {run.arm!r}: every value that its search tried came to {metric} = nan.")
     sign = -1 if lower_is_better(metric) else 1
     chosen = max(range(len(nodes)), key=lambda index: _rank(scores[index], sign))
     return nodes[chosen], Tried([dict(node.tried or {}) for node in nodes], scores, chosen)
 
 
-def _grid(path: Path, search: Search, stretch: Stretch, parent: Node) -> Generator[list[Node], Results, Any]:
-    nodes = [candidate(path, stretch, parent, values) for values in search.combinations()]
+def _grid(run: ArmRun, search: Search, stretch: Stretch, parent: Node) -> Generator[list[Node], Results, Any]:
+    nodes = [candidate(run, stretch, parent, values) for values in search.combinations()]
     results = yield nodes
     return nodes, {node.key: results[node.key] for node in nodes}
 
 
-def _optuna(path: Path, search: Search, stretch: Stretch, parent: Node) -> Generator[list[Node], Results, Any]:
-    from lightning_prune.ablation.running.optuna_sampler import Sampler  # an extra, which few studies need
+def _optuna(run: ArmRun, search: Search, stretch: Stretch, parent: Node) -> Generator[list[Node], Results, Any]:
+    from lightning_prune.ablation.running.optuna_sampler import Sampler  # Optuna is an extra.
 
-    sampler = Sampler(search, seed=int(key_of([path.seed, stretch.first])[:8], 16))
+    sampler = Sampler(search, seed=int(key_of([run.seed, stretch.first])[:8], 16))
     nodes: list[Node] = []
     results: dict[str, Mapping[str, Any]] = {}
     for _ in range(search.trials):
-        node = candidate(path, stretch, parent, sampler.propose())
+        node = candidate(run, stretch, parent, sampler.propose())
         results[node.key] = (yield [node])[node.key]
         metric = next((row["metric"] for row in results[node.key]["rows"] if row["metric"]), "loss")
         sampler.learn(_score(results[node.key]), lower_is_better(metric))
@@ -104,22 +104,22 @@ def _optuna(path: Path, search: Search, stretch: Stretch, parent: Node) -> Gener
     return nodes, results
 
 
-def candidate(path: Path, stretch: Stretch, parent: Node, values: Mapping[str, Any]) -> Node:
-    """The node in which a search tries some values.
+def candidate(run: ArmRun, stretch: Stretch, parent: Node, values: Mapping[str, Any]) -> Node:
+    """Make the node in which a search tries some values.
 
     Args:
-        path: The run of the search.
+        run: The run of the search.
         stretch: The cycles.
-        parent: The node before it.
+        parent: The node before this one.
         values: The values by argument.
     """
-    owner = f"Ablation(arms): arm {path.arm!r}"
-    config = changed(path.resolved.config, values, owner)
-    known, key = path.candidates, json.dumps(dict(values), sort_keys=True, default=str)
-    if key not in known:  # parsing takes a third of a second, and only the seed differs from run to run
+    owner = f"Ablation(arms): arm {run.arm!r}"
+    config = changed(run.resolved.config, values, owner)
+    known, key = run.candidates, json.dumps(dict(values), sort_keys=True, default=str)
+    if key not in known:  # Parsing takes a third of a second, and runs differ only in the seed.
         known[key] = resolve(config, owner)
     resolved = replace(known[key], config=reseeded(known[key].config, config))
-    return replace(path.node(stretch, parent, resolved), tried=dict(values))
+    return replace(run.node(stretch, parent, resolved), tried=dict(values))
 
 
 def _score(result: Mapping[str, Any]) -> float | None:

@@ -1,14 +1,14 @@
-"""The loop of a study: what can be trained is trained, what is finished is not trained again."""
+"""Run the loop of a study. Every node that can be trained is trained, and no finished node is trained again."""
 
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
-from lightning_prune.ablation.planning.arm_runs import Path
+from lightning_prune.ablation.planning.arm_runs import ArmRun
 from lightning_prune.ablation.planning.dry_run import Planned, place_of, plan_tree
 from lightning_prune.ablation.running.arm_steps import Steps, Tried, nothing, walk
 from lightning_prune.ablation.running.engines.engine import Engine
@@ -21,24 +21,24 @@ from lightning_prune.ablation.training.job import Job, Outcome
 from lightning_prune.ablation.training.node_measurement import PROGRESS
 from lightning_prune.lab.visible import visible
 
-PATIENCE = 1.0  # seconds between looks at a node that another process trains
+PATIENCE = 1.0  # Seconds between two looks at a node that another process trains.
 
 
 @dataclass
 class Course:
-    """How far an arm has come with one seed.
+    """The progress of an arm with one seed.
 
     Attributes:
-        path: Its run.
-        steps: What yields its nodes.
-        waiting: The nodes that have to be finished before it goes on; none if it is over.
-        nodes: The nodes of its run that are finished, in order.
-        tried: What a search tried, by the key of the node that it chose.
-        error: Why it failed, if it did.
-        candidates: Every node that it trained, the ones that a search did not choose, too.
+        run: The run of the arm.
+        steps: The generator of its nodes.
+        waiting: The nodes that have to be finished before the arm goes on. Empty at the end.
+        nodes: The finished nodes of the run, in order.
+        tried: The values that a search tried, by the key of the node that it chose.
+        error: The reason of a failure. None if the run did not fail.
+        candidates: Every node that the arm asked for, also the nodes that a search did not choose.
     """
 
-    path: Path
+    run: ArmRun
     steps: Steps
     waiting: list[Node] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
@@ -48,20 +48,21 @@ class Course:
 
 
 class Running:
-    """Runs the paths of a study.
+    """Train the runs of a study.
 
     Args:
-        store: The folder of its nodes.
-        paths: The runs of its arms.
-        metric: The logged value to choose by; None to let each run choose.
-        every: At most so many seconds of work are lost in an interruption.
-        tell: Told of each node that was trained how it failed: its traceback, empty if it did not.
+        store: The folder of the nodes.
+        runs: The runs of the arms.
+        metric: The logged value that chooses the best epoch. None: each run chooses.
+        every: The seconds between savings of a node. An interruption loses at most so many seconds of work.
+        tell: Called with each node after its training, and with its traceback. The traceback is empty if the node did
+            not fail.
     """
 
     def __init__(
         self,
         store: Store,
-        paths: Sequence[Path],
+        runs: Sequence[ArmRun],
         metric: str | None,
         every: float,
         tell: Callable[[Node, str], None] = lambda node, details: None,
@@ -73,10 +74,10 @@ class Running:
         self.trained: set[str] = set()
         self.nodes: dict[str, Node] = {}
         self._later: dict[str, float] = {}
-        self.courses = [self._begin(path) for path in paths]
+        self.courses = [self._begin(run) for run in runs]
 
     def advance(self) -> None:
-        """Let every arm go on as far as finished nodes take it."""
+        """Let every arm go on as far as its nodes are finished."""
         for course in self.courses:
             while course.waiting and all(self._is_known(node) for node in course.waiting):
                 self._step(course)
@@ -84,11 +85,11 @@ class Running:
             self._give_up_without_masks(course)
 
     def run(self, engine: Engine, progress: Progress) -> None:
-        """Train what is missing.
+        """Train every node that is not finished.
 
         Args:
-            engine: Where.
-            progress: Shown while it goes on.
+            engine: The engine that trains the nodes.
+            progress: The display of the progress.
 
         Raises:
             DiskFull: If there is no space left.
@@ -109,11 +110,11 @@ class Running:
         progress.show(self.outlook([]))
 
     def failures(self) -> dict[str, str]:
-        """Where each error was raised, by the name of the node."""
+        """The traceback of each failed node, by the name of the node."""
         return {self.nodes[key].name: text for key, text in self.details.items()}
 
     def outlook(self, running: Sequence[Node]) -> Outlook:
-        """How far the study is.
+        """Count what is done and what is left.
 
         Args:
             running: The nodes that are being trained.
@@ -129,10 +130,10 @@ class Running:
         return Outlook(len(done), [node.name for node in running], nodes, len(self.failed), max(left, 0), total, fresh)
 
     def to_go(self) -> int:
-        """How many nodes are still to be trained, by the plan; what comes after one that failed never is."""
-        going = {(course.path.arm, course.path.seed) for course in self.courses if course.waiting}
+        """The planned number of nodes that are still to be trained. Nodes after a failed one do not count."""
+        going = {(course.run.arm, course.run.seed) for course in self.courses if course.waiting}
         over = {
-            (place_of(course.path, node), node.key)
+            (place_of(course.run, node), node.key)
             for course in self.courses
             for node in course.candidates
             if node.key in self.results or node.key in self.failed
@@ -146,10 +147,10 @@ class Running:
 
     @cached_property
     def _planned(self) -> Mapping[str, Planned]:
-        """Made once: to lay out a path takes longer than to look at it."""
-        return plan_tree([course.path for course in self.courses])
+        """The plan of the study. It is made once, because laying out a run takes long."""
+        return plan_tree([course.run for course in self.courses])
 
-    def _begin(self, path: Path) -> Course:
+    def _begin(self, run: ArmRun) -> Course:
         nodes: list[Node] = []
         tried: dict[str, Tried] = {}
 
@@ -158,13 +159,13 @@ class Running:
             if what is not None:
                 tried[node.key] = what
 
-        course = Course(path, walk(path, note), nodes=nodes, tried=tried)
+        course = Course(run, walk(run, note), nodes=nodes, tried=tried)
         self._take_up(course, next(course.steps))
         return course
 
     def _step(self, course: Course) -> None:
         failed = [node for node in course.waiting if node.key in self.failed]
-        if failed and failed[0].tried is None:  # one of many tries may fail
+        if failed and failed[0].tried is None:  # One of the nodes of a search may fail.
             course.error, course.waiting = self.failed[failed[0].key], []
             return
         known = {node.key: self.results.get(node.key) or nothing(self.failed[node.key]) for node in course.waiting}
@@ -193,12 +194,12 @@ class Running:
         return True
 
     def _ready(self, running: Mapping[str, Job]) -> list[Node]:
-        """What can be trained now, first what most work waits for."""
+        """The nodes that can be trained now. The nodes for which most work waits come first."""
         now = time.monotonic()
         wanted: dict[str, int] = {}
         for course in self.courses:
             if course.waiting:
-                left = len(course.path.resolved.stretches) - len(course.nodes)
+                left = len(course.run.resolved.stretches) - len(course.nodes)
                 for node in course.waiting:
                     wanted[node.key] = wanted.get(node.key, 0) + left
         keys = [
@@ -210,15 +211,15 @@ class Running:
         return [self.nodes[key] for key in keys]
 
     def _give_up_without_masks(self, course: Course) -> None:
-        """Let an arm fail that waits for masks of another one that has failed."""
-        if course.path.leader is None or not course.waiting:
+        """Let an arm fail if it waits for the masks of an arm that has failed."""
+        if course.run.leader is None or not course.waiting:
             return
-        leader = next(one for one in self.courses if course.path.is_led_by(one.path))
+        leader = next(one for one in self.courses if course.run.is_led_by(one.run))
         if leader.error is None:
             return
         unknown = [node for node in course.waiting if not self._is_known(node)]
         if any(not self.store.holds(node.masks) for node in unknown):
-            course.error = f"arm {leader.path.arm!r}, whose masks it follows, failed: {leader.error}"
+            course.error = f"arm {leader.run.arm!r}, whose masks it follows, failed: {leader.error}"
             course.waiting = []
 
     def _job(self, node: Node) -> Job:
@@ -239,8 +240,8 @@ class Running:
             self.tell(node, "")
 
 
-def _epochs_begun(path: FilePath) -> int:
-    """The epochs that a node has trained so far; 0 where nothing says so, or the node has moved on meanwhile."""
+def _epochs_begun(path: Path) -> int:
+    """The epochs that a node has trained so far. 0 if there is no record, or the node has just been finished."""
     try:
         return int(read_json(path)["epochs"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Values from ranges that are too large for a grid: proposed by Optuna, which learns from what was reached."""
+"""Propose values from ranges that are too large for a grid, with Optuna, which learns from earlier results."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from lightning_prune.ablation.config.arms import Search
 
 
 class Sampler:
-    """Proposes values for one cycle of a search; the same ones again when the study is repeated.
+    """Propose values for one cycle of a search. A repeated study gets the same values again.
 
     Args:
         search: The ranges.
-        seed: Decides what is proposed.
+        seed: The seed of the proposals.
 
     Example:
         >>> ranges = Search({"peak": {"low": 0.01, "high": 0.1, "log": True}}, "optuna", trials=1)
@@ -33,11 +33,11 @@ class Sampler:
         return {name: self._suggest(self._trial, name, given) for name, given in self.search.values.items()}
 
     def learn(self, score: float | None, lower_is_better: bool) -> None:
-        """Tell what the last proposal reached.
+        """Tell Optuna the result of the last proposal.
 
         Args:
-            score: The validation metric; None if it came to nothing.
-            lower_is_better: Whether it is a loss or an error.
+            score: The validation metric. None if the training failed.
+            lower_is_better: Whether the metric is a loss or an error.
         """
         if self._trial is None:
             raise RuntimeError("Sampler.learn comes after Sampler.propose.")

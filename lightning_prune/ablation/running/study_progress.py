@@ -1,4 +1,4 @@
-"""How far a study is: one live display on a terminal, nothing elsewhere."""
+"""Show the progress of a study in one live display on a terminal. Nothing is shown elsewhere."""
 
 import time
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from rich.progress import Progress as Bar
 
 @dataclass(frozen=True)
 class Outlook:
-    """How far a study is.
+    """The progress of a study in numbers.
 
     Args:
-        done: How many nodes are finished.
-        running: The names of those that are being trained.
-        nodes: How many there are in all.
-        failed: How many failed.
-        epochs_left: How many epochs are to be trained.
-        epochs: How many there are in all.
-        trained: How many were trained since the study was started.
+        done: The number of finished nodes.
+        running: The names of the nodes that are being trained.
+        nodes: The number of all nodes.
+        failed: The number of failed nodes.
+        epochs_left: The number of epochs that are still to be trained.
+        epochs: The number of all epochs.
+        trained: The number of epochs trained since the study was started.
     """
 
     done: int
@@ -33,7 +33,7 @@ class Outlook:
     trained: int
 
     def words(self, seconds: float) -> str:
-        """Say it in a line.
+        """Describe the progress in a line.
 
         Args:
             seconds: The time since the study was started.
@@ -53,10 +53,10 @@ class Outlook:
 
 
 class Progress:
-    """Shows an outlook.
+    """Show the progress of a study.
 
     Args:
-        console: Where; nothing is shown where it is no terminal.
+        console: The console. Nothing is shown if it is no terminal. None: the standard error output.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -78,10 +78,10 @@ class Progress:
             self._bar.stop()
 
     def show(self, outlook: Outlook) -> None:
-        """Show how far it is.
+        """Show the present progress.
 
         Args:
-            outlook: How far.
+            outlook: The numbers to show.
         """
         if self.console.is_terminal:
             words = outlook.words(time.monotonic() - self._began)

@@ -1,1 +1,1 @@
-"""What arms have in common, and how a node goes on from another one."""
+"""Share the nodes that arms have in common, and let a node go on from its parent."""

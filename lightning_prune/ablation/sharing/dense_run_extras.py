@@ -1,4 +1,4 @@
-"""Who rides along in a dense run that several arms share: what each of them would have kept of it."""
+"""Keep, in a dense run that several arms share, what each arm would have kept alone."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from lightning_prune.criteria.evidence import REMEMBERED
 
 
 class Passengers(CycleCallback):
-    """Keep of the dense run what its arms will need: weights to rewind to, weights that criteria compare with.
+    """Keep what the arms will need of the dense run: weights to rewind to, and weights that criteria compare with.
 
     Args:
         callbacks: The callbacks of the arms.
@@ -78,17 +78,17 @@ class Passengers(CycleCallback):
 
 
 def keeps_something(callback: StartingPoint) -> bool:
-    """Whether a starting point keeps something of the dense run."""
+    """Whether a starting point keeps a state from the dense run."""
     return type(callback).state_dict is not Callback.state_dict
 
 
 def remembers(clock: IterativePruning) -> bool:
-    """Whether the criterion compares with weights of an earlier moment."""
+    """Whether the criterion of a clock compares with weights of an earlier moment."""
     return any(kind in REMEMBERED for kind in needs_of(clock.criterion).kinds)
 
 
 def evidence_of(clock: IterativePruning) -> str:
-    """What a criterion looks at, in words.
+    """Describe the criterion of a clock and the weights it looks at, in words.
 
     Example:
         >>> evidence_of(IterativePruning())[:37]

@@ -1,4 +1,4 @@
-"""From the checkpoint of one node to the start of the next: what the next one's arm would have in it, alone."""
+"""Turn the checkpoint of a node into the start of the next node, as if the next node's arm had trained alone."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,9 +22,9 @@ def graft(checkpoint: Mapping[str, Any], callbacks: Sequence[Callback], dense: b
     Weights, optimizers, schedules, loops and random state stay as they are.
 
     Args:
-        checkpoint: What the parent saved at its end.
-        callbacks: The callbacks of the arm, complete.
-        dense: Whether the parent is the dense run, which knows no arm, and not a cycle of the same arm.
+        checkpoint: The checkpoint that the parent saved at its end.
+        callbacks: All callbacks of the arm.
+        dense: Whether the parent is the dense run, which belongs to no arm. False: a cycle of the same arm.
 
     Returns:
         The checkpoint to resume from.
@@ -37,10 +37,10 @@ def graft(checkpoint: Mapping[str, Any], callbacks: Sequence[Callback], dense: b
     for callback in callbacks:
         key = callback.state_key
         if isinstance(callback, Checkpoint):
-            continue  # each node chooses its best anew
+            continue  # Each node chooses its best epoch again.
         state = _of_dense_run(callback, saved) if dense else saved.get(key)
         if isinstance(callback, IterativePruning) and state is not None:
-            state = {**state, "settings": None}  # the study has compared them
+            state = {**state, "settings": None}  # The study has compared the settings already.
         if state is not None:
             states[key] = state
     return {**checkpoint, "callbacks": states}

@@ -1,4 +1,4 @@
-"""A node of the tree: a stretch of a run, named by the hash of all that determines it."""
+"""Name a node of the tree, which is a stretch of a run, by the hash of everything that determines it."""
 
 import hashlib
 import json
@@ -9,21 +9,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Node:
-    """The dense run of a seed, or a cycle that follows what its parent trained.
+    """The dense run of a seed, or one or more cycles that go on from the network of a parent.
 
     Args:
-        key: The hash of everything that determines the weights at its end.
-        parent: The key of the node that it goes on from; None if it starts the run.
+        key: The hash of everything that determines the weights at the end of the node.
+        parent: The key of the node from which this one goes on. None if this node starts the run.
         seed: The seed of the run.
-        first: The first cycle in it; 0 is the dense run.
-        last: The last cycle in it.
-        whole: Whether the run is over with it.
-        epochs: How many epochs it is planned to have; None if that is known only while it trains.
-        config: The config of ``lightning-prune fit`` that trains it.
-        notes: What the arms need to know about this stretch: their starting points and criteria, by description.
-        tried: The values that a search tries in it.
-        code: The code that the study was planned with.
-        masks: Where the masks of another arm lie that it takes, in the folder of the nodes, cycle by cycle.
+        first: The first cycle in the node. 0 is the dense run.
+        last: The last cycle in the node.
+        whole: Whether the run ends with this node.
+        epochs: The planned number of epochs. None if the number is known only during the training.
+        config: The config of ``lightning-prune fit`` that trains the node.
+        notes: The starting points and criteria of the arms that need something of this node, by description.
+        tried: The values that a search tries in the node. None without a search.
+        code: The fingerprint of the code with which the study was planned.
+        masks: The files with the masks of another arm that this node takes, cycle by cycle, relative to the folder of
+            the nodes.
     """
 
     key: str
@@ -41,7 +42,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The name of its folder.
+        """The name of the node's folder.
 
         Example:
             >>> Node("0123456789abcdef", None, seed=3, first=0, last=0, whole=False, epochs=1, config={}).name
@@ -58,7 +59,7 @@ def key_of(content: Any) -> str:
     """Hash plain values.
 
     Args:
-        content: Mappings, lists, strings, numbers; the order of keys does not matter.
+        content: Mappings, lists, strings, numbers. The order of keys does not matter.
 
     Returns:
         16 hexadecimal digits.

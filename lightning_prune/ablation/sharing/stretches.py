@@ -1,17 +1,23 @@
-"""Where a run can be divided: into stretches that end with an epoch, and can be gone on from exactly."""
+"""Divide a run into stretches, and decide whether arms may share the first one, the dense run.
 
+Each stretch ends with an epoch, and the run can go on exactly from its end. A callback that takes part in the dense run
+prevents sharing.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lightning_prune.ablation.sharing.sharing import acts_in_dense_run
-from lightning_prune.callbacks.base import CycleCallback, CycleClock
+from lightning_prune.callbacks.base import Kind, clock_of, kind_of
 from lightning_prune.callbacks.fit.assembly import default_policy, rewinding_of
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
-from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.timing.plan import plan
 from lightning_prune.schedules.durations import Duration, parse_duration
+
+OF_LIBRARIES = ("lightning_prune", "lightning", "builtins")
+HOOKS = [name for name in vars(Callback) if name.startswith("on_") or name in ("setup", "teardown")]
 
 
 @dataclass(frozen=True)
@@ -19,9 +25,9 @@ class Stretch:
     """A part of a run that ends with an epoch.
 
     Args:
-        first: The first cycle in it; 0 is the dense run.
-        last: The last cycle in it.
-        epochs: How many epochs it has; None if that is not known yet.
+        first: The first cycle in the stretch. 0 is the dense run.
+        last: The last cycle in the stretch.
+        epochs: The number of epochs. None if the number is not known yet.
     """
 
     first: int
@@ -30,25 +36,26 @@ class Stretch:
 
 
 def stretches_of(trainer: Trainer, callbacks: list[Callback]) -> list[Stretch]:
-    """Divide a run where it can be gone on with exactly: at the ends of epochs.
+    """Divide a run at the ends of epochs, from which it can go on exactly.
 
     Args:
         trainer: The trainer that is to run it.
         callbacks: The user's callbacks.
 
     Returns:
-        The dense run, and a stretch for each cycle; one for all of them where cycles go by steps; one for everything
-        where the dense run does, or the cycles lie inside it.
+        The dense run, and a stretch for each cycle. All cycles are one stretch if their length is given in steps. The
+        whole run is one stretch if the length of the dense run is given in steps, or the cycles lie inside the dense
+        run.
 
     Raises:
         ValueError: If lengths do not fit together.
     """
-    clock = next((one for one in callbacks if isinstance(one, CycleClock)), None)
+    clock = pruning_of(callbacks)
     epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs > 0 else None
-    if not isinstance(clock, IterativePruning):
+    if clock is None:
         return [Stretch(0, 0, epochs)]
     apart = clock.during is None and clock.dense_run is None and clock.initial_masks is None
-    apart = apart and not any(acts_in_dense_run(type(one)) for one in callbacks if is_of_cycles(one))
+    apart = apart and not any(acts_in_dense_run(type(one)) for one in callbacks if kind_of(one) is not None)
     if not apart or epochs is None or trainer.max_steps != -1 or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return [Stretch(0, clock.cycles, epochs if clock.during else None)]
     dense = Stretch(0, 0, epochs)
@@ -60,15 +67,43 @@ def stretches_of(trainer: Trainer, callbacks: list[Callback]) -> list[Stretch]:
     return [dense, *(Stretch(cycle, cycle, length) for cycle in range(1, clock.cycles + 1))]
 
 
-def is_of_cycles(callback: Callback) -> bool:
-    """Whether a callback counts the cycles, or says how they are trained."""
-    return isinstance(callback, CycleCallback | CycleClock)
+def pruning_of(callbacks: Iterable[Callback]) -> IterativePruning | None:
+    """Find the ``IterativePruning`` among callbacks. None if nothing is pruned.
+
+    Args:
+        callbacks: The callbacks.
+    """
+    clock = clock_of(callbacks)
+    return clock if isinstance(clock, IterativePruning) else None
+
+
+def acts_in_dense_run(cls: type) -> bool:
+    """Whether a callback for the cycles may also do something before the first cycle.
+
+    The callbacks of this package do nothing there, or the study asks them what they need of the dense run. Any other
+    callback may act if it overrides hooks of ``Callback``, unless its class has ``acts_in_dense_run = False``.
+
+    Args:
+        cls: The class of the callback.
+
+    Example:
+        >>> from lightning_prune import LRRewind
+        >>> Noisy = type("Noisy", (LRRewind,), {"__module__": "mine", "on_train_batch_end": print})
+        >>> acts_in_dense_run(LRRewind), acts_in_dense_run(Noisy)
+        (False, True)
+    """
+    said = getattr(cls, "acts_in_dense_run", None)
+    return any(_is_users(cls, name) for name in HOOKS) if said is None else bool(said)
+
+
+def _is_users(cls: type, hook: str) -> bool:
+    owner = next((one for one in cls.__mro__ if hook in vars(one)), Callback)
+    return owner.__module__.split(".")[0] not in OF_LIBRARIES
 
 
 def _cycle_length(clock: IterativePruning, callbacks: list[Callback], dense: int) -> int | None:
-    """The epochs of a cycle; None if it has no whole number of them."""
-    policies = any(isinstance(one, LearningRatePolicy) for one in callbacks)
-    policy = [] if policies else [default_policy(callbacks)]
+    """The epochs of a cycle. None if the cycle has no whole number of epochs."""
+    policy = [] if Kind.LEARNING_RATE in map(kind_of, callbacks) else [default_policy(callbacks)]
     rewind = rewinding_of([*callbacks, *policy], policy)
     lengths = [rewind.point] if rewind is not None and rewind.point.amount else []
     if clock.retrain is not None:

@@ -1,1 +1,1 @@
-"""The folders of the nodes, also shared between studies."""
+"""Keep the folders of the nodes. Several studies may share them."""

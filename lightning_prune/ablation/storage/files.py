@@ -1,4 +1,4 @@
-"""Files of a study that may be damaged, and folders that may not be writable: each said with what to do."""
+"""Read the JSON files of a study, and check that a folder may be written."""
 
 import json
 import os
@@ -10,7 +10,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        ValueError: If it is damaged.
+        ValueError: If the file is damaged.
     """
     try:
         return json.loads(path.read_text())
@@ -19,14 +19,14 @@ def read_json(path: Path) -> Any:
 
 
 def see_writable(folder: Path, argument: str) -> None:
-    """See that a folder is there or can be made, and may be written.
+    """Check that a folder exists or can be made, and that it may be written.
 
     Args:
         folder: The folder.
-        argument: What it was given as, for the error.
+        argument: The argument that names the folder, for the error.
 
     Raises:
-        ValueError: If it is a file, lies in one, or may not be written; if its name is not UTF-8.
+        ValueError: If the folder is a file, lies in a file, or may not be written. If its name is not UTF-8.
     """
     try:
         str(folder).encode()

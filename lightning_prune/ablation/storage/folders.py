@@ -1,4 +1,4 @@
-"""The folder of the nodes: which are finished, which is being trained, and by whom."""
+"""Keep the nodes in a folder, and record which of them are finished, or are being trained by a process."""
 
 import shutil
 from collections.abc import Iterable, Mapping
@@ -14,16 +14,16 @@ from lightning_prune.ablation.storage.notes import harmless_notes
 
 RESULT = "result.json"
 JOB = "job.json"
-# What studies and tables ask a result for.
+# The keys of a result that studies and tables read.
 WHOLE = {"rows", "epochs", "seconds", "notes", "version", "lightning", "torch", "hardware"}
 ROW = {"cycle", "epochs", "metric", "val_last", "val_best"}
 
 
 class Store:
-    """Nodes as folders: ``running/<name>`` while one is trained, ``nodes/<name>`` when it is whole.
+    """Keep nodes as folders: ``running/<name>`` during the training, ``nodes/<name>`` when the node is finished.
 
     Args:
-        root: The folder of the study, or one that several studies share.
+        root: The folder of the study, or a folder that several studies share.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -33,47 +33,47 @@ class Store:
         self.locks = self.root / "locks"
 
     def folder(self, node: Node) -> Path:
-        """Where a finished node lies."""
+        """The folder of a finished node."""
         return self.nodes / node.name
 
     def work(self, node: Node) -> Path:
-        """Where a node lies while it is trained."""
+        """The folder of a node during its training."""
         return self.running / node.name
 
     def lock(self, node: Node) -> FileLock:
-        """Who holds it trains the node; the system lets go of it when the process dies."""
+        """The lock of a node. Its holder trains the node. The system releases it when the process dies."""
         self.locks.mkdir(parents=True, exist_ok=True)
         return FileLock(self.locks / f"{node.name}.lock")
 
     def result(self, node: Node) -> Mapping[str, Any] | None:
-        """What a node left, if it is finished and kept what its arms need to know."""
+        """The result of a node, if the node is finished and has kept everything that its arms need. Else None."""
         path = self.folder(node) / RESULT
         result = read_result(path) if path.is_file() else None
         return result if result is not None and set(node.notes) <= set(result["notes"]) else None
 
     def holds(self, files: Iterable[str]) -> bool:
-        """Whether files of nodes that are finished are there.
+        """Whether files exist and belong to finished nodes.
 
         Args:
-            files: Where they lie, in the folder of the nodes.
+            files: Their paths, relative to the folder of the nodes.
         """
         return all((self.nodes / file).is_file() and (self.nodes / file).with_name(RESULT).is_file() for file in files)
 
     def with_old_notes(self, node: Node) -> Node:
-        """A node that is to be trained again keeps what it had kept for other arms, too; hold its lock.
+        """Add to a node the notes of its earlier training, so that it again keeps what other arms need.
 
         Args:
-            node: The node.
+            node: The node. The caller must hold its lock.
         """
         path = self.folder(node) / RESULT
         kept = harmless_notes(read_result(path)["notes"]) if path.is_file() else {}
         return replace(node, notes={**kept, **node.notes})
 
     def take_up(self, node: Node) -> Node:
-        """Prepare the work folder: keep what an interrupted process has left of the same node, drop anything else.
+        """Prepare the work folder. Keep the files of an interrupted training of the same node, and drop all others.
 
         Args:
-            node: The node, whose lock is held.
+            node: The node. The caller must hold its lock.
 
         Returns:
             The node, with the notes that are being kept in that folder.
@@ -84,19 +84,20 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True, exist_ok=True)
             return node
-        for path in work.glob("*.new"):  # of a process that died while it wrote
+        for path in work.glob("*.new"):  # Left by a process that died while it wrote.
             path.unlink()
         return replace(node, notes={**harmless_notes(left), **node.notes})
 
     def publish(self, node: Node) -> None:
-        """Put a node that is whole into its place."""
+        """Move a finished node to its place."""
         self.nodes.mkdir(parents=True, exist_ok=True)
         work, folder = self.work(node), self.folder(node)
         if not folder.exists():
             work.replace(folder)
             return
-        # An earlier one, which had not kept all that is needed. Another study may be going on from it: no file of it
-        # may be missing for a moment, and until the last is in its place the node counts as not trained again.
+        # The place holds an earlier training of the node, which had not kept all that is needed. Another study may be
+        # going on from it, so no file may be missing at any moment. The node counts as trained again only when the
+        # last file is in its place.
         last = {work / RESULT: 1, work / JOB: 2}
         for path in sorted(_files_below(work), key=lambda one: last.get(one, 0)):
             place = folder / path.relative_to(work)
@@ -110,7 +111,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _saved_notes(path: Path) -> Mapping[str, Any] | None:
-    """The notes that are being kept in a work folder; None if its job cannot be read."""
+    """The notes that are being kept in a work folder. None if its job cannot be read."""
     try:
         notes = read_json(path)["node"]["notes"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -119,20 +120,20 @@ def _saved_notes(path: Path) -> Mapping[str, Any] | None:
 
 
 def read_result(path: Path) -> Mapping[str, Any]:
-    """Read what a node has left.
+    """Read the result of a node.
 
     Args:
-        path: Its result.json.
+        path: The result.json of the node.
 
     Raises:
-        ValueError: If it is damaged, or something else; says what to delete.
+        ValueError: If the file is damaged, or is not a result. The message says what to delete.
     """
     result = read_json(path)
     rows = result.get("rows") if isinstance(result, Mapping) else None
     whole = isinstance(rows, list) and all(isinstance(row, Mapping) and row.keys() >= ROW for row in rows)
     if not (whole and rows and result.keys() >= WHOLE and isinstance(result["notes"], Mapping)):
         raise ValueError(
-            f"{path} is not what a node leaves behind. Delete {path.parent}, and run the study again: it is trained "
-            "anew."
+            f"{path} is not what a node leaves behind. Delete {path.parent}, and run the study again. The node is then "
+            "trained again."
         )
     return result  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
-"""Notes of nodes that lie in files: what studies that share a store have kept for their arms, read as data.
+"""Read the notes of nodes from files of a shared store, as data and not as code.
 
-A note names a callback and its arguments, and is made into that callback when a node is trained again. Whoever can
-write into the folder could name anything there. So of a file only what this package itself defines is made.
+A note names a callback and its arguments. When a node is trained again, the callback is made from the note. Anybody
+who can write into the folder could name any class there. Therefore only classes of this package are made from a file.
 """
 
 import re
@@ -19,20 +19,21 @@ from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 
 MODULES = ("callbacks", "criteria", "allocation", "schedules", "rates", "selection")
-WORD = re.compile(r"[\w.*?%+-]{1,200}")  # nothing that a parser reads as more than a word
+WORD = re.compile(r"[\w.*?%+-]{1,200}")  # A parser reads such a text as a word and nothing more.
 
 
 def harmless_notes(given: Any) -> dict[str, Config]:
-    """The notes of a file that can be made into callbacks without running code that the file chooses.
+    """Choose the notes of a file whose callbacks can be made without running code that the file chooses.
 
-    What is left out is only not kept: a study that needs it trains the node again. That concerns starting points and
-    criteria of the user's own, which the study that names them brings along itself.
+    A note that is left out is only not kept. A study that needs it trains the node again. This concerns the user's own
+    starting points and criteria. The study that names them has them in its own config.
 
     Args:
         given: Notes by description, as a file has them.
 
     Returns:
-        Those whose classes and functions are of this package, or layers of ``torch.nn``, with plain arguments.
+        The notes whose classes and functions belong to this package, or are layers of ``torch.nn``, with plain
+        arguments.
 
     Example:
         >>> rewind = {"class_path": "lightning_prune.WeightRewind", "init_args": {"to": "1ep"}}
@@ -64,7 +65,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _is_word(text: str) -> bool:
-    """Whether a text is a length, a name or a pattern, and no file; if it names code, then code of this package."""
+    """Whether a text is a length, a name or a pattern, and no file. Code that it names must be of this package."""
     if not WORD.fullmatch(text) or Path(text).exists():
         return False
     top = text.partition(".")[0]
@@ -73,7 +74,10 @@ def _is_word(text: str) -> bool:
 
 
 def _named(path: str) -> Any:
-    """What a path names, if it is defined in this package or a layer of torch; else None, and nothing is imported."""
+    """Find the object of a path, if this package defines it or it is a layer of torch.
+
+    For other paths the result is None. A path outside both packages is not imported.
+    """
     if not WORD.fullmatch(path) or not path.startswith(("lightning_prune.", "torch.nn.")):
         return None
     try:

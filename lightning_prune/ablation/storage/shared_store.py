@@ -1,4 +1,4 @@
-"""Where a study keeps its nodes: in its own folder, or in a store that it shares with other studies."""
+"""Choose the place of a study's nodes: its own folder, or a store that it shares with other studies."""
 
 import os
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from lightning_prune.ablation.storage.files import read_json, see_writable
 from lightning_prune.basics.file_names import STUDY
 
 WRITE_ANEW = (
-    "Run the command of the study again with --force, and with its --store if it had one: the file is written anew, "
-    "and what is finished is not trained again."
+    "Run the command of the study again with --force, and with its --store if it had one. The file is then written "
+    "again, and what is finished is not trained again."
 )
 
 
@@ -19,7 +19,7 @@ def store_of(out: Path, facts: Mapping[str, Any]) -> Path:
 
     Args:
         out: The folder of the study.
-        facts: Its study.json, whose ``store`` is relative to the folder, so that both can be moved together.
+        facts: The study.json of the study. Its ``store`` is relative to the folder, so that both can be moved together.
 
     Example:
         >>> store_of(Path("runs/one"), {"store": "../nodes"}).as_posix(), store_of(Path("runs/one"), {}).as_posix()
@@ -29,7 +29,7 @@ def store_of(out: Path, facts: Mapping[str, Any]) -> Path:
 
 
 def seen_from(out: Path, store: Path) -> str:
-    """The path from the folder of a study to its store, ``"."`` if they are one; links are followed.
+    """The path from the folder of a study to its store, ``"."`` if they are the same. Links are followed.
 
     Args:
         out: The folder of the study.
@@ -43,13 +43,14 @@ def seen_from(out: Path, store: Path) -> str:
 
 
 def recorded_store(out: Path) -> Path | None:
-    """The store that the study in a folder has used so far, the folder itself if it shares none.
+    """Find the store that the study in a folder has used so far.
 
     Args:
         out: The folder of the study.
 
     Returns:
-        The store; None where there is no study, or its record cannot be read.
+        The store, or the folder itself if the study shares no store. None if there is no study, or its record cannot
+        be read.
     """
     try:
         facts = read_json(out / STUDY)
@@ -61,16 +62,16 @@ def recorded_store(out: Path) -> Path | None:
 
 
 def choose_store(out: Path, given: str | Path | None, force: bool) -> Path:
-    """Choose where the nodes of a study go, before anything is written.
+    """Choose the folder for the nodes of a study, before anything is written.
 
     Args:
         out: The folder of the study.
-        given: The store that was asked for; None for the one of the last time, or the study's own folder.
-        force: Whether another store than the last time may be used.
+        given: The store that the user gave. None: the store of the last time, or the study's own folder.
+        force: Whether the store may differ from the store of the last time.
 
     Raises:
-        ValueError: If the study has used another store so far, or that is gone; if the one that was asked for may not
-            be written, or is the folder of a study that keeps its nodes elsewhere.
+        ValueError: If the study has used another store so far, or its store is gone. If the given store may not be
+            written, or is the folder of a study that keeps its nodes elsewhere.
     """
     recorded = recorded_store(out)
     if given is None:
@@ -78,7 +79,7 @@ def choose_store(out: Path, given: str | Path | None, force: bool) -> Path:
         if not store.is_dir() and store != out and not force:
             raise ValueError(
                 f"{out} keeps its nodes in {store}, which is not there. Put it back (the path is relative to {out}), "
-                "or give --store and --force: what is not in the folder that you give is trained anew."
+                "or give --store and --force: what is not in the folder that you give is trained again."
             )
         return store
     store = Path(given)
@@ -98,7 +99,7 @@ def _refuse_another(out: Path, store: Path, recorded: Path | None) -> None:
     if recorded is not None and not _same(recorded, store):
         raise ValueError(
             f"`--store {store}`: the study in {out} keeps its nodes in {recorded}. Leave --store out to go on with "
-            f"them, or give --force to go on in {store}: what is not finished there is trained anew."
+            f"them, or give --force to go on in {store}: what is not finished there is trained again."
         )
 
 

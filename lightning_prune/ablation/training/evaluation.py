@@ -1,4 +1,4 @@
-"""What the networks of a node reach on the test data, which no choice has seen."""
+"""Test the networks of a node on the test data, which no choice has seen."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +18,11 @@ def evaluate(made: CommandLine, rows: Mapping[int, Mapping[str, Any]], folder: P
 
     Args:
         made: Trainer, model and data, after the fit.
-        rows: What was measured in each cycle.
-        folder: Where the best networks lie.
+        rows: The measured values of each cycle.
+        folder: The folder with the checkpoints of the best networks.
 
     Returns:
-        Columns by cycle; none where the module or the data has no test.
+        Columns by cycle. Empty if the module or the data has no test.
     """
     if not is_overridden("test_step", made.model) or not _has_test_data(made):
         return {}
@@ -42,7 +42,7 @@ def evaluate(made: CommandLine, rows: Mapping[int, Mapping[str, Any]], folder: P
 
 
 def name_on_test(metric: str | None) -> str | None:
-    """What a validation metric is called on the test data.
+    """The name of a validation metric on the test data.
 
     Example:
         >>> name_on_test("val/accuracy"), name_on_test("valid_loss"), name_on_test("top1")

@@ -1,4 +1,4 @@
-"""Why a node failed: in one line for the table, and whether it is the disk, on which every other one fails, too."""
+"""Explain the failure of a node in one line for the table, and detect a full disk, which stops every other node."""
 
 import errno
 import shutil
@@ -11,20 +11,21 @@ from lightning_prune.ablation.training.job import Job, Outcome
 from lightning_prune.lab.visible import visible
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-WRITER = ("inline_container", "PytorchStreamWriter", "file write failed")  # torch does not say why it could not write
+# The texts of torch, which does not say why it could not write.
+WRITER = ("inline_container", "PytorchStreamWriter", "file write failed")
 LITTLE_SPACE = 32 * 2**20  # bytes
 
 
 class DiskFull(RuntimeError):
-    """There is no space left for what a study writes."""
+    """Raised when the disk has no space left for a study."""
 
 
 def failure(job: Job, error: Exception) -> Outcome:
-    """Say why a node failed, and whether the others will fail, too.
+    """Say why a node failed, and whether all other nodes will fail as well.
 
     Args:
         job: The node.
-        error: What was raised.
+        error: The error that was raised.
     """
     details = visible("".join(traceback.format_exception(error)))
     if (full := why_full(error, job.out)) is not None:
@@ -37,11 +38,11 @@ def why_full(error: BaseException, folder: str | Path) -> str | None:
     """Tell a full disk from other errors.
 
     Args:
-        error: What was raised, or followed from it.
+        error: The error that was raised, or an error that followed from it.
         folder: The folder that was written into.
 
     Returns:
-        What the system says; None if it is something else.
+        The message of the system. None for any other error.
 
     Example:
         >>> why_full(OSError(28, "No space left on device"), "."), why_full(ValueError("lr=-1"), ".")
@@ -58,10 +59,10 @@ def why_full(error: BaseException, folder: str | Path) -> str | None:
 
 
 def advice(said: str, folder: str | Path) -> str:
-    """What to do about a full disk.
+    """Say what to do about a full disk.
 
     Args:
-        said: What the system says.
+        said: The message of the system.
         folder: The folder of the study, or of its nodes.
     """
     running = Path(folder, "running")
@@ -74,13 +75,13 @@ def advice(said: str, folder: str | Path) -> str:
 
 @contextmanager
 def said_of_disk(folder: str | Path) -> Iterator[None]:
-    """Say of a full disk what to do about it, whoever found it full.
+    """Turn the error of a full disk, raised in the block, into one that says what to do.
 
     Args:
         folder: The folder of the study.
 
     Raises:
-        DiskFull: In place of what the system raised.
+        DiskFull: In place of the system's error.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What an engine is given to train: plain values, which any process on any machine can be sent."""
+"""Describe a node to train, and its outcome, as plain values that can be sent to any process on any machine."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,9 +14,10 @@ class Job:
     Args:
         out: The folder of the nodes.
         node: The node.
-        parent: The folder name of its parent; None if it starts the run.
-        metric: The logged value that the best epoch is chosen by; None to choose.
-        every: At most so many seconds of work are lost when it is interrupted; 0 saves after every epoch.
+        parent: The folder name of its parent. None if the node starts the run.
+        metric: The logged value that chooses the best epoch. None: the validation accuracy or loss.
+        every: The seconds between savings. An interruption loses at most so many seconds of work. 0 saves after every
+            epoch.
     """
 
     out: str
@@ -26,24 +27,24 @@ class Job:
     every: float = 30.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Turn the job into plain values."""
         return asdict(self)
 
     @staticmethod
     def from_dict(content: Mapping[str, Any]) -> "Job":
-        """Take what :meth:`to_dict` gave."""
+        """Make a job from the values of :meth:`to_dict`."""
         return Job(**{**content, "node": Node(**content["node"])})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """The outcome of a job.
 
     Args:
         key: The key of its node.
-        error: Why it failed; None if it did not.
+        error: The reason of a failure. None if the job did not fail.
         busy: Whether another process is training the node.
-        fatal: Whether every other job would fail, too: the disk is full.
+        fatal: Whether every other job would fail as well, because the disk is full.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""The config of a node: that of its arm, logged into its folder, the dense run without what concerns the cycles."""
+"""Make the config of a node from the config of its arm."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -8,20 +8,22 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Checkpoint
 
+from lightning_prune.ablation.config.callback_objects import clock_in, kind_in
 from lightning_prune.ablation.config.keys import CLOCK, Config
 from lightning_prune.ablation.planning.followed_arms import pointed
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.training.job import Job
 from lightning_prune.basics.dotted_paths import class_at
-from lightning_prune.callbacks.base import CycleCallback, CycleClock
 
 
 def config_of(job: Job, work: Path) -> Config:
-    """The config of a node: that of its arm, logged into its folder; the dense run without what concerns the cycles.
+    """Make the config of a node from the config of its arm.
+
+    The node logs into its own folder. A dense run has none of the settings that concern the cycles.
 
     Args:
         job: The node.
-        work: Its folder.
+        work: The folder of the node.
     """
     config = deepcopy(dict(job.node.config))
     if job.node.masks:
@@ -39,25 +41,20 @@ def config_of(job: Job, work: Path) -> Config:
 
 
 def neutral(callbacks: list[Config]) -> list[Config]:
-    """The callbacks of a dense run that belongs to no arm: a clock with one cycle, which is never begun.
+    """Make the callbacks of a dense run that belongs to no arm. Its clock has one cycle, which never begins.
 
     Args:
-        callbacks: Those of an arm.
+        callbacks: The callbacks of an arm.
 
     Example:
         >>> callbacks = [{"class_path": f"lightning_prune.{name}"} for name in ("LRRewind", "IterativePruning")]
         >>> neutral(callbacks)
         [{'class_path': 'lightning_prune.IterativePruning', 'init_args': {'cycles': 1, 'retrain': '1ep'}}]
     """
-    clock = next(one for one in callbacks if issubclass(class_at(one["class_path"]), CycleClock))
-    arguments = clock.get("init_args") or {}
+    arguments = (clock_in(callbacks) or {}).get("init_args") or {}
     kept = {name: arguments[name] for name in ("prunable", "early_stopping") if name in arguments}
-    others = [one for one in callbacks if not _of_cycles(class_at(one["class_path"]))]
+    others = [one for one in callbacks if kind_in(one) is None]
     return [{"class_path": CLOCK, "init_args": {**kept, "cycles": 1, "retrain": "1ep"}}, *others]
-
-
-def _of_cycles(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, CycleCallback | CycleClock)
 
 
 def _own_log(work: Path) -> Config:
@@ -73,10 +70,10 @@ def _loggers(given: Any) -> list[Config]:
 
 
 def _placed(logger: Config, work: Path) -> Config:
-    """The user's own logger, writing into the node's folder as far as it lets itself be told."""
+    """Let the user's own logger write into the node's folder, as far as its arguments allow it."""
     known = signature(class_at(logger["class_path"])).parameters
     places = {"save_dir": str(work.parent), "name": "", "version": work.name, "run_name": work.name}
-    if "project" in known:  # a service, which shows the name instead of making a folder of it
+    if "project" in known:  # The logger is a service, which shows the name and makes no folder of it.
         places["name"] = work.name
     arguments = {name: value for name, value in places.items() if name in known}
     return {**logger, "init_args": {**(logger.get("init_args") or {}), **arguments}}

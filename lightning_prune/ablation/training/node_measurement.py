@@ -1,4 +1,4 @@
-"""What a node leaves behind: a row for each cycle, its best and its last checkpoint, and how far it has come."""
+"""Save the results of a node: a row for each cycle, the best and the last checkpoint, and the progress."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from lightning_prune.ablation.training.own_generators import own_generators
 from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.write_whole import write_whole
-from lightning_prune.callbacks.base import CycleClock
+from lightning_prune.callbacks.base import CycleClock, clock_of
 from lightning_prune.lab.metric_names import choose_columns, lower_is_better
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.selection.parameters import plain_name
@@ -25,7 +25,7 @@ MEASURED = ("val_last", "val_best", "best_epoch", "loss_last", "peak_lr")
 
 
 def best_name(cycle: int) -> str:
-    """The file of the best network of a cycle.
+    """Name the file of the best network of a cycle.
 
     Example:
         >>> best_name(3)
@@ -39,7 +39,7 @@ def keep_masks(path: Path, clock: CycleClock, module: "pl.LightningModule") -> N
 
     Args:
         path: The file.
-        clock: Who has them.
+        clock: The callback that has the masks.
         module: The network.
     """
     shapes = {plain_name(name): tensor.shape for name, tensor in module.state_dict().items()}
@@ -47,15 +47,16 @@ def keep_masks(path: Path, clock: CycleClock, module: "pl.LightningModule") -> N
 
 
 class NodeEnd(Checkpoint):
-    """Save what the next node needs when this one is over, and end its fit.
+    """Save what the next node needs at the end of this node, and end the fit there.
 
     Args:
-        folder: Where checkpoints go.
+        folder: The folder for checkpoints.
         last: The last cycle of the node.
-        whole: Whether the run is over with it.
-        metric: The logged value that the best epoch is chosen by; None to choose the validation accuracy or loss.
-        every: Save after an epoch if the last saving is so long ago, in seconds; 0 for every epoch.
-        many: Whether it has several cycles, whose masks are then kept: the checkpoint holds the last ones only.
+        whole: Whether the run ends with this node.
+        metric: The logged value that chooses the best epoch. None: the validation accuracy or loss.
+        every: The seconds between savings. A saving comes after an epoch. 0 saves after every epoch.
+        many: Whether the node has several cycles. Then the masks of each cycle are kept in a file, because the
+            checkpoint holds only the last masks.
     """
 
     def __init__(
@@ -82,12 +83,12 @@ class NodeEnd(Checkpoint):
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._began = self._saved = time.monotonic()
         self.drawing = own_generators(trainer)
-        if self.over:  # the node was interrupted after its last epoch: what comes next is another node's
+        if self.over:  # The node was interrupted after its last epoch. The next epoch belongs to another node.
             self._saved_at = self._noted_at = trainer.global_step
             trainer.should_stop = True
 
     def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
-        clock = _clock(trainer)
+        clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
         if self.many and clock is not None and clock.cycle is not None and clock.cycle.index != self._kept:
             self._kept = clock.cycle.index
             keep_masks(self.folder / masks_name(self._kept), clock, pl_module)
@@ -104,7 +105,7 @@ class NodeEnd(Checkpoint):
             trainer.should_stop = True
 
     def on_prune_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        """A cycle ends: one shorter than an epoch was not measured, and has its row all the same."""
+        """Add a row at the end of a cycle. A cycle shorter than an epoch was not measured, but has its row as well."""
         self._row(trainer)
 
     def on_train_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
@@ -115,7 +116,7 @@ class NodeEnd(Checkpoint):
             self._save(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        # As JSON: rows hold None, and keys that are numbers.
+        # Rows are saved as JSON, because they hold None, and keys that are numbers.
         return {"rows": json.dumps(self.rows), "epochs": self.epochs, "seconds": self.seconds, "over": self.over}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -127,7 +128,7 @@ class NodeEnd(Checkpoint):
         write_whole(self.folder / LAST, trainer.save_checkpoint)
 
     def _is_over(self, trainer: "pl.Trainer") -> bool:
-        clock = _clock(trainer)
+        clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
         return self.over or (clock is not None and clock.ends_with_epoch(self.last))
 
     def _note(self, trainer: "pl.Trainer") -> None:
@@ -141,7 +142,7 @@ class NodeEnd(Checkpoint):
             if self._validated or self._is_over(trainer):
                 raise ValueError(f"Ablation(metric={self.metric!r}) was not logged.{_what_was(metrics, self.metric)}")
             metric = None
-        if metric:  # else an epoch without validation, after which the one before still counts
+        if metric:  # Without a metric the epoch had no validation, and the value of the epoch before still counts.
             row |= {"metric": metric, "val_last": metrics[metric]}
         if columns.val_loss:
             row["loss_last"] = metrics[columns.val_loss]
@@ -153,7 +154,7 @@ class NodeEnd(Checkpoint):
 
     def _row(self, trainer: "pl.Trainer") -> dict[str, Any]:
         """The row of the cycle that is running."""
-        clock = _clock(trainer)
+        clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
         cycle = clock.cycle.index if clock is not None and clock.cycle is not None else 0
         sparsity = clock.measured_sparsity if clock is not None else 0.0
         row = self.rows.setdefault(cycle, {"cycle": cycle, "metric": None, "epochs": 0} | dict.fromkeys(MEASURED))
@@ -169,7 +170,7 @@ def _better(new: float, old: float | None, metric: str) -> bool:
         >>> [_better(*pair, "val/loss") for pair in [(nan, None), (nan, nan), (0.3, nan), (nan, 0.3), (0.2, 0.3)]]
         [True, False, True, False, True]
     """
-    if old is None or (isnan(old) and not isnan(new)):  # of which no comparison is true
+    if old is None or (isnan(old) and not isnan(new)):  # No comparison with nan is true.
         return True
     return new < old if lower_is_better(metric) else new > old
 
@@ -181,8 +182,3 @@ def _what_was(metrics: Mapping[str, Any], metric: Any) -> str:
 
 def _rates(trainer: "pl.Trainer") -> list[float]:
     return [float(group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups]
-
-
-def _clock(trainer: "pl.Trainer") -> CycleClock | None:
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return next((one for one in callbacks if isinstance(one, CycleClock)), None)

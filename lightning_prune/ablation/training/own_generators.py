@@ -1,4 +1,4 @@
-"""Who draws from a random generator of its own, which no checkpoint holds and no node can hand to the next."""
+"""Find objects with a random generator of their own, which no checkpoint holds and no node can hand to the next."""
 
 import random
 from collections.abc import Iterator
@@ -12,15 +12,16 @@ GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, rando
 
 
 def own_generators(trainer: "pl.Trainer") -> list[str]:
-    """Name what draws from a generator of its own while it trains.
+    """Name the objects that have a random generator of their own during the training.
 
     Args:
         trainer: The trainer of a fit that has loaded its data.
 
     Returns:
-        What was found: loaders, samplers and data sets for training, the module and the data module. One that has a
-        ``state_dict`` of its own is trusted to keep its generator in it; the module is not, since a generator is no
-        parameter.
+        Names such as ``"DataLoader.generator"``. Loaders, samplers and data sets for training are looked at, and so
+        are the module and the data module. A loader or data module with its own ``state_dict`` is trusted to keep
+        its generator there, and a module with its own ``on_save_checkpoint`` too. The ``state_dict`` of a module does
+        not count, because a generator is no parameter.
     """
     found: list[str] = []
     for owner in _owners(trainer):

@@ -1,4 +1,4 @@
-"""Train one node: go on from its own last checkpoint, or from its parent's, or begin."""
+"""Train one node from its own last checkpoint, from its parent's checkpoint, or from the beginning."""
 
 import json
 import platform
@@ -39,10 +39,10 @@ def train(job: Job) -> Outcome:
     """Train a node, unless it is finished or another process trains it.
 
     Args:
-        job: The node, and how it is to be trained.
+        job: The node, and the settings of its training.
 
     Returns:
-        What became of it; an error of the run is in it and is not raised.
+        The outcome. An error of the run is part of the outcome and is not raised.
     """
     store, node = Store(job.out), job.node
     try:
@@ -59,7 +59,7 @@ def train(job: Job) -> Outcome:
 def _train(store: Store, job: Job) -> None:
     node = store.take_up(job.node)
     job, work = replace(job, node=node), store.work(node)
-    if not (work / RESULT).is_file():  # else the process before died between its last word and the rename
+    if not (work / RESULT).is_file():  # Else an earlier process died after its result and before the rename.
         write_whole(work / JOB, json.dumps(job.to_dict()))
         write_whole(work / RESULT, json.dumps(_fit(store, job, work), indent=1))
     (work / START).unlink(missing_ok=True)
@@ -67,7 +67,7 @@ def _train(store: Store, job: Job) -> None:
 
 
 def _fit(store: Store, job: Job, work: Path) -> dict[str, Any]:
-    """Train, test, and say what came of it."""
+    """Train and test the node, and return its result."""
     node, began = job.node, time.monotonic()
     with quiet(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers")
@@ -101,7 +101,7 @@ def _fit(store: Store, job: Job, work: Path) -> dict[str, Any]:
 
 
 def hardware(trainer: Trainer) -> str:
-    """What a node is trained on, such as ``"cpu x86_64, 1 thread"``."""
+    """The hardware on which a node is trained, such as ``"cpu x86_64, 1 thread"``."""
     device = trainer.strategy.root_device
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -110,16 +110,17 @@ def hardware(trainer: Trainer) -> str:
 
 
 def _start(store: Store, job: Job, trainer: Trainer) -> str | None:
-    """The checkpoint to resume from; None to begin."""
+    """The checkpoint to resume from. None: the node begins a run."""
     work = store.work(job.node)
-    if (work / LAST).is_file() and _damage(work / LAST) is None:  # a machine that is switched off leaves half a file
+    # A machine that is switched off can leave half a file.
+    if (work / LAST).is_file() and _damage(work / LAST) is None:
         return str(work / LAST)
     if job.parent is None:
         return None
     saved = _load(store.nodes / job.parent / LAST)
     complete(trainer)
     dense = job.node.first == 1
-    with (work / START).open("wb") as file:  # given the path, torch would not say that the disk is full
+    with (work / START).open("wb") as file:  # With a path, torch would not say that the disk is full.
         torch.save(graft(saved, trainer.callbacks, dense), file)  # type: ignore[attr-defined]
     return str(work / START)
 
@@ -128,11 +129,11 @@ def _load(path: Path) -> Mapping[str, Any]:
     damage = _damage(path) if path.is_file() else ""
     if damage is not None:
         what = f"is damaged ({damage})" if damage else "is missing"
-        raise ValueError(f"{path} {what}. Delete {path.parent}, and run the study again: it is trained anew.")
+        raise ValueError(f"{path} {what}. Delete {path.parent}, and run the study again: it is trained again.")
     saved: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return saved
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint; torch itself would load a changed weight without a word."""
+    """The damage of a checkpoint, or None. Torch itself would load a changed weight without an error."""
     return find_damage(path) or (None if zipfile.is_zipfile(path) else "it is no checkpoint")

@@ -4,6 +4,7 @@ Where validation runs within epochs Lightning ends the epoch at once, and the fi
 at once, and the next one is the first of the next cycle.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -42,12 +43,10 @@ class Stops:
         """Plain types."""
         return asdict(self)
 
-    def load(self, trainer: "pl.Trainer", state: dict[str, bool], after: bool) -> None:
-        """Take what :meth:`state_dict` gave, and let Lightning know; in ``on_train_start``."""
+    def load_state_dict(self, state: Mapping[str, bool]) -> None:
+        """Take what :meth:`state_dict` gave; a stop that ended the fit does not end one whose stops end phases."""
         self.decided = state["decided"]
         self.ended = state["ended"] and not self.phases
-        if self.ended or (self.decided and not self.is_due(trainer, after)):  # else the epoch has to end first
-            trainer.should_stop = True
 
 
 class _Noted:

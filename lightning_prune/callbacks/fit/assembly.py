@@ -7,7 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelPruning
 
-from lightning_prune.callbacks.base import ADDED, CycleCallback, CycleClock
+from lightning_prune.callbacks.base import ADDED, RIVALS, CycleCallback, CycleClock, Kind, clock_of, kind_of
 from lightning_prune.callbacks.compat.weight_averaging import refuse_stochastic_averaging
 from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
 from lightning_prune.callbacks.policies import FineTune, LRRewind
@@ -59,12 +59,11 @@ def complete(trainer: "pl.Trainer") -> list[Callback]:
         ValueError: If there are two clocks.
     """
     callbacks = _of_user(trainer)
-    _at_most_one(callbacks, CycleClock)
-    for callback in callbacks:
-        if isinstance(callback, CycleClock):
-            callback.joined = True
+    _at_most_one(callbacks, Kind.CLOCK)
+    if (clock := clock_of(callbacks)) is not None:
+        clock.joined = True
     added: list[Callback] = []
-    if not any(isinstance(callback, LearningRatePolicy) for callback in callbacks):
+    if Kind.LEARNING_RATE not in map(kind_of, callbacks):
         added.append(default_policy(callbacks))
     if not any(isinstance(callback, ExactResume) for callback in callbacks):
         added.append(ExactResume())
@@ -123,23 +122,21 @@ def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") ->
     """
     own = {name: describe(getattr(clock, name)) for name in signature(type(clock)).parameters}
     callbacks = [one for one in trainer.callbacks if isinstance(one, CycleCallback)]  # type: ignore[attr-defined]
-    policies = [callback.as_given for callback in callbacks if isinstance(callback, LearningRatePolicy)]
-    rewinds = [callback.as_given for callback in callbacks if isinstance(callback, StartingPoint)]
-    others = [one.as_given for one in callbacks if not isinstance(one, LearningRatePolicy | StartingPoint)]
+    given = {kind: [one.as_given for one in callbacks if kind_of(one) is kind] for kind in Kind}
     return {
         **own,
         "dense": str(timeline.dense_run),
         "retrain": str(timeline.retrain),
         "sparsities": [clock.scheduled(cycle) for cycle in range(1, clock.cycles + 1)],
-        "learning_rate": policies[0],
-        "weights": rewinds[0] if rewinds else "kept",
-        "beside": others,
+        "learning_rate": given[Kind.LEARNING_RATE][0],
+        "weights": given[Kind.WEIGHTS][0] if given[Kind.WEIGHTS] else "kept",
+        "beside": given[Kind.BESIDE],
     }
 
 
 def _refuse_retraining(callbacks: list[Callback]) -> None:
     for callback in callbacks:
-        if isinstance(callback, LearningRatePolicy | StartingPoint):
+        if kind_of(callback) in (Kind.LEARNING_RATE, Kind.WEIGHTS):
             name = type(callback).__name__
             raise ValueError(
                 "IterativePruning(during=...) prunes inside the dense run, whose weights and learning rates go on, and "
@@ -162,21 +159,17 @@ def refuse_rivals(callbacks: list[Callback]) -> None:
                 f"{type(callback).__name__} and IterativePruning would both prune: Lightning's puts a parametrization "
                 "of its own in the place of the weights, which IterativePruning leaves alone. Keep one of them."
             )
-    for kind in (CycleClock, LearningRatePolicy, StartingPoint):
+    for kind in RIVALS:
         _at_most_one(callbacks, kind)
 
 
-def _at_most_one(callbacks: list[Callback], kind: type[Callback]) -> None:
-    found = [type(callback).__name__ for callback in callbacks if isinstance(callback, kind)]
+def _at_most_one(callbacks: list[Callback], kind: Kind) -> None:
+    found = [type(callback).__name__ for callback in callbacks if kind_of(callback) is kind]
     if len(found) > 1:
-        what = {CycleClock: "count the cycles", LearningRatePolicy: "set the learning rate"}.get(
-            kind, "set the weights"
-        )
-        raise ValueError(f"{' and '.join(found)} would both {what}: keep one of them.")
+        raise ValueError(f"{' and '.join(found)} would both {kind.value}: keep one of them.")
 
 
 def _rank(callback: Callback) -> int:
     if isinstance(callback, ExactResume):
-        return 5  # the last: what it puts back is what comes next, and what it saves is what all have done
-    order = (CycleClock, LearningRatePolicy, StartingPoint, CycleCallback)
-    return next((rank for rank, kind in enumerate(order) if isinstance(callback, kind)), len(order))
+        return len(Kind) + 1  # the last: what it puts back is what comes next, and what it saves is what all have done
+    return [*Kind, None].index(kind_of(callback))

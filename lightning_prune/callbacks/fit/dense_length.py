@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.schedules.durations import Duration, parse_duration
 
 
@@ -48,8 +49,9 @@ def _recorded(ours: Mapping[str, Any], epochs: int, steps: int, stopped: bool, g
     dense = parse_duration(settings["dense"], "dense_run")
     if settings.get("dense_run") is not None or position["dense_end"] is not None:
         return dense
-    epochs += position["cut_epochs"] - position["first_epoch"]
-    done = Duration(epochs, "ep") if dense.unit == "ep" else Duration(steps - position["first_global_step"], "it")
+    at = Position()
+    at.load(position)
+    done = Duration(at.scheduled(epochs), "ep") if dense.unit == "ep" else Duration(steps - at.first_global_step, "it")
     if done.amount >= dense.amount:
         return dense
     if stopped:

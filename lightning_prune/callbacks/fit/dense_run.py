@@ -16,6 +16,7 @@ from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.policies.dense_rates import rehearse_rates
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind
+from lightning_prune.callbacks.timing.limits import set_limits
 from lightning_prune.schedules.durations import Duration, parse_duration
 from lightning_prune.selection.sharding import is_sharded
 
@@ -63,7 +64,7 @@ class DenseRun:
         """Undo :meth:`lengthen`."""
         self._trainer = None
         if self.given is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.fit_loop.max_epochs, trainer.fit_loop.epoch_loop.max_steps = 0, -1
+            set_limits(trainer, 0, -1)
 
     def learn_length(self, state: Mapping[str, Any]) -> None:
         """Take the length from the checkpoint of a fit that resumes, where the file is gone: nothing else is needed.
@@ -117,8 +118,7 @@ class DenseRun:
             return
         length = self.length or Duration(1, "ep")  # schedules refuse to be made for nothing
         in_epochs = length.unit == "ep"
-        trainer.fit_loop.max_epochs = length.amount if in_epochs else -1
-        trainer.fit_loop.epoch_loop.max_steps = -1 if in_epochs else length.amount
+        set_limits(trainer, length.amount if in_epochs else -1, -1 if in_epochs else length.amount)
 
     def _hand_to(self, callback: Callback, trainer: "pl.Trainer", saved: Mapping[str, Any]) -> None:
         if isinstance(callback, LearningRatePolicy):

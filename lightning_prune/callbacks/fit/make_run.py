@@ -13,6 +13,7 @@ from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.compat.backbone_finetuning import select, unfrozen_later
 from lightning_prune.callbacks.compat.early_stopping import Stops
 from lightning_prune.callbacks.fit.assembly import rewinding, settings_of
+from lightning_prune.callbacks.fit.ending import Ending
 from lightning_prune.callbacks.fit.pruning_arguments import refuse_without_optimizer
 from lightning_prune.callbacks.fit.record import Record
 from lightning_prune.callbacks.fit.run import Run
@@ -86,4 +87,5 @@ def make_run(
     hold = Hold(selected.weights, trainer.optimizers, at.note_step, trained.note)
     record = Record(trainer, pl_module, selected, settings_of(clock, timeline, trainer) | pruner.settings)
     stops = Stops(phases=clock.early_stopping == "cycle" and clock.during is None)
-    return Run(at, timeline, limits, pruner, hold, record, trained, clock.scheduled, clock.optimizer_state, stops)
+    ending = Ending(at, timeline, limits, stops)
+    return Run(at, timeline, pruner, hold, record, trained, clock.scheduled, clock.optimizer_state, ending)

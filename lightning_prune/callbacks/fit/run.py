@@ -1,36 +1,44 @@
-"""One fit of ``IterativePruning``: its parts, and what happens where a cycle begins, it resumes, or it is over."""
+"""One fit of ``IterativePruning``: what happens when it begins or resumes, and at each of its moments until it ends.
+
+The methods are named for the moments and called by the hooks of the callback: ``batch_begins``, ``batch_ended`` and so
+on. A new cycle begins in the first of its batches, or when the epoch of that batch begins.
+"""
 
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from torch import Tensor
+from torch.optim import Optimizer
 
 from lightning_prune.basics.saved_state import FORMAT
 from lightning_prune.callbacks.base import CycleCallback
-from lightning_prune.callbacks.compat.early_stopping import Stops, start_afresh
+from lightning_prune.callbacks.compat.backbone_finetuning import settle_unfreezing
+from lightning_prune.callbacks.compat.early_stopping import leave_stops, note_stops
 from lightning_prune.callbacks.compat.weight_averaging import restart_averages
 from lightning_prune.callbacks.cycle import Cycle, announce_prune, listeners
 from lightning_prune.callbacks.fit.dense_run import DenseRun
+from lightning_prune.callbacks.fit.ending import Ending
 from lightning_prune.callbacks.fit.finite import refuse_diverged
 from lightning_prune.callbacks.fit.record import Record
 from lightning_prune.callbacks.fit.trained import Trained, leave_out, warn_of_untrained
-from lightning_prune.callbacks.masking.hold import Hold
+from lightning_prune.callbacks.masking.hold import Hold, gradients_are_read
 from lightning_prune.callbacks.masking.initial_masks import initial_masks, refuse_regrowth
 from lightning_prune.callbacks.masking.processes import check_agreement, take_from_first
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep
-from lightning_prune.callbacks.resuming.exact_resume import reopen, settle
-from lightning_prune.callbacks.resuming.lightning_loops import Over
+from lightning_prune.callbacks.resuming.exact_resume import settle
 from lightning_prune.callbacks.settings.refused_differences import refuse_differences
-from lightning_prune.callbacks.timing.limits import Limits, cycle_steps, has_length, steps_per_epoch
+from lightning_prune.callbacks.timing.limits import cycle_steps, has_length, steps_per_epoch
 from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.callbacks.timing.timeline import Timeline
+from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.parameters import plain_name
-from lightning_prune.selection.sharding import reshard
+from lightning_prune.selection.sharding import reshard, whole
 
 
 @dataclass
@@ -40,28 +48,28 @@ class Run:
     Attributes:
         at: Where it is.
         timeline: When the cycles begin.
-        limits: How long Lightning trains.
-        pruner: The masks, and what decides them.
+        pruner: The owner of the masks, and what decides them.
         hold: What keeps dead weights at zero.
         record: What is written down.
         trained: What an optimizer holds, and what got a gradient.
         scheduled: The sparsity of each cycle.
         optimizer_state: What becomes of the optimizers' state at a prune.
-        stops: What early stopping has decided.
+        ending: When the phases and the fit end.
         to_rehearse: The sparsities that have yet to be shown to be possible.
+        epoch_began: When the epoch began, in seconds of a clock that only counts on.
     """
 
     at: Position
     timeline: Timeline
-    limits: Limits
     pruner: Pruner
     hold: Hold
     record: Record
     trained: Trained
     scheduled: Callable[[int], float]
     optimizer_state: str
-    stops: Stops
+    ending: Ending
     to_rehearse: Sequence[float] = ()
+    epoch_began: float = field(default_factory=time.perf_counter)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors."""
@@ -73,8 +81,12 @@ class Run:
             "evidence": self.pruner.gatherer.state_dict(),
             "cycles": self.record.cycles,
             "trained": self.trained.state_dict(),
-            "stops": self.stops.state_dict(),
+            "stops": self.ending.stops.state_dict(),
         }
+
+    def masks(self) -> dict[str, Tensor]:
+        """The masks by name, true where a weight is alive; tensors that are all alive are left out."""
+        return {name: whole(mask).bool() for name, mask in self.pruner.held().items()}
 
     def measured_sparsity(self) -> float:
         """The fraction of the prunable weights that is dead: by the masks while they hold, later by the weights."""
@@ -84,6 +96,16 @@ class Run:
     def is_laid_over(self, module: "pl.LightningModule") -> bool:
         """Whether a module carries the zeros of the masks of this fit."""
         return self.hold.is_laid_over({plain_name(name): one for name, one in module.named_parameters()})
+
+    def write_ticket(self, path: str | Path, states: Mapping[str, dict[str, Any]]) -> None:
+        """Write a ticket, on one process for all.
+
+        Args:
+            path: The file.
+            states: The states of the callbacks by their names.
+        """
+        if self.record.writes:
+            write_ticket(path, ticket_of(states, self.pruner.masks.shapes))
 
     def start(self, trainer: "pl.Trainer", before: DenseRun, masks: str | Path | None) -> None:
         """Begin a fit that is not resumed.
@@ -96,30 +118,19 @@ class Run:
         Raises:
             ValueError: If a cycle would fail for what can be known now.
         """
-        saved = before.hand_over(trainer)
+        saved = before.hand_over(trainer)  # first: the masks may be those of the weights that it brings
         if before.given is not None:
             self.trained.take_over(saved)
         self._leave_untrained(trainer)
         sparsities = [self.scheduled(cycle) for cycle in range(1, self.timeline.cycles + 1)]
         if masks is not None:
-            self.take_masks(trainer, initial_masks(masks, self.pruner.weights))
+            self.pruner.load(initial_masks(masks, self.pruner.weights))
+            self._hold_agreed(trainer)
             refuse_regrowth(masks, self.pruner.masks.alive, self.pruner.masks.size, sparsities)
-        self.pruner.gatherer.begin_fit()
+        self.pruner.gatherer.begin_fit()  # after the masks: it remembers the weights as they are trained
         initial = self.scheduled(0) if self.timeline.inside else 0.0
         self.to_rehearse = [initial, *sparsities] if initial else sparsities
         self.at.begin(trainer)
-
-    def enter_batch(self, trainer: "pl.Trainer") -> None:
-        """Before a batch is trained: show once that pruning will work, now that the module has prepared itself.
-
-        Raises:
-            ValueError: If it will not.
-        """
-        if self.to_rehearse:
-            self.pruner.rehearse(self.to_rehearse, trainer)
-            self.to_rehearse = ()
-        self.hold.finish_batch_()
-        self.catch_up(trainer)
 
     def resume(self, trainer: "pl.Trainer", saved: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken.
@@ -137,22 +148,160 @@ class Run:
         self.record.cycles = list(saved["cycles"])
         if "trained" in saved:
             self.trained.load_state_dict(saved["trained"])
-        self._leave_untrained(trainer, masked=saved["masks"] or ())
+        self._leave_untrained(trainer, masked=saved["masks"] or ())  # before the masks, which are of what is left
         if saved["masks"] is not None:
-            self.take_masks(trainer, saved["masks"])
+            self.pruner.load(saved["masks"])
+            self._hold_agreed(trainer)
         self.pruner.gatherer.load_state_dict(saved.get("evidence", {"epoch": -1, "remembered": {}}))
-        if self.at.cycle is not None and not self.timeline.inside:
+        if self.ending.is_retraining:
             put_to_sleep(trainer)  # or a plateau schedule would make up for a step that it never made
-        self.stops.load(trainer, saved.get("stops", {"decided": False, "ended": False}), self._is_after)
-        settle(trainer, self._over(trainer))
+        self.ending.load(trainer, saved.get("stops", {"decided": False, "ended": False}))
+        settle(trainer, self.ending.why_over(trainer))  # last: it asks what the lines above have loaded
 
-    def take_masks(self, trainer: "pl.Trainer", packed: dict[str, Any]) -> None:
-        """Hold by packed masks from now on.
+    def set_off(self, trainer: "pl.Trainer") -> None:
+        """Let the fit begin, or go on, when it is known where it is.
 
         Raises:
-            RuntimeError: If the processes have different ones.
+            ValueError: If a callback unfreezes prunable weights too late.
         """
-        self.pruner.load(packed)
+        settle_unfreezing(trainer, self.record.selected, self.timeline, self.at.first_epoch)
+        note_stops(trainer)
+        self.ending.set_off(trainer)
+        self.record.write(trainer, finished=False)
+
+    def let_go(self, trainer: "pl.Trainer") -> None:
+        """Take away what hangs on the optimizers and on other callbacks: the fit is over, or has failed."""
+        leave_stops(trainer)
+        self.hold.remove()
+
+    def epoch_begins(self, trainer: "pl.Trainer") -> None:
+        """Before the first batch of an epoch: begin what begins with it, so that other callbacks see it there."""
+        self.epoch_began = time.perf_counter()
+        self._catch_up(trainer)
+
+    def batch_begins(self, trainer: "pl.Trainer") -> None:
+        """Before a batch is trained: show once that pruning will work, now that the module has prepared itself.
+
+        Raises:
+            ValueError: If it will not.
+        """
+        if self.to_rehearse:
+            self.pruner.rehearse(self.to_rehearse, trainer)
+            self.to_rehearse = ()
+        self.hold.finish_batch_()  # once more: hooks that come after ours may have written since the last batch
+        self._catch_up(trainer)
+
+    def backward_ended(self, trainer: "pl.Trainer") -> None:
+        """After a backward pass: who optimizes by hand may clip at once, before any other hook of ours."""
+        if not trainer.lightning_module.automatic_optimization:
+            self.trained.note()
+            self.hold.mask_gradients_()
+
+    def step_begins(self, trainer: "pl.Trainer", optimizer: Optimizer) -> None:
+        """Before an optimizer steps: dead weights have no part in what is made of the gradients."""
+        if gradients_are_read(trainer, optimizer):
+            self.hold.mask_gradients_()
+
+    def batch_ended(self, trainer: "pl.Trainer") -> None:
+        """After a batch: count its step, and look whether the dense run or the fit ends with it."""
+        self.hold.finish_batch_(steps_are_seen=trainer.lightning_module.automatic_optimization)
+        self.at.count_step()  # before the question below, and before anybody saves
+        self.ending.end_batch(trainer)
+
+    def epoch_ended(self, trainer: "pl.Trainer") -> None:
+        """After an epoch: move the limits if the dense run ends with it, end the run if that is over, and log."""
+        seconds = time.perf_counter() - self.epoch_began
+        self.ending.end_epoch(trainer)
+        self.record.log_epoch(trainer.lightning_module, self.at.cycle, self.pruner.masks, seconds)
+
+    def train_ended(self, trainer: "pl.Trainer") -> None:
+        """At the end of the fit: look at what came of the last cycle, and write down whether it was trained to its end.
+
+        Raises:
+            ValueError: If it was, and its weights are NaN or infinite.
+        """
+        finished = self.ending.is_finished(trainer)
+        if finished and self.at.cycle is not None:
+            reshard(trainer.lightning_module)
+            refuse_diverged(trainer.lightning_module, self.at.cycle)
+        self.record.write(trainer, finished)
+
+    def stop_decided(self, trainer: "pl.Trainer") -> None:
+        """An ``EarlyStopping`` has decided to stop."""
+        self.ending.note_stop(trainer)
+
+    def _catch_up(self, trainer: "pl.Trainer") -> None:
+        """Begin the cycle that the coming batch belongs to, unless it has begun."""
+        self.at.look(trainer, self.timeline.dense)
+        if self.at.untold is not None:  # resumed from a checkpoint that was saved while it began
+            self._tell(trainer, time.perf_counter())
+        if self._begins_span(trainer):
+            self._prune(trainer, 0, self.scheduled(0))
+            restart_averages(trainer)
+        due = self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense)
+        for index in range((self.at.cycle.index if self.at.cycle else 0) + 1, min(due, self.timeline.cycles) + 1):
+            self._begin(trainer, index)
+        self.pruner.gatherer.begin_epoch(self.at.epoch)  # last: an epoch of a new cycle begins with its weights
+
+    def _begins_span(self, trainer: "pl.Trainer") -> bool:
+        """Whether cycles inside the dense run start from a sparsity of their own, which is now due and not reached."""
+        if not self.timeline.inside or self.at.cycle is not None or not self.scheduled(0):
+            return False
+        first, masks = self.timeline.dense, self.pruner.masks
+        start = Duration(first.amount - self.timeline.retrain.amount, first.unit)
+        return self.at.has_reached(trainer, start) and masks.alive > round((1 - self.scheduled(0)) * masks.size)
+
+    def _begin(self, trainer: "pl.Trainer", index: int) -> None:
+        """Begin a cycle: prune, lay it out, tell everybody. The order is the design."""
+        began = time.perf_counter()
+        sparsity = self.scheduled(index)
+        # While ``at.cycle`` is still the phase that ends: the hooks before a prune and the errors are of that phase.
+        self._prune(trainer, index, sparsity)
+        # After the prune: how long a cycle lasts may depend on what is left. Before the calls: they need its length.
+        self.at.cycle = self._lay_out(trainer, index, sparsity)
+        # Before the first call: a checkpoint that one of them saves has a cycle that is beginning, with who is left.
+        self.at.untold = len(listeners(trainer, self.at.cycle))
+        self._tell(trainer, began)
+
+    def _tell(self, trainer: "pl.Trainer", began: float) -> None:
+        """Tell the listeners of the cycle, and begin all else that begins with it."""
+        assert self.at.cycle is not None
+        calls = listeners(trainer, self.at.cycle)
+        for call in calls[max(len(calls) - (self.at.untold or 0), 0) :]:
+            # Before the call: who saves a checkpoint in it has done its work, and is not called again.
+            self.at.untold = (self.at.untold or 0) - 1
+            call()
+        # The listeners may have set weights: whole ones of FSDP2 are out of date, and dead ones may have come back.
+        reshard(trainer.lightning_module)
+        self.hold.apply_()
+        # From here on the weights are those that the cycle starts from, for whoever remembers or averages them.
+        self.pruner.gatherer.begin_phase()
+        restart_averages(trainer)
+        self.ending.begin_cycle(trainer)
+        # It has begun: a fit that resumes from here on does nothing of the above again.
+        self.at.untold = None
+        self.record.add(trainer, self.at.cycle, self.pruner.masks, time.perf_counter() - began)
+
+    def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:
+        """Let weights die: look, score, agree, hold."""
+        reshard(trainer.lightning_module)  # or FSDP2 would go on with whole weights from before the prune
+        refuse_diverged(trainer.lightning_module, self.at.cycle)  # before anything is made of such weights
+        announce_prune(trainer)  # the network as it was trained, for the last time
+        if self.at.cycle is None:
+            # Before the scores: what nobody trained in the dense run is not to be ranked with the rest.
+            self.trained.end_dense_run(trainer.world_size)
+            warn_of_untrained(self._leave_untrained(trainer, masked=self.pruner.held()))
+        self.pruner.prune_(index, sparsity, trainer)
+        take_from_first(trainer, self.pruner.masks)  # each process has scored on data of its own
+        self._hold_agreed(trainer)
+        self.hold.treat_(trainer.optimizers, self.optimizer_state)  # by the masks that are held now
+
+    def _hold_agreed(self, trainer: "pl.Trainer") -> None:
+        """Hold by the masks of the pruner from now on, which all processes have to agree on.
+
+        Raises:
+            RuntimeError: If the processes have different ones; none is applied then.
+        """
         check_agreement(trainer, self.pruner.masks)
         self.hold.use(self.pruner.held())
 
@@ -165,74 +314,6 @@ class Run:
             self.pruner.keep(self.record.selected.weights)
         return reasons
 
-    def set_off(self, trainer: "pl.Trainer") -> None:
-        """Set the limits, when it is known where the fit is."""
-        self.at.enter_batch(trainer, self.timeline.dense)
-        within_epoch = trainer.fit_loop.restarted_mid_epoch  # which has to end first
-        over = self.at.dense_end is not None and not self._ends_with_limits
-        if over or not (within_epoch and self.limits.has_reached_steps(trainer, self.at)):
-            self.follow(trainer, over)
-        if not within_epoch:
-            self.end_when_done(trainer)
-
-    def catch_up(self, trainer: "pl.Trainer") -> None:
-        """Begin the cycle that the coming batch belongs to, unless it has begun."""
-        self.at.enter_batch(trainer, self.timeline.dense)
-        if self.at.untold is not None:  # resumed from a checkpoint that was saved while it began
-            self._tell(trainer, time.perf_counter())
-        if self._begins_span(trainer):
-            self._prune(trainer, 0, self.scheduled(0))
-            restart_averages(trainer)
-        due = self.timeline.index(self.at.epoch + self.at.cut_epochs, self.at.steps_since_dense)
-        for index in range((self.at.cycle.index if self.at.cycle else 0) + 1, min(due, self.timeline.cycles) + 1):
-            self._begin(trainer, index)
-        self.pruner.gatherer.begin_epoch(self.at.epoch)
-
-    def _begins_span(self, trainer: "pl.Trainer") -> bool:
-        """Whether cycles inside the dense run start from a sparsity of their own, which is now due and not reached."""
-        if not self.timeline.inside or self.at.cycle is not None or not self.scheduled(0):
-            return False
-        first, masks = self.timeline.dense, self.pruner.masks
-        start = Duration(first.amount - self.timeline.retrain.amount, first.unit)
-        return self.at.dense_is_over(trainer, start) and masks.alive > round((1 - self.scheduled(0)) * masks.size)
-
-    def _begin(self, trainer: "pl.Trainer", index: int) -> None:
-        began = time.perf_counter()
-        sparsity = self.scheduled(index)
-        self._prune(trainer, index, sparsity)
-        self.at.cycle = self._lay_out(trainer, index, sparsity)
-        self.at.untold = len(listeners(trainer, self.at.cycle))
-        self._tell(trainer, began)
-
-    def _tell(self, trainer: "pl.Trainer", began: float) -> None:
-        """Tell the listeners of the cycle, and begin all else that begins with it."""
-        assert self.at.cycle is not None
-        calls = listeners(trainer, self.at.cycle)
-        for call in calls[max(len(calls) - (self.at.untold or 0), 0) :]:
-            self.at.untold = (self.at.untold or 0) - 1
-            call()
-        reshard(trainer.lightning_module)
-        self.hold.apply_()  # the listeners may have set weights
-        self.pruner.gatherer.begin_phase()
-        restart_averages(trainer)
-        if self.stops.phases:
-            start_afresh(trainer)
-        self.at.untold = None
-        self.record.add(trainer, self.at.cycle, self.pruner.masks, time.perf_counter() - began)
-
-    def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:
-        reshard(trainer.lightning_module)
-        refuse_diverged(trainer.lightning_module, self.at.cycle)
-        announce_prune(trainer)
-        if self.at.cycle is None:
-            self.trained.end_dense_run(trainer.world_size)
-            warn_of_untrained(self._leave_untrained(trainer, masked=self.pruner.held()))
-        self.pruner.prune_(index, sparsity, trainer)
-        take_from_first(trainer, self.pruner.masks)
-        check_agreement(trainer, self.pruner.masks)
-        self.hold.use(self.pruner.held())
-        self.hold.treat_(trainer.optimizers, self.optimizer_state)
-
     def _lay_out(self, trainer: "pl.Trainer", index: int, sparsity: float) -> Cycle:
         """The cycle that begins: as long as planned, or as a callback asks for."""
         planned, length = self.timeline.retrain, None
@@ -242,88 +323,5 @@ class Run:
         timeline = replace(self.timeline, retrain=length or planned)
         self.at.lengthen(self.timeline, timeline.retrain.amount - planned.amount)
         if length is not None:
-            self.follow(trainer, over=True)
+            self.ending.follow(trainer, over=True)  # after lengthen: the limits are those of the plan
         return Cycle(index, self.at.step, cycle_steps(trainer, timeline, self.at.epoch_steps), sparsity)
-
-    def note_stop(self, trainer: "pl.Trainer") -> None:
-        """Note that early stopping has decided to stop; what it decides in a validation waits for the epoch's end."""
-        self.stops.decided = True
-        if not trainer.validating:
-            self.obey(trainer)
-
-    def obey(self, trainer: "pl.Trainer") -> None:
-        """At the end of an epoch: what early stopping has decided ends the phase, or the fit."""
-        reopen(trainer)
-        if not self.stops.is_due(trainer, self._is_after):
-            return
-        self.stops.decided = False
-        trainer.should_stop = self.stops.ended = not self.stops.phases
-        if self.stops.phases:
-            self.at.partial = not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-            self.at.cut_short(self.timeline)
-            self.follow(trainer, over=True)
-            self.end_when_done(trainer)
-
-    def follow(self, trainer: "pl.Trainer", over: bool) -> None:
-        """Set Lightning's limits to those of the dense run, or of the whole run once that is over."""
-        if over and self.timeline.cycles and self.at.cycle is None and self.stops.phases and self.stops.decided:
-            # The dense run was to stop once its least length is trained, and has come to its end before that.
-            self.stops.decided = trainer.should_stop = False
-        self.limits.follow(trainer, self.at, self.timeline, over)
-
-    def finish_epoch(self, trainer: "pl.Trainer", seconds: float) -> None:
-        """After an epoch: move the limits if the dense run ends with it, end the run if that is over, and log.
-
-        Args:
-            trainer: The trainer, in a hook that may log.
-            seconds: How long the epoch took.
-        """
-        self.obey(trainer)
-        if not self.timeline.inside and self.timeline.dense == Duration(self.at.epoch + 1 + self.at.cut_epochs, "ep"):
-            self.follow(trainer, over=True)
-        self.end_when_done(trainer)
-        self.record.log_epoch(trainer.lightning_module, self.at.cycle, self.pruner.masks, seconds)
-
-    def end_when_done(self, trainer: "pl.Trainer") -> None:
-        """End a run that goes by steps after the last one; one that goes by epochs has its limit."""
-        if self._ends_with_limits and self.limits.has_reached_steps(trainer, self.at):
-            self.follow(trainer, over=False)
-        elif self._is_done():
-            trainer.should_stop = True
-
-    def is_finished(self, trainer: "pl.Trainer") -> bool:
-        """Whether the last cycle was trained to its end, when the fit ends: something else may have stopped it."""
-        return self.at.is_over(trainer, self.timeline)
-
-    @property
-    def _ends_with_limits(self) -> bool:
-        """Whether the user's limits are those of the whole fit: no cycle comes after the dense run."""
-        return not self.timeline.cycles or self.timeline.inside is not None
-
-    @property
-    def _is_after(self) -> bool:
-        """Whether it is after the dense run."""
-        return self.at.cycle is not None and not self.timeline.inside
-
-    def _over(self, trainer: "pl.Trainer") -> Over:
-        """Whether the epoch that is resumed has no batch left, though its data has."""
-        if self._ends_with_limits and self.limits.has_reached_steps(trainer, self.at):
-            return "limit"
-        return "stop" if self._is_done() or self.stops.is_due(trainer, self._is_after) else ""
-
-    def finish(self, trainer: "pl.Trainer") -> None:
-        """At the end of the fit: look at what came of the last cycle, and write down whether it was trained to its end.
-
-        Raises:
-            ValueError: If it was, and its weights are NaN or infinite.
-        """
-        finished = self.is_finished(trainer)
-        if finished and self.at.cycle is not None:
-            reshard(trainer.lightning_module)
-            refuse_diverged(trainer.lightning_module, self.at.cycle)
-        self.record.write(trainer, finished)
-
-    def _is_done(self) -> bool:
-        if self.timeline.by_epochs or self.timeline.inside:
-            return False
-        return self.timeline.index(0, self.at.steps_since_dense) > self.timeline.cycles

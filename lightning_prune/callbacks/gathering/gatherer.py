@@ -1,6 +1,5 @@
 """What a criterion declared that it needs, gathered before each prune: gradients, earlier weights, SynFlow's rounds."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
+from lightning_prune.basics.random_state import seed_of
 from lightning_prune.callbacks.gathering import loss_gradients, synaptic_flow
 from lightning_prune.callbacks.gathering.traceless import without_trace
 from lightning_prune.callbacks.gathering.training_batches import draw
@@ -73,7 +73,7 @@ class Gatherer:
         if flows:
             synaptic_flow.refuse(dict(trainer.lightning_module.named_parameters()))
         seed = seed_of(self.seed, cycle, "batches")
-        with without_trace(trainer):
+        with without_trace(trainer, seed):
             if measured:
                 self._set_batch_norm(trainer.lightning_module)
                 batches = draw(trainer, 1 if rehearsal else self.needs.batches, seed)
@@ -159,14 +159,3 @@ class Gatherer:
 
 def _remembered(weight: Tensor) -> Tensor:
     return whole(weight).detach().cpu().clone(memory_format=torch.contiguous_format)
-
-
-def seed_of(seed: int, cycle: int, name: str) -> int:
-    """A seed of 63 bits for one purpose of one cycle.
-
-    Example:
-        >>> seed_of(0, 1, "a") == seed_of(0, 1, "a") != seed_of(0, 2, "a")
-        True
-    """
-    digest = hashlib.sha256(f"{seed}/{cycle}/{name}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1

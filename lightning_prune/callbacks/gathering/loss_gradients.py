@@ -5,14 +5,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.trainer import call
-from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lightning_prune.callbacks.gathering.traceless import gradients_required
-from lightning_prune.callbacks.gathering.training_batches import seed_all
-from lightning_prune.selection.sharding import is_sharded
+from lightning_prune.callbacks.gathering.training_steps import loss_in, reason_against, training_steps
 
 _SCALE_DOWN = 1 / 16
 
@@ -61,12 +58,8 @@ def refuse(module: "pl.LightningModule", weights: Mapping[str, Tensor], what: st
     if "hessian_gradient" in kinds and any(weight.is_complex() for weight in weights.values()):
         named = next(name for name, weight in weights.items() if weight.is_complex())
         reason = f"{named!r} is complex, and second derivatives are taken by real weights; exclude it with prunable"
-    elif any(map(is_sharded, weights.values())):
-        reason = "weights are sharded, and these gradients are taken on whole ones; train with DDP"
-    elif not module.automatic_optimization:
-        reason = f"{type(module).__name__} optimizes by hand, so its training_step steps and returns no loss"
-    elif is_param_in_hook_signature(module.training_step, "dataloader_iter", explicit=True):
-        reason = "training_step(dataloader_iter) fetches its batches itself; take a batch as its argument"
+    elif (found := reason_against(module, weights.values())) is not None:
+        reason = found
     else:
         return
     raise ValueError(
@@ -128,20 +121,9 @@ _LAX: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}  # a we
 
 
 def _losses(trainer: "pl.Trainer", batches: Sequence[Any], seed: int) -> Iterator[Tensor]:
-    """The loss of each batch, as Lightning would compute it; of the hooks around it only those of the module itself."""
-    module = trainer.lightning_module
-    takes_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
-    for index, batch in enumerate(batches):
-        batch = trainer.precision_plugin.convert_input(batch)
-        batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
-        batch = call._call_strategy_hook(trainer, "batch_to_device", batch, dataloader_idx=0)
-        seed_all(seed + index * trainer.world_size + trainer.global_rank)
-        if module.on_train_batch_start(batch, index) == -1:  # what training_step looks at may be made there
-            continue
-        with trainer.precision_plugin.forward_context():
-            output = module.training_step(*([batch, index] if takes_index else [batch]))
-        loss = output.get("loss") if isinstance(output, Mapping) else output
-        if loss is not None:
+    """The loss of each batch that has one."""
+    for step in training_steps(trainer, batches, seed):
+        if (loss := loss_in(step())) is not None:
             yield loss
 
 

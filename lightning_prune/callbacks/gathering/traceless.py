@@ -9,12 +9,12 @@ import torch
 from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor
 
-from lightning_prune.basics.random_state import put_back, take
+from lightning_prune.basics.random_state import forked
 from lightning_prune.callbacks.gathering.snapshot import attributes_kept
 
 
 @contextmanager
-def without_trace(trainer: "pl.Trainer") -> Iterator[None]:
+def without_trace(trainer: "pl.Trainer", seed: int) -> Iterator[None]:
     """Let the module of a trainer be used, and put back what that changes.
 
     That is parameters, buffers, attributes (counters, lists, modes, the states of metrics), the rates of optimizers,
@@ -23,11 +23,11 @@ def without_trace(trainer: "pl.Trainer") -> Iterator[None]:
 
     Args:
         trainer: The trainer.
+        seed: Decides what is drawn in the meantime, in [0, 2^63).
     """
-    module, generators = trainer.lightning_module, take()
     with ExitStack() as undo:
-        undo.callback(put_back, generators)
-        undo.enter_context(attributes_kept(module))
+        undo.enter_context(forked(seed))
+        undo.enter_context(attributes_kept(trainer.lightning_module))
         undo.enter_context(_options_kept(trainer))
         undo.enter_context(_nothing_logged(trainer))
         undo.enter_context(torch.compiler.set_stance("force_eager"))

@@ -1,13 +1,11 @@
 """A few batches of the training data, drawn without moving the place of the loader that trains."""
 
 import copy
-import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch.utils._pytree import tree_map
@@ -20,6 +18,8 @@ from torch.utils.data import (
     SequentialSampler,
     SubsetRandomSampler,
 )
+
+from lightning_prune.basics.random_state import seed_all
 
 _WHOLE = (SequentialSampler, RandomSampler, DistributedSampler)  # samplers that go through all of the data
 
@@ -42,12 +42,7 @@ def draw(trainer: "pl.Trainer", count: int, seed: int) -> list[Any]:
         ValueError: If there is no batch, or a stream cannot be read without moving its place.
     """
     seed_all(seed + trainer.global_rank)  # for transforms that draw
-    combined = trainer.fit_loop._combined_loader
-    if combined is None:
-        raise RuntimeError("There is no training data before the fit has begun.")
-    fresh = CombinedLoader(
-        tree_map(lambda loader: _fresh(loader, trainer, count, seed), combined._iterables), combined._mode
-    )
+    fresh = _combined(trainer, lambda loader: _fresh(loader, trainer, count, seed))
     batches = [batch for batch, *_ in islice(iter(fresh), count)]
     common = int(
         trainer.strategy.reduce(torch.tensor(len(batches), device=trainer.strategy.root_device), reduce_op="min")
@@ -61,11 +56,60 @@ def draw(trainer: "pl.Trainer", count: int, seed: int) -> list[Any]:
     return batches[:common]
 
 
-def seed_all(seed: int) -> None:
-    """Seed the global random generators of this process."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the global generator, which users draw from
-    random.seed(seed)
+def as_in_training(trainer: "pl.Trainer", count: int | None, seed: int) -> Iterator[Any]:
+    """Go through the training data as an epoch does, with workers and all, by copies of its samplers.
+
+    Args:
+        trainer: The trainer, in a fit; its loaders are no streams.
+        count: How many batches, at least 1; None for as many as an epoch has.
+        seed: Decides what samplers draw that have a generator of their own.
+
+    Returns:
+        Batches on the CPU; each process has its own.
+    """
+    limit = int(trainer.num_training_batches)
+    renewed = _combined(trainer, lambda loader: _renewed(loader, seed))
+    return (batch for batch, *_ in islice(iter(renewed), limit if count is None else min(count, limit)))
+
+
+def loaders_of(trainer: "pl.Trainer") -> list[Any]:
+    """The loaders of the training data of a fit.
+
+    Args:
+        trainer: The trainer.
+
+    Raises:
+        RuntimeError: If the fit has not begun.
+    """
+    loaders: list[Any] = _of_fit(trainer).flattened
+    return loaders
+
+
+def _of_fit(trainer: "pl.Trainer") -> CombinedLoader:
+    combined = trainer.fit_loop._combined_loader
+    if combined is None:
+        raise RuntimeError("There is no training data before the fit has begun.")
+    return combined
+
+
+def _combined(trainer: "pl.Trainer", other: Callable[[Any], Any]) -> CombinedLoader:
+    """The loaders of a fit, each exchanged for another one, and combined in the same way."""
+    combined = _of_fit(trainer)
+    return CombinedLoader(tree_map(other, combined._iterables), combined._mode)
+
+
+def _renewed(loader: Any, seed: int) -> Any:
+    """A loader of the same data in the order of a copied sampler, which loads as the given one does."""
+    batched = loader.batch_sampler is not None
+    order = _twin(loader.batch_sampler if batched else loader.sampler, loader, seed)
+    return DataLoader(
+        loader.dataset,
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
+        **({"batch_sampler": order} if batched else {"sampler": order, "batch_size": None}),
+    )
 
 
 def _fresh(loader: Any, trainer: "pl.Trainer", count: int, seed: int) -> Any:
@@ -76,13 +120,13 @@ def _fresh(loader: Any, trainer: "pl.Trainer", count: int, seed: int) -> Any:
     if isinstance(loader.dataset, IterableDataset):
         return DataLoader(_copy(loader.dataset), loader.batch_size, drop_last=loader.drop_last, **options)
     if type(loader.batch_sampler) not in (BatchSampler, type(None)):
-        return DataLoader(loader.dataset, batch_sampler=_own(loader.batch_sampler, loader, seed), **options)
+        return DataLoader(loader.dataset, batch_sampler=_twin(loader.batch_sampler, loader, seed), **options)
     size, joint = loader.batch_size, (loader.batch_size or 1) * trainer.world_size
     if isinstance(loader.sampler, (*_WHOLE, SubsetRandomSampler)):
         chosen = _order(loader, trainer, seed)[: count * joint]
         chosen = chosen[: len(chosen) - len(chosen) % (joint if len(chosen) >= joint else trainer.world_size)]
         return DataLoader(loader.dataset, size, sampler=chosen[trainer.global_rank :: trainer.world_size], **options)
-    own = islice(_own(loader.sampler, loader, seed), count * (size or 1))
+    own = islice(_twin(loader.sampler, loader, seed), count * (size or 1))
     return DataLoader(loader.dataset, size, sampler=list(own), **options)
 
 
@@ -95,10 +139,9 @@ def _order(loader: Any, trainer: "pl.Trainer", seed: int) -> list[int]:
     return [pool[i] for i in torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed)).tolist()]
 
 
-def _own(sampler: Any, loader: Any, seed: int) -> Iterator[Any]:
-    """What a copy of a sampler yields, drawn by a generator of its own."""
-    twin = copy.deepcopy(sampler, {id(loader.dataset): loader.dataset, **_generators(sampler, seed)})
-    return iter(twin)
+def _twin(sampler: Any, loader: Any, seed: int) -> Any:
+    """A copy of a sampler, over the same data, that draws by a generator of its own."""
+    return copy.deepcopy(sampler, {id(loader.dataset): loader.dataset, **_generators(sampler, seed)})
 
 
 def _generators(sampler: Any, seed: int) -> dict[int, Any]:

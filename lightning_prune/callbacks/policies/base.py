@@ -13,7 +13,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch.optim import Optimizer
 
-from lightning_prune.callbacks.base import CycleCallback
+from lightning_prune.callbacks.base import CycleCallback, Kind
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep, wake
 from lightning_prune.callbacks.policies.tape import Rate, Tape, read_rates, write_rates
@@ -25,6 +25,8 @@ class LearningRatePolicy(CycleCallback, ABC):
     Attributes:
         tape: The rates of the dense run.
     """
+
+    _kind = Kind.LEARNING_RATE
 
     def __init__(self) -> None:
         self.forget()

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 
 import lightning.pytorch as pl
 
-from lightning_prune.callbacks.base import CycleCallback
+from lightning_prune.callbacks.base import CycleCallback, Kind
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.schedules.durations import Duration
 
@@ -21,6 +21,7 @@ class StartingPoint(CycleCallback, ABC):
             policy beside this callback, the rates of the dense run are replayed from there.
     """
 
+    _kind = Kind.WEIGHTS
     to: str | int = 0
     rewind_point: Duration | None = Duration(0, "ep")
 

@@ -1,6 +1,5 @@
 """How a network gets fresh weights: from what its layers say of their own initialisation, and without a trace."""
 
-import hashlib
 from collections.abc import Iterator
 from inspect import signature
 
@@ -82,17 +81,6 @@ def refuse_without_fresh_weights(module: nn.Module, owner: str, initialise: Init
             f"layer a reset_parameters(), {type(module).__name__} an init_weights(), or {owner}(initialise=...) a "
             "function that does."
         )
-
-
-def seed_of(*parts: object) -> int:
-    """A seed that depends on all of its parts, in [0, 2^63).
-
-    Example:
-        >>> seed_of(0, 1) == seed_of(0, 1), seed_of(0, 1) == seed_of(0, 2)
-        (True, False)
-    """
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def _children_first(layer: nn.Module, seen: set[nn.Module]) -> Iterator[nn.Module]:

@@ -5,14 +5,11 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 from torch import nn
 
+from lightning_prune.basics.random_state import seed_of
 from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.starting_points.base import StartingPoint
-from lightning_prune.callbacks.starting_points.fresh_weights import (
-    fresh_weights_,
-    refuse_without_fresh_weights,
-    seed_of,
-)
+from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weights_, refuse_without_fresh_weights
 from lightning_prune.initializations import Initialisation
 from lightning_prune.masks.masks import multiply_
 from lightning_prune.masks.optimizer_state import reset_

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.gathering.trial import refuse_trial, training_steps, trial
+from lightning_prune.callbacks.gathering.traceless import without_trace
+from lightning_prune.callbacks.gathering.training_batches import as_in_training
+from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps, training_steps
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 from lightning_prune.callbacks.starting_points.fresh_weights import refuse_without_fresh_weights
 from lightning_prune.callbacks.starting_points.reinitialize import check_draw, seed_of_cycle, start_anew
@@ -80,7 +82,7 @@ class ScratchTrain(StartingPoint):
                 f"'{planned}') says otherwise (the dense run has {dense}). Leave retrain out, or use Reinitialize()."
             )
         if self.budget == "equal-flops":
-            refuse_trial(trainer, "ScratchTrain(budget='equal-flops')")
+            refuse_without_steps(trainer, "ScratchTrain(budget='equal-flops')")
 
     def length_of(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: int) -> Duration | None:
         if self.budget == "equal-epochs" or trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -136,8 +138,7 @@ def flops_of_step(trainer: "pl.Trainer") -> Flops:
     Returns:
         The operations.
     """
-    with trial(trainer, seed=0) as module:
-        for step in training_steps(trainer, module, batches=1):
-            with torch.no_grad():
-                return count_flops(module, step)
+    with without_trace(trainer, seed=0), torch.no_grad():
+        for step in training_steps(trainer, as_in_training(trainer, 1, seed=0), seed=0):
+            return count_flops(trainer.lightning_module, step)
     return Flops(0, {})

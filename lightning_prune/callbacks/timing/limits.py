@@ -134,7 +134,7 @@ class Limits:
 
     def lift(self, trainer: "pl.Trainer") -> None:
         """Let the fit begin, whatever was trained before; :meth:`follow` sets the limits when that is known."""
-        _set(trainer, -1, -1)
+        set_limits(trainer, -1, -1)
 
     def follow(self, trainer: "pl.Trainer", at: Position, timeline: Timeline, over: bool) -> None:
         """Set the limits of the dense run, or those of the whole run once it is over.
@@ -146,15 +146,19 @@ class Limits:
             over: Whether the dense run is over.
         """
         if not over or not timeline.cycles or timeline.inside:
-            epochs = -1 if self.max_epochs == -1 else at.first_epoch + self._epochs - at.cut_epochs
-            _set(trainer, epochs, -1 if self.max_steps == -1 else at.first_global_step + self._steps)
+            # The user's own limits, counted from the start of this fit. A stop that ends a dense run without cycles
+            # moves the end of the epochs, hence the epoch of the plan.
+            epochs = -1 if self.max_epochs == -1 else at.trainer_epoch(self._epochs)
+            set_limits(trainer, epochs, -1 if self.max_steps == -1 else at.first_global_step + self._steps)
             return
         # The least that the user asked for is of the dense run, too, and would keep the last cycle from ending.
-        trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = 0, None
+        self._set_least(trainer, 0, None)
         if timeline.by_epochs:
-            _set(trainer, at.first_epoch + timeline.epochs - at.cut_epochs, -1)
+            set_limits(trainer, at.trainer_epoch(timeline.epochs), -1)
         else:
-            _set(trainer, -1, -1)  # the last step of the last cycle ends the fit
+            # Lightning's count of steps is not ours where a GradScaler skips some, so no max_steps says when it is
+            # over: the last step of the last cycle stops the fit.
+            set_limits(trainer, -1, -1)
 
     def has_reached_steps(self, trainer: "pl.Trainer", at: Position) -> bool:
         """Whether the user's ``max_steps`` are done."""
@@ -162,8 +166,24 @@ class Limits:
 
     def put_back(self, trainer: "pl.Trainer") -> None:
         """Set the limits that the user gave."""
-        _set(trainer, self.max_epochs, self.max_steps)
-        trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = self.min_epochs, self.min_steps
+        set_limits(trainer, self.max_epochs, self.max_steps)
+        self._set_least(trainer, self.min_epochs, self.min_steps)
+
+    @staticmethod
+    def _set_least(trainer: "pl.Trainer", min_epochs: int | None, min_steps: int | None) -> None:
+        trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = min_epochs, min_steps
+
+
+def set_limits(trainer: "pl.Trainer", max_epochs: int, max_steps: int) -> None:
+    """Set when Lightning's loops end: the only place that does.
+
+    Args:
+        trainer: The trainer.
+        max_epochs: The number of epochs, counted by Lightning; -1 for no limit.
+        max_steps: The number of optimizer steps, counted by Lightning; -1 for no limit.
+    """
+    trainer.fit_loop.max_epochs = max_epochs
+    trainer.fit_loop.epoch_loop.max_steps = max_steps
 
 
 def _ahead(limit: int, first: int) -> int:
@@ -238,8 +258,3 @@ def _endless(trainer: "pl.Trainer") -> str:
         f"IterativePruning prunes when the dense run is over, but {given}. Give the length of the dense run, for "
         "instance Trainer(max_epochs=30)."
     )
-
-
-def _set(trainer: "pl.Trainer", max_epochs: int, max_steps: int) -> None:
-    trainer.fit_loop.max_epochs = max_epochs
-    trainer.fit_loop.epoch_loop.max_steps = max_steps

@@ -60,10 +60,6 @@ class Timeline:
         argument = f"IterativePruning(retrain='{self.retrain}')"
         return Timeline(self.dense, in_steps(self.retrain, per_epoch, argument), self.cycles, self.before)
 
-    def cycle_steps(self, per_epoch: int) -> int:
-        """How many optimizer steps a cycle has, for epochs of ``per_epoch`` steps."""
-        return self.retrain.steps(per_epoch)
-
     def index(self, epoch: int, steps_since_dense: int | None) -> int:
         """The number of the cycle that a batch belongs to.
 

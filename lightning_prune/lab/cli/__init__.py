@@ -1,1 +1,1 @@
-"""``lightning-prune fit|validate|test|predict``: LightningCLI with defaults and clear errors."""
+"""Run ``lightning-prune fit|validate|test|predict``, a LightningCLI with defaults and clear errors."""

@@ -1,4 +1,4 @@
-"""What a config may call: classes, and functions that say which class they make."""
+"""Check what a config calls. It may call classes, and functions whose annotation says which class they make."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -11,15 +11,15 @@ SIMPLE = ("None", "bool", "int", "float", "complex", "str", "bytes", "list", "di
 
 
 def refuse_calls(config: Any) -> None:
-    """Refuse a ``class_path`` that would call what is no class: an argument of type ``Callable`` takes any function.
+    """Refuse a ``class_path`` that is no class. An argument of type ``Callable`` would call any function.
 
-    A config is code all the same: the classes that it names are imported and made.
+    A config remains code: the classes that it names are imported and made.
 
     Args:
-        config: A config, parsed; functions that are named without ``class_path`` are not called, and stay.
+        config: A parsed config. Functions that are named without ``class_path`` are not called, and are allowed.
 
     Raises:
-        ValueError: If a ``class_path`` names a function that does not say what it makes, or something else.
+        ValueError: If a ``class_path`` names neither a class nor a function whose annotation names a class.
 
     Example:
         >>> refuse_calls({"model": {"class_path": "torch.nn.Linear"}, "criterion": "os.system"})
@@ -37,7 +37,7 @@ def refuse_calls(config: Any) -> None:
 
 
 def class_paths(config: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Every ``class_path`` in a config, with the place where it stands.
+    """Yield every ``class_path`` in a config, with its place.
 
     Example:
         >>> list(class_paths({"a": [{"class_path": "mine.Net"}]}))
@@ -53,7 +53,7 @@ def class_paths(config: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _found_at(path: str) -> Any:
-    """What a path names, such as a class, or a method of one; None if there is nothing."""
+    """Find the object of a path, such as a class, or a method of a class. None if there is nothing."""
     parts = path.split(".")
     for length in range(len(parts) - 1, 0, -1):
         try:

@@ -1,4 +1,4 @@
-"""``lightning-prune fit|validate|test|predict``: LightningCLI with a network, data and a log that work by default."""
+"""Run ``lightning-prune fit|validate|test|predict``, with a network, data and a log that work by default."""
 
 import logging
 import os
@@ -26,15 +26,15 @@ from lightning_prune.lab.runs.run_folder import RunConfig, RunLogger
 from lightning_prune.lab.runs.run_lookup import checkpoint_roots, last_checkpoint, loggers_of, resuming
 from lightning_prune.version import __version__
 
-DESCRIPTION = "Take a network from dense to sparse inside one fit, and show what came of it."
+DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."
 TRAINER_DEFAULTS = {"log_every_n_steps": 10}
 EVALUATIONS = ("validate", "test", "predict")
-# Commands that need no Trainer, for the list in --help; those of higher layers are entered by the `cli` module.
+# Commands that need no Trainer, for the list in --help. The `cli` module adds the commands of higher layers.
 OTHER_COMMANDS: dict[str, tuple[Callable[[], ArgumentParser], str]] = {"report": (report_parser, REPORT_HELP)}
 
 
 class Parser(LightningArgumentParser):
-    """A parser that knows the commands beside the Trainer's, guesses no abbreviations and complains in one sentence."""
+    """Parse all commands, also those without a Trainer. Guess no abbreviations, and report errors in one sentence."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
@@ -46,7 +46,7 @@ class Parser(LightningArgumentParser):
         return subcommands
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # a parser inside the parser, which tries one meaning after another
+        if not self.exit_on_error:  # An inner parser, which tries one meaning after another.
             super().error(message, ex)
         parser = getattr(ex, "subcommand_parser", None) or self
         command = parser.prog.replace(" [options]", "")
@@ -59,8 +59,8 @@ class CommandLine(LightningCLI):
 
     Args:
         arguments: The command and its arguments.
-        run: Whether to run the command; if not, ``arguments`` are without it, and ``trainer``, ``model`` and
-            ``datamodule`` are made and left alone.
+        run: Whether to run the command. If False, ``arguments`` hold no command. Then ``trainer``, ``model`` and
+            ``datamodule`` are made and not used.
     """
 
     def __init__(self, arguments: Sequence[str], run: bool = True) -> None:
@@ -86,7 +86,7 @@ class CommandLine(LightningCLI):
         parser.set_defaults(defaults_for(self.words))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse the given words, without Lightning's warning where the process was started with others."""
+        """Parse the given words, without Lightning's warning if the process was started with other words."""
         refuse_guesses(self.words)
         command = next(iter(self.words), "")
         known = self._parser(command if command in self.subcommands() and self.words == args else None)
@@ -103,7 +103,7 @@ class CommandLine(LightningCLI):
             read_checkpoint(find_checkpoint(given, []))
 
     def instantiate_classes(self) -> None:
-        """Make the objects, once it is known that nothing but classes is called."""
+        """Make the objects, after the check that the config calls only classes."""
         refuse_calls(self.config[self.subcommand] if self.subcommand else self.config)
         super().instantiate_classes()
 
@@ -118,7 +118,7 @@ class CommandLine(LightningCLI):
         return super().instantiate_trainer(callbacks=[*given, *missing], **kwargs)
 
     def _continue_run(self, settings: Mapping[str, Any], callbacks: Sequence[Callback]) -> None:
-        """Let a command that is given a checkpoint log in the folder of the run that the checkpoint is from."""
+        """Let a command with a checkpoint log into the folder of the checkpoint's run."""
         given = self._get(self.config_init, "ckpt_path")
         if given is None:
             return
@@ -131,10 +131,10 @@ class CommandLine(LightningCLI):
                 logger.continue_run(folder)
 
     def fit(self, **kwargs: Any) -> None:
-        """Fit, and say how to go on after Ctrl-C; an error would come again."""
+        """Fit, and after Ctrl-C print the command to resume. After an error no command is printed."""
         try:
             self.trainer.fit(**kwargs)
-        except (KeyboardInterrupt, SystemExit):  # Lightning makes the one of the other
+        except (KeyboardInterrupt, SystemExit):  # Lightning turns a KeyboardInterrupt into a SystemExit.
             checkpoint = last_checkpoint(self.trainer)
             if checkpoint and self.trainer.is_global_zero:
                 command = shlex.join(["lightning-prune", *resuming(self.words, checkpoint)])
@@ -143,7 +143,7 @@ class CommandLine(LightningCLI):
 
 
 def silence() -> None:
-    """Leave out what tells the user of this command nothing: advertisements, and what one library warns another of."""
+    """Hide messages of no use to the user: advertisements, and warnings of one library to another."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")

@@ -1,4 +1,4 @@
-"""What every run of the command line has besides what the user gave: a list of callbacks."""
+"""Make the callbacks that every run of the command line has besides the user's own."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.utilities import rank_zero_info
 
-from lightning_prune.callbacks.base import CycleClock
+from lightning_prune.callbacks.base import clock_of
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.lab.runs.progress import CycleProgressBar
 from lightning_prune.lab.runs.rate_log import RateLog
@@ -20,15 +20,16 @@ from lightning_prune.lab.runs.results import Predictions, Results
 
 
 def default_callbacks(given: Sequence[Callback], settings: Mapping[str, Any]) -> list[Callback]:
-    """Make the callbacks that every run has, less those that the user gave or switched off.
+    """Make the callbacks that every run has, without those that the user gave or switched off.
 
     Args:
-        given: The user's own callbacks; one of the same kind takes a default's place.
+        given: The user's own callbacks. A callback of the same kind replaces a default.
         settings: The arguments of the Trainer.
 
     Returns:
-        What makes a resumed run repeat an uninterrupted one; and those missing of a progress bar with the cycle in
-        it, a LearningRateMonitor, a checkpoint after every epoch, and what writes rates, results and predictions.
+        The callbacks that make a resumed run repeat an uninterrupted one. Then, as far as they are missing, a progress
+        bar that shows the cycle, a LearningRateMonitor, a checkpoint after every epoch, and the writers of rates,
+        results and predictions.
     """
     callbacks: list[Callback] = [ExactResume()]
     bare = settings["barebones"]
@@ -41,21 +42,21 @@ def default_callbacks(given: Sequence[Callback], settings: Mapping[str, Any]) ->
     if not (_has(given, LearningRateMonitor) or bare or settings["logger"] is False):
         callbacks.append(LearningRateMonitor(logging_interval="step"))
     if not (_has(given, ModelCheckpoint) or bare or settings["enable_checkpointing"] is False):
-        callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))  # after every epoch, anew
+        callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))  # After every epoch.
     return callbacks
 
 
 def refuse_endless_dense_run(given: Sequence[Callback], settings: Mapping[str, Any]) -> None:
-    """Refuse a fit of nothing but the defaults: 1,000 dense epochs. Where the user gave a length, say what it trains.
+    """Refuse a fit with only the defaults, which would train 1,000 dense epochs. With a length, say what it trains.
 
     Args:
         given: The user's own callbacks.
         settings: The arguments of the Trainer.
 
     Raises:
-        ValueError: If nothing is pruned, and nobody said how long to train.
+        ValueError: If nothing is pruned, and no length is given.
     """
-    if _has(given, CycleClock):
+    if clock_of(given) is not None:
         return
     lengths = (settings["max_epochs"], settings["max_time"], settings["fast_dev_run"] or None)
     if settings["max_steps"] == -1 and lengths == (None, None, None):

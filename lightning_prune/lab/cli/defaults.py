@@ -1,7 +1,7 @@
-"""What is used where the user names no class: a model, data and a log, looked up before anything is parsed.
+"""Choose the defaults for a model, data and a log, before anything is parsed.
 
-A default that the parser knew would lend its arguments to whatever class takes its place; so the parser gets a default
-only for what nobody names.
+If the parser knew a default, its arguments would be passed to the class that replaces it. Therefore the parser gets a
+default only for a section in which the user names no class.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,13 +24,13 @@ Tree = Mapping[str, Any]
 
 
 def defaults_for(words: Sequence[str]) -> dict[str, Any]:
-    """Tell which of the defaults a command needs.
+    """Choose the defaults that a command needs.
 
     Args:
         words: The command and its arguments.
 
     Returns:
-        Model, data and logger by the parser's keys, less those for which the words or a config name a class.
+        Model, data and logger by the parser's keys, without those for which the words or a config name a class.
 
     Example:
         >>> sorted(defaults_for(["fit", "--data=CIFAR10", "--model.label_smoothing=0.1"]))
@@ -43,7 +43,7 @@ def defaults_for(words: Sequence[str]) -> dict[str, Any]:
 
 
 def refuse_unknown_sections(words: Sequence[str], known: Iterable[str]) -> None:
-    """Refuse a misspelt section that has nothing in it, which the parser overlooks.
+    """Refuse a misspelled section that is empty. The parser overlooks such a section.
 
     Args:
         words: The command and its arguments.
@@ -61,7 +61,7 @@ def refuse_unknown_sections(words: Sequence[str], known: Iterable[str]) -> None:
 
 
 def trees(words: Sequence[str]) -> Iterator[Tree]:
-    """Read everything that the words set, as nested mappings, one for each option and each config."""
+    """Read all settings of the words, as nested mappings, one for each option and each config."""
     for tree in configs(words):
         yield tree
         yield from (tree[word] for word in words[:1] if isinstance(tree.get(word), Mapping))
@@ -71,7 +71,7 @@ def trees(words: Sequence[str]) -> Iterator[Tree]:
 
 
 def configs(words: Sequence[str]) -> Iterator[Tree]:
-    """Read the configs that the words name; what cannot be read is left to the parser's complaint."""
+    """Read the configs that the words name. The parser later reports a config that cannot be read."""
     loaded = (_load(value) for key, value in options(words) if key in ("config", "c"))
     return (tree for tree in loaded if isinstance(tree, Mapping))
 
@@ -96,7 +96,7 @@ def _load(text: str) -> Any:
         return None
     try:
         return load(content)
-    except TooLarge as error:  # the parser would go on for hours
+    except TooLarge as error:  # The parser would go on for hours.
         raise ValueError(f"`{text if content != text else content[:40]}`: {error}") from error
     except (yaml.YAMLError, ValueError):
         return None
@@ -107,7 +107,7 @@ def _is_named(given: Iterable[Tree], key: str) -> bool:
 
 
 def _names_class(tree: Any, parts: Sequence[str]) -> bool:
-    """Whether the place has a class, or anything else than arguments for one."""
+    """Whether the place has a class, or anything other than arguments for a class."""
     for part in parts:
         if not isinstance(tree, Mapping):
             return False

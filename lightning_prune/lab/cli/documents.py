@@ -1,27 +1,29 @@
-"""YAML documents that stay small when they are read: aliases of aliases can make ten lines a billion values."""
+"""Load YAML documents that stay small. With aliases of aliases, ten lines can stand for a billion values."""
 
 from math import inf
 from typing import Any
 
 import yaml
 
-MOST = 100_000  # values of a document in which every alias is written out; the largest config of this project has 300
+# The most values of a document in which every alias is written out. The largest config of this project has 300.
+MOST = 100_000
 
 
 class TooLarge(ValueError):
-    """A document whose aliases come to more than any config needs."""
+    """Raised for a document whose aliases stand for more values than any config needs."""
 
 
 def load(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
-    r"""Load a YAML document, unless its aliases blow it up.
+    r"""Load a YAML document, unless its aliases stand for too many values.
 
     Args:
         text: The document.
-        loader: What makes values of it.
+        loader: The class that makes values of the document.
 
     Raises:
-        yaml.YAMLError: If it is no YAML.
-        TooLarge: If it comes to more than 100,000 values once its aliases are written out, or is nested too deeply.
+        yaml.YAMLError: If the document is no YAML.
+        TooLarge: If the document has more than 100,000 values once its aliases are written out, or is nested too
+            deeply.
 
     Example:
         >>> load("a: &rate 0.1\nb: [*rate, *rate]")
@@ -50,14 +52,14 @@ def load(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
 
 
 def values_in(node: yaml.Node, known: dict[int, float]) -> float:
-    """How many values a document has once its aliases are written out.
+    """Count the values of a document, with its aliases written out.
 
     Args:
         node: The document, or a part of it.
-        known: The counts of parts, by identity; added to, so that each part is counted once.
+        known: The counts of parts, by identity. New counts are added, so that each part is counted once.
 
     Returns:
-        The number; infinity for a part that holds itself.
+        The number. Infinity for a part that holds itself.
     """
     if id(node) not in known:
         known[id(node)] = inf

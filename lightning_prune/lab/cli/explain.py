@@ -1,4 +1,4 @@
-"""What a parser's complaint means, in one sentence: where it is, what was given, and what is nearest to it."""
+"""Explain a parser's error in one sentence: the place, the given value, and the nearest valid one."""
 
 import importlib
 import inspect
@@ -24,14 +24,14 @@ GIVEN = re.compile(r"(?:Given|Got) value: (.+)")
 
 
 def explain(message: str, keys: Iterable[str]) -> str:
-    """Shorten a complaint of jsonargparse to the sentence that helps.
+    """Shorten an error message of jsonargparse to the sentence that helps.
 
     Args:
-        message: The complaint, of one line or many.
+        message: The message, of one line or many.
         keys: The keys that the parser knows.
 
     Returns:
-        One sentence or two, or ``message`` as it is where nothing is known to be superfluous.
+        One sentence or two. An unknown message is returned as it is.
 
     Example:
         >>> explain("Subcommand 'fit' does not accept option 'trainer.max_epoch'", ["trainer.max_epochs"])
@@ -73,10 +73,10 @@ def _sentence(reason: str, places: list[str]) -> str | None:
 
 
 def _innermost(message: str) -> tuple[list[str], str]:
-    """Follow the first branch of a nested complaint to its end.
+    """Follow the first branch of a nested message to its end.
 
     Returns:
-        The keys and classes on the way, and what is said there.
+        The keys and classes on the way, and the text at the end.
     """
     branches = SIBLING.split(message)
     problems = [branch for branch in branches[1:] if branch.startswith("Problem with")]
@@ -95,7 +95,7 @@ def _arguments_of(class_path: str) -> list[str]:
 
 
 def _all(known: list[str]) -> str:
-    """Name all arguments of a class, where they are few."""
+    """Name all arguments of a class, if they are few."""
     own = [name for name in known if name not in ("class_path", "init_args")]
     return f" There is `{'`, `'.join(own)}`." if 0 < len(own) < 6 else ""
 
@@ -105,14 +105,14 @@ def _is_path(expectation: str) -> bool:
 
 
 def _nearest_class(given: str) -> str:
-    """The class of ours or of Lightning's that has nearly the name of what was given, where that is a name alone."""
+    """The class of this package or of Lightning whose name is nearest to the given name. A path has none."""
     match = CLASS_NAME.fullmatch(given)
     known = [name for module in MODULES for name in dir(importlib.import_module(module))]
     return suggest(match[1], known) if match else ""
 
 
 def _plain(expectation: str) -> str:
-    """Write a type as people do.
+    """Write a type in plain words.
 
     Example:
         >>> _plain("<class 'int'>"), _plain("typing.Literal['step', 'epoch']"), _plain("<class 'NoneType'>")

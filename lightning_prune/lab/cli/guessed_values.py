@@ -1,6 +1,6 @@
-"""What users write on the command line and in a config that is not what is meant: refused before it is parsed.
+"""Refuse common wrong values on the command line and in configs, before they are parsed.
 
-A parser says of a wrong value which types it tried; here is said what to write.
+A parser would list the types that it tried. The errors of this module say what to write.
 """
 
 import shlex
@@ -19,14 +19,14 @@ CALLBACKS = "trainer.callbacks."
 
 
 def refuse_guesses(words: Sequence[str]) -> None:
-    """Refuse a config that is missing or a study, and what is not what ``IterativePruning`` takes.
+    """Refuse a missing config, a config that is a study, and wrong values of ``IterativePruning``.
 
     Args:
         words: The command and its arguments.
 
     Raises:
         FileNotFoundError: If a config does not exist.
-        ValueError: If something else was meant; says what.
+        ValueError: If a value is wrong. The message says what to write.
     """
     for key, value in options(words):
         if key in ("config", "c"):
@@ -88,7 +88,7 @@ def _is_path(given: object) -> bool:
 
 
 def _in_yaml(value: object) -> str:
-    """Write a value in one line.
+    """Write a value as YAML in one line.
 
     Example:
         >>> _in_yaml({"class_path": "lightning_prune.OneShot", "init_args": {"final": 0.8}})
@@ -102,7 +102,7 @@ def _in_yaml(value: object) -> str:
 
 
 def _refuse_other_callback(words: Sequence[str]) -> None:
-    """Refuse an argument of ``IterativePruning`` that would go to another callback, the last of the list."""
+    """Refuse an argument of ``IterativePruning`` that would change another callback, the last of the list."""
     keys = [key for key, _ in options(words)]
     if any(key.rstrip("+") == CALLBACKS.rstrip(".") for key in keys):
         return
@@ -123,7 +123,7 @@ def _own(arguments: Iterable[str]) -> Iterator[str]:
 
 
 def _without(words: Sequence[str]) -> list[str]:
-    """The words without what sets arguments of callbacks."""
+    """The words without those that set arguments of callbacks."""
     kept = []
     for before, word in zip(["", *words], words, strict=False):
         is_value = before.startswith(f"--{CALLBACKS}") and "=" not in before and not word.startswith("-")

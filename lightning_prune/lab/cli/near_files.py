@@ -1,4 +1,4 @@
-"""A file that is not there, and the one that was probably meant."""
+"""Guess the file that was meant by a path that does not exist."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ from lightning_prune.basics.nearest import nearest
 
 
 def did_you_mean(path: Path) -> str:
-    """Say which file has nearly the path of one that does not exist.
+    """Name the file whose path is nearest to a path that does not exist.
 
     Args:
         path: The path that does not exist.
 
     Returns:
-        A sentence with a blank before it; empty if nothing is near.
+        A sentence with a space before it. Empty if no file is near.
 
     Example:
         >>> did_you_mean(Path("gone") / "lr_rewind.yaml")
@@ -23,7 +23,7 @@ def did_you_mean(path: Path) -> str:
 
 
 def _nearest(path: Path) -> Path | None:
-    """The path itself if it exists, or else what is most like it, folder by folder."""
+    """The path itself if it exists, or else the most similar path, folder by folder."""
     if path.exists() or path.parent == path:
         return path if path.exists() else None
     parent = _nearest(path.parent)

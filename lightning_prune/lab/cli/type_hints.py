@@ -1,4 +1,4 @@
-"""Which of two types a number in YAML is read as."""
+"""Let a parser read a number in YAML as ``int`` before ``float``."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -9,12 +9,12 @@ from typing import Any, get_args
 def integers_first(function: Callable[..., Any]) -> None:
     """Let a parser try ``int`` before ``float`` wherever a function's hints have both, in place.
 
-    ``typing`` keeps one object for ``Union[int, float]`` and ``Union[float, int]``, in the order that some module wrote
-    first, and parsers try the members in that order. To Lightning the two are different things:
-    ``limit_train_batches=1`` is one batch and ``1.0`` is all of them.
+    ``typing`` keeps one object for ``Union[int, float]`` and ``Union[float, int]``. Its order is the one that some
+    module wrote first, and parsers try the members in this order. Lightning distinguishes the two types:
+    ``limit_train_batches=1`` is one batch, and ``1.0`` is all batches.
 
     Args:
-        function: The function; its hints mean the same afterwards.
+        function: The function. Its hints keep their meaning.
 
     Example:
         >>> def train(batches: float | int | None = None) -> None: ...

@@ -1,4 +1,4 @@
-"""Data modules: images as bytes in memory, divided by seed, augmented and normalized a batch at a time."""
+"""Data modules with images as bytes in memory, divided by seed, augmented and normalized one batch at a time."""
 
 from lightning_prune.lab.data.cifar import CIFAR10, CIFAR100
 from lightning_prune.lab.data.digits import Digits

@@ -1,4 +1,4 @@
-"""How a training image varies from epoch to epoch: a shift, a mirror image, a turn, for a whole batch at once."""
+"""Augment training images with random shifts, mirror images and rotations, a whole batch at once."""
 
 import math
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ BORDERS = ("black", "reflect")
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Shift every image by up to ``padding`` pixels each way, mirror every other one, turn it by up to ``rotation``.
+    """Shift every image at random, mirror half of the images, and rotate every image at random.
 
-    The draws come from torch's global generator of the device that holds the
-    images, so that a saved random state repeats them.
+    All random numbers come from torch's global generator of the device that
+    holds the images, so a saved random state repeats them.
 
     Args:
-        padding: Pixels added on every side before a crop of the old size; 0 for no shift.
+        padding: Pixels added on every side before the image is cropped to its old size. 0 for no shift.
         flip: Whether an image is mirrored left to right with probability one half.
-        border: What is added: ``"black"`` pixels, or, with ``"reflect"``, the image mirrored at its edge.
-        rotation: Largest turn in degrees, each way, in [0, 180]; 0 for none. What comes in from outside is black.
+        border: The added pixels. ``"black"`` adds black pixels, and ``"reflect"`` mirrors the image at its edge.
+        rotation: Largest rotation in degrees, each way, in [0, 180]. 0 for none. Pixels from outside are black.
 
     Raises:
-        ValueError: If an argument is out of range; on use, if a reflection is wider than the image has pixels.
+        ValueError: If an argument is out of range. A call raises it if a reflection is wider than the image.
 
     Example:
         >>> images = torch.ones(2, 3, 8, 8, dtype=torch.uint8)
@@ -60,12 +60,12 @@ class Augmentation:
 
 
 def random_shift(images: Tensor, padding: int, border: Border = "black") -> Tensor:
-    """Pad and cut a window of the old size at a place drawn for each image.
+    """Pad each image and crop a window of the old size at a random place.
 
     Args:
         images: ``[N, C, H, W]``.
         padding: Pixels added on every side, at least 1.
-        border: What is added: black, or the reflection of the image at its edge.
+        border: The added pixels: black, or the reflection of the image at its edge.
 
     Returns:
         The shifted images, ``[N, C, H, W]``.
@@ -88,7 +88,7 @@ def random_flip(images: Tensor) -> Tensor:
         images: ``[N, C, H, W]``.
 
     Returns:
-        The images, ``[N, C, H, W]``, some of them mirrored.
+        The images, ``[N, C, H, W]``, some of which are mirrored.
 
     Example:
         >>> image = torch.tensor([0, 1]).reshape(1, 1, 1, 2)
@@ -100,14 +100,14 @@ def random_flip(images: Tensor) -> Tensor:
 
 
 def reflected(images: Tensor, padding: int) -> Tensor:
-    """Add the reflection of the image at its edge, which itself is not repeated; also for bytes.
+    """Add the reflection of the image at its edge. The edge itself is not repeated. Bytes work, too.
 
     Args:
         images: ``[N, C, H, W]``.
-        padding: Pixels added on every side, fewer than the image has.
+        padding: Pixels added on every side, below the height and the width of the images.
 
     Returns:
-        ``[N, C, H + 2 padding, W + 2 padding]``.
+        The larger images, ``[N, C, H + 2 padding, W + 2 padding]``.
 
     Raises:
         ValueError: If the image is too small.
@@ -126,14 +126,14 @@ def reflected(images: Tensor, padding: int) -> Tensor:
 
 
 def random_turn(images: Tensor, degrees: float) -> Tensor:
-    """Turn each image around its center by an angle drawn from ``-degrees`` to ``degrees``; pixels are not blended.
+    """Rotate each image around its center by a random angle from ``-degrees`` to ``degrees``, without blending pixels.
 
     Args:
-        images: ``[N, C, H, W]``, bytes or floating.
+        images: ``[N, C, H, W]``, bytes or floating-point numbers.
         degrees: Largest angle, above 0.
 
     Returns:
-        The turned images, ``[N, C, H, W]``, black where nothing was.
+        The rotated images, ``[N, C, H, W]``. Pixels from outside the image are black.
 
     Example:
         >>> random_turn(torch.ones(1, 1, 8, 8, dtype=torch.uint8), degrees=15)[0, 0, 4, 4]
@@ -144,14 +144,14 @@ def random_turn(images: Tensor, degrees: float) -> Tensor:
 
 
 def turned(images: Tensor, degrees: Tensor) -> Tensor:
-    """Turn each image around its center, counterclockwise, without blending pixels.
+    """Rotate each image around its center, counterclockwise, without blending pixels.
 
     Args:
-        images: ``[N, C, H, W]``, bytes or floating.
+        images: ``[N, C, H, W]``, bytes or floating-point numbers.
         degrees: The angle of each image, ``[N]``.
 
     Returns:
-        The turned images, ``[N, C, H, W]``, black where nothing was.
+        The rotated images, ``[N, C, H, W]``. Pixels from outside the image are black.
 
     Example:
         >>> turned(torch.tensor([[[[1, 2], [3, 4]]]]), torch.tensor([90.0]))
@@ -161,7 +161,7 @@ def turned(images: Tensor, degrees: Tensor) -> Tensor:
     count, _, height, width = images.shape
     angles = degrees * (math.pi / 180)
     cosine, sine, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
-    # In the coordinates of a sampling grid both sides are 2 long, whatever the shape of the image.
+    # In the coordinates of a sampling grid both sides have length 2, for any shape of the image.
     rows = [cosine, -sine * height / width, zero, sine * width / height, cosine, zero]
     turns = torch.stack(rows, dim=1).view(count, 2, 3)
     grid = functional.affine_grid(turns, list(images.shape), align_corners=False)

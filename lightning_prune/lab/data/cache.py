@@ -1,4 +1,4 @@
-"""Whether the files were decoded before: one tensor file, named after what it was made of."""
+"""Cache decoded images in a tensor file that is named after the image files and settings."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -12,15 +12,15 @@ from lightning_prune.basics.write_whole import write_whole
 
 
 def fingerprint(paths: Sequence[Path], root: Path, *settings: object) -> str:
-    """Name a list of files as they are now: their names, sizes and times, and what is made of them.
+    """Hash the names, sizes and times of files, together with settings.
 
     Args:
         paths: The files, all below ``root``.
-        root: The folder that may move without a new fingerprint.
-        *settings: What else the result depends on; anything with a stable ``repr``.
+        root: The folder of the files. It may move without a new fingerprint.
+        *settings: Everything else that the result depends on. Each value needs a stable ``repr``.
 
     Returns:
-        16 hexadecimal digits, other ones as soon as a file or a setting changes.
+        16 hexadecimal digits, which change when a file or a setting changes.
 
     Example:
         >>> fingerprint([], Path(), 32) == fingerprint([], Path(), 32)
@@ -36,17 +36,17 @@ def fingerprint(paths: Sequence[Path], root: Path, *settings: object) -> str:
 
 
 def cached(file: Path, make: Callable[[], Tensor]) -> Tensor:
-    """Read the tensor from ``file``, or make it and write the file.
+    """Read the tensor from ``file``. If there is no file, make the tensor and write the file.
 
-    The file is written aside and renamed, so that it is whole or absent,
-    whoever else reads or writes it and whenever the run is stopped.
+    The file is written under another name and then renamed. So it is complete or
+    absent, even if other processes use it or the run is stopped.
 
     Args:
-        file: Where the tensor is kept; its folder is created.
-        make: Makes the tensor where the file is absent.
+        file: The file of the tensor. Its folder is created.
+        make: Makes the tensor if there is no file.
 
     Returns:
-        The tensor, the same either way.
+        The tensor, read or made.
 
     Example:
         >>> from tempfile import TemporaryDirectory

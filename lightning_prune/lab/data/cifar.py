@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: 50,000 training and 10,000 test images of 32x32 pixels in colour."""
+"""CIFAR-10 and CIFAR-100: 50,000 training and 10,000 test images of 32x32 pixels in color."""
 
 from abc import ABC
 from pathlib import Path
@@ -15,21 +15,22 @@ from lightning_prune.lab.data.normalization import Normalization
 
 
 class CIFAR(ImageData, ABC):
-    """What CIFAR-10 and CIFAR-100 share: the layout, and the way it is loaded and augmented.
+    """The common base of CIFAR-10 and CIFAR-100, which loads and augments them in the same way.
 
     Args:
-        root: Folder of the data; created when it is downloaded.
+        root: Folder of the data. It is created for a download.
         batch_size: Images in a batch, at least 1.
         validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2.
         seed: Seed of the division into training and validation images.
-        subset: How many training images to use, the first of the seeded order; None for all.
-        padding: Largest shift of a training image in pixels, each way; 0 for none.
+        subset: Number of training images to use, from the start of the seeded order. None for all.
+        padding: Largest shift of a training image in pixels, each way. 0 for none.
         flip: Whether a training image is mirrored with probability one half.
-        download: Whether to download the data (about 170 MB) where ``root`` does not have it.
-        on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
-            images in memory.
-        border: What a shift brings in: ``"black"`` pixels, or, with ``"reflect"``, the image mirrored at its edge.
-        rotation: Largest turn of a training image in degrees, each way, in [0, 180]; 0 for none.
+        download: Whether to download the data (about 170 MB) if ``root`` does not have it.
+        on_device: Whether the images are kept on the device that trains, where one indexing then makes a batch. This
+            needs images in memory.
+        border: Pixels that a shift brings in. ``"black"`` brings in black pixels, and ``"reflect"`` mirrors the image
+            at its edge.
+        rotation: Largest rotation of a training image in degrees, each way, in [0, 180]. 0 for none.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -59,16 +60,16 @@ class CIFAR(ImageData, ABC):
 
     @property
     def places(self) -> tuple[str, ...]:
-        """The arguments that do not matter to a study: ``fingerprint`` tells what lies at ``root``.
+        """The arguments that a study ignores. ``fingerprint`` identifies the files at ``root``.
 
-        ``border`` and ``rotation`` do not matter where they are as ever: nodes were named before these arguments were
-        there, and keep their names.
+        A study also ignores ``border`` and ``rotation`` at their defaults. Results from before these arguments existed
+        keep their names in this way.
         """
         added = {"border": self.augmentation.border == "black", "rotation": self.augmentation.rotation == 0}
         return ("root", "download", *(name for name, as_ever in added.items() if as_ever))
 
     def fingerprint(self) -> str:
-        """The checksum of the archive, against which torchvision checks the files wherever they are read."""
+        """The checksum of the archive. torchvision compares the files with it whenever they are read."""
         return str(self.dataset.tgz_md5)
 
     def prepare_data(self) -> None:
@@ -108,7 +109,7 @@ class CIFAR(ImageData, ABC):
 
 
 class CIFAR10(CIFAR):
-    """CIFAR-10: 6,000 images of each of ten classes; the arguments are those of ``CIFAR``.
+    """CIFAR-10: 6,000 images of each of ten classes. The arguments are those of ``CIFAR``.
 
     Example:
         >>> CIFAR10(root=".data", batch_size=64).num_classes
@@ -125,7 +126,7 @@ class CIFAR10(CIFAR):
 
 
 class CIFAR100(CIFAR):
-    """CIFAR-100: 600 images of each of a hundred classes; the arguments are those of ``CIFAR``.
+    """CIFAR-100: 600 images of each of a hundred classes. The arguments are those of ``CIFAR``.
 
     Example:
         >>> CIFAR100(validation=0.0).num_classes
@@ -142,7 +143,7 @@ class CIFAR100(CIFAR):
 
 
 def in_memory(images: datasets.CIFAR10) -> ImagesInMemory:
-    """Hold torchvision's images, ``[N, H, W, C]``, as a set of ``[N, C, H, W]``."""
+    """Convert torchvision's images, ``[N, H, W, C]``, to a set of images ``[N, C, H, W]``."""
     return ImagesInMemory(
         images=torch.from_numpy(images.data).permute(0, 3, 1, 2).contiguous(),
         labels=torch.tensor(images.targets),

@@ -1,4 +1,4 @@
-"""What files hold, as a short text: the same wherever they lie."""
+"""Hash the content of files, independently of the folder in which they lie."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ READ_WHOLE = 64 * 2**20  # bytes
 
 
 def content_of(paths: Sequence[Path], root: Path) -> str:
-    """Hash the names and bytes of files; of more than 64 MiB in all, their names, sizes and times.
+    """Hash the names and bytes of files. If they have more than 64 MiB in all, hash their names, sizes and times.
 
     Args:
         paths: The files, all below ``root``.
-        root: The folder that may be another one.
+        root: The folder of the files. Its own name does not change the hash.
 
     Returns:
         16 hexadecimal digits.
@@ -33,7 +33,7 @@ def content_of(paths: Sequence[Path], root: Path) -> str:
 
 @cache
 def _hash_of(path: Path, size: int, changed: int) -> str:
-    """Read again only when the file has changed."""
+    """Hash a file. The file is read again only if it has changed."""
     return _digits(path.read_bytes())
 
 

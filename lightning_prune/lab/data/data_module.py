@@ -1,4 +1,4 @@
-"""What every data module shares: parts drawn by seed, loaders of whole batches, augmentation where the batch is."""
+"""The base of all data modules: parts drawn by seed, loaders of whole batches, and augmentation on the device."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from lightning_prune.lab.data.normalization import Normalization
 
 @dataclass(frozen=True)
 class ImageSource:
-    """What a data set has on offer, before its training images are divided.
+    """The images of a data set, before its training images are divided.
 
     Args:
         train: Training images.
         test: Test images.
-        normalization: From bytes to what a network sees.
+        normalization: Converts bytes to the numbers that a network gets.
         classes: Name of every class, in the order of the labels.
-        validation: Validation images, where the data set itself sets some apart.
-        workers: Processes that load batches; images in memory need none.
+        validation: Validation images, if the data set itself has some.
+        workers: Number of processes that load batches. Images in memory need none.
     """
 
     train: ImageSet
@@ -37,25 +37,26 @@ class ImageSource:
 
 
 class ImageData(LightningDataModule, ABC):
-    """A data module over bytes ``[N, C, H, W]``: a subclass only says where the images come from.
+    """The base class of data modules with images as bytes ``[N, C, H, W]``. A subclass only finds the images.
 
-    The loaders hand out bytes. Augmentation and normalization wait until the
-    batch is on its device: a quarter of the traffic to a GPU, a few kernels
-    there for the whole batch, and draws made when the batch is used, so that no
-    prefetched batch runs ahead of a random state that was saved.
+    The loaders give batches of bytes. Augmentation and normalization run once
+    the batch is on its device. This needs a quarter of the traffic to a GPU, and
+    a few kernels there for the whole batch. Random numbers are drawn when the
+    batch is used, so prefetched batches do not advance a random state that is
+    saved.
 
     Args:
         batch_size: Images in a batch, at least 1.
         validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2.
         seed: Seed of the division into training and validation images.
-        subset: How many training images to use, the first of the seeded order; None for all.
-        augmentation: How training images vary.
-        on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
-            images in memory.
+        subset: Number of training images to use, from the start of the seeded order. None for all.
+        augmentation: Random changes of training images.
+        on_device: Whether the images are kept on the device that trains, where one indexing then makes a batch. This
+            needs images in memory.
 
     Raises:
-        ValueError: If an argument is out of range; on use, if ``validation`` leaves no image to train on, or
-            ``on_device`` is true and the images are not in memory.
+        ValueError: If an argument is out of range. ``setup`` raises it if ``validation`` leaves no image to train on,
+            or if ``on_device`` is true and the images are not in memory.
     """
 
     trainer: Trainer | None
@@ -85,15 +86,15 @@ class ImageData(LightningDataModule, ABC):
     @property
     @abstractmethod
     def num_classes(self) -> int:
-        """Number of classes, known before the images are."""
+        """Number of classes. It is known before the images are loaded."""
 
     @abstractmethod
     def load(self) -> ImageSource:
-        """Find the images; called once in every process."""
+        """Find the images. This method is called once in every process."""
 
     @property
     def source(self) -> ImageSource:
-        """The images, once ``setup`` has found them."""
+        """The images. They exist after ``setup``."""
         if self._source is None:
             owner = type(self).__name__
             raise RuntimeError(f"{owner} has no images yet. Call {owner}.setup('fit') or give it to a Trainer first.")
@@ -106,20 +107,20 @@ class ImageData(LightningDataModule, ABC):
 
     @property
     def normalization(self) -> Normalization:
-        """From bytes to what the network sees."""
+        """The conversion of bytes to the numbers that the network gets."""
         return self.source.normalization
 
     def setup(self, stage: str) -> None:
         if self._source is None:
             self._source = self.load()
             self._divide(self._source)
-        if self.on_device:  # at every stage: the trainer that tests may have another device than the one that fitted
+        if self.on_device:  # at every stage, because the trainer that tests may have another device
             self._follow_trainer(self._source)
 
     def _divide(self, source: ImageSource) -> None:
         count, given = len(source.train), source.validation
         apart = set_apart(count, self.validation) if given is None else 0
-        if self.validation >= 1:  # a number, which may be of another set
+        if self.validation >= 1:  # the number may have been meant for another data set
             expected = f"be below {count}, the number of training images"
             require(apart < count, type(self).__name__, "validation", self.validation, expected)
         self.train_images, self.validation_images = divided(source.train, apart, self.seed)
@@ -150,7 +151,7 @@ class ImageData(LightningDataModule, ABC):
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         workers = self._workers
         if not len(self.validation_images):
-            return []  # Lightning's way to say that there is nothing to validate on
+            return []  # tells Lightning that there is nothing to validate on
         return batches(self.validation_images, self.batch_size, workers=workers, on_device=self.on_device)
 
     def test_dataloader(self) -> DataLoader[Batch]:
@@ -162,7 +163,7 @@ class ImageData(LightningDataModule, ABC):
     @property
     def _workers(self) -> int:
         workers = self.source.workers
-        return 0 if self.on_device else workers  # each other process would hold a copy on the device
+        return 0 if self.on_device else workers  # each worker process would hold a copy on the device
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         images, labels = batch

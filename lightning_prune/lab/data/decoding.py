@@ -1,4 +1,4 @@
-"""How image files become bytes of one size: one at a time, or all at once on several threads."""
+"""Decode image files to bytes of one size, one file at a time or all files on several threads."""
 
 import sys
 import time
@@ -22,14 +22,14 @@ SECONDS_OF_SILENCE = 10.0
 
 @dataclass(frozen=True)
 class Decoder:
-    """Read a file, scale its shorter side to ``size`` pixels and cut the square in the middle.
+    """Read a file, scale its shorter side to ``size`` pixels and crop the square in the middle.
 
     Args:
         size: Width and height of the result in pixels, at least 1.
-        channels: 3 for colour, 1 for grey.
+        channels: 3 for color, 1 for gray.
 
     Raises:
-        ValueError: When called on a file that is not an image that can be read.
+        ValueError: When called with a file that cannot be read as an image.
 
     Example:
         >>> Decoder(size=32, channels=1).shape
@@ -58,7 +58,7 @@ class Decoder:
 
 
 def _refuse_deep(path: Path, mode: str) -> None:
-    """Refuse what Pillow would cut off at 255 instead of scaling it."""
+    """Refuse modes whose values Pillow would cut off at 255 instead of scaling them."""
     if mode in ("I", "F") or mode.startswith("I;16"):
         raise ValueError(
             f"{path} has more than 8 bits a pixel (Pillow's mode {mode!r}), which bytes cannot hold. "
@@ -67,12 +67,13 @@ def _refuse_deep(path: Path, mode: str) -> None:
 
 
 def decode_all(paths: Sequence[Path], decoder: Decoder, threads: int) -> Tensor:
-    """Decode every file, with a progress bar on a terminal and a line now and then elsewhere.
+    """Decode every file. Show a progress bar on a terminal, and write a line now and then elsewhere.
 
     Args:
         paths: The files, at least one.
         decoder: Turns one file into uint8 ``[C, H, W]``.
-        threads: How many decode at the same time, at least 1; the decoders release Python's lock.
+        threads: Number of threads that decode, at least 1. They run in parallel, because decoding releases Python's
+            global lock.
 
     Returns:
         uint8 ``[len(paths), C, H, W]``, in the order of ``paths``.
@@ -102,6 +103,6 @@ def decode_all(paths: Sequence[Path], decoder: Decoder, threads: int) -> Tensor:
 
 
 def decode_some_(images: Tensor, paths: Sequence[Path], decoder: Decoder, first: int) -> None:
-    """Fill ``images`` from ``first`` on with the files of one task."""
+    """Decode the files of one task into ``images``, from index ``first`` on."""
     for index in range(first, min(first + FILES_PER_TASK, len(paths))):
         images[index] = decoder(paths[index])

@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn: 1,797 images of 8x8 pixels, nothing to download."""
+"""Handwritten digits that come with scikit-learn: 1,797 images of 8x8 pixels, without a download."""
 
 import torch
 from sklearn.datasets import load_digits
@@ -14,18 +14,18 @@ NORMALIZATION = Normalization(mean=(0.3053,), std=(0.3760,), white=16)  # of all
 
 
 class Digits(ImageData):
-    """Ten digits, grey, 8x8: 1,437 training and 360 test images.
+    """Gray 8x8 images of ten digits: 1,437 for training and 360 for testing.
 
-    The test images are the same whatever the seed, so that results of different seeds compare.
+    The test images are the same for every seed, so results of different seeds can be compared.
 
     Args:
         batch_size: Images in a batch, at least 1.
         validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2.
         seed: Seed of the division into training and validation images.
-        subset: How many training images to use, the first of the seeded order; None for all.
-        padding: Largest shift of a training image in pixels, each way; 0 for none.
-        on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
-            images in memory.
+        subset: Number of training images to use, from the start of the seeded order. None for all.
+        padding: Largest shift of a training image in pixels, each way. 0 for none.
+        on_device: Whether the images are kept on the device that trains, where one indexing then makes a batch. This
+            needs images in memory.
 
     Raises:
         ValueError: If an argument is out of range.

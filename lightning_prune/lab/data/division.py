@@ -1,4 +1,4 @@
-"""Which training images are held back for validation: the first ones of an order that the seed draws."""
+"""Divide images into training and validation images. The first ones of a seeded order go to validation."""
 
 import torch
 from torch.utils.data import Subset
@@ -8,11 +8,11 @@ from lightning_prune.lab.data.image_set import Batch, ImageSet
 
 
 def shuffled(count: int, seed: int) -> list[int]:
-    """Order the numbers below ``count`` at random, the same for the same seed on every machine.
+    """Order the numbers below ``count`` at random. The same seed gives the same order on every machine.
 
     Args:
-        count: How many there are, at least 0.
-        seed: Seed of a generator of its own; torch's global one is left alone.
+        count: The number of numbers, at least 0.
+        seed: Seed of a separate generator. torch's global generator does not change.
 
     Returns:
         Every number from 0 to ``count - 1``, once.
@@ -28,14 +28,15 @@ def shuffled(count: int, seed: int) -> list[int]:
 
 
 def check_share(owner: str, validation: float) -> None:
-    """Refuse what is neither a fraction nor a number of images.
+    """Refuse a value that is neither a fraction nor a number of images.
 
     Args:
-        owner: The class that received it.
-        validation: What it received.
+        owner: The class that received the value.
+        validation: The value.
 
     Raises:
-        ValueError: If it is not in [0, 1) and no whole number of at least 2; 1 could mean all images, or one.
+        ValueError: If the value is not in [0, 1) and not a whole number of at least 2. The value 1 is refused because
+            it could mean all images, or one image.
 
     Example:
         >>> check_share("MNIST", 0.1), check_share("MNIST", 5000)
@@ -50,11 +51,11 @@ def set_apart(count: int, validation: float) -> int:
     """Count the images to validate on.
 
     Args:
-        count: How many images there are, at least 0.
-        validation: Which fraction of them, in [0, 1), or how many, at least 2.
+        count: The number of all images, at least 0.
+        validation: The fraction to validate on, in [0, 1), or the number of images, at least 2.
 
     Returns:
-        How many; a fraction is rounded to whole images.
+        The number of images to validate on. A fraction is rounded to whole images.
 
     Example:
         >>> set_apart(60_000, 0.0834), set_apart(60_000, 5000)
@@ -67,12 +68,12 @@ def divided(images: ImageSet, apart: int, seed: int) -> tuple[Subset[Batch], Sub
     """Set some of the images apart.
 
     Args:
-        images: The set to divide; nothing is copied.
-        apart: How many to set apart, at most all.
-        seed: Seed of the order in which they are taken.
+        images: The set to divide. Images are not copied.
+        apart: The number of images to set apart, at most all.
+        seed: Seed of the order in which images are taken.
 
     Returns:
-        The rest in shuffled order, and the images set apart; disjoint, and together everything.
+        The rest in shuffled order, and the images set apart. No image is in both, and together they are all images.
 
     Example:
         >>> from lightning_prune.lab.data.image_set import ImagesInMemory

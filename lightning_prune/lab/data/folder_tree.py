@@ -1,4 +1,4 @@
-"""Which images lie in a folder tree: ``root/train/<class>/...``, and what to say when they do not."""
+"""List the images of a folder tree ``root/train/<class>/...``, with clear errors for missing parts."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ def class_names(root: Path) -> tuple[str, ...]:
         root: The folder that has ``train`` in it.
 
     Returns:
-        At least one name; its place is the label.
+        At least one name. The index of a name is its label.
 
     Raises:
-        FileNotFoundError: If there is no such folder, or it has no folder in it.
+        FileNotFoundError: If there is no folder ``root/train``, or this folder has no folders in it.
 
     Example:
         >>> class_names(Path("/nowhere"))  # doctest: +ELLIPSIS
@@ -45,7 +45,8 @@ def labelled_files(root: Path, part: str, classes: tuple[str, ...]) -> LabelledF
         Path and label of every image, at least one.
 
     Raises:
-        FileNotFoundError: If there is no such part, no image in it, or for ``train`` none in one of its classes.
+        FileNotFoundError: If there is no such part or the part has no image. For ``train``, also if a class has no
+            image.
         ValueError: If the part has a class that is not in ``classes``.
 
     Example:
@@ -72,12 +73,12 @@ def labelled_files(root: Path, part: str, classes: tuple[str, ...]) -> LabelledF
 
 
 def images_below(folder: Path) -> list[Path]:
-    """List the images in a folder and all folders in it, in alphabetical order."""
+    """List the images in a folder and in all folders below it, in alphabetical order."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
 
 
 def whereabouts(folder: Path) -> str:
-    """Say what is found at a folder where something is missed."""
+    """Describe the content of a folder in which something is missing."""
     if not folder.is_dir():
         return "the folder does not exist"
     found = sorted(entry.name for entry in folder.iterdir())

@@ -1,4 +1,4 @@
-"""Any folder tree of images: decoded once into memory where it fits, image by image where it does not."""
+"""A data module for any folder tree of images. Images that do not fit into memory are decoded in every epoch."""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from lightning_prune.lab.data.folder_tree import LabelledFiles, class_names, lab
 from lightning_prune.lab.data.image_set import ImageSet, ImagesInMemory, ImagesOnDisk
 from lightning_prune.lab.data.normalization import Normalization, normalization_of
 
-SAMPLE = 2048  # images that tell the mean and deviation of a set too large for memory
+SAMPLE = 2048  # images on which mean and deviation are measured if the set does not fit into memory
 
 
 class ImageFolders(ImageData):
@@ -27,29 +27,30 @@ class ImageFolders(ImageData):
 
     Args:
         root: The folder that has ``train`` and ``test`` in it.
-        image_size: Width and height in pixels, at least 1: the shorter side is
-            scaled to it and the square in the middle is cut out.
-        channels: 3 for colour, 1 for grey.
+        image_size: Width and height in pixels, at least 1. The shorter side is
+            scaled to this size, and the square in the middle is cropped.
+        channels: 3 for color, 1 for gray.
         batch_size: Images in a batch, at least 1.
-        validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2; unused
-            where there is a ``val`` folder.
+        validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2. It is not
+            used if there is a ``val`` folder.
         seed: Seed of the division into training and validation images.
-        subset: How many training images to use, the first of the seeded order; None for all.
-        padding: Largest shift of a training image in pixels, each way; 0 for none.
+        subset: Number of training images to use, from the start of the seeded order. None for all.
+        padding: Largest shift of a training image in pixels, each way. 0 for none.
         flip: Whether a training image is mirrored with probability one half.
-        mean: Mean brightness of each channel, in [0, 1]; None to measure it on the training images.
-        std: Deviation of the brightness of each channel, above 0; None to measure it.
-        memory_limit: Gigabytes (1e9 bytes) that the decoded images may take; a
-            larger set is decoded anew in every epoch, by ``workers`` processes.
-        workers: Threads that decode into memory, or processes that load from disk; at least 1.
-        cache: Folder to keep the decoded images in, so that they are decoded
-            once for all runs; a changed file, size or number of channels makes a new one.
-        on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
-            images in memory.
+        mean: Mean brightness of each channel, in [0, 1]. None: measured on the training images.
+        std: Standard deviation of the brightness of each channel, above 0. None: measured on the training images.
+        memory_limit: Gigabytes (1e9 bytes) that the decoded images may take. A
+            larger set is decoded again in every epoch, by ``workers`` processes.
+        workers: Number of threads that decode into memory, or of processes that load from disk, at least 1.
+        cache: Folder for the decoded images, so that they are decoded once for
+            all runs. A changed file, size or number of channels makes a new cache file. None: no cache.
+        on_device: Whether the images are kept on the device that trains, where one indexing then makes a batch. This
+            needs images in memory.
 
     Raises:
-        ValueError: If an argument is out of range; on use, if ``on_device`` is true and ``memory_limit`` too low.
-        FileNotFoundError: On use, if the tree is not as described.
+        ValueError: If an argument is out of range. Use of the images raises it if ``on_device`` is true and
+            ``memory_limit`` is too low.
+        FileNotFoundError: If the folder tree is not as described. It is raised once the tree is read.
 
     Example:
         >>> ImageFolders(root="flowers", image_size=64, mean=[0.5])
@@ -57,7 +58,7 @@ class ImageFolders(ImageData):
         ValueError: ImageFolders(mean=[0.5]): `mean` must have 3 values, as many as `channels`, or be None.
     """
 
-    places = ("root", "cache")  # arguments that do not matter to a study: `fingerprint` tells what lies there
+    places = ("root", "cache")  # arguments that a study ignores, because `fingerprint` identifies the images
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class ImageFolders(ImageData):
     ) -> None:
         super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip), on_device)
         require_positive("ImageFolders", image_size=image_size, workers=workers)
-        require(channels in (1, 3), "ImageFolders", "channels", channels, "be 3 (colour) or 1 (grey)")
+        require(channels in (1, 3), "ImageFolders", "channels", channels, "be 3 (color) or 1 (gray)")
         require(memory_limit >= 0, "ImageFolders", "memory_limit", memory_limit, "be 0 gigabytes or more")
         for name, values in (("mean", mean), ("std", std)):
             fits = values is None or len(values) == channels
@@ -97,23 +98,23 @@ class ImageFolders(ImageData):
 
     @property
     def num_classes(self) -> int:
-        """Number of folders in ``root/train``; needs no ``setup``."""
+        """Number of folders in ``root/train``. It is known before ``setup``."""
         return len(class_names(self.root))
 
     def fingerprint(self) -> str:
-        """Tell these images from others: a study trains anew when it changes; needs no ``setup``.
+        """Identify the images. A study trains again when the fingerprint changes. It is known before ``setup``.
 
         Returns:
-            16 hexadecimal digits for the names and bytes of the images, whatever ``root`` is; of more than 64 MiB their
-            names, sizes and times.
+            16 hexadecimal digits. They are a hash of the names and bytes of the images, independent of ``root``. If the
+            images have more than 64 MiB, they are a hash of their names, sizes and times.
 
         Raises:
-            FileNotFoundError: If the tree is not as described.
+            FileNotFoundError: If the folder tree is not as described.
         """
         return content_of([path for files in self._files().values() for path, _ in files], self.root)
 
     def prepare_data(self) -> None:
-        if self.cache is not None:  # one process decodes and writes; all of them read in `setup`
+        if self.cache is not None:  # one process decodes and writes, and all processes read in `setup`
             self.load()
 
     def load(self) -> ImageSource:

@@ -1,7 +1,7 @@
-"""Where the images are, in memory or on disk: either way a set hands out whole batches of bytes.
+"""Sets of images in memory or on disk, which give whole batches of bytes.
 
 A loader asks for a batch by its indices (``__getitems__``) and gets two tensors:
-images, uint8 ``[N, C, H, W]``, and labels, int64 ``[N]``. Nothing is collated image by image.
+images, uint8 ``[N, C, H, W]``, and labels, int64 ``[N]``. No images are collated one by one.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class ImageSet(Dataset[Batch], ABC):
-    """A set of labelled images, each an element and any list of them a batch."""
+    """A set of labeled images. An index gives one image with its label, and a list of indices gives a batch."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -34,7 +34,7 @@ class ImageSet(Dataset[Batch], ABC):
 
 
 class ImagesInMemory(ImageSet):
-    """The whole set as two tensors: a batch costs one indexing.
+    """The whole set as two tensors, where one indexing makes a batch.
 
     Args:
         images: uint8 ``[N, C, H, W]``.
@@ -62,19 +62,19 @@ class ImagesInMemory(ImageSet):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         device = self.images.device
-        # A blocking copy of the indices would make the host wait for the GPU in every batch; other devices than CUDA's
-        # may read a temporary like this one too late.
+        # A blocking copy of the indices would make the host wait for the GPU in every batch. Devices other than CUDA
+        # may read a temporary tensor like this one too late, so they get a blocking copy.
         chosen = torch.as_tensor(indices).to(device, non_blocking=device.type == "cuda")
         return self.images[chosen], self.labels[chosen]
 
     def move_(self, device: torch.device) -> None:
-        """Hold images and labels on ``device``; nothing is copied where they are there already."""
+        """Move images and labels to ``device``. Tensors that are there already are not copied."""
         self.images = self.images.to(device)
         self.labels = self.labels.to(device)
 
 
 class ImagesOnDisk(ImageSet):
-    """The list of files: a batch is decoded when it is asked for, in the loader's worker processes.
+    """A list of files. A batch is decoded when it is needed, in the loader's worker processes.
 
     Args:
         files: Path and label of every image.
@@ -100,14 +100,14 @@ class ImagesOnDisk(ImageSet):
 def batches(
     images: Dataset[Batch], batch_size: int, shuffle: bool = False, workers: int = 0, on_device: bool = False
 ) -> DataLoader[Batch]:
-    """Make an ordinary loader, in which Lightning can replace the sampler, over a set that hands out whole batches.
+    """Make an ordinary loader over a set that gives whole batches. Lightning can replace the loader's sampler.
 
     Args:
         images: An ``ImageSet``, or a ``Subset`` of one.
-        batch_size: Images in a batch, at least 1; the last batch may be smaller.
-        shuffle: Whether every epoch has a fresh order, drawn from torch's global generator.
-        workers: Processes that load; 0 loads in this one.
-        on_device: Whether the images are on the device that trains, so that batches are not pinned in host memory.
+        batch_size: Images in a batch, at least 1. The last batch may be smaller.
+        shuffle: Whether every epoch has a new order, drawn from torch's global generator.
+        workers: Number of processes that load. 0 loads in the current process.
+        on_device: Whether the images are on the device that trains. Then batches are not pinned in host memory.
 
     Returns:
         A loader of (images, labels) batches.
@@ -129,5 +129,5 @@ def batches(
 
 
 def already_a_batch(batch: Any) -> Any:
-    """Return the batch as it is: ``__getitems__`` has made it whole."""
+    """Return the batch unchanged, because ``__getitems__`` has already collated it."""
     return batch

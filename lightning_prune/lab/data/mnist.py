@@ -1,4 +1,4 @@
-"""MNIST: 60,000 training and 10,000 test images of handwritten digits, 28x28 pixels in grey."""
+"""MNIST: 60,000 training and 10,000 test images of handwritten digits, 28x28 pixels in gray."""
 
 from pathlib import Path
 
@@ -14,17 +14,17 @@ NORMALIZATION = Normalization(mean=(0.1307,), std=(0.3081,))  # of the training 
 
 
 class MNIST(ImageData):
-    """Ten digits, grey, 28x28, as they are: no augmentation.
+    """Gray 28x28 images of ten digits, without augmentation.
 
     Args:
-        root: Folder of the data; created when it is downloaded.
+        root: Folder of the data. It is created for a download.
         batch_size: Images in a batch, at least 1.
         validation: Fraction of the training images to validate on, in [0, 1), or their number, at least 2.
         seed: Seed of the division into training and validation images.
-        subset: How many training images to use, the first of the seeded order; None for all.
-        download: Whether to download the data (about 11 MB) where ``root`` does not have it.
-        on_device: Whether the images are kept on the device that trains, where a batch then costs one indexing; needs
-            images in memory.
+        subset: Number of training images to use, from the start of the seeded order. None for all.
+        download: Whether to download the data (about 11 MB) if ``root`` does not have it.
+        on_device: Whether the images are kept on the device that trains, where one indexing then makes a batch. This
+            needs images in memory.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -89,5 +89,5 @@ class MNIST(ImageData):
 
 
 def in_memory(images: datasets.MNIST) -> ImagesInMemory:
-    """Hold torchvision's images, ``[N, H, W]``, as a set of ``[N, 1, H, W]``."""
+    """Convert torchvision's images, ``[N, H, W]``, to a set of images ``[N, 1, H, W]``."""
     return ImagesInMemory(images=images.data.unsqueeze(1), labels=torch.as_tensor(images.targets))

@@ -1,4 +1,4 @@
-"""From bytes to what a network sees: zero mean and unit deviation in every channel."""
+"""Normalize images from bytes to zero mean and unit standard deviation in every channel."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,11 +13,11 @@ IMAGES_PER_STEP = 4096  # bounds the memory of a pass over a large set
 
 @dataclass(frozen=True)
 class Normalization:
-    """Standardise images: ``(bytes / white - mean) / std`` in every channel.
+    """Standardize images: ``(bytes / white - mean) / std`` in every channel.
 
     Args:
         mean: Mean brightness of each channel, in [0, 1].
-        std: Its standard deviation, above 0.
+        std: Standard deviation of the brightness of each channel, above 0.
         white: The byte that means full brightness.
 
     Raises:
@@ -37,7 +37,7 @@ class Normalization:
         same = len(self.mean) == len(self.std)
         require(same, "Normalization", "std", self.std, f"have one value for each of mean={self.mean}")
         require(
-            min(self.std) > 0, "Normalization", "std", self.std, "be above 0: a channel that never varies is no use"
+            min(self.std) > 0, "Normalization", "std", self.std, "be above 0: a channel that never varies has no scale"
         )
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -48,19 +48,19 @@ class Normalization:
 
 @lru_cache(maxsize=16)  # a copy to the GPU in every batch would make the host wait for the device
 def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Put one value per channel where the images are: float32 ``[C, 1, 1]``."""
+    """Put one value per channel on the device of the images, as float32 ``[C, 1, 1]``."""
     return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
 
 
 def normalization_of(images: Tensor, white: int = 255) -> Normalization:
-    """Measure the mean and deviation of a set, exactly, from how often each byte occurs.
+    """Measure the mean and standard deviation of a set exactly, from the counts of each byte.
 
     Args:
         images: uint8 ``[N, C, H, W]``, at least one image.
         white: The byte that means full brightness.
 
     Returns:
-        The normalization after which these images have mean 0 and deviation 1.
+        The normalization that gives these images mean 0 and standard deviation 1.
 
     Raises:
         ValueError: If a channel never varies.

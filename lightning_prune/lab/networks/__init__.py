@@ -1,4 +1,4 @@
-"""Networks from the papers: plain modules with plain arguments, so that YAML can name them."""
+"""Networks from the papers, as plain modules whose plain arguments YAML can set."""
 
 from lightning_prune.lab.networks.bottleneck_resnet import BottleneckResNet
 from lightning_prune.lab.networks.convnet import ConvNet

@@ -1,4 +1,4 @@
-"""Residual networks with bottlenecks for small images: three convolutions in a block, the first and last 1x1."""
+"""Residual networks with bottlenecks for small images: blocks of three convolutions, the first and the last 1x1."""
 
 from typing import cast
 
@@ -14,15 +14,15 @@ WIDENING = 4  # a block puts out four times the channels that its 3x3 convolutio
 class BottleneckResNet(nn.Module):
     """The CIFAR ResNets with bottlenecks and projection shortcuts.
 
-    Le and Hua prune the one of depth 83 under the name ResNet-56: it has the nine blocks a stage that a ResNet-56 has,
-    but three convolutions in each. With its three projections it has 85 convolutions.
+    Le and Hua prune the network of depth 83 under the name ResNet-56. Like a ResNet-56 it has nine blocks per stage,
+    but with three convolutions in each block. Together with its three projections it has 85 convolutions.
 
     Args:
         depth: Number of layers with weights on the main path: 9n+2 with n >= 1 blocks in each of the three stages.
         classes: Number of classes, at least 1.
-        channels: Channels of an image: 1 for grey, 3 for color. At least 1.
-        width: Filters of the first convolution and of the 3x3 convolutions of the first stage, at least 1; those of
-            the others have 2 and 4 times as many.
+        channels: Channels of an image: 1 for gray, 3 for color. At least 1.
+        width: Filters of the first convolution and of the 3x3 convolutions of the first stage, at least 1. The 3x3
+            convolutions of the other stages have 2 and 4 times as many.
 
     Raises:
         ValueError: If ``depth`` is not 9n+2, or another argument is below 1.
@@ -36,8 +36,8 @@ class BottleneckResNet(nn.Module):
 
     Reference:
         He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2016,
-        https://arxiv.org/abs/1512.03385 (figure 5); for CIFAR as in the code of Le and Hua, "Network Pruning That
-        Matters", 2021, https://arxiv.org/abs/2105.03193
+        https://arxiv.org/abs/1512.03385 (figure 5). The version for CIFAR follows the code of Le and Hua, "Network
+        Pruning That Matters", 2021, https://arxiv.org/abs/2105.03193
     """
 
     def __init__(self, depth: int = 83, classes: int = 10, channels: int = 3, width: int = 16) -> None:
@@ -63,13 +63,13 @@ class BottleneckResNet(nn.Module):
 
 
 class Bottleneck(Block):
-    """A 1x1, a 3x3 and a 1x1 convolution, and the shortcut around them; the stride is that of the 3x3 convolution.
+    """A 1x1, a 3x3 and a 1x1 convolution, and the shortcut around them. The stride is in the 3x3 convolution.
 
     Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out, a multiple of 4; the convolutions inside have a quarter of them.
+        inputs: Number of input channels.
+        outputs: Number of output channels, a multiple of 4. The convolutions inside have a quarter of them.
         stride: Stride of the 3x3 convolution and of the shortcut.
-        shortcut: As of ``Block``.
+        shortcut: Kind of shortcut, as in ``Block``.
 
     Example:
         >>> import torch
@@ -79,7 +79,7 @@ class Bottleneck(Block):
 
     @staticmethod
     def convolutions(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-        """Make what the shortcut goes around."""
+        """Make the convolutions that the shortcut bypasses."""
         inside = outputs // WIDENING
         return nn.Sequential(
             nn.Conv2d(inputs, inside, kernel_size=1, bias=False),

@@ -1,4 +1,4 @@
-"""A small convolutional network: minutes on a laptop, and every kind of layer that pruning meets."""
+"""A small convolutional network that trains in minutes on a laptop and has every kind of layer that pruning meets."""
 
 from typing import cast
 
@@ -12,9 +12,9 @@ class ConvNet(nn.Module):
     """Three 3x3 convolutions with BatchNorm that double in width, then the mean over positions and one linear layer.
 
     Args:
-        channels: Channels of an image: 1 for grey, 3 for colour. At least 1.
+        channels: Channels of an image: 1 for gray, 3 for color. At least 1.
         classes: Number of classes, at least 1.
-        width: Filters of the first convolution, at least 1; the others have 2 and 4 times as many.
+        width: Filters of the first convolution, at least 1. The other convolutions have 2 and 4 times as many.
 
     Raises:
         ValueError: If an argument is below 1.
@@ -49,8 +49,8 @@ def convolution(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     """List the layers of a 3x3 convolution that keeps the size of the image.
 
     Args:
-        inputs: Channels that come in, at least 1.
-        outputs: Filters, at least 1.
+        inputs: Number of input channels, at least 1.
+        outputs: Number of filters, at least 1.
 
     Returns:
         Convolution, BatchNorm and ReLU.

@@ -1,4 +1,4 @@
-"""Densely connected networks for small images: every layer sees all layers before it, depth 3n+4."""
+"""Densely connected networks of depth 3n+4 for small images, in which every layer sees all layers before it."""
 
 from typing import cast
 
@@ -10,15 +10,16 @@ from lightning_prune.lab.networks.initialization import kaiming_normal_
 
 
 class DenseNet(nn.Module):
-    """The CIFAR DenseNets without bottlenecks, of which DenseNet-40 with growth 12 is the one that papers prune.
+    """The CIFAR DenseNets without bottlenecks. Papers prune DenseNet-40 with growth 12.
 
     Args:
         depth: Number of layers with weights: 3n+4 with n >= 1 in each of the three blocks.
         growth: Feature maps that a layer adds, at least 1.
         classes: Number of classes, at least 1.
-        channels: Channels of an image: 1 for grey, 3 for colour. At least 1.
-        width: Filters of the first convolution, at least 1: 16 in the paper.
-        dropout: Probability in [0, 1) to drop a value behind a convolution; 0.2 in the paper without augmentation.
+        channels: Channels of an image: 1 for gray, 3 for color. At least 1.
+        width: Filters of the first convolution, at least 1. The paper uses 16.
+        dropout: Probability in [0, 1) to drop a value after a convolution. The paper uses 0.2 for data without
+            augmentation.
 
     Raises:
         ValueError: If ``depth`` is not 3n+4, ``dropout`` is outside [0, 1), or another argument is below 1.
@@ -69,12 +70,12 @@ class DenseNet(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """BatchNorm, ReLU and convolution, and what came in beside what comes out.
+    """BatchNorm, ReLU and convolution, whose output is appended to the input.
 
     Args:
-        inputs: Channels that come in.
-        growth: Channels that are added.
-        dropout: Probability in [0, 1) to drop a value that is added.
+        inputs: Number of input channels.
+        growth: Number of channels that are appended.
+        dropout: Probability in [0, 1) to drop a value that is appended.
 
     Example:
         >>> DenseLayer(16, 12, dropout=0.0)(torch.zeros(1, 16, 8, 8)).shape
@@ -91,7 +92,7 @@ class DenseLayer(nn.Module):
 
 
 def dense_block(inputs: int, layers: int, growth: int, dropout: float) -> nn.Sequential:
-    """Chain ``layers`` layers, each of which sees all before it."""
+    """Chain ``layers`` layers, each of which sees all layers before it."""
     return nn.Sequential(*(DenseLayer(inputs + layer * growth, growth, dropout) for layer in range(layers)))
 
 
@@ -101,10 +102,10 @@ def transition(inputs: int, dropout: float) -> nn.Sequential:
 
 
 def convolution(inputs: int, outputs: int, size: int, dropout: float) -> nn.Sequential:
-    """Make a convolution that keeps the size of the image, with BatchNorm and ReLU before it and dropout behind."""
+    """Make a convolution that keeps the size of the image, with BatchNorm and ReLU before it and dropout after it."""
     return nn.Sequential(
         nn.BatchNorm2d(inputs),
-        nn.ReLU(),  # not in place: the layers behind want the values, too
+        nn.ReLU(),  # not in place, because later layers need the values, too
         nn.Conv2d(inputs, outputs, kernel_size=size, padding=size // 2, bias=False),
         nn.Dropout(dropout),
     )

@@ -1,4 +1,4 @@
-"""What a network's weights are before training: in-place, by the rule its paper names."""
+"""Initialize a network's weights in place, by the rule that its paper names."""
 
 from torch import nn
 
@@ -6,11 +6,11 @@ from torch import nn
 def kaiming_normal_(network: nn.Module) -> None:
     """Draw the convolutions and linear layers as He et al. do, and make every BatchNorm the identity.
 
-    A weight is drawn from N(0, 2 / fan_out) where it is a convolution's, from
-    N(0, 2 / fan_in) where it is a linear layer's; every bias is zero.
+    The weights of a convolution are drawn from N(0, 2 / fan_out), and those of a
+    linear layer from N(0, 2 / fan_in). Every bias is zero.
 
     Args:
-        network: The module to change; layers of other types are left alone.
+        network: The module to change. Layers of other types are not changed.
 
     Example:
         >>> layer = nn.Linear(100, 10)
@@ -38,7 +38,7 @@ def glorot_normal_(network: nn.Module) -> None:
     """Draw every convolution and linear layer from N(0, 2 / (fan_in + fan_out)), with zero biases.
 
     Args:
-        network: The module to change; layers of other types are left alone.
+        network: The module to change. Layers of other types are not changed.
 
     Example:
         >>> layer = nn.Linear(100, 100)

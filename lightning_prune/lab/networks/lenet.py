@@ -1,4 +1,4 @@
-"""LeNet-300-100: the fully connected network on which pruning is first tried."""
+"""LeNet-300-100, the fully connected network on which pruning is usually tried first."""
 
 from typing import cast
 
@@ -9,7 +9,7 @@ from lightning_prune.lab.networks.initialization import glorot_normal_
 
 
 class LeNet300100(nn.Module):
-    """Two hidden layers of 300 and 100 units with ReLU, initialised as in the lottery-ticket paper.
+    """Two hidden layers of 300 and 100 units with ReLU, initialized as in the lottery-ticket paper.
 
     Args:
         inputs: Number of pixels of an image, all channels together: 784 for
@@ -26,7 +26,7 @@ class LeNet300100(nn.Module):
 
     Reference:
         LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998,
-        https://doi.org/10.1109/5.726791; initialised as in Frankle and Carbin, "The Lottery Ticket
+        https://doi.org/10.1109/5.726791. The initialization is that of Frankle and Carbin, "The Lottery Ticket
         Hypothesis", 2019, https://arxiv.org/abs/1803.03635
     """
 

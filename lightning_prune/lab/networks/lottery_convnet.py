@@ -9,15 +9,15 @@ from lightning_prune.lab.networks.initialization import glorot_normal_
 
 
 class LotteryConvNet(nn.Module):
-    """Pairs of 3x3 convolutions with a pooling behind each, then linear layers of 256, 256 and ``classes`` units.
+    """Pairs of 3x3 convolutions with a pooling after each pair, then linear layers of 256, 256 and ``classes`` units.
 
-    These layers have the weights that the paper counts for Conv-2 and Conv-4, and 2.3 million where it counts 1.7
-    million for Conv-6.
+    Conv-2 and Conv-4 have as many weights as the paper counts. Conv-6 has 2.3 million weights here, but the paper
+    counts 1.7 million.
 
     Args:
-        convolutions: 2, 4 or 6; each pair has twice as many filters as the one before.
+        convolutions: Number of convolutions: 2, 4 or 6. Each pair has twice as many filters as the pair before.
         classes: Number of classes, at least 1.
-        channels: Channels of an image: 1 for grey, 3 for colour. At least 1.
+        channels: Channels of an image: 1 for gray, 3 for color. At least 1.
         size: Height and width of an image in pixels, a multiple of 2 for each pair of convolutions.
         width: Filters of the first pair, at least 1.
 

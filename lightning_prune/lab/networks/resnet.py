@@ -1,4 +1,4 @@
-"""Residual networks for small images: three stages of two-convolution blocks, depth 6n+2."""
+"""Residual networks of depth 6n+2 for small images: three stages of blocks with two convolutions."""
 
 from typing import Literal, cast
 
@@ -17,14 +17,14 @@ class ResNet(nn.Module):
     Args:
         depth: Number of layers with weights on the main path: 6n+2 with n >= 1.
         classes: Number of classes, at least 1.
-        channels: Channels of an image: 1 for grey, 3 for colour. At least 1.
-        width: Filters of the first stage, at least 1; the others have 2 and 4 times as many.
-        shortcut: How a shortcut widens where a stage begins. ``"padding"``, the
-            paper's option A and its choice for CIFAR, skips every other pixel and
-            adds channels of zeros, without parameters; ``"projection"``, its
-            option B, is a 1x1 convolution with BatchNorm; ``"stage-projection"``,
-            which TensorFlow's official ResNet has, begins every stage with that
-            convolution, the first one, too, where nothing widens.
+        channels: Channels of an image: 1 for gray, 3 for color. At least 1.
+        width: Filters of the first stage, at least 1. The other stages have 2 and 4 times as many.
+        shortcut: Kind of shortcut at the beginning of a stage. ``"padding"`` skips
+            every other pixel and adds channels of zeros, without parameters. This is
+            the paper's option A and its choice for CIFAR. ``"projection"`` is a 1x1
+            convolution with BatchNorm, the paper's option B. ``"stage-projection"``
+            begins every stage with this convolution, even the first stage, where
+            nothing widens. TensorFlow's official ResNet does the same.
 
     Raises:
         ValueError: If ``depth`` is not 6n+2, ``shortcut`` is unknown, or another argument is below 1.
@@ -73,11 +73,11 @@ class Block(nn.Module):
     """Two 3x3 convolutions, and the shortcut around them.
 
     Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
         stride: Stride of the first convolution and of the shortcut.
-        shortcut: The shortcut where the shape changes; where it does not, it is the identity, and only
-            ``"stage-projection"`` still a convolution.
+        shortcut: Kind of shortcut if the shape changes. If the shape stays the same, the shortcut is the identity,
+            except with ``"stage-projection"``, which still uses a convolution.
 
     Example:
         >>> import torch
@@ -93,7 +93,7 @@ class Block(nn.Module):
 
     @staticmethod
     def convolutions(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-        """Make what the shortcut goes around."""
+        """Make the convolutions that the shortcut bypasses."""
         return nn.Sequential(
             convolution(inputs, outputs, stride),
             nn.BatchNorm2d(outputs),
@@ -108,12 +108,12 @@ class Block(nn.Module):
 
 
 class PaddingShortcut(nn.Module):
-    """Skip pixels and add channels of zeros behind: widens without a parameter.
+    """Skip pixels and append channels of zeros. This widens an image without parameters.
 
     Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out, at least ``inputs``.
-        stride: Every how many pixels one is kept.
+        inputs: Number of input channels.
+        outputs: Number of output channels, at least ``inputs``.
+        stride: Distance between the pixels that are kept.
 
     Example:
         >>> import torch
@@ -136,8 +136,8 @@ class ProjectionShortcut(nn.Sequential):
     """A 1x1 convolution with BatchNorm.
 
     Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
         stride: Stride of the convolution.
 
     Example:
@@ -160,7 +160,7 @@ SHORTCUTS: dict[Shortcut, type[nn.Module]] = {
 def stage(
     inputs: int, outputs: int, blocks: int, stride: int, shortcut: Shortcut, block: type[Block] = Block
 ) -> nn.Sequential:
-    """Chain ``blocks`` blocks, of which the first changes the shape; around the others goes the identity."""
+    """Chain ``blocks`` blocks. The first changes the shape, and the others have the identity as shortcut."""
     first = block(inputs, outputs, stride, shortcut)
     return nn.Sequential(first, *(block(outputs, outputs, 1, "padding") for _ in range(blocks - 1)))
 

@@ -1,4 +1,4 @@
-"""Any classifier of torchvision by its name: fresh weights, the number of classes you ask for."""
+"""Build any classifier of torchvision by name, with untrained weights and any number of classes."""
 
 from difflib import get_close_matches
 from typing import cast
@@ -13,9 +13,9 @@ def torchvision_network(name: str, classes: int = 10, **kwargs: bool | int | flo
     """Build the torchvision classifier called ``name`` with untrained weights.
 
     Args:
-        name: As in ``torchvision.models.list_models(module=torchvision.models)``.
+        name: Name from ``torchvision.models.list_models(module=torchvision.models)``.
         classes: Number of classes, at least 1.
-        **kwargs: Further arguments of the network; ``dict_kwargs`` in YAML.
+        **kwargs: Further arguments of the network. In YAML they are given as ``dict_kwargs``.
 
     Returns:
         The network, which maps images ``[N, 3, H, W]`` to class scores ``[N, classes]``.

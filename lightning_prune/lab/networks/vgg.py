@@ -8,7 +8,7 @@ from lightning_prune.basics.checks import require, require_positive
 from lightning_prune.lab.networks.convnet import convolution
 from lightning_prune.lab.networks.initialization import kaiming_normal_
 
-# Convolutions in each of the five stages; with the classifier(s) they add up to the paper's depth.
+# Convolutions in each of the five stages. With the paper's three linear layers they add up to the paper's depth.
 STAGES: dict[int, tuple[int, ...]] = {
     11: (1, 1, 2, 2, 2),
     13: (2, 2, 2, 2, 2),
@@ -19,16 +19,17 @@ WIDENINGS = (1, 2, 4, 8, 8)
 
 
 class VGG(nn.Module):
-    """VGG-11, -13, -16 or -19 with BatchNorm, and a single linear layer where the paper has three.
+    """VGG-11, -13, -16 or -19 with BatchNorm and a single linear layer. The paper has three linear layers.
 
-    The one with three (25088-4096-4096), dropout and 139.6 million parameters is ``torchvision_network("vgg19_bn")``. A
-    sparsity of one says little about the other: most weights of the large one are in those layers.
+    ``torchvision_network("vgg19_bn")`` has the three linear layers (25088-4096-4096), dropout and 139.6 million
+    parameters. Most weights of this large network are in its linear layers. So sparsities of the two networks cannot be
+    compared.
 
     Args:
         depth: 11, 13, 16 or 19.
         classes: Number of classes, at least 1.
-        channels: Channels of an image: 1 for grey, 3 for colour. At least 1.
-        width: Filters of the first stage, at least 1; the last has 8 times as many.
+        channels: Channels of an image: 1 for gray, 3 for color. At least 1.
+        width: Filters of the first stage, at least 1. The last stage has 8 times as many.
 
     Raises:
         ValueError: If ``depth`` is not one of the four, or another argument is below 1.

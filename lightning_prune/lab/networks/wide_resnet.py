@@ -1,4 +1,4 @@
-"""Wide residual networks: shallower than a ResNet and many times as wide, depth 6n+4."""
+"""Wide residual networks of depth 6n+4, which are shallower than a ResNet and many times as wide."""
 
 from typing import cast
 
@@ -14,10 +14,10 @@ class WideResNet(nn.Module):
 
     Args:
         depth: Number of convolutions on the longest path: 6n+4 with n >= 1.
-        widen: How many times as wide as a ResNet, at least 1: the stages have
-            16, 32 and 64 times ``widen`` filters.
+        widen: Factor by which the network is wider than a ResNet, at least 1. The
+            stages have 16, 32 and 64 times ``widen`` filters.
         classes: Number of classes, at least 1.
-        channels: Channels of an image: 1 for grey, 3 for colour. At least 1.
+        channels: Channels of an image: 1 for gray, 3 for color. At least 1.
         dropout: Probability in [0, 1) to drop a value between the two convolutions of a block.
 
     Raises:
@@ -62,8 +62,8 @@ class WideBlock(nn.Module):
     """BatchNorm, ReLU and convolution, twice, with dropout between, and the shortcut around them.
 
     Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
         stride: Stride of the first convolution and of the shortcut.
         dropout: Probability in [0, 1) to drop a value between the convolutions.
 
@@ -89,7 +89,7 @@ class WideBlock(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map ``[N, inputs, H, W]`` to ``[N, outputs, ceil(H / stride), ceil(W / stride)]``."""
         activated = functional.relu(self.norm(images))
-        # As in the authors' code: only a projection sees the activation, the identity keeps the raw signal.
+        # As in the authors' code, only a projection gets the activation. The identity keeps the raw signal.
         around = self.shortcut(activated if self.changes else images)
         return cast(Tensor, self.residual(activated) + around)
 
@@ -101,5 +101,5 @@ def stage(inputs: int, outputs: int, blocks: int, stride: int, dropout: float) -
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """Make a 3x3 convolution without bias, because a BatchNorm stands before and after."""
+    """Make a 3x3 convolution without bias, because a BatchNorm comes before and after it."""
     return nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)

@@ -1,4 +1,4 @@
-"""What runs amount to: read the logged files, make tables, draw pictures."""
+"""Report runs: read the logged files, make tables, and draw pictures."""
 
 from lightning_prune.lab.report.run_command import report
 

@@ -1,4 +1,4 @@
-"""What a run amounts to: one row per cycle, one row per tensor left out, one row per density of several runs."""
+"""Make the tables of runs: a row per cycle, a row per tensor left out, and a row per density of several runs."""
 
 from collections.abc import Mapping
 
@@ -16,17 +16,18 @@ LAST = {
 
 
 def cycle_table(run: Run, columns: Columns) -> pd.DataFrame:
-    """Summarise every cycle, the dense training being cycle 0.
+    """Summarize every cycle. The dense training is cycle 0.
 
-    A row of metrics.csv belongs to the cycle in which its step was taken; what a cycle did not measure is missing.
+    A row of metrics.csv belongs to the cycle in which its step was taken. Values that a cycle did not measure are
+    missing.
 
     Args:
-        run: What was read.
-        columns: Which logged columns to show.
+        run: The run.
+        columns: The logged columns to show.
 
     Returns:
-        One row per cycle that began. Densities, losses and the metric are the last that were measured in the cycle;
-        ``best`` is the best that the metric was; learning rates span the cycle; seconds are summed.
+        One row per cycle that began. Densities, losses and the metric are the last values of the cycle. ``best`` is
+        the best value of the metric. Learning rates are the range in the cycle. Seconds are summed.
     """
     rows = run.rows.select_dtypes("number")
     cycles = rows.groupby(run.cycles_of(rows["step"]))
@@ -45,7 +46,7 @@ def cycle_table(run: Run, columns: Columns) -> pd.DataFrame:
 
 
 def _when(run: Run) -> pd.DataFrame:
-    """The steps of every cycle; a dense training of no steps is left out."""
+    """The steps of every cycle. A dense training of no steps is left out."""
     starts = pd.Series(run.first_steps, dtype=int).rename_axis("cycle")
     ends = starts.shift(-1, fill_value=max(run.steps, int(starts.iloc[-1]))).astype(int)
     begun = np.flatnonzero((ends > starts) | (starts.index == starts.index[-1]))
@@ -54,7 +55,7 @@ def _when(run: Run) -> pd.DataFrame:
 
 
 def _fill_densities(table: pd.DataFrame, run: Run) -> pd.DataFrame:
-    """Take from the record what a cycle without the end of an epoch did not log."""
+    """Take densities from the record for a cycle in which no epoch ended, which did not log them."""
     if run.record is None:
         return table
     alive = pd.Series({entry["cycle"]: sum(entry["alive"].values()) for entry in run.record["cycles"]}, dtype=float)
@@ -78,7 +79,7 @@ def layer_table(run: Run) -> pd.DataFrame:
     """Collect the density of every pruned tensor.
 
     Returns:
-        One row per tensor, one column per cycle; empty if nothing was pruned yet.
+        One row per tensor, one column per cycle. Empty if nothing was pruned yet.
     """
     if run.record is not None:
         weights = pd.Series({tensor["name"]: tensor["weights"] for tensor in run.record["pruned"]}, dtype=float)
@@ -94,7 +95,7 @@ def layer_table(run: Run) -> pd.DataFrame:
 def comparison_table(curves: Mapping[str, pd.Series]) -> pd.DataFrame:
     """Set several runs side by side.
 
-    Densities that agree to three digits share a row: counts are whole numbers, so they differ in the last place.
+    Densities that agree to three digits share a row. They can differ in later digits, because runs count whole weights.
 
     Args:
         curves: Name of the run -> its metric over the density.

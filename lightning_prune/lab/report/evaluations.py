@@ -1,4 +1,4 @@
-"""What ``test`` and ``validate`` measured: the latest evaluation, and where in the run its weights come from."""
+"""Report the latest evaluation by ``test`` and ``validate``, and the step of the run from which its weights come."""
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ def latest(run: Run, stage: str) -> dict[str, float]:
     """Collect the metrics of the last evaluation.
 
     Args:
-        run: What was read.
+        run: The run.
         stage: ``test`` or ``validate``.
     """
     table = (
@@ -22,7 +22,7 @@ def latest(run: Run, stage: str) -> dict[str, float]:
 
 
 def sentences(run: Run) -> list[str]:
-    """Say what was measured last, when, and whether the run went on since."""
+    """Describe the last evaluation, its step, and whether the run went on since then."""
     measured = {stage: latest(run, stage) for stage in VERBS}
     return [
         f"{VERBS[stage]} {_when(run, run.results[stage])}: "
@@ -36,7 +36,8 @@ def sentences(run: Run) -> list[str]:
 def _when(run: Run, table: pd.DataFrame) -> str:
     if "step" not in table or pd.isna(table["step"].iloc[-1]):
         return "at an unknown step"
-    done = int(table["step"].iloc[-1])  # a checkpoint's step counts the steps done: its weights are of the one before
+    # The step of a checkpoint counts the finished steps, so its weights come from the step before.
+    done = int(table["step"].iloc[-1])
     cycle = int(run.cycles_of(pd.Series([max(done - 1, 0)])).iloc[0])
     where = f"at step {done}, {f'cycle {cycle}' if cycle else 'dense'}"
     return f"{where} (the run went on since, to step {run.steps})" if run.steps > done else where

@@ -1,4 +1,4 @@
-"""Where runs are: the folder of a run from what was typed, and names that tell several apart."""
+"""Find the folder of a run from a typed path, and short names for several runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +8,10 @@ from lightning_prune.basics.file_names import METRICS
 
 
 def find_run(path: Path) -> Path:
-    """Find the folder that holds metrics.csv: the path itself, or the newest of its ``version_*`` folders.
+    """Find the folder with metrics.csv: the path itself, or the newest of its ``version_*`` folders.
 
     Raises:
-        FileNotFoundError: If there is no such folder; the message says what was found instead.
+        FileNotFoundError: If there is no such folder. The message says what was found instead.
     """
     if not path.is_dir():
         what = "is a file" if path.is_file() else "does not exist"
@@ -25,7 +25,7 @@ def find_run(path: Path) -> Path:
 
 
 def runs_below(path: Path) -> list[Path]:
-    """List the runs in the two levels below a folder; the versions of a run count as one."""
+    """List the runs in the two levels below a folder. The versions of a run count as one."""
     below = [folder for pattern in ("*", "*/*") for folder in sorted(path.glob(pattern)) if folder.is_dir()]
     versions = {version.parent for folder in below for version in _versions(folder)}
     alone = {folder for folder in below if (folder / METRICS).is_file() and folder.parent not in versions}
@@ -33,9 +33,9 @@ def runs_below(path: Path) -> list[Path]:
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """Name every folder by the last parts of its path, as many as tell the folders apart.
+    """Name every folder by the last parts of its path, with as many parts as tell the folders apart.
 
-    A ``version_*`` alone says nothing, so its parent speaks for it where that is enough.
+    A ``version_*`` alone says nothing. If the parents of the folders differ, the parents are named instead.
 
     Example:
         >>> short_names([Path("runs/silo/version_0"), Path("runs/clr/version_3")])

@@ -1,4 +1,4 @@
-"""The tables as a person reads them: only the columns that fit, every cell in full."""
+"""Lay out the tables for a reader, with only the columns that fit, and every cell in full."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,13 +26,13 @@ WIDEST_NAME = 30
 
 
 def cycles(title: str, table: pd.DataFrame, columns: Columns, width: int) -> RenderableType:
-    """Lay out the table per cycle, without the columns that matter least where it would be too wide.
+    """Lay out the table of cycles. If it is too wide, the least important columns are left out.
 
     Args:
-        title: What stands above.
-        table: What :func:`~lightning_prune.lab.report.cycle_table.cycle_table` made of the run.
-        columns: Which logged columns to show.
-        width: How many characters fit into a line.
+        title: The text above the table.
+        table: The table from :func:`~lightning_prune.lab.report.cycle_table.cycle_table`.
+        columns: The logged columns to show.
+        width: The number of characters that fit into a line.
     """
     shown = _cells_of_cycles(table, columns)
     order = [name.format(**vars(columns)) for name in (*EXPENDABLE, *EXPENDABLE_TOO)]
@@ -49,7 +49,7 @@ def cycles(title: str, table: pd.DataFrame, columns: Columns, width: int) -> Ren
 
 
 def skipped(table: pd.DataFrame) -> RenderableType:
-    """Lay out what is not pruned, one row per reason."""
+    """Lay out the tensors that are not pruned, one row per reason."""
     groups = table.groupby("reason", sort=False)
     shown = {
         "not pruned": [str(reason) for reason, _ in groups],
@@ -61,12 +61,12 @@ def skipped(table: pd.DataFrame) -> RenderableType:
 
 
 def comparison(table: pd.DataFrame, metric: str, width: int) -> RenderableType:
-    """Lay out several runs, one per row; densities that do not fit side by side go into a block below.
+    """Lay out several runs, one per row. Densities that do not fit side by side go into a block below.
 
     Args:
-        table: One row per density, one column per run, the values of one metric.
-        metric: Its name.
-        width: How many characters fit into a line.
+        table: The values of one metric, with a row per density and a column per run.
+        metric: The name of the metric.
+        width: The number of characters that fit into a line.
     """
     wanted = _evenly(len(table), MANY_DENSITIES)
     notes = ["More densities are in comparison.csv."] if len(wanted) < len(table) else []
@@ -108,7 +108,7 @@ def _texts(values: pd.Series, write: Callable[[float], str]) -> list[str]:
 
 
 def _evenly(count: int, most: int) -> Sequence[int]:
-    """Choose at most so many of the positions, the first and the last among them.
+    """Choose at most ``most`` of the positions, always with the first and the last.
 
     Example:
         >>> list(_evenly(3, most=5)), _evenly(9, most=5)

@@ -1,4 +1,4 @@
-"""A run as pictures: accuracy over density, and the density of every layer."""
+"""Draw the pictures of a run: accuracy over density, and the density of every layer."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,9 +23,10 @@ def accuracy_over_density(path: Path, curves: Mapping[str, pd.Series], title: st
     """Draw a metric over the density, one curve per run, from dense on the left to sparse on the right.
 
     Args:
-        path: The PNG to write.
-        curves: Name of the run -> values over density, each named after its metric; every metric has its own panel.
-        title: What stands above.
+        path: The PNG file to write.
+        curves: Name of the run -> values over density. Each series is named after its metric. Every metric has its own
+            panel.
+        title: The text above the picture.
 
     Returns:
         ``path``.
@@ -46,11 +47,11 @@ def accuracy_over_density(path: Path, curves: Mapping[str, pd.Series], title: st
 
 
 def density_per_layer(path: Path, layers: pd.DataFrame, title: str = "") -> Path:
-    """Draw how dense each tensor is in each cycle, as a map.
+    """Draw the density of each tensor in each cycle as a map.
 
     Args:
-        path: The PNG to write.
-        layers: One row per tensor, one column per cycle, densities in [0, 1].
+        path: The PNG file to write.
+        layers: The densities in [0, 1], with a row per tensor and a column per cycle.
         title: The name of the run.
 
     Returns:
@@ -79,12 +80,12 @@ def density_per_layer(path: Path, layers: pd.DataFrame, title: str = "") -> Path
 
 
 def _draw_curves(axes: Axes, curves: Mapping[str, pd.Series], every: Sequence[str]) -> None:
-    """Draw the runs of one panel; a run's colour is its place among ``every``."""
+    """Draw the runs of one panel. The color of a run follows from its place in ``every``."""
     for name, curve in curves.items():
         index = every.index(name)
         turn = index % len(COLOURS)
         style = LINES[index // len(COLOURS) % len(LINES)] + MARKERS[turn]
-        width = max(2.6 - 0.5 * index, 1.4)  # a curve below another one shows at its edges
+        width = max(2.6 - 0.5 * index, 1.4)  # A wide curve is still visible below a narrow one.
         axes.plot(
             curve.index, curve, style, label=plain(name), color=COLOURS[turn], linewidth=width, markersize=3 + 2 * width
         )
@@ -107,7 +108,7 @@ def _metric_axis(axes: Axes, metric: str) -> None:
 
 
 def _draw_reference(axes: Axes, values: pd.Series) -> None:
-    """A line at the level of the dense network, where all runs agree on it."""
+    """Draw a line at the level of the dense network, if it is the same in all runs."""
     dense = values[values.index >= 1]
     if dense.empty or not np.allclose(dense, dense.iloc[0], rtol=1e-4, atol=0):
         return

@@ -1,4 +1,4 @@
-"""The learning rate over the steps: exact from rates.csv, else what the loggers sampled, as data and as a picture."""
+"""Collect and draw the learning rate over the steps, exactly from rates.csv, or else from sampled rates."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ RANGE = ["pruning/lr_min", "pruning/lr_max"]
 
 
 def rate_curves(run: Run) -> dict[str, pd.Series]:
-    """Collect the rate of every parameter group over the steps; groups that always agree are one.
+    """Collect the rate of every parameter group over the steps. Groups with always equal rates are one.
 
     Returns:
-        The columns of rates.csv, a row wherever a rate changes; else those of a LearningRateMonitor, sampled, with a
-        gap before each cycle.
+        The columns of rates.csv, with a row at each change of a rate. Without rates.csv, the sampled columns of a
+        LearningRateMonitor, with a gap before each cycle.
     """
     if len(run.rates):
         return _distinct(run.rates.ffill())
@@ -32,7 +32,7 @@ def rate_curves(run: Run) -> dict[str, pd.Series]:
 
 
 def rate_band(run: Run) -> pd.DataFrame:
-    """Collect the smallest and the largest rate of every epoch, by its first step; empty beside rates.csv."""
+    """Collect the smallest and the largest rate of every epoch, by its first step. Empty if there is a rates.csv."""
     if len(run.rates) or not set(RANGE) <= set(run.rows):
         return pd.DataFrame(columns=RANGE, dtype=float)
     epochs = run.rows.dropna(subset=RANGE).groupby("step")[RANGE].last()
@@ -44,11 +44,11 @@ def draw_learning_rate(path: Path, run: Run) -> Path | None:
     """Draw every parameter group's rate over the whole run, with the cycles marked.
 
     Args:
-        path: The PNG to write.
-        run: What was read.
+        path: The PNG file to write.
+        run: The run.
 
     Returns:
-        ``path``; ``None`` if no learning rate was logged at all.
+        ``path``. ``None`` if no learning rate was logged at all.
     """
     curves, band = rate_curves(run), rate_band(run)
     if not curves and band.empty:

@@ -1,4 +1,4 @@
-"""From files to a run: metrics.csv, pruning.json, rates.csv, test.csv and validate.csv, checked."""
+"""Read and check the files of a run: metrics.csv, pruning.json, rates.csv, test.csv and validate.csv."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ EVALUATIONS = ("test", "validate")
 KEYS = ("settings", "pruned", "skipped", "cycles", "finished")
 KEYS_OF_A_CYCLE = ("cycle", "first_step", "alive")
 KEYS_OF_A_TENSOR = ("name", "weights")
-NUMBERS = ("epoch", "step", "lr-", "pruning/")  # how columns begin that hold numbers
+NUMBERS = ("epoch", "step", "lr-", "pruning/")  # Columns that begin so hold numbers.
 FINITE = ("pruning/density", "pruning/sparsity")
 WHOLE = ("epoch", "step", CYCLE)
 LARGEST = 2**53
@@ -41,8 +41,8 @@ def read_run(folder: Path, name: str) -> Run:
     """Read one run.
 
     Args:
-        folder: Where metrics.csv lies.
-        name: How tables and pictures are to call the run.
+        folder: The folder with metrics.csv.
+        name: The name of the run in tables and pictures.
 
     Raises:
         ValueError: If metrics.csv is empty or holds nothing about pruning, or any of the files is damaged.
@@ -68,7 +68,7 @@ def read_run(folder: Path, name: str) -> Run:
 
 
 def rows_of_the_fit(rows: pd.DataFrame) -> pd.DataFrame:
-    """Leave out what a later ``test`` or ``validate`` appended: time cannot run backwards in a fit.
+    """Leave out the rows of a later ``test`` or ``validate``. In a fit, steps and epochs never decrease.
 
     Example:
         >>> rows = pd.DataFrame({"step": [9, 16, 0], "epoch": [None, 0, 0], "val/loss": [0.9, 0.2, 7.0]})
@@ -81,7 +81,7 @@ def rows_of_the_fit(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tests_of_old(rows: pd.DataFrame) -> pd.DataFrame:
-    """What was tested as metrics.csv tells it, which says nothing about the step of the checkpoint."""
+    """The test results in metrics.csv, which does not hold the step of the checkpoint."""
     tested = rows[[name for name in rows if str(name).startswith("test")]].dropna(how="all")
     return tested.ffill().tail(1)
 
@@ -103,15 +103,15 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def require_numbers(path: Path, table: pd.DataFrame, names: Collection[str]) -> None:
-    """Refuse a file in which a column that is looked at holds anything else than numbers.
+    """Refuse a file if a column that is used holds anything other than numbers.
 
     Args:
         path: The file, for the message.
-        table: What is in it.
+        table: The content of the file.
         names: The columns.
 
     Raises:
-        ValueError: If a column holds a text, or a number that steps, epochs, cycles and densities cannot have; the
+        ValueError: If a column holds a text, or a number that steps, epochs, cycles or densities cannot have. The
             message names the column and the value.
     """
     for name in names:
@@ -127,7 +127,7 @@ def require_numbers(path: Path, table: pd.DataFrame, names: Collection[str]) -> 
 
 
 def _require_columns(path: Path, table: pd.DataFrame, columns: Collection[str]) -> None:
-    """Refuse a table without what every run logs, or with anything else than numbers where numbers belong."""
+    """Refuse a table without the columns that every run logs, or with other values than numbers in such a column."""
     for column in columns:
         if column not in table:
             raise ValueError(f"{path} has no column {column}, only {', '.join(map(str, table.columns[:8]))}.")
@@ -156,7 +156,7 @@ def _read_record(path: Path) -> Mapping[str, Any] | None:
 
 
 def _contents(record: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """What a record holds, each with its name and whether it can be: counts are whole numbers, names are texts."""
+    """Yield the values of a record with their names, and whether each is valid: whole counts, and names as texts."""
     counts = [("settings.cycles", record["settings"]["cycles"]), ("model_weights", record.get("model_weights", 0))]
     for entry in record["cycles"]:
         yield "cycles.alive", entry["alive"], isinstance(entry["alive"], dict)

@@ -1,4 +1,4 @@
-"""``lightning-prune report RUN [RUN ...]``: tables on the terminal, the same as CSV, and pictures."""
+"""Report runs with ``lightning-prune report RUN [RUN ...]``: tables on the terminal and as CSV, and pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from lightning_prune.lab.report.read_run import read_runs, require_numbers
 from lightning_prune.lab.report.report_file import write_report_file
 from lightning_prune.lab.visible import visible
 
-HELP = "Show what runs amount to: a table per cycle, CSV files and pictures."
+HELP = "Report runs with a table per cycle, CSV files and pictures."
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run with what was made of it."""
+    """A run with its tables."""
 
     run: Run
     columns: Columns
@@ -43,7 +43,7 @@ def report_parser() -> ArgumentParser:
         "runs",
         nargs="+",
         metavar="RUN",
-        help="the folder with metrics.csv, or its parent; or the one folder of a study",
+        help="the folder with metrics.csv, or its parent, or the one folder of a study",
     )
     parser.add_argument(
         "--metric", type=str | None, help="the column to judge by, such as val/accuracy (default: the first that fits)"
@@ -63,16 +63,17 @@ def main(arguments: Sequence[str]) -> None:
 def report(
     paths: Sequence[Path], out: Path | None = None, metric: str | None = None, console: Console | None = None
 ) -> Path:
-    """Print the tables of one or several runs, and write them and the pictures to files.
+    """Print the tables of one or several runs, and write the tables and the pictures to files.
 
     Args:
         paths: Run folders, or parents of ``version_*`` folders.
-        out: Where files go; left out, ``report`` in the run's folder, or in the working directory for several runs.
-        metric: The logged column to judge by; left out, the validation accuracy or loss.
-        console: Where tables are printed; left out, the terminal.
+        out: The folder for the files. None: ``report`` in the run's folder, or in the working directory for several
+            runs.
+        metric: The logged column by which runs are judged. None: the validation accuracy or loss.
+        console: The console for the tables. None: the terminal.
 
     Returns:
-        The folder that the files are in.
+        The folder with the files.
 
     Raises:
         FileNotFoundError: If a path is not a run.
@@ -93,7 +94,7 @@ def report(
 
 
 def _require_folder(folder: Path) -> Path:
-    """Make the folder now, so that a wrong one is said before any work."""
+    """Make the folder now, so that an error about it comes before any work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

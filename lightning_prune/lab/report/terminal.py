@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: per cent, few digits, and a console as wide as the tables need."""
+"""Write numbers for a reader, in percent and with few digits, and open a console as wide as the tables need."""
 
 from rich.console import Console
 
@@ -9,13 +9,13 @@ WIDTH_OF_A_FILE = 120
 
 
 def report_console() -> Console:
-    """Open a console as wide as the terminal; wide enough for the tables where there is none."""
+    """Open a console as wide as the terminal. Without a terminal it is wide enough for the tables."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_OF_A_FILE)
 
 
 def progress_of(run: Run) -> str | None:
-    """Say where a run stands if it did not come to its end."""
+    """Describe the progress of a run that did not reach its end."""
     if run.record is None or run.finished:
         return None
     begun, planned = len(run.record["cycles"]), run.record["settings"]["cycles"]
@@ -24,7 +24,7 @@ def progress_of(run: Run) -> str | None:
 
 
 def score(name: str, value: float) -> str:
-    """Write a metric: a fraction in per cent, anything else as a number.
+    """Write a metric: a fraction in percent, anything else as a number.
 
     Example:
         >>> score("test/accuracy", 0.931), score("test/loss", 0.2)
@@ -34,7 +34,7 @@ def score(name: str, value: float) -> str:
 
 
 def percent(fraction: float) -> str:
-    """Write a fraction in per cent, with one digit, or two significant ones where that says more.
+    """Write a fraction in percent, with one decimal. Small fractions get two significant digits.
 
     Example:
         >>> percent(0.0439), percent(0.00047), percent(1.0)
@@ -44,7 +44,7 @@ def percent(fraction: float) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number with four decimals, or four digits if it is large.
+    """Write a number with four decimals. A large number is written with four digits.
 
     Example:
         >>> number(0.00123456), number(0.3), number(4096.2)
@@ -54,7 +54,7 @@ def number(value: float) -> str:
 
 
 def rate_range(low: float, high: float) -> str:
-    """Write a range of learning rates, or the one rate.
+    """Write a range of learning rates, or one rate if both are equal.
 
     Example:
         >>> rate_range(0.001, 0.1), rate_range(0.01, 0.01)

@@ -1,1 +1,1 @@
-"""The folder of a run: its logs, checkpoints, tables and progress."""
+"""Keep the folder of a run: its logs, checkpoints, tables and progress."""

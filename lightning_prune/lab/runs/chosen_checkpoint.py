@@ -1,4 +1,4 @@
-"""Which checkpoint is meant, whether it is one, and whose it is."""
+"""Find the checkpoint of ``--ckpt_path``, check it, and find its run."""
 
 import pickle
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def find_checkpoint(given: str, roots: Sequence[Path]) -> Path:
         The checkpoint.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If there is no such checkpoint.
     """
     if given != "last":
         if not Path(given).exists():
@@ -40,16 +40,16 @@ def find_checkpoint(given: str, roots: Sequence[Path]) -> Path:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without its tensors' data, to see that it is one.
+    """Read a checkpoint without the data of its tensors, to check that it is one.
 
     Args:
-        path: A file that Lightning saved; a folder, as sharded strategies save, is taken on trust.
+        path: A file that Lightning saved. A folder, as sharded strategies save it, is not checked.
 
     Returns:
-        What is in it; nothing for a folder.
+        The content of the checkpoint. Empty for a folder.
 
     Raises:
-        ValueError: If it is no checkpoint of Lightning's.
+        ValueError: If the file is no checkpoint of Lightning.
     """
     if path.is_dir():
         return {}
@@ -64,6 +64,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def run_of(checkpoint: Path) -> Path | None:
-    """Tell the run folder that a checkpoint lies in, if it lies in one."""
+    """The run folder of a checkpoint. None if the checkpoint lies in no run folder."""
     folder = checkpoint.parent.parent
     return folder if checkpoint.parent.name == CHECKPOINTS and (folder / METRICS).is_file() else None

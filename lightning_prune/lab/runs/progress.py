@@ -1,4 +1,4 @@
-"""How far it is: Lightning's rich bar with the cycle and the sparsity in it; lines where there is no terminal."""
+"""Show the progress of a run with the cycle and the sparsity, in Lightning's rich bar, or in lines of text."""
 
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ from rich import get_console
 from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
-from lightning_prune.callbacks.base import CycleClock
+from lightning_prune.callbacks.base import CycleClock, clock_of
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.lab.metric_names import main_metric
 from lightning_prune.lab.report.terminal import percent, score
@@ -19,10 +19,10 @@ from lightning_prune.lab.runs.progress_lines import ProgressLines
 class CycleProgressBar(RichProgressBar):
     """Show the cycle and the sparsity along with Lightning's own progress.
 
-    Where the output is not a terminal the bar is off, and every cycle writes a line when it ends.
+    If the output is not a terminal, the bar is off, and every cycle writes a line at its end.
 
     Args:
-        refresh_rate: How often the bar is drawn, per second; 0 switches it off.
+        refresh_rate: The number of times per second that the bar is drawn. 0 switches the bar off.
         leave: Whether the bar of every epoch stays on the screen.
     """
 
@@ -65,8 +65,8 @@ class CycleProgressBar(RichProgressBar):
             self._lines.leave()
 
     def _look(self, trainer: "pl.Trainer") -> None:
-        """Ask which cycle it is after a batch, when every callback knows, and count the weights once a cycle."""
-        clock = _find_clock(trainer)
+        """Find the cycle after a batch, when every callback knows the cycle. Count the weights once per cycle."""
+        clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
         if clock is not None and (clock.cycle != self._seen or not self.where):
             self._seen = clock.cycle
             self.where = describe(clock)
@@ -75,14 +75,14 @@ class CycleProgressBar(RichProgressBar):
 
 
 def describe(clock: CycleClock) -> str:
-    """Say in words which cycle it is and how sparse the network is."""
+    """Describe the present cycle and the sparsity of the network in words."""
     if clock.cycle is None:
         return "dense"
     return f"cycle {clock.cycle.index}/{clock.cycles} · sparsity {percent(clock.measured_sparsity)}"
 
 
 class _CycleColumn(ProgressColumn):
-    """The words that the bar found last; rendering runs in a thread of its own and must not touch the weights."""
+    """Show the words that the bar found last. Rendering runs in its own thread and must not touch the weights."""
 
     def __init__(self, bar: CycleProgressBar) -> None:
         super().__init__()
@@ -90,11 +90,6 @@ class _CycleColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(self.bar.where)
-
-
-def _find_clock(trainer: "pl.Trainer") -> CycleClock | None:
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return next((callback for callback in callbacks if isinstance(callback, CycleClock)), None)
 
 
 def _result(trainer: "pl.Trainer") -> str:

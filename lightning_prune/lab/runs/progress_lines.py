@@ -1,4 +1,4 @@
-"""How far it is, without a terminal: a line when a cycle ends, and now and then one from a long cycle."""
+"""Show the progress of a run without a terminal: a line at the end of a cycle, and now and then in a long cycle."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,11 @@ SECONDS_OF_SILENCE = 30.0
 
 
 class ProgressLines:
-    """Write what happened in a cycle once it is over.
+    """Write a line about each cycle at its end.
 
     Args:
-        write: Takes a line.
-        now: Tells the time in seconds.
+        write: Called with each line.
+        now: Returns the time in seconds.
 
     Example:
         >>> lines = ProgressLines(print, now=iter([0.0, 1.0, 12.1, 13.0]).__next__)
@@ -30,7 +30,7 @@ class ProgressLines:
         self.written = 0.0
 
     def enter(self, where: str) -> None:
-        """Say which cycle it is; a new one ends the one before.
+        """Set the present cycle. A new cycle ends the one before.
 
         Args:
             where: The cycle, in words.
@@ -42,11 +42,11 @@ class ProgressLines:
             self.entered = self.written = now
 
     def epoch_ended(self, result: str, epoch: str) -> None:
-        """Take note of an epoch's result, and write it if nothing was written for long.
+        """Keep the result of an epoch, and write it if nothing was written for a long time.
 
         Args:
-            result: What was measured, in words.
-            epoch: Which epoch it was, in words.
+            result: The measured values, in words.
+            epoch: The epoch, in words.
         """
         self.result = result
         now = self.now()

@@ -1,4 +1,4 @@
-"""Which learning rate every step had: rates.csv, exact, with a row where a rate changes."""
+"""Log the exact learning rate of every step to rates.csv, with a row at each change."""
 
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from lightning_prune.lab.runs.tables import append_rows, drop_rows, read_rows
 class RateLog(Callback):
     """Write the learning rates of a fit to ``<run>/rates.csv``, run-length coded.
 
-    A row says that its rates hold from its step on, up to the next row; the last row is the last step made. Steps are
-    numbered as Lightning numbers the rows of its loggers, columns are named as ``LearningRateMonitor`` names them.
+    The rates of a row hold from its step up to the next row. The last row is the last step of the fit. Steps are
+    numbered as Lightning numbers the rows of its loggers. Columns are named as ``LearningRateMonitor`` names them.
     Nothing is written without a log folder.
     """
 
@@ -32,7 +32,7 @@ class RateLog(Callback):
         self._last, self._step, self._rows = {}, None, []
 
     def _begin(self, trainer: "pl.Trainer") -> None:
-        """Drop the steps that are made again, once every callback has let the training start."""
+        """Drop the rows of steps that are made again, after the start of the training."""
         folder, self._begun = trainer.log_dir, True
         self.path = Path(folder, RATES) if folder is not None and trainer.is_global_zero else None
         if self.path is not None:
@@ -47,7 +47,7 @@ class RateLog(Callback):
             return
         self._step, rates = _step(trainer), self.rates(trainer)
         if rates != self._last:
-            if self._rows and self._rows[-1]["step"] == self._step:  # gradients accumulate: the last batch counts
+            if self._rows and self._rows[-1]["step"] == self._step:  # Gradients accumulate, and the last batch counts.
                 self._rows.pop()
             self._rows.append({"step": self._step, **rates})
             self._last = rates

@@ -1,4 +1,4 @@
-"""Where results go that are not the fit's: test.csv and validate.csv, a row per evaluation, and predictions.pt."""
+"""Write results outside of the fit: test.csv and validate.csv with a row per evaluation, and predictions.pt."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ PREDICTIONS = "predictions.pt"
 
 
 class Results(Callback):
-    """Write what ``test`` and ``validate`` measure to ``<run>/test.csv`` and ``<run>/validate.csv``.
+    """Write the metrics of ``test`` and ``validate`` to ``<run>/test.csv`` and ``<run>/validate.csv``.
 
-    Each evaluation is a row: the ``step`` of the checkpoint, then the metrics.
+    Each evaluation is a row with the ``step`` of the checkpoint and the metrics.
     """
 
     def on_test_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
@@ -38,7 +38,7 @@ class Results(Callback):
 
 
 class Predictions(BasePredictionWriter):
-    """Write what ``predict`` returns to ``<run>/predictions.pt``: one tensor where batches are tensors, else a list."""
+    """Write the predictions to ``<run>/predictions.pt``. Batches of tensors become one tensor, others a list."""
 
     def __init__(self) -> None:
         super().__init__("epoch")

@@ -1,4 +1,4 @@
-"""Where a run is logged: one folder for its log, config and checkpoints, which the run keeps when it is resumed."""
+"""Log a run into one folder with its log, config and checkpoints. A resumed run keeps its folder."""
 
 import csv
 import shutil
@@ -18,16 +18,16 @@ from lightning_prune.lab.runs.tables import drop_rows, keep_copy
 
 
 class RunLogger(CSVLogger):
-    """Log to metrics.csv like Lightning's CSVLogger, but continue a file that is there instead of deleting it.
+    """Log to metrics.csv like Lightning's CSVLogger, but continue an existing file instead of deleting it.
 
     Logs go to ``<save_dir>/<name>/version_<number>``.
 
     Args:
-        save_dir: Folder of all runs.
-        name: Folder of this kind of run; empty for none.
-        version: Number or name of the run's own folder; left out, the next free number.
-        prefix: Put before the name of every metric.
-        flush_logs_every_n_steps: How often rows are written, in rows.
+        save_dir: The folder of all runs.
+        name: The folder of this kind of run. Empty: no such folder.
+        version: The number or name of the run's own folder. None: the next free number.
+        prefix: A text before the name of every metric.
+        flush_logs_every_n_steps: The number of rows between two writings.
     """
 
     def __init__(
@@ -52,17 +52,17 @@ class RunLogger(CSVLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        if self.fitting:  # what another command measures says nothing about the course of the fit
+        if self.fitting:  # Metrics of other commands do not belong to the fit.
             super().log_metrics(dict(metrics), step)
 
     def continue_run(self, folder: Path) -> None:
-        """Log on where another process stopped: in its folder, or in a copy of its log.
+        """Continue the log of an earlier process, in its folder or in a copy.
 
-        A folder beside which this logger would have made its own is continued; a run that lives elsewhere, or a
-        logger that was told its version, leaves that run as it is and starts from a copy of its rows.
+        If the run's folder is a sibling of the one this logger would create, logging continues there. Otherwise, or if
+        ``version`` was given, the old run is left untouched and its rows are copied.
 
         Args:
-            folder: Folder of the run, with metrics.csv.
+            folder: The folder of the run, with metrics.csv.
         """
         if self.numbered and folder.resolve().parent == Path(self.root_dir).resolve():
             self._version = folder.name
@@ -71,10 +71,10 @@ class RunLogger(CSVLogger):
 
     @rank_zero_only
     def take_over(self, first_step: int) -> None:
-        """Bring the log to where this process begins.
+        """Cut the log at the first step of this process.
 
         Args:
-            first_step: The first step that it makes; what the log says of it and later ones is forgotten.
+            first_step: The first step of this process. The rows of this step and of later ones are dropped.
         """
         path = Path(self.log_dir, METRICS)
         if self._copied is not None:
@@ -88,11 +88,11 @@ class RunLogger(CSVLogger):
 
 
 class RunConfig(SaveConfigCallback):
-    """Save the config beside the log, and cut the log where the run takes over: a new one at its start.
+    """Save the config beside the log, and cut the log at the step at which the run begins.
 
-    Both wait until training starts, when nothing can refuse the run any more. The first config of a run stays what it
-    is; that of a resumed run is ``config_resumed.yaml``. Commands other than ``fit`` save none in a folder that has
-    one, and keep out of the log of the fit.
+    Both are done when the training starts, because then no check can refuse the run. The first config of a run is
+    never changed. The config of a resumed run is saved as ``config_resumed.yaml``. Commands other than ``fit`` save no
+    config in a folder that has one, and do not write into the log of the fit.
     """
 
     first_step = 0
@@ -107,7 +107,7 @@ class RunConfig(SaveConfigCallback):
     def on_load_checkpoint(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
     ) -> None:
-        # The count by which Lightning numbers the rows of its loggers; public only inside a checkpoint.
+        # Lightning numbers the rows of its loggers by this count, which is public only inside a checkpoint.
         self.first_step = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
@@ -134,7 +134,7 @@ def _run_loggers(trainer: "pl.Trainer") -> list[RunLogger]:
 
 
 class _ContinuedWriter(ExperimentWriter):
-    """Writes on below the rows that are there."""
+    """Write new rows below the existing rows."""
 
     def __init__(self, log_dir: str) -> None:
         super().__init__(log_dir)
@@ -146,4 +146,4 @@ class _ContinuedWriter(ExperimentWriter):
                 self.metrics_keys = next(csv.reader(file), [])
 
     def _check_log_dir_exists(self) -> None:
-        """Keep what is there, where Lightning's writer deletes it."""
+        """Keep the existing file. Lightning's writer would delete it."""

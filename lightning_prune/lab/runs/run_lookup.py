@@ -1,4 +1,4 @@
-"""Where a Trainer's settings put its runs, and with which words a run is resumed."""
+"""Find the folders for runs in a Trainer's settings, and the words that resume a run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,13 +10,13 @@ from lightning.pytorch.loggers import Logger
 
 
 def loggers_of(settings: Mapping[str, Any]) -> list[Logger]:
-    """List the loggers that a Trainer is given, be it none, one or more.
+    """List the loggers in the settings of a Trainer.
 
     Args:
         settings: The arguments of the Trainer.
 
     Returns:
-        The loggers.
+        None, one or more loggers, as a list.
     """
     given = settings["logger"]
     return [one for one in (given if isinstance(given, list | tuple) else [given]) if isinstance(one, Logger)]
@@ -30,7 +30,7 @@ def checkpoint_roots(settings: Mapping[str, Any], callbacks: Sequence[Callback])
         callbacks: Its callbacks.
 
     Returns:
-        A folder for each logger, and those where the user's own callbacks save checkpoints.
+        A folder for each logger, and the folders in which the user's own callbacks save checkpoints.
     """
     own = [one.dirpath for one in callbacks if isinstance(one, ModelCheckpoint) and one.dirpath is not None]
     root = Path(settings["default_root_dir"] or ".")
@@ -40,7 +40,7 @@ def checkpoint_roots(settings: Mapping[str, Any], callbacks: Sequence[Callback])
 
 
 def last_checkpoint(trainer: Trainer) -> str:
-    """Tell the newest checkpoint that a Trainer saved; empty if there is none."""
+    """The path of the newest checkpoint that a Trainer saved. Empty if there is none."""
     saving = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
     return next((path for one in saving if (path := one.last_model_path or one.best_model_path)), "")
 
@@ -50,7 +50,7 @@ def resuming(words: Sequence[str], checkpoint: str) -> list[str]:
 
     Args:
         words: The command and its arguments.
-        checkpoint: The checkpoint, which takes the place of another.
+        checkpoint: The checkpoint. It replaces a checkpoint in the words.
 
     Returns:
         The words.

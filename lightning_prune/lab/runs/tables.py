@@ -1,4 +1,4 @@
-"""What a run writes row by row beside its log: small CSV files that are continued, never mixed up."""
+"""Write small CSV files row by row beside the log of a run. They are continued, and rows of two runs never mix."""
 
 import csv
 import shutil
@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a CSV file; none if it does not exist."""
+    """Read the rows of a CSV file. Empty if the file does not exist."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -23,10 +23,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def append_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Add rows below those that are there; a new column is empty in the older ones.
+    """Add rows below the existing rows. A new column is empty in the older rows.
 
     Args:
-        path: The file; it and its folder are made if they do not exist.
+        path: The file. The file and its folder are made if they do not exist.
         rows: The new rows.
     """
     if not rows:
@@ -41,7 +41,7 @@ def append_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write a CSV file anew, whole or not at all."""
+    """Write a new CSV file, whole or not at all."""
     text = StringIO(newline="")
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
@@ -50,15 +50,15 @@ def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def drop_rows(path: Path, first_step: int, keep_old: bool = True) -> int:
-    """Drop what a file says about steps that will be made again.
+    """Drop the rows of steps that will be made again.
 
     Args:
-        path: A CSV file with a ``step`` column; nothing happens if it does not exist.
-        first_step: The first step to forget.
+        path: A CSV file with a ``step`` column. Nothing happens if the file does not exist.
+        first_step: The first step to drop.
         keep_old: Whether the whole file stays beside it, as ``<name>.previous.csv``, ``<name>.previous-2.csv``, ...
 
     Returns:
-        How many rows were dropped.
+        The number of dropped rows.
     """
     rows = read_rows(path)
     kept = [row for row in rows if int(row["step"]) < first_step]

@@ -1,8 +1,8 @@
-"""How fast: pure functions from a step of a cycle to a learning rate.
+"""Curves of learning rates: pure functions that map a step of a cycle to a learning rate.
 
-``step`` counts from 0 to ``steps - 1``, in optimizer steps of the cycle, or in
-its epochs for a rate that changes once an epoch; a step past the end keeps the
-last value.
+``step`` counts the optimizer steps of the cycle, from 0 to ``steps - 1``. For a
+rate that changes once per epoch, ``step`` counts the epochs of the cycle. A step
+after the end gets the last value.
 """
 
 from lightning_prune.schedules.rates.curves import cosine as cosine

@@ -1,4 +1,4 @@
-"""How a rate goes from one value to another, and how lengths within a cycle are read."""
+"""Interpolate between two learning rates, and read lengths within a cycle."""
 
 import math
 
@@ -9,10 +9,10 @@ def cosine(start: float, end: float, progress: float) -> float:
     Args:
         start: The value at progress 0.
         end: The value at progress 1.
-        progress: How far, in [0, 1].
+        progress: The progress, in [0, 1].
 
     Returns:
-        The value.
+        The value at this progress.
 
     Example:
         >>> [round(cosine(1.0, 0.0, progress), 3) for progress in (0, 0.25, 0.5, 1)]
@@ -27,10 +27,10 @@ def linear(start: float, end: float, progress: float) -> float:
     Args:
         start: The value at progress 0.
         end: The value at progress 1.
-        progress: How far, in [0, 1].
+        progress: The progress, in [0, 1].
 
     Returns:
-        The value.
+        The value at this progress.
 
     Example:
         >>> [linear(1.0, 0.0, progress) for progress in (0, 0.25, 0.5, 1)]
@@ -40,11 +40,11 @@ def linear(start: float, end: float, progress: float) -> float:
 
 
 def in_steps(length: float, steps: int) -> int:
-    """Read a length within a cycle: a float up to 1 is a fraction of the cycle, anything else optimizer steps.
+    """Convert a length within a cycle to steps: a float up to 1 is a fraction of the cycle, other numbers are steps.
 
     Args:
-        length: At least 0.
-        steps: How many steps the cycle has.
+        length: The length, at least 0.
+        steps: The number of steps of the cycle.
 
     Returns:
         The length in steps, at most ``steps``.
@@ -58,11 +58,11 @@ def in_steps(length: float, steps: int) -> int:
 
 
 def whole(fraction: float, steps: int) -> int:
-    """How many whole steps a fraction of them makes, rounded down; what is whole but for rounding stays so.
+    """Count the whole steps in a fraction of all steps, rounded down. Floating-point errors do not lose a step.
 
     Args:
-        fraction: In [0, 1].
-        steps: At least 0.
+        fraction: The fraction, in [0, 1].
+        steps: The number of all steps, at least 0.
 
     Returns:
         The number of steps, from 0 to ``steps``.

@@ -1,4 +1,4 @@
-"""Rates that rise once and then fall in steps."""
+"""Learning rates that rise once and then fall in steps."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,18 @@ from lightning_prune.schedules.rates.curves import cosine, in_steps, whole
 def warmup_steps(step: int, steps: int, peak: float, warmup: float, drops: Sequence[float]) -> float:
     """Rise linearly from 0 to ``peak``, then divide by 10 at each drop.
 
-    The rise adds the same amount at every step and stops at the peak; a drop ends it, reached or not.
+    The rise adds the same amount at every step and stops at the peak. A drop ends the rise, even below the peak.
 
     Reference: the inner schedule of Liu et al., Optimizing Learning Rate Schedules for Iterative Pruning of Deep
     Neural Networks (SILO), 2023, https://arxiv.org/abs/2212.06144, as in the authors' code.
 
     Args:
         step: The step of the cycle, at least 0.
-        steps: How many steps the cycle has, at least 1.
+        steps: The number of steps of the cycle, at least 1.
         peak: The value at the end of the rise.
-        warmup: The length of the rise: in (0, 1] a fraction of the cycle, above 1 or a whole number optimizer steps.
-        drops: Where it drops, each in the same units.
+        warmup: The length of the rise. A float in (0, 1] is a fraction of the cycle. A number above 1 or a whole number
+            counts optimizer steps.
+        drops: The points at which the rate drops, each in the same units.
 
     Returns:
         The value at ``step``.
@@ -38,20 +39,20 @@ def warmup_drops(
 ) -> float:
     """Rise from ``start`` to ``peak`` along half a cosine, then multiply by ``factor`` at each drop.
 
-    ``w = floor(warmup * steps)`` steps rise; a drop at the fraction ``d`` of what remains comes
-    ``floor(d * (1 - warmup) * steps)`` steps after them.
+    The rise takes ``w = floor(warmup * steps)`` steps. A drop at the fraction ``d`` of the remaining steps comes
+    ``floor(d * (1 - warmup) * steps)`` steps after the rise.
 
     Reference: SLR of Le & Hua, Network Pruning That Matters: A Case Study on Retraining Variants, 2021,
     https://arxiv.org/abs/2105.03193, as in the authors' code.
 
     Args:
         step: The step of the cycle, at least 0.
-        steps: How many steps the cycle has, at least 1.
-        start: The first value; a warm-up shorter than one step is left out.
+        steps: The number of steps of the cycle, at least 1.
+        start: The first value. A warm-up shorter than one step is left out.
         peak: The value at the end of the rise.
-        warmup: The fraction of the steps that rise, in [0, 1].
-        drops: Where it drops, as fractions of what remains after the rise, in [0, 1].
-        factor: What it is multiplied by at each drop, above 0.
+        warmup: The fraction of the steps in which the rate rises, in [0, 1].
+        drops: The points at which the rate drops, as fractions of the steps after the rise, in [0, 1].
+        factor: The factor by which each drop multiplies the rate, above 0.
 
     Returns:
         The value at ``step``.

@@ -1,24 +1,24 @@
-"""How high the rates of a cycle go, for how much was pruned."""
+"""Choose the peak learning rate of a cycle from the amount that was pruned."""
 
 import math
 
 
 def s_shape(density: float, growth_density: float, low: float, rise: float, beta: float) -> float:
-    """The S-shaped peak rate: from ``low`` at ``growth_density`` to ``low + rise`` where nothing is left.
+    """The S-shaped peak rate, which grows from ``low`` at ``growth_density`` to ``low + rise`` at density 0.
 
-    ``low + rise * S`` with ``S = sigmoid(beta * logit(gamma))`` and ``gamma = 1 - density / growth_density``: half
-    way up where half of ``growth_density`` is left.
+    The peak is ``low + rise * S`` with ``S = sigmoid(beta * logit(gamma))`` and ``gamma = 1 - density /
+    growth_density``. Half of the growth is done at half of ``growth_density``.
 
     Reference: Liu et al., Optimizing Learning Rate Schedules for Iterative Pruning of Deep Neural Networks (SILO),
-    2023, https://arxiv.org/abs/2212.06144. There the argument is ``gamma = 1 - (1 - p) ** (m - q)``, which is the same
-    for a network that loses the fraction ``p`` at every cycle; this form holds for any sparsity schedule.
+    2023, https://arxiv.org/abs/2212.06144. The paper has ``gamma = 1 - (1 - p) ** (m - q)``. Both forms agree for a
+    network that loses the fraction ``p`` at every cycle. Our form holds for any sparsity schedule.
 
     Args:
-        density: What is left of the prunable weights, in [0, 1].
+        density: The living fraction of the prunable weights, in [0, 1].
         growth_density: The density at which the peak begins to grow, in (0, 1].
         low: The peak before it grows.
-        rise: How much it grows in all; negative for a falling one.
-        beta: How steeply, above 0.
+        rise: The total growth of the peak. A negative value makes the peak fall.
+        beta: The steepness of the growth, above 0.
 
     Returns:
         The peak rate.
@@ -33,20 +33,20 @@ def s_shape(density: float, growth_density: float, low: float, rise: float, beta
 
 
 def pruning_aware(density: float, base: float, turn: float, beta: float, drop: float) -> float:
-    """ICE's rate, which falls once from ``base`` to ``base - drop`` when about ``turn`` of the weights are gone.
+    """ICE's rate, which falls once from ``base`` to ``base - drop`` around the sparsity ``turn``.
 
-    ``base - drop / (1 + (x / (2 * (1 - turn) - x)) ** beta)`` for a density ``x``; ``base`` where the expression has
-    no value, for ``x`` at and above ``2 * (1 - turn)``.
+    The rate is ``base - drop / (1 + (x / (2 * (1 - turn) - x)) ** beta)`` at density ``x``. The expression is not
+    defined for ``x`` at and above ``2 * (1 - turn)``. There the rate is ``base``.
 
     Reference: Hu, Henderson & Cano, ICE-Pruning: An Iterative Cost-Efficient Pruning Pipeline for Deep Neural
     Networks, 2025, https://arxiv.org/abs/2505.07411, as in the authors' code.
 
     Args:
-        density: What is left of the weights, in [0, 1].
+        density: The living fraction of the weights, in [0, 1].
         base: The rate of a dense network.
         turn: The sparsity at which half of the fall is done, in (0, 1).
-        beta: How steeply it falls, above 0.
-        drop: How much it falls in all, in [0, base].
+        beta: The steepness of the fall, above 0.
+        drop: The total fall of the rate, in [0, base].
 
     Returns:
         The rate.
@@ -59,18 +59,18 @@ def pruning_aware(density: float, base: float, turn: float, beta: float, drop: f
 
 
 def restart_peak(norm_drop: float, pruned: float, budget: float) -> float:
-    """ALLR's peak as a fraction of the largest rate: as high as the prune has hurt, or the cycle is long.
+    """ALLR's peak as a fraction of the largest rate. It grows with the damage of the prune and the cycle's length.
 
-    ``min(max(norm_drop / sqrt(pruned), budget), 1)``. The ratio is at most 1 where the smallest weights die, since
-    they carry at most their share of the squared norm.
+    The fraction is ``min(max(norm_drop / sqrt(pruned), budget), 1)``. If the smallest weights die, the ratio is at most
+    1, because these weights carry at most their share of the squared norm.
 
     Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
     https://arxiv.org/abs/2111.00843, as in the authors' code.
 
     Args:
-        norm_drop: The norm of what the prune removed over the norm before it, in [0, 1].
-        pruned: The fraction of the living weights that the prune removed, in [0, 1]; with 0, ``budget`` decides.
-        budget: The length of the cycle over that of the dense run, above 0.
+        norm_drop: The norm of the weights that the prune removed, divided by the norm before the prune, in [0, 1].
+        pruned: The fraction of the living weights that the prune removed, in [0, 1]. With 0, ``budget`` decides.
+        budget: The length of the cycle divided by the length of the dense run, above 0.
 
     Returns:
         The fraction, in (0, 1].

@@ -1,4 +1,4 @@
-"""Rates that rise and fall along curves."""
+"""Learning rates that rise and fall along curves."""
 
 import math
 from collections.abc import Callable
@@ -11,16 +11,16 @@ Curve = Callable[[float, float, float], float]  # start, end, progress
 def one_cycle(step: int, steps: int, start: float, peak: float, end: float, warmup: float) -> float:
     """Rise from ``start`` to ``peak`` and fall to ``end``, both along half a cosine.
 
-    The same values as ``torch.optim.lr_scheduler.OneCycleLR`` with two phases, which follows Smith & Topin,
+    The values are those of ``torch.optim.lr_scheduler.OneCycleLR`` with two phases, which follows Smith & Topin,
     Super-Convergence, 2019, https://arxiv.org/abs/1708.07120. A warm-up shorter than one step is left out.
 
     Args:
         step: The step of the cycle, at least 0.
-        steps: How many steps the cycle has, at least 1.
+        steps: The number of steps of the cycle, at least 1.
         start: The first value.
         peak: The value at the end of the warm-up.
         end: The value of the last step.
-        warmup: The fraction of the steps that rise, in [0, 1].
+        warmup: The fraction of the steps in which the rate rises, in [0, 1].
 
     Returns:
         The value at ``step``.
@@ -40,21 +40,22 @@ def one_cycle(step: int, steps: int, start: float, peak: float, end: float, warm
 def warmup_anneal(
     step: int, steps: int, start: float, peak: float, end: float, warmup: float, anneal: Curve = linear
 ) -> float:
-    """Rise from ``start`` to ``peak`` along half a cosine, then go to ``end``, which comes one step after the last.
+    """Rise from ``start`` to ``peak`` along half a cosine, then go towards ``end``.
 
-    ``w = floor(warmup * steps)`` steps rise; the last step has ``anneal(peak, end, 1 - 1 / (steps - w))``.
+    The rate would reach ``end`` one step after the last step. The rise takes ``w = floor(warmup * steps)`` steps, and
+    the last step has the value ``anneal(peak, end, 1 - 1 / (steps - w))``.
 
     Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
     https://arxiv.org/abs/2111.00843, as in the authors' code.
 
     Args:
         step: The step of the cycle, at least 0.
-        steps: How many steps the cycle has, at least 1.
-        start: The first value; a warm-up shorter than one step is left out.
+        steps: The number of steps of the cycle, at least 1.
+        start: The first value. A warm-up shorter than one step is left out.
         peak: The value at the end of the rise.
-        end: The value where the next cycle begins.
-        warmup: The fraction of the steps that rise, in [0, 1].
-        anneal: How it falls: :func:`linear` or :func:`cosine`, ``anneal(start, end, progress)``.
+        end: The value at the point where the next cycle begins.
+        warmup: The fraction of the steps in which the rate rises, in [0, 1].
+        anneal: The curve after the rise, :func:`linear` or :func:`cosine`, called as ``anneal(start, end, progress)``.
 
     Returns:
         The value at ``step``.
@@ -72,17 +73,18 @@ def warmup_anneal(
 def triangular(step: int, steps: int, bottom: float, peak: float, half_period: float) -> float:
     """Go from ``bottom`` to ``peak`` and back in straight lines, again and again.
 
-    ``bottom + (peak - bottom) * max(0, 1 - |x|)`` with ``x = step / h - 2 * floor(1 + step / (2 * h)) + 1``.
+    The rate is ``bottom + (peak - bottom) * max(0, 1 - |x|)`` with
+    ``x = step / h - 2 * floor(1 + step / (2 * h)) + 1``.
 
     Reference: Smith, Cyclical Learning Rates for Training Neural Networks, 2017, https://arxiv.org/abs/1506.01186.
 
     Args:
         step: The step of the cycle, at least 0.
-        steps: How many steps the cycle has, at least 1.
-        bottom: The first value, and every second turning point.
-        peak: The value of the other turning points.
-        half_period: The length ``h`` of one line: a float up to 1 is a fraction of the cycle, anything else optimizer
-            steps; at least one step.
+        steps: The number of steps of the cycle, at least 1.
+        bottom: The first value, and the value at every second turning point.
+        peak: The value at the other turning points.
+        half_period: The length ``h`` of one line. A float up to 1 is a fraction of the cycle. Other numbers count
+            optimizer steps. A line takes at least one step.
 
     Returns:
         The value at ``step``.

@@ -39,7 +39,7 @@ def test_what_is_missing_is_counted_by_the_plan(tmp_path, made):
 
 def test_what_is_done_and_what_can_never_be_trained_is_not_to_go(tmp_path, made):
     ablation, running = made
-    dense = {course.path.seed: course.waiting[0].key for course in running.courses}
+    dense = {course.run.seed: course.waiting[0].key for course in running.courses}
     running.results[dense[0]] = {
         "epochs": 3,
         "seconds": 1.0,

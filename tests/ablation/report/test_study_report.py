@@ -20,7 +20,7 @@ from lightning_prune.ablation.report.pictures.layers import draw_layers
 from lightning_prune.ablation.report.pictures.picture import Picture
 from lightning_prune.ablation.report.pictures.rates import draw_rates
 from lightning_prune.ablation.report.pictures.search import draw_search
-from lightning_prune.ablation.report.pictures.tree import lay_out
+from lightning_prune.ablation.report.pictures.shared_work import boxes_of
 from lightning_prune.ablation.report.read_study import read_arm, read_study
 from lightning_prune.ablation.report.reported_study import Study
 
@@ -81,7 +81,7 @@ def test_the_run_of_an_arm_is_the_row_of_its_nodes(tmp_path):
 
 def test_the_tree_has_a_place_for_every_node(tmp_path):
     found = study(tmp_path, {**THREE, "silo": "ss"}, search=("silo",))
-    boxes = {box.key: box for box in lay_out(found, seed=1)}
+    boxes = {box.key: box for box in boxes_of(found, seed=1)}
     assert set(boxes) == {key for key, node in found.nodes.items() if node["seed"] == 1}
     for key, box in boxes.items():
         parent = found.nodes[key]["parent"]

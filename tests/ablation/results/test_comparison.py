@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from lightning_prune.ablation.results.comparison import best, compare, summary
-from lightning_prune.ablation.results.pairs import UNDECIDED
+from lightning_prune.ablation.results.intervals import UNDECIDED
 
 DENSITIES = [1.0, 0.8, 0.64]
 

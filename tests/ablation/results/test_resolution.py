@@ -6,8 +6,7 @@ import pytest
 from scipy import stats
 
 from lightning_prune.ablation.results.comparison import best, compare, summary
-from lightning_prune.ablation.results.intervals import intervals
-from lightning_prune.ablation.results.pairs import UNDECIDED
+from lightning_prune.ablation.results.intervals import UNDECIDED, intervals
 from lightning_prune.ablation.results.resolution import least_spread, resolution
 
 IMAGES = 359

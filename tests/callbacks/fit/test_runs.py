@@ -441,7 +441,7 @@ def test_cycle_and_sparsity_are_logged_every_epoch_from_whole_numbers(tmp_path):
             assert row[f"pruning/density/{name}"] == pytest.approx(cycle["alive"][name] / size, abs=1e-6)
     reasons = {skipped["name"]: skipped["reason"] for skipped in written["skipped"]}
     assert reasons["net.7.weight"] == "the last layer (last_layer=False)"
-    assert reasons["net.1.weight"] == "a parameter of a normalisation layer (BatchNorm2d)"
+    assert reasons["net.1.weight"] == "a parameter of a normalization layer (BatchNorm2d)"
     assert len(reasons) + len(written["pruned"]) == len(list(Toy().parameters()))
 
 

@@ -1,6 +1,7 @@
 """The recorded rates and the counters of a run, by hand-written numbers."""
 
 import math
+from types import SimpleNamespace
 
 import torch
 
@@ -77,20 +78,37 @@ def test_a_position_saved_within_a_batch_counts_its_step():
     again = Position()
     again.load(at.state_dict())
     assert (again.step, again.stepped, again.cycle) == (6, False, Cycle(1, 3, 10, 0.5))
-    at.finish_batch()
+    at.count_step()
     assert at.step == 6, "several optimizers in one batch make one step"
+
+
+def test_the_epochs_of_the_plan_are_those_of_lightning_and_what_the_plan_is_ahead():
+    at = Position(epoch=3, first_epoch=10)
+    at.cut_short(Timeline(Duration(6, "ep"), Duration(5, "ep"), cycles=2))
+    assert (at.scheduled_epoch, at.scheduled(13), at.trainer_epoch(5)) == (5, 5, 13), "epochs 4 and 5 are left out"
+    assert at.reaches_with_epoch(Duration(6, "ep"))
+    at.lengthen(Timeline(Duration(6, "ep"), Duration(5, "ep"), cycles=2), 7)
+    assert at.epochs_ahead == -5, "a cycle that lasts longer lets the plan wait"
+    assert at.trainer_epoch(at.scheduled(20)) == 20
+
+
+def test_a_step_that_is_made_between_two_batches_is_counted_before_the_next():
+    at = Position()
+    at.note_step()
+    at.look(SimpleNamespace(current_epoch=1, global_step=1), Duration(1, "ep"))
+    assert (at.step, at.epoch_steps, at.epoch_start, at.dense_end) == (1, 1, 1, 1)
 
 
 def test_a_phase_is_cut_short_where_it_is():
     timeline = Timeline(Duration(10, "ep"), Duration(5, "ep"), cycles=2)
     at = Position(epoch=3)
     at.cut_short(timeline)
-    assert at.cut_epochs == 6, "epochs 4 to 9 are left out"
+    assert at.epochs_ahead == 6, "epochs 4 to 9 are left out"
     at.cut_short(timeline)
-    assert at.cut_epochs == 6, "twice in one epoch is once"
-    at = Position(epoch=4, cut_epochs=6, dense_end=8, cycle=Cycle(1, 8, 10, 0.5))
+    assert at.epochs_ahead == 6, "twice in one epoch is once"
+    at = Position(epoch=4, epochs_ahead=6, dense_end=8, cycle=Cycle(1, 8, 10, 0.5))
     at.cut_short(timeline)
-    assert at.cut_epochs == 10
+    assert at.epochs_ahead == 10
     by_steps = Timeline(Duration(10, "ep"), Duration(50, "it"), cycles=2)
     at = Position(epoch=20, step=110, dense_end=100, cycle=Cycle(1, 100, 50, 0.5))
     at.cut_short(by_steps)

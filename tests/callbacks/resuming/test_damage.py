@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_newest_whole_one_named(damage,
 def test_where_no_whole_checkpoint_lies_beside_a_damaged_one_it_is_said(folder):
     for path in folder.glob("epoch*.ckpt"):
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="There is no whole checkpoint beside it.*give another one, or start anew"):
+    with pytest.raises(ValueError, match="There is no whole checkpoint beside it.*give another one, or start again"):
         refuse_damaged(str(folder / "epoch=5.ckpt"))
 
 

@@ -9,6 +9,7 @@ from stateful_loaders import KeepsItsPlace
 from toys import Images, Rates, Toy, equal, fit, plateau, toy
 
 from lightning_prune import IterativePruning, LRRewind, WeightRewind
+from lightning_prune.callbacks.fit.dense_run import read_dense_run
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # torchdata calls it
@@ -143,3 +144,35 @@ def test_saved_after_the_stop_within_an_epoch_that_epoch_ends_when_it_is_resumed
         assert later == steps[int(file.stem) :]
         assert again.current_epoch == whole.current_epoch == epochs
         assert equal(again.lightning_module.state_dict(), whole.lightning_module.state_dict())
+
+
+def with_old_names(path):
+    """Write a checkpoint again as a version wrote it that called the counters of the plan otherwise."""
+    checkpoint = torch.load(path, weights_only=False)
+    position = checkpoint["callbacks"]["IterativePruning"]["position"]
+    for old, new in (("cut_epochs", "epochs_ahead"), ("cut_steps", "steps_ahead")):
+        position[old] = position.pop(new)
+    assert position["cut_epochs"] or position["cut_steps"], "nothing would be lost with the names"
+    torch.save(checkpoint, path)
+    return path
+
+
+@pytest.mark.parametrize("retrain", ["3ep", "30it"])
+def test_a_checkpoint_of_before_with_other_names_of_its_counters_is_resumed(retrain, tmp_path):
+    def given():
+        every = {"monitor": "val_loss", "save_top_k": -1, "save_on_train_epoch_end": True}
+        keep = ModelCheckpoint(tmp_path, filename="{epoch}", enable_version_counter=False, **every)
+        return [IterativePruning(cycles=2, retrain=retrain), EarlyStopping("val_loss", patience=1), keep]
+
+    whole, rates, _ = run(given(), tmp_path)
+    resumed, again, _ = run(given(), tmp_path, with_old_names(tmp_path / "epoch=4.ckpt"))
+    assert resumed.current_epoch == whole.current_epoch == 6, "each phase of two epochs"
+    assert again == rates[-len(again) :]
+    assert equal(resumed.lightning_module.state_dict(), whole.lightning_module.state_dict())
+
+
+def test_a_dense_run_of_before_with_other_names_of_its_counters_is_over(tmp_path):
+    trainer, *_ = run([IterativePruning(cycles=0), EarlyStopping("val_loss", patience=1)], tmp_path, max_epochs=8)
+    trainer.save_checkpoint(tmp_path / "dense.ckpt")
+    path = with_old_names(tmp_path / "dense.ckpt")
+    assert str(read_dense_run(path).length) == "8ep", "as planned, for the rates of its schedules"

@@ -253,7 +253,7 @@ def test_what_does_not_fit_is_refused_before_training():
         fit([IterativePruning(cycles=1, retrain="6ep"), ScratchTrain(), FineTune()])
     with pytest.raises(ValueError, match="the training data is a stream"):
         fit([IterativePruning(cycles=1), ScratchTrain("equal-flops")], data=Streamed())
-    with pytest.raises(ValueError, match="manual optimization"):
+    with pytest.raises(ValueError, match="Adversaries optimizes by hand"):
         make_trainer([IterativePruning(cycles=1), ScratchTrain("equal-flops")]).fit(Adversaries(), vectors())
 
 

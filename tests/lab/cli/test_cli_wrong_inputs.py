@@ -141,7 +141,7 @@ CLASSES = {
     "data": ("{}", ["--data=Digitz"], "data: given was `Digitz`, expected a dotted path (such as torch.nn.Linear) or null. Did you mean `Digits`?"),
     "a module": ("model: {class_path: myne.Net}", [], "model > myne.Net: there is no module `myne` in the current folder, nor installed."),
     "a module of a callback": ("trainer: {callbacks: [{class_path: myne.Log}]}", [], "myne.Log: there is no module `myne`"),
-    "a name of two": ("{}", ["--model.network=ResNet"], "network: there are several `ResNet`. Give the path of one: torchvision.models.ResNet, lightning_prune.lab.ResNet."),
+    "a name of two": ("{}", ["--model.network=ResNet"], "network: there are several `ResNet`. Give the path of one: torchvision.models.ResNet, lightning_prune.lab.ResNet"),
 }  # fmt: skip
 
 

@@ -159,7 +159,7 @@ def test_a_broken_file_is_named(tree, memory_limit):
     [
         ({"image_size": 0}, r"ImageFolders\(image_size=0\)"),
         ({"workers": 0}, r"ImageFolders\(workers=0\)"),
-        ({"channels": 2}, r"`channels` must be 3 \(colour\) or 1 \(grey\)"),
+        ({"channels": 2}, r"`channels` must be 3 \(color\) or 1 \(gray\)"),
         ({"memory_limit": -1}, r"`memory_limit` must be 0 gigabytes or more"),
         ({"std": [0.5]}, r"`std` must have 3 values"),
         ({"mean": [0.5] * 3}, r"give both or neither"),

@@ -1,9 +1,9 @@
-// Draws the pictures, and answers what can be chosen: menus, arms, the order of tables, the filter.
+// Draw the pictures, and handle the choices of the reader: menus, arms, the order of tables, the filter.
 const pictures = JSON.parse(document.getElementById("pictures").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const hidden = new Set();
 const drawn = new Map(); // name -> {picture, view}
-const FACET_MARGIN = 70; // pixels beside a panel, for its axis; panels cannot ask for the width of the page
+const FACET_MARGIN = 70; // Pixels beside a panel for its axis. Panels cannot ask for the width of the page.
 
 const place = (name) => document.querySelector(`[data-picture="${name}"]`);
 
@@ -23,7 +23,7 @@ function theme() {
   };
 }
 
-// Black and white stand for ink and paper: the last colour of the arms, and hollow marks.
+// Black and white stand for ink and paper: the last color of the arms, and hollow marks.
 function inked(spec) {
   if (!dark.matches) return spec;
   const text = JSON.stringify(spec)
@@ -81,7 +81,7 @@ function sort(table, header) {
   const text = header.dataset.kind === "text";
   const key = (row) => row.cells[column].dataset.key ?? row.cells[column].textContent.trim();
   const order = (a, b) => {
-    if (a === "" || b === "") return (a === "") - (b === ""); // what is missing stays at the end
+    if (a === "" || b === "") return (a === "") - (b === ""); // Missing values stay at the end.
     const sign = text ? a.localeCompare(b, undefined, { numeric: true }) : parseFloat(a) - parseFloat(b);
     return down ? -sign : sign;
   };

@@ -1,1 +1,1 @@
-"""The pictures of the page of a study, a file each."""
+"""Draw the pictures of the page of a study, with a module for each picture."""

@@ -1,4 +1,4 @@
-"""The axes that several pictures share: density from dense to sparse, and the measure that was chosen."""
+"""Draw the axes that several pictures share: density from dense to sparse, and the chosen measure."""
 
 import math
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-ROOM = 0.35  # of the distance between two densities, for the arms side by side
-# As `percent` writes densities everywhere else on the page.
+ROOM = 0.35  # The share of the distance between two densities in which arms stand side by side.
+# The format in which `percent` writes densities everywhere else on the page.
 PER_CENT = "(datum.value >= 0.01 ? format(100 * datum.value, '.1f') : format(100 * datum.value, '.2~r')) + ' %'"
 PER_CENT_OR_NUMBER = (
     "indexof(lower(measure), 'acc') >= 0 ? format(100 * datum.value, '.4~g') + ' %' : format(datum.value, '.3~g')"
@@ -21,7 +21,7 @@ POINTS_OR_NUMBER = (
 
 
 def density_axis(table: pd.DataFrame) -> alt.X:
-    """A logarithmic axis with a tick at every density of the study, dense on the left."""
+    """Make a logarithmic axis with a tick at every density of the study, dense on the left."""
     densities = _densities(table)
     room = math.exp(ROOM * _gap(densities))
     return alt.X(
@@ -49,28 +49,30 @@ def places(table: pd.DataFrame, density: float, arm: str, arms: Sequence[str]) -
 
 
 def measure_axis(field: str, labels: str = PER_CENT_OR_NUMBER) -> alt.Y:
-    """An axis for whatever measure was chosen, in per cent where it is a fraction."""
+    """Make an axis for the chosen measure, in percent if the measure is a fraction."""
     axis = alt.Axis(labelExpr=labels, title=None, gridOpacity=0.6)
     return alt.Y(f"{field}:Q", scale=alt.Scale(zero=False, nice=True), axis=axis)
 
 
 def heading(expression: str) -> alt.TitleParams:
-    """What the vertical axis shows, written flat above it, following the signals."""
+    """Make the title of the vertical axis, written flat above the axis. It follows the signals."""
     return alt.TitleParams(
         text=alt.ExprRef(expr=expression), anchor="start", frame="group", fontSize=12, fontWeight="normal", offset=8
     )
 
 
 def shown_interval(rows: pd.DataFrame, of: str, within: tuple[float, float]) -> pd.DataFrame:
-    """Cut intervals that would leave no room for the rest: two seeds can give very wide ones.
+    """Cut intervals that would leave no room for the rest. Two seeds can give very wide intervals.
 
     Args:
-        rows: With low, high and the column ``of``, of one measure.
-        of: What must be seen whole.
-        within: The range of what is measured; an interval ends there and is not cut by it, because nothing lies beyond.
+        rows: The rows of one measure, with the columns low, high and ``of``.
+        of: The column whose values must all be seen.
+        within: The range of the measured values. An interval that ends there does not count as cut, because no values
+            lie beyond.
 
     Returns:
-        The rows with ``low_shown`` and ``high_shown``, and ``cut_low`` and ``cut_high``: whether the interval goes on.
+        The rows with ``low_shown`` and ``high_shown``, and with ``cut_low`` and ``cut_high``, which say whether the
+        interval goes on.
 
     Example:
         >>> rows = pd.DataFrame({"mean": [0.75, 0.875], "low": [0.5, 0.75], "high": [0.875, 1.25]})
@@ -92,15 +94,15 @@ def interval_layers(base: alt.Chart, labels: str = PER_CENT_OR_NUMBER, **mark: A
     """Draw the intervals as bars, with an arrow at each end that :func:`shown_interval` has cut.
 
     Args:
-        base: A chart with its x and its colours.
-        labels: How the vertical axis writes its ticks.
-        **mark: What bars and arrows have in common, such as ``xOffset``.
+        base: A chart with its x and its colors.
+        labels: The format of the ticks of the vertical axis.
+        **mark: Properties of the bars and the arrows, such as ``xOffset``.
     """
     known = base.transform_filter("isValid(datum.low_shown)")
     layers = [known.mark_rule(strokeWidth=1.5, opacity=0.7, **mark).encode(y=measure_axis("low_shown", labels),
                                                                          y2="high_shown:Q")]  # fmt: skip
     for end, shape in (("low", "triangle-down"), ("high", "triangle-up")):
-        # Not filtered: without any arrow the axis would have nothing to reach to, and vega would complain.
+        # The rows are not filtered. Without any arrow the axis would have no range, and Vega would warn.
         seen = alt.condition(f"datum.cut_{end}", alt.value(1), alt.value(0))
         arrows = known.mark_point(filled=True, size=55, shape=shape, **mark)
         layers.append(arrows.encode(y=measure_axis(f"{end}_shown", labels), opacity=seen))

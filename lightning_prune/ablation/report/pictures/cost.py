@@ -1,4 +1,4 @@
-"""What an arm costs against what it reaches: trained alone, and beside the arms that it shares work with."""
+"""Draw the cost of each arm against its result, trained alone and trained beside arms that share work with it."""
 
 import altair as alt
 import pandas as pd
@@ -21,21 +21,21 @@ from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.comparison import summary
 from lightning_prune.lab.report.terminal import percent, score
 
-APART = 5  # pixels between arms: equal budgets would lie on top of each other
+APART = 5  # Pixels between arms, because equal budgets would lie on top of each other.
 NAME, TITLE = "cost", "Cost against metric"
 CAPTION = (
-    "Per seed, from the first step to the end of the chosen cycle. Filled: the arm trained alone. Hollow: what was "
-    "trained for it here, beside what another arm had trained already. Arms of equal cost stand side by side. "
-    f"Bars are 95 % intervals. {CUT}"
+    "Cost per seed, from the first step to the end of the chosen cycle. A filled mark is the cost of the arm trained "
+    "alone. A hollow mark is its cost in this study, without what another arm had trained already. Arms of equal cost "
+    f"stand side by side. Bars are 95 % intervals. {CUT}"
 )
 UNITS = {"epochs": "epochs_shared", "seconds": "seconds_shared"}
 
 
 def draw_cost(study: Study, chosen: str) -> Picture:
-    """Draw cost against each measure, at a density that the page lets choose.
+    """Draw the cost against each measure, at a density that the reader can choose.
 
     Args:
-        study: What was read.
+        study: The study.
         chosen: The label of the measure to show first.
     """
     units = [unit for unit in UNITS if unit in study.table and study.table[unit].notna().any()]
@@ -54,7 +54,7 @@ def draw_cost(study: Study, chosen: str) -> Picture:
 
 
 def _costs(table: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """What an arm took up to the end of each cycle: the mean over seeds, alone and without what it shares."""
+    """The cost of each arm up to the end of each cycle, as a mean over seeds, with and without shared work."""
     rows = table.dropna(subset=["cycle"]).sort_values("cycle")
     shared = rows[UNITS[unit]].fillna(0.0) if UNITS[unit] in rows else 0.0
     spent = rows[["arm", "seed", "cycle"]].assign(alone=rows[unit], here=rows[unit] - shared)

@@ -1,4 +1,4 @@
-"""How far each arm is from a chosen one: paired differences over seeds, with intervals."""
+"""Draw the paired differences over seeds between each arm and a chosen arm, with intervals."""
 
 from itertools import permutations
 
@@ -31,27 +31,26 @@ from lightning_prune.ablation.report.pictures.picture import (
 )
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.report.words import difference, plural
-from lightning_prune.ablation.results.intervals import intervals
-from lightning_prune.ablation.results.pairs import UNDECIDED, by_seed, least_spreads, verdicts
+from lightning_prune.ablation.results.intervals import UNDECIDED, by_seed, intervals, least_spreads, verdicts
 from lightning_prune.ablation.results.table_checks import lower_wins
 from lightning_prune.lab.metric_names import is_fraction
 from lightning_prune.lab.report.terminal import percent
 
 NAME, TITLE = "differences", "Difference to one arm"
 CAPTION = (
-    "Mean of the differences within each seed, with 95 % intervals. A filled mark is decided: its interval does not "
-    f"contain 0. A hollow mark is undecided. {CUT} Arms are matched by cycle."
+    "Mean of the differences within each seed, with 95 % intervals. The difference of a filled mark is significant: "
+    f"its interval does not contain 0. A hollow mark is undecided (not significant). {CUT} Arms are matched by cycle."
 )
 HEADING = "[measure, 'difference to ' + reference + (indexof(lower(measure), 'acc') >= 0 ? ', in points' : '')]"
 
 
 def draw_differences(study: Study, chosen: str, against: str | None) -> Picture:
-    """Draw the paired differences of all arms to a reference, which the page lets choose.
+    """Draw the paired differences of all arms to a reference, which the reader can choose.
 
     Args:
-        study: What was read.
+        study: The study.
         chosen: The label of the measure to show first.
-        against: The reference to show first; left out, the first arm with a result.
+        against: The reference to show first. None: the first arm with a result.
     """
     arms = study.measured_arms
     if len(arms) < 2:
@@ -67,7 +66,7 @@ def draw_differences(study: Study, chosen: str, against: str | None) -> Picture:
 
 
 def _all_pairs(study: Study, measure: Measure, arms: list[str]) -> pd.DataFrame:
-    """The differences of one measure between all arms, with what is written at each mark."""
+    """The differences of one measure between all arms, with the texts of each mark."""
     values = {arm: by_seed(study.table, arm, measure.column) for arm in arms}
     pairs = list(permutations(arms, 2))
     names = ["arm", "reference"]

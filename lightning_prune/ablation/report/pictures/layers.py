@@ -1,4 +1,4 @@
-"""How dense each tensor of an arm is in each cycle, as a map."""
+"""Draw the density of each tensor of an arm in each cycle as a map."""
 
 from itertools import takewhile
 
@@ -20,18 +20,18 @@ from lightning_prune.lab.report.cycle_table import layer_table
 from lightning_prune.lab.report.logged_run import Run
 
 NAME, TITLE = "density_per_layer", "Density per layer"
-CAPTION = "Weights left in each pruned tensor, in per cent: the run of the first seed of the chosen arm."
-MANY = 400  # cells of one arm; more have no room for numbers
+CAPTION = "Weights left in each pruned tensor, in percent. The run is the one of the chosen arm with its first seed."
+MANY = 400  # Cells of one arm. With more cells there is no room for numbers.
 WEIGHT = ".weight"
-# A cell has the same colour in light and in dark mode, and so has its number.
+# A cell has the same color in light and in dark mode, and so has its number.
 BRIGHT = f"luminance(scale('color', datum.density)) > {BRIGHT_FROM}"
 
 
 def draw_layers(study: Study, runs: dict[str, Run]) -> Picture:
-    """Draw the density of every tensor over the cycles; the page lets choose the arm.
+    """Draw the density of every tensor over the cycles. The reader of the page chooses the arm.
 
     Args:
-        study: What was read.
+        study: The study.
         runs: Arm -> its run.
     """
     tables = {arm: layer_table(run) for arm, run in runs.items()}
@@ -47,14 +47,14 @@ def draw_layers(study: Study, runs: dict[str, Run]) -> Picture:
 
 
 def _rows(table: pd.DataFrame, arm: str, short: dict[str, str]) -> Rows:
-    """The cells of one arm; what it has not come to is left out."""
+    """The cells of one arm. Cycles that the arm has not reached are left out."""
     tall = table.rename_axis("tensor").reset_index().melt("tensor", var_name="cycle", value_name="density").dropna()
     tall["layer"] = tall["tensor"].map(short)
     return records(tall.assign(arm=arm, cycle=tall["cycle"].astype(int), density=tall["density"].round(6)))
 
 
 def _short_names(names: list[str]) -> dict[str, str]:
-    """Leave out what all names share: on a narrow screen the start would hide the rest."""
+    """Leave out the beginning that all names share. On a narrow screen it would hide the rest."""
     if len(names) < 2:
         return {name: name for name in names}
     parts = [name.split(".") for name in names]

@@ -1,4 +1,4 @@
-"""The metric over the density: the mean over seeds of each arm, with its interval."""
+"""Draw the metric over the density, as the mean over seeds of each arm with its interval."""
 
 import altair as alt
 
@@ -32,16 +32,16 @@ from lightning_prune.lab.report.terminal import percent, score
 
 TITLE = "Metric over density"
 CAPTION = (
-    "Mean over seeds with 95 % intervals (Student's t), of accuracies up to 100 % at most. "
-    f"{CUT} Arms stand side by side around their density. Intervals are not corrected for how many there are."
+    "Mean over seeds with 95 % intervals (Student's t). Intervals of accuracies end at 100 %. "
+    f"{CUT} Arms stand side by side around their density. Intervals are not corrected for multiple comparisons."
 )
 
 
 def draw_over_density(study: Study, chosen: str) -> Picture:
-    """Draw every measure over the density, one arm per colour.
+    """Draw every measure over the density, with a color for each arm.
 
     Args:
-        study: What was read.
+        study: The study.
         chosen: The label of the measure to show first.
     """
     labels = [measure.label for measure in study.measures]

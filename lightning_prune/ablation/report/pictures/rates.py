@@ -1,4 +1,4 @@
-"""The learning rate of each arm over its whole run, one panel per arm, with the cycles marked."""
+"""Draw the learning rate of each arm over its whole run, one panel per arm, with the cycles marked."""
 
 import altair as alt
 import numpy as np
@@ -20,18 +20,20 @@ from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.rate_curves import rate_curves
 
 NAME, TITLE = "learning_rate", "Learning rate"
-CAPTION = "The rate of every optimizer step, over the run of the first seed of each arm. Dotted: a cycle begins."
-FEW = 1000  # points of a curve; more cannot be told apart
-STRETCHES = FEW // 3  # of the steps; of each at most four points are kept, two where the rate only rises or falls
-JUMPS, JUMP = FEW // 10, 0.05  # how many are kept that are no ends of plateaus; how large, of the larger rate
+CAPTION = "The rate of every optimizer step in the run of each arm with its first seed. A dotted line begins a cycle."
+FEW = 1000  # Points of a curve. More cannot be told apart.
+# Parts of the steps. Of each part at most four points are kept, and two where the rate only rises or falls.
+STRETCHES = FEW // 3
+# The number of kept jumps that are no ends of plateaus, and their least size as a share of the larger rate.
+JUMPS, JUMP = FEW // 10, 0.05
 STEEP, FLOOR = 30, 1e-4
 
 
 def draw_rates(study: Study, runs: dict[str, Run]) -> Picture:
-    """Draw the learning rates; several parameter groups that differ are several lines.
+    """Draw the learning rates. Parameter groups with different rates are separate lines.
 
     Args:
-        study: What was read.
+        study: The study.
         runs: Arm -> its run.
     """
     rows = [row for arm, run in runs.items() for row in _rows(arm, run)]
@@ -59,12 +61,12 @@ def _rows(arm: str, run: Run) -> Rows:
 
 
 def _thinned(curve: pd.Series) -> pd.Series:
-    """Leave out points that the picture would not show; jumps and plateaus stay.
+    """Leave out points that the picture would not show. Jumps and plateaus stay.
 
-    A row stands for all steps until the next one, so stretches are counted in steps and not in rows: a plateau is one
-    row, and beside a rate that changes with every step it would be lost. Kept are the first, the last, the lowest and
-    the highest row of every stretch; every row that lasts long enough to be seen, and its neighbors; and both sides of
-    the largest jumps that are elsewhere.
+    A row stands for all steps until the next row. Therefore stretches are counted in steps and not in rows. A plateau
+    is one row, and would be lost beside a rate that changes with every step. The first, the last, the lowest and the
+    highest row of every stretch are kept. Every row that lasts long enough to be seen is kept with its neighbors. Both
+    sides of the largest other jumps are kept.
     """
     if len(curve) <= FEW:
         return curve
@@ -95,7 +97,7 @@ def _chart(study: Study, rows: Rows) -> Drawing:
     scale = alt.Scale(type="log", domain=[lowest / 1.3, high * 1.3], clamp=True, nice=False) if steep else alt.Scale()
     powers = [10.0**power for power in range(-12, 4) if lowest / 1.3 <= 10.0**power <= high * 1.3]
     axis = alt.Axis(format="~g", tickCount=3, values=powers if steep and powers else alt.Undefined)
-    steps = alt.Axis(grid=False, labelOverlap="parity", labelSeparation=8)  # numbers that touch read as one
+    steps = alt.Axis(grid=False, labelOverlap="parity", labelSeparation=8)  # Numbers that touch read as one.
     base = alt.Chart().encode(x=alt.X("step:Q", title="optimizer step", axis=steps))
     y = alt.Y("rate:Q", title=None, scale=scale, axis=axis)
     lines = base.transform_filter("datum.kind == 'rate'").mark_line(interpolate="step-after", strokeWidth=1.6)

@@ -1,4 +1,4 @@
-"""What a search tried: the validation metric over the tried values, and which one the arm went on with."""
+"""Draw the validation metric of a search over the tried values, and mark the chosen value."""
 
 import json
 import math
@@ -12,12 +12,12 @@ from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.lab.report.terminal import score
 
 NAME, TITLE = "search", "What the search tried"
-FEW = 12  # values, each with a tick of its own
-CAPTION = "Every value that was tried from the same pruned network; filled is the one that the arm went on with."
+FEW = 12  # Values that each have their own tick.
+CAPTION = "All values that were tried from the same pruned network. The arm went on with the value of the filled mark."
 
 
 def draw_search(study: Study) -> Picture | None:
-    """Draw what each search arm tried, one seed at a time; ``None`` if no arm searches."""
+    """Draw the tried values of each search arm, one seed at a time. ``None`` if no arm searches."""
     arms = [str(arm["name"]) for arm in study.facts["arms"] if arm.get("search")]
     if not arms:
         return None
@@ -54,14 +54,14 @@ def _rows(study: Study, arm: str, metric: str) -> Rows:
 
 
 def _value(value: Any) -> Any:
-    """A number as it is; a combination of several arguments in words."""
+    """A number stays as it is. A combination of several arguments is written in words."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {part}" for name, part in value.items())
     return value if isinstance(value, int | float | str) else str(value)
 
 
 def _parsed(text: Any) -> dict[str, Any]:
-    """What a search tried; nothing if the cell is empty or not what a study writes."""
+    """Read the tried values from a cell of the table. Empty if the cell is empty or was not written by a study."""
     try:
         tried = json.loads(str(text))
     except json.JSONDecodeError:
@@ -70,7 +70,7 @@ def _parsed(text: Any) -> dict[str, Any]:
 
 
 def _axis(rows: Rows) -> alt.X:
-    """Numbers on an axis, logarithmic if they differ much; anything else side by side."""
+    """Make the axis of the values. Numbers that differ much get a logarithmic axis. Other values stand side by side."""
     values = [row["value"] for row in rows]
     title = ", ".join(dict.fromkeys(row["argument"] for row in rows))
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):

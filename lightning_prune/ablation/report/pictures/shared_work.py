@@ -1,35 +1,47 @@
-"""The tree of what was trained, drawn: boxes from dense to the last cycle, grey where several arms share one."""
+"""Draw the tree of all trained nodes, as boxes from dense to the last cycle. A box that arms share is gray."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
 from lightning_prune.ablation.report.pictures.picture import DATA, Choice, Drawing, Picture, Rows, specification
-from lightning_prune.ablation.report.pictures.tree import Box, lay_out
 from lightning_prune.ablation.report.reported_study import Facts, Study
 from lightning_prune.ablation.report.words import listed, plural
 from lightning_prune.lab.report.canvas import COLOURS, ink_on
 
 NAME, TITLE = "shared_work", "What was trained, and what was shared"
 CAPTION = (
-    "Each box was trained once, from its first to its last cycle; the number counts its epochs. Grey boxes are shared "
-    "by the arms to their right. Pale thin boxes are what a search tried and left. Dashed boxes are not done."
+    "Each box was trained once, from its first to its last cycle. The number counts its epochs. Gray boxes are shared "
+    "by the arms to their right. Pale thin boxes were tried by a search and not chosen. Dashed boxes are not done."
 )
 SHARED = "shared"
 GREY = "#9a9a9a"
-ROW = 30  # pixels
-NAMES = 0.3  # of the width, for the names of the arms
+ROW = 30  # Pixels.
+NAMES = 0.3  # The share of the width for the names of the arms.
+TRIED = 0.4  # The height, in rows, of a node that a search tried and did not choose.
+
+
+@dataclass(frozen=True)
+class Box:
+    """A node as a box, from its first cycle to its last, over the rows of the arms that use the node."""
+
+    key: str
+    top: float
+    bottom: float
+    ends: tuple[str, ...] = ()
+    """The arms whose run ends here, a row each, at the bottom of the box."""
 
 
 def draw_shared_work(study: Study) -> Picture:
-    """Draw the tree of one seed, which the page lets choose."""
+    """Draw the tree of one seed, which the reader can choose."""
     chosen = {key for path in study.paths for key in path["nodes"]}
     colours = dict(zip([*study.arms, SHARED], _colours(study), strict=True))
     rows: Rows = []
     tallest = 1.0
     for seed in study.seeds:
-        boxes = lay_out(study, seed)
+        boxes = boxes_of(study, seed)
         tallest = max([tallest, *(box.bottom for box in boxes)])
         for box in boxes:
             rows += _rows(box, study.nodes[box.key], str(seed), box.key in chosen, colours)
@@ -39,6 +51,31 @@ def draw_shared_work(study: Study) -> Picture:
     seeds = [str(seed) for seed in study.seeds]
     spec = specification(_chart(study, int(cycles), tallest), rows, {"seed": seeds[0], "hidden": []})
     return Picture(NAME, TITLE, CAPTION, spec, choices=[Choice("seed", "Seed", seeds, seeds[0])])
+
+
+def boxes_of(study: Study, seed: int) -> list[Box]:
+    """Place the nodes of one seed so that none covers another.
+
+    Args:
+        study: The study.
+        seed: One of its seeds.
+
+    Returns:
+        One box per node, over the rows of its children. The arms are in the order of the study, as far as sharing
+        allows this order.
+    """
+    nodes = {key: node for key, node in study.nodes.items() if int(node["seed"]) == seed}
+    ends = _ends(study, seed, nodes)
+    order = {arm: index for index, arm in enumerate(study.arms)}
+    children: dict[str | None, list[str]] = {}
+    for key in sorted(nodes, key=lambda key: _rank(nodes[key], order)):
+        parent = nodes[key]["parent"]
+        children.setdefault(parent if parent in nodes else None, []).append(key)
+    boxes: list[Box] = []
+    top = 0.0
+    for root in children.get(None, []):
+        top = _place(root, top, children, ends, boxes)
+    return boxes
 
 
 def _rows(box: Box, node: Facts, seed: str, chosen: bool, colours: Mapping[str, str]) -> Rows:
@@ -74,7 +111,10 @@ def _colours(study: Study) -> list[str]:
 
 
 def _ink(colour: str) -> str:
-    """Black or white, whichever is read more easily on a colour; what the page turns grey gets what it turns black."""
+    """Choose black or white, whichever is easier to read on a color.
+
+    On a color that dark mode changes, the ink is a color that dark mode changes as well.
+    """
     if colour == "#000000":
         return "white"
     return ink_on(*(int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)))
@@ -94,7 +134,7 @@ def _chart(study: Study, cycles: int, tallest: float) -> Drawing:
 
 
 def _bars(study: Study, boxes: alt.Chart) -> list[alt.Chart]:
-    """The boxes; dashed outlines around those that are not done."""
+    """Draw the boxes, and dashed outlines around the boxes that are not done."""
     owner = alt.Scale(domain=[*study.arms, SHARED], range=_colours(study))
     tooltip = [alt.Tooltip("what:N"), alt.Tooltip("cost:N"), alt.Tooltip("arms:N"), alt.Tooltip("tried:N"),
                alt.Tooltip("status:N")]  # fmt: skip
@@ -127,3 +167,31 @@ def _words(seed: alt.Chart, width: float) -> list[alt.Chart]:
     )
     names = names.encode(x="right:Q", y="middle:Q", text="text:N")
     return [texts, names]
+
+
+def _place(
+    key: str, top: float, children: Mapping[str | None, list[str]], ends: Mapping[str, list[str]], boxes: list[Box]
+) -> float:
+    """Place a node and everything below it. Return the start of the next row."""
+    arms = tuple(ends.get(key, ()))
+    bottom = top
+    for child in children.get(key, []):
+        bottom = _place(child, bottom, children, ends, boxes)
+    bottom += len(arms) if arms or bottom > top else TRIED
+    boxes.append(Box(key, top, bottom, arms))
+    return bottom
+
+
+def _ends(study: Study, seed: int, nodes: Mapping[str, Facts]) -> dict[str, list[str]]:
+    """Node -> the arms whose run ends with it."""
+    ends: dict[str, list[str]] = {}
+    for path in study.paths:
+        known = [key for key in path["nodes"] if key in nodes]
+        if int(path["seed"]) == seed and known:
+            ends.setdefault(known[-1], []).append(str(path["arm"]))
+    return ends
+
+
+def _rank(node: Facts, order: Mapping[str, int]) -> tuple[int, bool, int]:
+    known = [order[arm] for arm in node["arms"] if arm in order]
+    return (min(known, default=len(order)), bool(node["tried"]), int(node["first"]))

@@ -1,4 +1,4 @@
-"""Which engine: by its name and the number of workers."""
+"""Choose an engine by its name and the number of workers."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -17,8 +17,8 @@ def make_engine(name: str, workers: int, out: Path, options: Mapping[str, Any] |
 
     Args:
         name: ``"local"`` for this machine, ``"ray"`` for a cluster.
-        workers: How many nodes at once, at least 0; 0 trains in this process, on a cluster as many as it
-            has room for.
+        workers: The number of nodes to train at once, at least 0. 0 trains in this process. On a cluster, 0 trains as
+            many nodes as it has room for.
         out: The folder of the study.
         options: Further arguments of the engine.
 
@@ -33,7 +33,7 @@ def make_engine(name: str, workers: int, out: Path, options: Mapping[str, Any] |
     if name == "ray":
         if find_spec("ray") is None:
             raise ValueError("Ablation.run(engine='ray') needs Ray: pip install 'lightning-prune[ray]'")
-        from lightning_prune.ablation.running.engines.on_ray import OnRay  # an extra
+        from lightning_prune.ablation.running.engines.on_ray import OnRay  # Ray is an extra.
 
         return OnRay(workers, logs=out / "logs", **(options or {}))
     if name != "local":

@@ -1,4 +1,4 @@
-"""Which Ray cluster, and how much room it has."""
+"""Join a Ray cluster, and find how much room it has."""
 
 import logging
 import os
@@ -10,21 +10,21 @@ from collections.abc import Mapping, Sequence
 import ray
 from ray._private.services import canonicalize_bootstrap_address_or_die
 
-PATIENCE = 10.0  # seconds for a cluster to answer
+PATIENCE = 10.0  # Seconds to wait for the answer of a cluster.
 
 
 def connect(address: str | None) -> None:
-    """Join a cluster that is running, quietly.
+    """Join a running cluster, without printing anything.
 
     Args:
-        address: ``"host:port"`` of its head; None for the one of this machine, or of ``RAY_ADDRESS``.
+        address: ``"host:port"`` of its head. None: the cluster of ``RAY_ADDRESS``, or of this machine.
 
     Raises:
-        ConnectionError: If there is none.
+        ConnectionError: If there is no running cluster.
     """
     asked = address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
-        if "://" not in asked:  # Ray itself would ask a dead address for many minutes
+        if "://" not in asked:  # Ray itself would wait for a dead address for many minutes.
             found = canonicalize_bootstrap_address_or_die(asked)
             host, _, port = found.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
@@ -45,7 +45,7 @@ def _join(address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     finally:
-        if main:  # Ray puts its own in place of whatever was there
+        if main:  # Ray replaces the handler with its own.
             signal.signal(signal.SIGTERM, handler)
 
 
@@ -55,12 +55,12 @@ def machines() -> list[Mapping[str, float]]:
 
 
 def room(machines: Sequence[Mapping[str, float]], cpus: float, gpus: float) -> int:
-    """How many nodes of a study fit on a cluster at once.
+    """Count the nodes of a study that fit on a cluster at once.
 
     Args:
         machines: The resources of each machine.
         cpus: The CPUs that a node takes, above 0.
-        gpus: The GPUs that it takes, or the share of one; at least 0.
+        gpus: The GPUs that a node takes, or the share of one GPU, at least 0.
 
     Example:
         >>> room([{"CPU": 8.0, "GPU": 1.0}, {"CPU": 3.0}], cpus=1.0, gpus=0.0)
@@ -79,4 +79,4 @@ def room(machines: Sequence[Mapping[str, float]], cpus: float, gpus: float) -> i
 
 
 def _times(available: float, needed: float) -> int:
-    return int(available / needed + 1e-9)  # 0.3 / 0.1 falls short of 3
+    return int(available / needed + 1e-9)  # 0.3 / 0.1 is a little below 3.

@@ -1,4 +1,4 @@
-"""What every engine can do: begin a job, wait for the ends of jobs, and stop."""
+"""Define the interface of every engine: begin a job, wait for the ends of jobs, and stop."""
 
 from abc import ABC, abstractmethod
 
@@ -6,29 +6,29 @@ from lightning_prune.ablation.training.job import Job, Outcome
 
 
 class Engine(ABC):
-    """Trains jobs, as many at once as it has slots.
+    """Train jobs, as many at once as the engine has slots.
 
     Attributes:
-        slots: How many; it may change while the study runs.
+        slots: The number of slots. It may change while the study runs.
     """
 
     slots: int
 
     @abstractmethod
     def submit(self, job: Job) -> None:
-        """Begin a job; only as long as there is a free slot."""
+        """Begin a job. The caller must see that a slot is free."""
 
     @abstractmethod
     def collect(self, seconds: float) -> list[Outcome]:
         """Wait for jobs to end.
 
         Args:
-            seconds: How long at most.
+            seconds: The longest time to wait.
 
         Returns:
-            What became of those that ended; empty if none did.
+            The outcomes of the jobs that ended. Empty if no job ended.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Stop what is running and free what is held."""
+        """Stop the running jobs and free all resources."""

@@ -1,4 +1,4 @@
-"""One node after the other, in this process."""
+"""Train one node after the other in this process."""
 
 from lightning_prune.ablation.running.engines.engine import Engine
 from lightning_prune.ablation.training.job import Job, Outcome
@@ -6,7 +6,7 @@ from lightning_prune.ablation.training.train_node import train
 
 
 class Here(Engine):
-    """Trains in this process, which Ctrl-C interrupts as any training."""
+    """Train in this process. Ctrl-C interrupts it as any training."""
 
     slots = 1
 

@@ -1,4 +1,4 @@
-"""Several nodes at once on this machine, each in a process that stays warm for the next."""
+"""Train several nodes at once on this machine. Each process stays alive for its next node."""
 
 import json
 import os
@@ -20,9 +20,9 @@ class Worker:
     """A process that trains one job at a time.
 
     Args:
-        index: Its number, by which the GPUs are dealt out.
-        threads: How many threads it computes with.
-        log: The file that what it prints goes to.
+        index: The number of the worker, which decides its GPU.
+        threads: The number of threads for computing.
+        log: The file for the output of the process.
     """
 
     def __init__(self, index: int, threads: int, log: Path) -> None:
@@ -41,21 +41,21 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=file,
                 env=environment,
-                start_new_session=True,  # Ctrl-C goes to the study, which stops its workers
+                start_new_session=True,  # Ctrl-C reaches only the study, which then stops its workers.
             )
 
     def begin(self, job: Job) -> None:
-        """Give it a job."""
+        """Give the worker a job."""
         self.job = job
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(job.to_dict()).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # it has died, which is found out when its answer is read
+            pass  # The worker has died. This is found when its answer is read.
 
     def read(self) -> Outcome | None:
-        """Read what it answered, once there is something to read; None if the answer is not whole yet."""
+        """Read the answer, once there is something to read. None if the answer is not complete yet."""
         assert self.process.stdout is not None
         chunk = os.read(self.process.stdout.fileno(), 65536)
         self._answer += chunk
@@ -75,7 +75,7 @@ class Worker:
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def stop(self) -> None:
-        """End the process; what its node has saved stays."""
+        """End the process. The checkpoints of its node stay."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -84,11 +84,11 @@ class Worker:
 
 
 class Local(Engine):
-    """Trains in processes of this machine, and divides its cores among them.
+    """Train in several processes of this machine, and divide its cores among them.
 
     Args:
-        workers: How many, at least 1.
-        logs: The folder of their logs.
+        workers: The number of processes, at least 1.
+        logs: The folder for their logs.
     """
 
     def __init__(self, workers: int, logs: Path) -> None:
@@ -125,7 +125,7 @@ class Local(Engine):
         self._workers = []
 
     def _bury(self) -> None:
-        """Make room for those that have died, also while they had nothing to do."""
+        """Remove the workers that have died, also those without a job."""
         for worker in self._workers:
             if worker.job is None and worker.process.poll() is not None:
                 worker.stop()

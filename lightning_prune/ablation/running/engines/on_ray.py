@@ -1,4 +1,4 @@
-"""Several nodes at once on the machines of a Ray cluster."""
+"""Train several nodes at once on the machines of a Ray cluster."""
 
 import os
 import sys
@@ -16,21 +16,22 @@ from lightning_prune.ablation.running.engines.ray_task import OtherMachine, Term
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.training.job import Job, Outcome
 
-RETRIES = 3  # of a node whose worker or machine died; each goes on from its last checkpoint
+RETRIES = 3  # For a node whose worker or machine died. Each retry goes on from the node's last checkpoint.
 SECONDS_TO_STOP = 10.0
 
 
 class OnRay(Engine):
-    """Trains as tasks of a running Ray cluster, whose machines share the folder of the study and that of its nodes.
+    """Train nodes as tasks of a running Ray cluster.
 
-    A node whose worker or machine dies is given to another one, which goes on from its last checkpoint.
+    All machines of the cluster must share the folder of the study and the folder of its nodes. If a worker or a
+    machine dies, its node is given to another one, which goes on from the node's last checkpoint.
 
     Args:
-        workers: How many nodes at once at most; 0 for as many as the cluster has room for.
-        address: ``"host:port"`` of the head; None for the cluster that this machine is in.
+        workers: The largest number of nodes at once. 0: as many as the cluster has room for.
+        address: ``"host:port"`` of the head. None: the cluster that this machine is in.
         cpus: The CPUs that a node takes, above 0.
-        gpus: The GPUs that a node takes, at least 0; 0.25 puts four on each card.
-        logs: The folder of their logs; None for ``logs`` beside the nodes.
+        gpus: The GPUs that a node takes, at least 0. With 0.25, four nodes share each GPU.
+        logs: The folder for the logs. None: ``logs`` beside the nodes.
 
     Raises:
         ConnectionError: If no cluster is running.
@@ -47,7 +48,7 @@ class OnRay(Engine):
     ) -> None:
         _check(cpus, gpus)
         self.workers, self.cpus, self.gpus = workers, cpus, gpus
-        # The same number as the local engine's: sums are divided among threads, and their last bits depend on it.
+        # The number is the same as the local engine's. Sums are divided among threads, so their last bits depend on it.
         self.threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, int(cpus)))
         self._jobs: dict[Any, Job] = {}
         self._marker: Path | None = None
@@ -63,13 +64,13 @@ class OnRay(Engine):
 
     @property
     def slots(self) -> int:  # type: ignore[override]  # machines come and go
-        """How many nodes at once."""
+        """The number of nodes that can be trained at once."""
         return self.workers or room(machines(), self.cpus, self.gpus)
 
     def submit(self, job: Job) -> None:
-        out = Path(job.out).resolve()  # a worker starts in another folder
+        out = Path(job.out).resolve()  # A worker starts in another folder.
         if self._marker is None:
-            # A name that no machine has looked for before, so that none remembers that it is not there.
+            # No machine has looked for this name before, so no machine remembers that the file does not exist.
             self._marker = Store(out).locks / f"ray-{uuid.uuid4().hex}"
             self._marker.parent.mkdir(parents=True, exist_ok=True)
             self._marker.touch()
@@ -86,7 +87,7 @@ class OnRay(Engine):
     def close(self) -> None:
         try:
             for one in self._jobs:
-                ray.cancel(one, force=True)  # at once: what its node has saved stays
+                ray.cancel(one, force=True)  # Stop at once. The checkpoints of the node stay.
             if self._jobs:
                 ray.wait(list(self._jobs), num_returns=len(self._jobs), timeout=SECONDS_TO_STOP)
         finally:
@@ -103,7 +104,7 @@ class OnRay(Engine):
                 f"Ablation.run(engine='ray', cpus={self.cpus:g}, gpus={self.gpus:g}) fits on no machine of the "
                 f"cluster: they have {_describe(found)}. Ask for less, or let a larger machine join."
             )
-        # A process that has begun to use a card cannot change to another one; with a single card it stays warm.
+        # A process that has begun to use a GPU cannot change to another one. With a single GPU the process stays alive.
         several = self.gpus > 0 and any(machine.get("GPU", 0.0) > 1 for machine in found)
         environment = {"OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": os.pathsep.join(own_paths())}
         return ray.remote(
@@ -117,7 +118,7 @@ class OnRay(Engine):
     def _outcome(self, reference: Any, job: Job) -> Outcome:
         try:
             refused, answer = ray.get(reference)
-        except ray.exceptions.RayTaskError as error:  # a failed training is an answer; this never came so far
+        except ray.exceptions.RayTaskError as error:  # Raised before the training began.
             reason = str(error.cause or error).strip().splitlines()[-1]
             raise OtherMachine(
                 f"A machine of the cluster cannot begin to train ({reason}): install the same lightning-prune there."
@@ -130,7 +131,7 @@ class OnRay(Engine):
 
 
 def own_paths() -> list[str]:
-    """Where the user's own modules are looked for: what a worker's Python has not by itself.
+    """List the folders of the user's own modules, which a worker's Python does not know.
 
     Returns:
         Absolute paths.

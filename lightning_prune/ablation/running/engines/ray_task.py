@@ -1,4 +1,4 @@
-"""What a machine of a cluster does with a job: see that it sees the study as it has to, then train."""
+"""Run a job on a machine of a cluster. First check that the machine sees the same study and the same versions."""
 
 import os
 import platform
@@ -18,15 +18,15 @@ from lightning_prune.version import __version__
 
 @dataclass(frozen=True)
 class Terms:
-    """What all machines have to agree on, so that it does not matter which one trains a node.
+    """The terms on which all machines have to agree, so that every machine trains a node to the same result.
 
     Args:
         out: The folder of the nodes.
-        logs: The folder of their logs.
-        marker: A new file in it.
-        here: The folder in which the study was started; paths in a config may be relative to it.
-        threads: How many threads a node computes with, at least 1.
-        versions: The versions of what the numbers depend on.
+        logs: The folder for the logs.
+        marker: A new file in the folder of the nodes.
+        here: The folder in which the study was started. Paths in a config may be relative to it.
+        threads: The number of threads with which a node computes, at least 1.
+        versions: The versions of the libraries on which the numbers depend.
     """
 
     out: str
@@ -38,11 +38,11 @@ class Terms:
 
 
 class OtherMachine(ValueError):
-    """A machine of the cluster cannot train what the others train."""
+    """Raised when a machine of the cluster cannot train a node as the other machines do."""
 
 
 def versions() -> dict[str, str]:
-    """The versions of what the numbers depend on.
+    """The versions of the libraries on which the numbers depend.
 
     Example:
         >>> sorted(versions())
@@ -55,10 +55,10 @@ def objection(terms: Terms) -> str | None:
     """Say why this machine must not train a node of the study.
 
     Args:
-        terms: What it has to agree on.
+        terms: The terms of the study.
 
     Returns:
-        The reason; None if there is none.
+        The reason. None if the machine may train.
 
     Example:
         >>> objection(Terms("/nowhere", "logs", "/nowhere/marker", ".", 1, versions())).partition("does not")[1:]
@@ -85,27 +85,27 @@ def train_there(content: Mapping[str, Any], terms: Terms) -> tuple[str | None, d
 
     Args:
         content: The job, as plain values.
-        terms: What the machine has to agree on.
+        terms: The terms of the study.
 
     Returns:
-        Why this machine must not train it, or None; and what became of the job, as plain values.
+        The reason why this machine must not train the node, or None. Then the outcome of the job, as plain values.
     """
     job = Job.from_dict(content)
     if (reason := objection(terms)) is not None:
         return reason, asdict(Outcome(job.node.key))
     if Path(terms.here).is_dir():
         os.chdir(terms.here)
-    # The variable that the process was started with is not enough where a library has set its threads meanwhile.
+    # The environment variable is not enough, because a library may have set the threads since the process started.
     torch.set_num_threads(terms.threads)
     with log_in(Path(terms.logs)).open("a", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
         return None, asdict(train(job))
 
 
 def log_in(folder: Path) -> Path:
-    """The file that this process prints into.
+    """The file for the output of this process.
 
     Args:
-        folder: Where; made if it does not exist.
+        folder: The folder of the file. It is made if it does not exist.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"ray-{platform.node()}-{os.getpid()}.log"

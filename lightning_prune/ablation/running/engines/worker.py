@@ -1,4 +1,4 @@
-"""A worker process: reads jobs line by line, trains them, answers line by line."""
+"""Run a worker process, which reads jobs line by line, trains them, and answers line by line."""
 
 import json
 import os
@@ -15,9 +15,9 @@ from lightning_prune.ablation.training.train_node import train
 
 
 def main() -> None:
-    """Serve until the input ends, which it does when the process that asks has died."""
+    """Serve until the input ends. The input also ends when the process of the study dies."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what training prints goes to the log, not among the answers
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # The training prints into the log.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     for line in _lines():
         outcome = train(Job.from_dict(json.loads(line)))
@@ -26,9 +26,9 @@ def main() -> None:
 
 
 def _lines() -> Iterator[str]:
-    """The lines of the input; at its end the process ends at once, also in the middle of a job.
+    """Yield the lines of the input. At the end of the input the process ends at once, also in the middle of a job.
 
-    A study that was killed would otherwise go on computing out of sight; the node has saved what it loses least by.
+    Otherwise a study that was killed would go on computing unseen. The node goes on later from its last checkpoint.
     """
     lines: SimpleQueue[str] = SimpleQueue()
 

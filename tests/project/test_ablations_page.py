@@ -1,4 +1,4 @@
-"""What the README says about comparing variants holds for what it shows."""
+"""What docs/ablations.md says about comparing variants holds for what it shows."""
 
 import re
 from pathlib import Path
@@ -10,11 +10,11 @@ import lightning_prune
 from lightning_prune.ablation import Ablation
 
 ROOT = Path(lightning_prune.__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "ablations.md").read_text()
 
 
 def block(language, word):
-    return next(one for one in re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL) if word in one)
+    return next(one for one in re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL) if word in one)
 
 
 def test_the_study_it_shows_can_be_laid_out(tmp_path):

@@ -1,4 +1,4 @@
-"""The README's grid: every variant has its paper and its config, every config its place, and every link a target."""
+"""The pages of variants and papers: every variant has its paper and its config, every config its place, every link a target."""
 
 import inspect
 import re
@@ -14,9 +14,24 @@ from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 
 ROOT = Path(lightning_prune.__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-ROWS = [line for line in README.splitlines() if line.startswith("| ")]
-LINKS = re.findall(r"\]\(([^)\s]+)\)", README)
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "configs" / "papers" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+VARIANTS_PAGE = ROOT / "docs" / "variants.md"
+PAPERS_PAGE = ROOT / "configs" / "papers" / "README.md"
+
+
+def rows_of(page):
+    return [line for line in page.read_text().splitlines() if line.startswith("| ")]
+
+
+def links_of(page):
+    return re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+
+
 PUBLIC = [member for member in vars(lightning_prune).values() if inspect.isclass(member)]
 POLICIES = [member for member in vars(learning_rate).values() if inspect.isclass(member)]
 STARTS = [member for member in PUBLIC if issubclass(member, StartingPoint)]
@@ -24,12 +39,12 @@ VARIANTS = [*POLICIES, *STARTS, EstimateBatchNorm, TrainOnly]
 
 
 def row_of(variant):
-    (row,) = [row for row in ROWS if re.match(rf"\| `{variant.__name__}\b", row)]
+    (row,) = [row for row in rows_of(VARIANTS_PAGE) if re.match(rf"\| `{variant.__name__}\b", row)]
     return row
 
 
-def configs_in(row):
-    return [ROOT / target for target in re.findall(r"\]\((configs/[^)]+\.yaml)\)", row)]
+def configs_in(row, page=VARIANTS_PAGE):
+    return [(page.parent / target).resolve() for target in re.findall(r"\]\(([^)]+\.yaml)\)", row)]
 
 
 def class_names(tree):
@@ -59,17 +74,18 @@ def test_a_variant_has_its_paper_and_a_config_that_uses_it(variant):
 def test_no_config_of_a_paper_is_left_out_of_its_row():
     for folder in sorted(path for path in (ROOT / "configs" / "papers").iterdir() if path.is_dir()):
         configs = sorted(folder.glob("*.yaml"))
-        rows = [row for row in ROWS if configs and configs_in(row) == configs and row.count("|") == 3]
+        rows = [row for row in rows_of(PAPERS_PAGE) if configs and configs_in(row, PAPERS_PAGE) == configs]
         assert len(rows) == 1, f"{folder.name} needs a row with its paper and all of its configs"
         assert re.match(r"\| \[[^]]+\]\(https://arxiv\.org/abs/\d+\.\d+\) \|", rows[0])
 
 
-def test_every_link_to_a_file_has_a_target():
-    files = [link for link in LINKS if not link.startswith(("http", "#"))]
-    assert len(files) > 40
-    assert not [link for link in files if not (ROOT / link).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_to_a_file_has_a_target(page):
+    files = [link for link in links_of(page) if not link.startswith(("http", "#"))]
+    assert not [link for link in files if not (page.parent / link.partition("#")[0]).exists()]
 
 
 def test_a_link_says_what_it_leads_to():
-    for name, target in re.findall(r"\[([\w-]+)\]\((configs/[^)]+\.yaml)\)", README):
-        assert Path(target).stem == name
+    for page in (VARIANTS_PAGE, PAPERS_PAGE):
+        for name, target in re.findall(r"\[([\w-]+)\]\(([^)]+\.yaml)\)", page.read_text()):
+            assert Path(target).stem == name
