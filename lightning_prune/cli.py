@@ -6,10 +6,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dis import opmap
 from importlib.util import find_spec
 from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from lightning_prune.basics.file_names import STUDY
 
 PACKAGE = Path(__file__).parent
 DEBUG = "LIGHTNING_PRUNE_DEBUG"
@@ -72,9 +75,9 @@ def run(words: Sequence[str]) -> None:
     if words[:1] == ["ablate"]:
         importlib.import_module("lightning_prune.ablation.command").main(words[1:])
     elif words[:1] == ["report"]:
-        studied = any(Path(word, "study.json").is_file() for word in words[1:])
-        module = "ablation.report.report_command" if studied else "lab.report.run_command"
-        importlib.import_module(f"lightning_prune.{module}").main(words[1:])
+        studied = any(Path(word, STUDY).is_file() for word in words[1:])
+        command = "ablation.report.report_command" if studied else "lab.report.run_command"
+        importlib.import_module(f"lightning_prune.{command}").main(words[1:])
     else:
         command_line = importlib.import_module("lightning_prune.lab.cli.command_line")
         ablate = importlib.import_module("lightning_prune.ablation.command")
@@ -97,12 +100,20 @@ def complaint(error: BaseException | None) -> str | None:
         return str(error)
     if isinstance(error, RuntimeError):
         return _other_weights(str(error)) if str(error).startswith(OTHER_WEIGHTS) else None
-    frames = traceback.extract_tb(error.__traceback__)
-    where = Path(frames[-1].filename)
+    calls = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    where = Path(calls[-1].f_code.co_filename)
     if "jsonargparse" in where.parts:
         return complaint(error.__cause__)
-    checked = PACKAGE in where.parents or not MAKING.isdisjoint(frame.name for frame in frames)
-    return str(error) if checked and (frames[-1].line or "").startswith("raise ") else None
+    checked = PACKAGE in where.parents or not MAKING.isdisjoint(call.f_code.co_name for call in calls)
+    return str(error) if checked and _was_raised_by_a_statement(error) else None
+
+
+def _was_raised_by_a_statement(error: BaseException) -> bool:
+    """Whether somebody wrote ``raise``: a fault comes out of an operation or a function of C, such as ``int("x")``."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == opmap["RAISE_VARARGS"]
 
 
 def unwritable(error: BaseException, words: Sequence[str]) -> str | None:

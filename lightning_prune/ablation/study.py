@@ -21,10 +21,10 @@ from lightning_prune.ablation.running.engines.choice import make_engine
 from lightning_prune.ablation.running.engines.engine import Engine
 from lightning_prune.ablation.running.loop import Running
 from lightning_prune.ablation.running.study_progress import Progress
-from lightning_prune.ablation.storage.files import sweep
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.storage.shared_store import choose_store, recorded_store, seen_from
 from lightning_prune.ablation.training.failures import said_of_disk
+from lightning_prune.basics.write_whole import sweep
 from lightning_prune.lab.metric_names import lower_is_better
 
 

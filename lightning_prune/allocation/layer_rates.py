@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from lightning_prune.allocation.budget import budget_of, in_whole_numbers
 from lightning_prune.allocation.rule import Rule
 from lightning_prune.criteria.scores import Scores
+from lightning_prune.selection.parameters import matches
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +63,7 @@ class LayerRates(Rule):
         """The fraction of each tensor that one round keeps."""
         kept: dict[str, float] = {}
         for pattern, rate in self.rates.items():
-            matching = [name for name in names if _matches(name, pattern)]
+            matching = [name for name in names if matches(name, pattern)]
             if not matching:
                 raise ValueError(f"LayerRates(rates={self.rates}): {pattern!r} matches none of {', '.join(names)}.")
             kept = {**dict.fromkeys(matching, 1 - rate), **kept}
@@ -84,7 +84,3 @@ def _first_where(holds: Callable[[float], bool]) -> float:
     while low < (middle := (low + high) / 2) < high:
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")

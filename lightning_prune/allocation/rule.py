@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import fields
 
+from lightning_prune.basics.dotted_paths import call_of
 from lightning_prune.criteria.scores import Scores
 
 
@@ -47,10 +47,4 @@ class Rule(ABC):
         return 0
 
     def __repr__(self) -> str:
-        # Functions appear by name. Their own repr has an address, which changes when a run is resumed.
-        values = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
-        return f"{type(self).__name__}({', '.join(f'{name}={_named(value)}' for name, value in values.items())})"
-
-
-def _named(value: object) -> str:
-    return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else repr(value)
+        return call_of(self)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 import lightning.pytorch as pl
 from torch import nn
@@ -11,7 +10,7 @@ from torch.optim import LBFGS, Optimizer
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.optimizer_state import reset_
-from lightning_prune.selection.parameters import plain_name
+from lightning_prune.selection.parameters import matches, plain_name
 
 _NORMALISATION = re.compile(r"Norm(\d+d|Base)?$")  # the end of a class's name, or that of one it derives from
 
@@ -98,7 +97,7 @@ def parameters_of(module: nn.Module, parts: Sequence[str]) -> dict[str, nn.Param
     chosen: set[str] = set()
     for part in parts:
         kind = kinds.get(part)
-        found = {n for n, one in named.items() if (_matches(n, part) if kind is None else id(one) in kind)}
+        found = {n for n, one in named.items() if (matches(n, part) if kind is None else id(one) in kind)}
         if not found:
             raise ValueError(
                 f"TrainOnly(parts=[..., {part!r}, ...]) names no parameter of {type(module).__name__}. Give 'norm', "
@@ -125,7 +124,3 @@ def _of_head(module: nn.Module) -> set[int]:
     own = [list(layer.parameters(recurse=False)) for layer in module.modules()]
     heads = [parameters for parameters in own if any(one.dim() > 1 for one in parameters)]
     return {id(parameter) for parameter in heads[-1]} if heads else set()
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")

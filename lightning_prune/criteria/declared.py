@@ -5,11 +5,11 @@ A criterion without options is a function. A criterion with options is a :class:
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, TypeVar
 
 from torch import Tensor
 
+from lightning_prune.basics.dotted_paths import call_of
 from lightning_prune.criteria.evidence import BatchNorm, Evidence, Needs
 
 
@@ -51,8 +51,7 @@ class Scorer(ABC):
 
     def __repr__(self) -> str:
         """Name functions by their dotted path, so that every process and every resumed run gets the same text."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        return f"{type(self).__name__}({', '.join(f'{name}={_named(value)}' for name, value in values.items())})"
+        return call_of(self)
 
 
 Criterion = Scorer | Callable[[Tensor, Evidence], Tensor]
@@ -115,8 +114,3 @@ def elementwise(criterion: _Any) -> _Any:
 def is_elementwise(criterion: Criterion) -> bool:
     """Whether a criterion was declared :func:`elementwise`."""
     return getattr(criterion, "is_elementwise", False)
-
-
-def _named(value: object) -> str:
-    name = getattr(value, "__qualname__", None)
-    return f"{value.__module__}.{name}" if name else repr(value)

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
+
+from lightning_prune.basics.nearest import suggest
 
 STAGES = ("val", "valid", "validation")
 FAVOURITES = ("val/accuracy", "val_accuracy", "val/acc", "val_acc")
@@ -38,7 +39,7 @@ def choose_columns(names: Collection[str], metric: str | None = None) -> Columns
         Columns(metric='val_acc', train_metric='train_acc', train_loss='train_loss', val_loss='val_loss')
     """
     if metric is not None and metric not in names:
-        raise ValueError(f"`--metric {metric}` was not logged. {_advice(metric, names)}")
+        raise ValueError(f"`--metric {metric}` was not logged.{_advice(metric, names)}")
     chosen = metric or main_metric(names)
     return Columns(
         metric=chosen,
@@ -104,6 +105,4 @@ def _first(names: Collection[str], wanted: Iterable[str]) -> str | None:
 
 def _advice(metric: str, names: Collection[str]) -> str:
     known = sorted(name for name in names if not name.startswith(("pruning/", "lr-")) and name not in ("epoch", "step"))
-    nearest = get_close_matches(metric, known, n=1)
-    guess = f"Did you mean `{nearest[0]}`? " if nearest else ""
-    return f"{guess}The run logged: {', '.join(known) or 'no metrics'}."
+    return f"{suggest(metric, known)} The run logged: {', '.join(known) or 'no metrics'}."

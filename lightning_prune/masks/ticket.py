@@ -7,7 +7,6 @@ figures and configuration. A ticket holds no code.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from lightning_prune.basics.checkpoints import read_checkpoint, refuse_format
 from lightning_prune.basics.saved_state import find_mistake, refuse_mangled
+from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.masks.packing import pack_bits, unpack_bits
 from lightning_prune.selection.parameters import plain_name
 
@@ -142,14 +142,12 @@ def write_ticket(path: str | Path, ticket: Ticket) -> None:
     """
     path = Path(path)
     _refuse_nan(f"The ticket for '{path}'", ticket.weights)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"{_MASK}{name}": pack_bits(mask.to(torch.uint8)) for name, mask in ticket.masks.items()}
     tensors |= {f"{_WEIGHT}{name}": weight.detach().cpu().contiguous() for name, weight in ticket.weights.items()}
     shapes = {name: list(mask.shape) for name, mask in ticket.masks.items()}
     header = json.dumps({**ticket.header, "format": _FORMAT, "shapes": shapes})
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    save_file(tensors, aside, metadata={"ticket": header, "checksum": _checksum(header, tensors)})
-    aside.replace(path)
+    metadata = {"ticket": header, "checksum": _checksum(header, tensors)}
+    write_whole(path, lambda aside: save_file(tensors, aside, metadata=metadata))
 
 
 def load_ticket(path: str | Path) -> Ticket:

@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from lightning_prune.basics.dotted_paths import dotted
+
 _CONV1D = "transformers.pytorch_utils.Conv1D"
 _MODELS = "transformers.models."
 
@@ -18,7 +20,7 @@ def path_of(kind: type) -> str:
     """
     if getattr(nn, kind.__name__, None) is kind:
         return f"torch.nn.{kind.__name__}"
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return dotted(kind)
 
 
 def outputs_of(layer: nn.Module) -> int | None:

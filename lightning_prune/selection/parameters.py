@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,20 @@ def plain_name(name: str) -> str:
         'network.0.weight'
     """
     return name.replace(_COMPILED, "")
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern stands for a parameter.
+
+    Args:
+        name: The name of the parameter.
+        pattern: ``*`` and ``?`` are as in file names, and the name of a module stands for everything in it.
+
+    Example:
+        >>> matches("net.0.weight", "net.0"), matches("net.0.weight", "*.bias")
+        (True, False)
+    """
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def owned_parameters(module: nn.Module) -> Iterator[Owned]:

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -11,7 +10,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import UninitializedParameter
 
 from lightning_prune.selection.layer_types import outputs_of, path_of
-from lightning_prune.selection.parameters import Owned, owned_parameters
+from lightning_prune.selection.parameters import Owned, matches, owned_parameters
 from lightning_prune.selection.unprunable import reason_of_parametrization, reason_of_storage
 
 _DEFAULT_TYPES: tuple[type[nn.Module], ...] = (
@@ -152,9 +151,9 @@ class Prunable(Selection):
                 return reason if len(tensor.owners) == 1 else f"tied to {reason}"
         if reason := reason_of_storage(tensor.parameter):
             return reason
-        if self.include and not any(_matches(tensor.name, pattern) for pattern in self.include):
+        if self.include and not any(matches(tensor.name, pattern) for pattern in self.include):
             return "matches no pattern of include"
-        if pattern := next((pattern for pattern in self.exclude if _matches(tensor.name, pattern)), None):
+        if pattern := next((pattern for pattern in self.exclude if matches(tensor.name, pattern)), None):
             return f"excluded by the pattern {pattern!r}"
         return None if tensor.parameter.requires_grad else FROZEN
 
@@ -179,10 +178,10 @@ class Prunable(Selection):
     def _unnamed(self, tensor: Owned) -> str:
         """The layer class that the user would have to name to prune a matrix. Empty if naming it would not help."""
         one = tensor.parameter
-        excluded = any(_matches(tensor.name, pattern) for pattern in self.exclude)
+        excluded = any(matches(tensor.name, pattern) for pattern in self.exclude)
         if self.types is not None or not one.requires_grad or one.dim() < 2 or excluded or reason_of_storage(one):
             return ""
-        if self.include and not any(_matches(tensor.name, pattern) for pattern in self.include):
+        if self.include and not any(matches(tensor.name, pattern) for pattern in self.include):
             return ""
         for owner, leaf in tensor.owners:
             if reason_of_parametrization(owner, leaf):
@@ -196,7 +195,7 @@ class Prunable(Selection):
     def _check_patterns(self, names: list[str]) -> None:
         for argument in ("include", "exclude"):
             for pattern in getattr(self, argument):
-                if not any(_matches(name, pattern) for name in names):
+                if not any(matches(name, pattern) for name in names):
                     raise ValueError(
                         f"Prunable({argument}=[{pattern!r}]) matches no parameter. The parameters are: "
                         f"{_first(names, 12)}."
@@ -215,10 +214,6 @@ def _refuse_uninitialized(module: nn.Module, tensors: list[Owned]) -> None:
 def _several(given: object) -> object:
     """Wrap a single class or a single pattern, so that it becomes a sequence."""
     return (given,) if isinstance(given, type) else [given] if isinstance(given, str) else given
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def _first(names: list[str], count: int) -> str:

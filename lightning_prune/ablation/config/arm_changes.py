@@ -8,8 +8,9 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from lightning_prune.ablation.config.callback_objects import kind_in, name_in
-from lightning_prune.ablation.config.class_paths import class_at, full_path
+from lightning_prune.ablation.config.class_paths import full_path
 from lightning_prune.ablation.config.keys import Config, merged, set_value
+from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.callbacks.base import RIVALS, Kind
 
 

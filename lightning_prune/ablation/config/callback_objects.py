@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import Callback
 
-from lightning_prune.ablation.config.class_paths import class_at
+from lightning_prune.basics.dotted_paths import class_at, dotted
 from lightning_prune.callbacks.base import Kind, kind_of
 from lightning_prune.lab.cli.calls import refuse_calls
 from lightning_prune.lab.cli.command_line import silence
@@ -40,7 +40,7 @@ def entry_of(cls: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
         >>> entry_of(Callback, {})
         {'class_path': 'lightning.pytorch.callbacks.callback.Callback', 'init_args': {}}
     """
-    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": dict(arguments)}
+    return {"class_path": dotted(cls), "init_args": dict(arguments)}
 
 
 def name_in(entry: Mapping[str, Any]) -> str:

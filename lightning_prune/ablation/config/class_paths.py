@@ -1,34 +1,13 @@
-"""Find a class, and the file in which it is written, by its name in a config."""
+"""Complete the names of classes in a config, and refuse classes that no other process can import."""
 
-import importlib
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from lightning.pytorch import callbacks
 
 import lightning_prune
-
-
-def class_at(path: str) -> Any:
-    """Import the object that a dotted path names.
-
-    Args:
-        path: A dotted path, such as ``"lightning_prune.FineTune"``.
-
-    Raises:
-        ImportError: If there is no such module.
-        AttributeError: If the module has no such name.
-        ValueError: If the path has no dot.
-
-    Example:
-        >>> class_at("torch.optim.SGD").__name__
-        'SGD'
-    """
-    module, _, name = path.rpartition(".")
-    if not module:
-        raise ValueError(f"{path!r} is no dotted path.")
-    return getattr(importlib.import_module(module), name)
+from lightning_prune.basics.dotted_paths import class_at
+from lightning_prune.basics.nearest import suggest
 
 
 def full_path(name: str, owner: str) -> str:
@@ -56,9 +35,8 @@ def full_path(name: str, owner: str) -> str:
     try:
         class_at(path)
     except (ImportError, AttributeError) as error:
-        nearest = get_close_matches(name, dir(lightning_prune), n=1) if "." not in name else []
-        guess = f"Did you mean `{nearest[0]}`?" if nearest else f"{error}."
-        raise ValueError(f"{owner}: there is no {path}. {guess}") from error
+        guess = suggest(name, dir(lightning_prune)) if "." not in name else ""
+        raise ValueError(f"{owner}: there is no {path}.{guess or f' {error}.'}") from error
     return path
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
 from lightning_prune.ablation.config.callback_objects import kind_in, name_in
-from lightning_prune.ablation.config.class_paths import class_at
+from lightning_prune.basics.dotted_paths import class_at
+from lightning_prune.basics.nearest import nearest
 from lightning_prune.callbacks.base import Kind
 
 Config = dict[str, Any]
@@ -79,8 +79,8 @@ def _place(config: Config, key: str, own: Sequence[str], owner: str) -> Config:
 def _guess(key: str, config: Config, own: Sequence[str]) -> str:
     known = _known(config, own)
     within = {name: f"{section}.{name}" for section, path in _classes(config) for name in _parameters(path)}
-    nearest = get_close_matches(key, [*known, *within], n=1)
-    return f"Did you mean `{within.get(nearest[0], nearest[0])}`?" if nearest else f"There are {', '.join(known)}."
+    found = nearest(key, [*known, *within])
+    return f"Did you mean `{within.get(found, found)}`?" if found is not None else f"There are {', '.join(known)}."
 
 
 def _classes(config: Config) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from lightning_prune.basics.dotted_paths import dotted
 from lightning_prune.lab.cli.documents import TooLarge, load
 from lightning_prune.lab.cli.near_files import did_you_mean
 
@@ -34,10 +35,8 @@ def plain(value: Any, where: str) -> Any:
         return value
     if isinstance(value, Path):
         return str(value)
-    name = getattr(value, "__qualname__", "<")
-    if callable(value) and "<" not in name:
-        module = getattr(value, "__module__", "")
-        return f"{module}.{name}"
+    if callable(value) and "<" not in getattr(value, "__qualname__", "<"):
+        return dotted(value)
     if callable(getattr(value, "item", None)) and getattr(value, "size", 0) == 1:  # A number of numpy.
         return value.item()
     raise ValueError(

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from lightning_prune.ablation.config.arms import Arm, read_arms
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.config.plain_values import plain, read_yaml
+from lightning_prune.basics.nearest import suggest
 from lightning_prune.lab.visible import refuse_unseen
 
 KEYS = ("name", "base", "arms", "seeds", "metric", "grid")
@@ -64,9 +64,8 @@ def read_study(given: Mapping[str, Any] | str | Path) -> StudyConfig:
             "lightning-prune fit --config=... trains it, and a study can name it as its `base`."
         )
     if unknown := sorted(str(key) for key in given if key not in KEYS):
-        nearest = get_close_matches(unknown[0], KEYS, n=1)
-        guess = f"Did you mean `{nearest[0]}`?" if nearest else f"There are {', '.join(KEYS)}."
-        raise ValueError(f"Ablation: there is no `{unknown[0]}`. {guess}")
+        guess = suggest(unknown[0], KEYS) or f" There are {', '.join(KEYS)}."
+        raise ValueError(f"Ablation: there is no `{unknown[0]}`.{guess}")
     if missing := [key for key in ("base", "arms") if not given.get(key)]:
         raise ValueError(f"Ablation: `{missing[0]}` is missing or empty. A study needs a base config and arms.")
     if not isinstance(given.get("metric"), str | None):

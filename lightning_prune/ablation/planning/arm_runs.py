@@ -7,7 +7,6 @@ from typing import Any
 
 from lightning_prune.ablation.config.arm_changes import changed
 from lightning_prune.ablation.config.arms import Arm, Search
-from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.followed_arms import (
     identified,
@@ -20,6 +19,7 @@ from lightning_prune.ablation.planning.node_content import cycle_content, dense_
 from lightning_prune.ablation.planning.resolving import Resolved, draws_in_cycles, resolve, with_seed
 from lightning_prune.ablation.sharing.node import Node, key_of
 from lightning_prune.ablation.sharing.stretches import Stretch
+from lightning_prune.basics.dotted_paths import class_at
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,17 @@ import torch
 
 from lightning_prune.ablation.config.arms import Arm
 from lightning_prune.ablation.config.callback_objects import clock_in, entry_of
-from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.resolving import Resolved
 from lightning_prune.ablation.sharing.node import Node
+from lightning_prune.basics.dotted_paths import class_at
+from lightning_prune.basics.file_names import LAST
+from lightning_prune.basics.nearest import suggest
 from lightning_prune.callbacks.masking.follower import source_of
 from lightning_prune.callbacks.masking.recorded_masks import Recorded
 from lightning_prune.masks.chain import Chain, digest_of
 
 RECORD = "masks_from"
-LAST = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -142,11 +142,9 @@ def _find(follower: Arm, name: str, arms: Sequence[Arm]) -> Arm | None:
     known = {arm.name: arm for arm in arms}
     leader = known.get(name) or known.get(f"{name} {follower.crossed}")
     if leader is None and not Path(name).exists():
-        nearest = get_close_matches(name, known, n=1)
-        guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
         raise ValueError(
             f"Ablation(arms): arm {follower.name!r}: `{RECORD}: {name}` is neither an arm of this study nor a path."
-            f"{guess}"
+            f"{suggest(name, known, write=repr)}"
         )
     return leader
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightning_prune.ablation.config.callback_objects import entry_of, kind_in, make_callbacks
-from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint
 from lightning_prune.ablation.planning.resolving import Resolved
 from lightning_prune.ablation.sharing.dense_run_extras import Passengers
 from lightning_prune.ablation.sharing.stretches import Stretch
+from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.callbacks.base import CycleCallback, Kind
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.starting_points.base import StartingPoint

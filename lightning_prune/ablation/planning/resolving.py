@@ -18,10 +18,10 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_prune.ablation.config.arm_changes import entry
 from lightning_prune.ablation.config.callback_objects import clock_in
-from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, data_content, file_fingerprints, prepare
 from lightning_prune.ablation.sharing.stretches import Stretch, pruning_of, stretches_of
+from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.callbacks.base import CycleCallback, Kind, find_clock, kind_of
 from lightning_prune.callbacks.fit.assembly import default_policy, refuse_rivals
 from lightning_prune.callbacks.iterative_pruning import IterativePruning

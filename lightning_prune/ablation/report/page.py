@@ -15,8 +15,8 @@ from lightning_prune.ablation.report.picture_files import scripts
 from lightning_prune.ablation.report.pictures.picture import Picture, without_arms
 from lightning_prune.ablation.report.read_study import CSV, inside
 from lightning_prune.ablation.report.reported_study import Study
-from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.lab.report.canvas import COLORS
+from lightning_prune.lab.report.report_file import write_report_file
 
 TEMPLATES = Path(__file__).parent / "page"
 
@@ -52,7 +52,7 @@ def write_page(path: Path, study: Study, pictures: Sequence[Picture]) -> Path:
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
     )
-    return write_whole(path, page)
+    return write_report_file(path, page)
 
 
 def _way(page: Path, file: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import vl_convert
 
 from lightning_prune.ablation.report.pictures.picture import WIDTH, Picture
-from lightning_prune.basics.write_whole import write_whole
+from lightning_prune.lab.report.report_file import write_report_file
 from lightning_prune.lab.report.vega import VEGA_LITE, Spec, png_of, printed, svg_of
 
 
@@ -24,7 +24,7 @@ def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
         if picture.spec is not None:
             png, svg = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
             drawn = svg_of(alone(picture))
-            written += [write_whole(png, png_of(drawn)), write_whole(svg, drawn)]
+            written += [write_report_file(png, png_of(drawn)), write_report_file(svg, drawn)]
     return written
 
 

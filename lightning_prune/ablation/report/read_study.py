@@ -12,10 +12,10 @@ from lightning_prune.ablation.report.arm_names import rename
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.table_checks import MEASURED
 from lightning_prune.ablation.storage.shared_store import WRITE_ANEW
+from lightning_prune.basics.file_names import METRICS, STUDY
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.read_run import read_run
 
-FACTS = "study.json"
 TABLE = "table.parquet"
 CSV = "table.csv"
 FORMAT = 1
@@ -34,11 +34,11 @@ def read_study(folder: Path) -> Study:
         FileNotFoundError: If there is no study, or its table is not written yet.
         ValueError: If a file is damaged or of another format.
     """
-    if not (folder / FACTS).is_file():
+    if not (folder / STUDY).is_file():
         raise FileNotFoundError(
-            f"`report {folder}`: there is no {FACTS} in it. Give the folder of a study (its --out)."
+            f"`report {folder}`: there is no {STUDY} in it. Give the folder of a study (its --out)."
         )
-    facts = _read_facts(folder / FACTS)
+    facts = _read_facts(folder / STUDY)
     return Study(folder, *rename(facts, _read_table(folder, str(facts["command"]))))
 
 
@@ -54,7 +54,7 @@ def read_arm(study: Study, arm: str, seed: int) -> Run | None:
     path = study.path(arm, seed)
     names = [str(study.nodes[key]["name"]) for key in (path or {}).get("nodes", ()) if key in study.nodes]
     folders = [folder for name in names if (folder := inside(study.store / "nodes", name)) is not None]
-    parts = [read_run(folder, arm) for folder in folders if (folder / "metrics.csv").is_file()]
+    parts = [read_run(folder, arm) for folder in folders if (folder / METRICS).is_file()]
     if not parts:
         return None
     rows = pd.concat([part.rows for part in parts], ignore_index=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -24,6 +23,7 @@ from lightning_prune.ablation.report.read_study import read_arm, read_study
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.intervals import UNDECIDED
 from lightning_prune.ablation.results.table_checks import require_arms
+from lightning_prune.basics.nearest import suggest
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.terminal import report_console
 from lightning_prune.lab.visible import visible
@@ -142,9 +142,8 @@ def _chosen_label(study: Study, metric: str | None) -> str:
     if metric is None:
         return next(iter(known.values()), "")
     if metric not in known:
-        nearest = get_close_matches(metric, known, n=1)
-        guess = f"Did you mean `{nearest[0]}`? " if nearest else ""
-        raise ValueError(f"`--metric {metric}` was not measured. {guess}Measured are {', '.join(known) or 'none'}.")
+        measured = f"Measured are {', '.join(known) or 'none'}."
+        raise ValueError(f"`--metric {metric}` was not measured.{suggest(metric, known)} {measured}")
     return known[metric]
 
 

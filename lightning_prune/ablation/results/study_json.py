@@ -12,10 +12,12 @@ from lightning_prune.ablation.planning.arm_runs import ArmRun
 from lightning_prune.ablation.planning.followed_arms import pointed
 from lightning_prune.ablation.running.loop import Course, Running
 from lightning_prune.ablation.sharing.node import key_of
-from lightning_prune.ablation.storage.files import read_json, see_writable, write_aside
+from lightning_prune.ablation.storage.files import read_json, see_writable
 from lightning_prune.ablation.storage.folders import Store
-from lightning_prune.ablation.storage.shared_store import FACTS, WRITE_ANEW, seen_from
+from lightning_prune.ablation.storage.shared_store import WRITE_ANEW, seen_from
 from lightning_prune.ablation.training.evaluation import name_on_test
+from lightning_prune.basics.file_names import STUDY
+from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.lab.metric_names import lower_is_better
 from lightning_prune.version import __version__
 
@@ -33,15 +35,15 @@ def guard(out: Path, config: StudyConfig, force: bool) -> None:
             changed. The message then names the changes.
     """
     see_writable(out, "--out")
-    if not (out / FACTS).is_file() or force:
+    if not (out / STUDY).is_file() or force:
         return
     try:
-        saved = read_json(out / FACTS)
+        saved = read_json(out / STUDY)
     except ValueError as error:
-        raise ValueError(f"{out / FACTS} is damaged ({error.__cause__}). {WRITE_ANEW}") from error
+        raise ValueError(f"{out / STUDY} is damaged ({error.__cause__}). {WRITE_ANEW}") from error
     way_out = "Give a new folder (--out), or --force to go on in this one: what is still the same is not trained again."
     if not isinstance(saved, Mapping) or not isinstance(saved.get("config"), Mapping):
-        raise ValueError(f"{out / FACTS} is not the record of a study. {way_out}")
+        raise ValueError(f"{out / STUDY} is not the record of a study. {way_out}")
     if saved.get("version") != __version__:
         raise ValueError(
             f"{out} was written by version {saved.get('version')}, and this is {__version__}, which may train "
@@ -119,7 +121,7 @@ def write_arms(out: Path, runs: Sequence[ArmRun], store: Path) -> None:
         config, masks = dict(run.resolved.config), run.masks(run.resolved.stretches[-1])
         if masks:
             config = pointed(config, [str(Store(store).nodes / file) for file in masks])
-        write_aside(out / config_path(run), yaml.safe_dump(config, sort_keys=False))
+        write_whole(out / config_path(run), yaml.safe_dump(config, sort_keys=False))
 
 
 def config_path(run: ArmRun) -> str:
@@ -163,7 +165,7 @@ def write_record(out: Path, config: StudyConfig, command: str, running: Running)
         "to_go": running.to_go(),
         "nodes": _nodes(running),
     }
-    write_aside(out / FACTS, json.dumps(content, indent=1, default=str))
+    write_whole(out / STUDY, json.dumps(content, indent=1, default=str))
 
 
 def _arm(out: Path, config: StudyConfig, name: str, running: Running) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import pandas as pd
 
 from lightning_prune.ablation.running.loop import Course, Running
 from lightning_prune.ablation.sharing.node import Node
-from lightning_prune.ablation.storage.files import aside_of
-from lightning_prune.ablation.training.node_measurement import LAST, best_name
+from lightning_prune.ablation.training.node_measurement import best_name
+from lightning_prune.basics.file_names import LAST
+from lightning_prune.basics.write_whole import write_whole
 
 COLUMNS = {
     "arm": "object",
@@ -76,13 +77,8 @@ def write_table(frame: pd.DataFrame, out: Path) -> None:
         frame: The table.
         out: The folder of the study.
     """
-    for name in ("table.parquet", "table.csv"):
-        aside = aside_of(out / name)  # Another process may be writing the same table.
-        if name.endswith("parquet"):
-            frame.to_parquet(aside, index=False)
-        else:
-            frame.to_csv(aside, index=False)
-        aside.replace(out / name)
+    write_whole(out / "table.parquet", lambda aside: frame.to_parquet(aside, index=False))
+    write_whole(out / "table.csv", lambda aside: frame.to_csv(aside, index=False))
 
 
 def _rows(running: Running, course: Course, node: Node, store: Path, shared: bool) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Check the names of arms and columns, the cycles and the densities that are asked of a table."""
 
-from difflib import get_close_matches
-
 import pandas as pd
+
+from lightning_prune.basics.nearest import suggest
 
 COSTS = ("loss_last", "epochs", "epochs_shared", "seconds", "seconds_shared")
 MEASURED = ("val_last", "val_best", "test_last", "test_best", *COSTS, "best_epoch", "peak_lr")
@@ -28,8 +28,9 @@ def require_arms(where: str, table: pd.DataFrame, **arms: str) -> None:
     known = [str(arm) for arm in table["arm"].drop_duplicates()]
     for argument, arm in arms.items():
         if arm not in known:
-            raise ValueError(f"`{where}({argument}={arm!r})` is no arm of this study. {_guess(arm, known)}The arms are "
-                             f"{', '.join(map(repr, known))}.")  # fmt: skip
+            guess = suggest(arm, known, write=repr)
+            arms_are = f"The arms are {', '.join(map(repr, known))}."
+            raise ValueError(f"`{where}({argument}={arm!r})` is no arm of this study.{guess} {arms_are}")
 
 
 def require_metric(where: str, table: pd.DataFrame, metric: str) -> None:
@@ -41,7 +42,7 @@ def require_metric(where: str, table: pd.DataFrame, metric: str) -> None:
     known = [name for name in MEASURED if name in table]
     if metric not in known:
         raise ValueError(
-            f"`{where}(metric={metric!r})` is no measured column of this table. {_guess(metric, known)}"
+            f"`{where}(metric={metric!r})` is no measured column of this table.{suggest(metric, known, write=repr)} "
             f"Measured are {', '.join(known)}."
         )
 
@@ -97,8 +98,3 @@ def lower_wins(metric: str, mode: str) -> bool:
     if mode not in ("max", "min"):
         raise ValueError(f"`mode={mode!r}` must be 'max' (more is better) or 'min' (less is better).")
     return mode == "min" or metric in COSTS
-
-
-def _guess(given: str, known: list[str]) -> str:
-    nearest = get_close_matches(given, known, n=1)
-    return f"Did you mean {nearest[0]!r}? " if nearest else ""

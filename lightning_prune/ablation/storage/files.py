@@ -1,54 +1,9 @@
-"""Write files whole or not at all. A file is written beside its place and then renamed."""
+"""Read the JSON files of a study, and check that a folder may be written."""
 
 import json
 import os
-import platform
-import time
 from pathlib import Path
 from typing import Any
-
-SECONDS_OF_A_DAY = 24 * 3600.0
-
-
-def write_aside(path: Path, text: str) -> None:
-    """Write a file whole. A reader never sees half of it.
-
-    Args:
-        path: The file. Its folder must exist.
-        text: The text of the file.
-    """
-    aside = aside_of(path)
-    aside.write_text(text)
-    aside.replace(path)
-
-
-def aside_of(path: Path) -> Path:
-    """The path at which a file is written before the renaming. Its name holds the machine and the process."""
-    return path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.new")
-
-
-def sweep(folder: Path) -> None:
-    """Remove half-written files of processes that have died.
-
-    Args:
-        folder: The folder. Files of living processes stay, and so do files of other machines that are not a day old.
-    """
-    for path in folder.glob("*.new"):
-        writer = path.name.removesuffix(".new").rpartition(".")[2]
-        machine, _, number = writer.rpartition("-")
-        dead = machine == platform.node() and number.isdecimal() and not _is_alive(int(number))
-        if dead or time.time() - path.stat().st_mtime > SECONDS_OF_A_DAY:
-            path.unlink(missing_ok=True)
-
-
-def _is_alive(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):  # The process belongs to another user.
-        return True
-    return True
 
 
 def read_json(path: Path) -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning_prune.ablation.storage.files import read_json, see_writable
+from lightning_prune.basics.file_names import STUDY
 
-FACTS = "study.json"
 WRITE_ANEW = (
     "Run the command of the study again with --force, and with its --store if it had one. The file is then written "
     "again, and what is finished is not trained again."
@@ -53,7 +53,7 @@ def recorded_store(out: Path) -> Path | None:
         be read.
     """
     try:
-        facts = read_json(out / FACTS)
+        facts = read_json(out / STUDY)
     except (OSError, ValueError):
         return None
     if not isinstance(facts, Mapping):

@@ -18,7 +18,6 @@ class Job:
         metric: The logged value that chooses the best epoch. None: the validation accuracy or loss.
         every: The seconds between savings. An interruption loses at most so many seconds of work. 0 saves after every
             epoch.
-        index: A number that the engine gives each job, to divide the devices.
     """
 
     out: str
@@ -26,7 +25,6 @@ class Job:
     parent: str | None = None
     metric: str | None = None
     every: float = 30.0
-    index: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the job into plain values."""

@@ -9,11 +9,11 @@ from typing import Any
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_prune.ablation.config.callback_objects import clock_in, kind_in
-from lightning_prune.ablation.config.class_paths import class_at
 from lightning_prune.ablation.config.keys import CLOCK, Config
 from lightning_prune.ablation.planning.followed_arms import pointed
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.training.job import Job
+from lightning_prune.basics.dotted_paths import class_at
 
 
 def config_of(job: Job, work: Path) -> Config:

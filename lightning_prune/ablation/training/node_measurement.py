@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping
-from difflib import get_close_matches
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,15 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_prune.ablation.planning.followed_arms import masks_name
-from lightning_prune.ablation.storage.files import write_aside
 from lightning_prune.ablation.training.own_generators import own_generators
+from lightning_prune.basics.file_names import LAST
+from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.base import CycleClock, clock_of
 from lightning_prune.lab.metric_names import choose_columns, lower_is_better
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.selection.parameters import plain_name
 
-LAST = "last.ckpt"
 PROGRESS = "progress.json"
 MEASURED = ("val_last", "val_best", "best_epoch", "loss_last", "peak_lr")
 
@@ -97,7 +97,7 @@ class NodeEnd(Checkpoint):
         now = time.monotonic()
         self.seconds, self._began, self.epochs = self.seconds + now - self._began, now, self.epochs + 1
         self._note(trainer)
-        write_aside(self.folder / PROGRESS, json.dumps({"epochs": self.epochs}))
+        write_whole(self.folder / PROGRESS, json.dumps({"epochs": self.epochs}))
         self.over = self._is_over(trainer)
         if self.over or now - self._saved >= self.every:
             self._save(trainer)
@@ -125,9 +125,7 @@ class NodeEnd(Checkpoint):
 
     def _save(self, trainer: "pl.Trainer") -> None:
         self._saved, self._saved_at = time.monotonic(), trainer.global_step
-        aside = self.folder / f"aside-{LAST}"
-        trainer.save_checkpoint(aside)
-        aside.replace(self.folder / LAST)
+        write_whole(self.folder / LAST, trainer.save_checkpoint)
 
     def _is_over(self, trainer: "pl.Trainer") -> bool:
         clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
@@ -142,7 +140,7 @@ class NodeEnd(Checkpoint):
         row["epochs"] += 1
         if self.metric not in (None, metric):
             if self._validated or self._is_over(trainer):
-                raise ValueError(f"Ablation(metric={self.metric!r}) was not logged. {_what_was(metrics, self.metric)}")
+                raise ValueError(f"Ablation(metric={self.metric!r}) was not logged.{_what_was(metrics, self.metric)}")
             metric = None
         if metric:  # Without a metric the epoch had no validation, and the value of the epoch before still counts.
             row |= {"metric": metric, "val_last": metrics[metric]}
@@ -179,9 +177,7 @@ def _better(new: float, old: float | None, metric: str) -> bool:
 
 def _what_was(metrics: Mapping[str, Any], metric: Any) -> str:
     known = sorted(name for name in metrics if not name.startswith(("pruning/", "lr-")))
-    nearest = get_close_matches(str(metric), known, n=1)
-    guess = f"Did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{guess}Logged were {', '.join(known) or 'no metrics'}."
+    return f"{suggest(metric, known, write=repr)} Logged were {', '.join(known) or 'no metrics'}."
 
 
 def _rates(trainer: "pl.Trainer") -> list[float]:

@@ -20,13 +20,14 @@ from lightning_prune.ablation.planning.fingerprints import code_fingerprint, ref
 from lightning_prune.ablation.planning.resolving import parse, quiet
 from lightning_prune.ablation.sharing.dense_run_extras import Passengers
 from lightning_prune.ablation.sharing.graft import graft
-from lightning_prune.ablation.storage.files import write_aside
 from lightning_prune.ablation.storage.folders import JOB, RESULT, Store
 from lightning_prune.ablation.training.evaluation import evaluate
 from lightning_prune.ablation.training.failures import failure
 from lightning_prune.ablation.training.job import Job, Outcome
 from lightning_prune.ablation.training.node_config import config_of
-from lightning_prune.ablation.training.node_measurement import LAST, NodeEnd
+from lightning_prune.ablation.training.node_measurement import NodeEnd
+from lightning_prune.basics.file_names import LAST
+from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.fit.assembly import complete
 from lightning_prune.callbacks.resuming.damaged_checkpoints import find_damage
 from lightning_prune.version import __version__
@@ -59,8 +60,8 @@ def _train(store: Store, job: Job) -> None:
     node = store.take_up(job.node)
     job, work = replace(job, node=node), store.work(node)
     if not (work / RESULT).is_file():  # Else an earlier process died after its result and before the rename.
-        write_aside(work / JOB, json.dumps(job.to_dict()))
-        write_aside(work / RESULT, json.dumps(_fit(store, job, work), indent=1))
+        write_whole(work / JOB, json.dumps(job.to_dict()))
+        write_whole(work / RESULT, json.dumps(_fit(store, job, work), indent=1))
     (work / START).unlink(missing_ok=True)
     store.publish(node)
 

@@ -2,13 +2,12 @@
 
 import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
-from lightning_prune import allocation, criteria
+from lightning_prune import allocation, criteria, schedules
+from lightning_prune.basics.nearest import nearest
 from lightning_prune.callbacks.settings.described import describe
-from lightning_prune.schedules import sparsity as schedules
 
 _EXAMPLES = {
     "sparsity": "lightning_prune.Geometric(rate=0.2)",
@@ -92,12 +91,12 @@ def _written(name: str, given: object) -> str:
 
 def _nearest(module: ModuleType, given: str) -> tuple[str, dict[str, Any] | None] | None:
     names = {name.lower(): name for name, value in vars(module).items() if _is_choice(module, name, value)}
-    found = get_close_matches(given.lower().rpartition(".")[2].replace("_", ""), names, n=1)
-    if not found:
+    found = nearest(given.lower().rpartition(".")[2].replace("_", ""), names)
+    if found is None:
         return None
-    value = getattr(module, names[found[0]])
+    value = getattr(module, names[found])
     arguments = dict.fromkeys(_needed(value), ...) if isinstance(value, type) else None
-    return f"{module.__name__}.{names[found[0]]}", arguments
+    return f"{module.__name__}.{names[found]}", arguments
 
 
 def _is_choice(module: ModuleType, name: str, value: object) -> bool:

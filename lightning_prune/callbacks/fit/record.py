@@ -1,7 +1,6 @@
 """Record a run: the cycles as a JSON file beside its logs, and the values for the loggers."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,13 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import DummyLogger
 
+from lightning_prune.basics.file_names import RECORD
 from lightning_prune.basics.saved_state import RECORD_FORMAT
+from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.masks import Masks
 from lightning_prune.selection.prunable import Selected
 from lightning_prune.version import __version__
-
-FILE_NAME = "pruning.json"
 
 
 class Record:
@@ -65,7 +64,7 @@ class Record:
             logger.log_metrics(densities, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
 
     def write(self, trainer: "pl.Trainer", finished: bool) -> None:
-        """Write the file aside and put it in place whole, so that whoever reads it never sees half of it."""
+        """Write the file, whole."""
         if self._path is None or not self.writes:
             return
         weights = self.selected.weights
@@ -81,10 +80,7 @@ class Record:
             "cycles": self.cycles,
             "finished": finished,
         }
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._path.with_suffix(f".{os.getpid()}.tmp")
-        aside.write_text(json.dumps(content, indent=1))
-        aside.replace(self._path)
+        write_whole(self._path, json.dumps(content, indent=1))
 
     def log_epoch(self, pl_module: "pl.LightningModule", cycle: Cycle | None, masks: Masks, seconds: float) -> None:
         """Log the cycle, and the sparsity over what is prunable and over the whole model, from whole numbers.
@@ -114,4 +110,4 @@ def _path(trainer: "pl.Trainer") -> Path | None:
     """The path of the file. Every process has to call this, since the processes agree on the folder."""
     if not trainer.loggers or isinstance(trainer.loggers[0], DummyLogger):
         return None
-    return None if trainer.log_dir is None else Path(trainer.log_dir) / FILE_NAME
+    return None if trainer.log_dir is None else Path(trainer.log_dir) / RECORD

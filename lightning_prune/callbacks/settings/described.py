@@ -6,6 +6,7 @@ from inspect import signature
 from numbers import Integral, Number
 from typing import Any
 
+from lightning_prune.basics.dotted_paths import dotted
 from lightning_prune.callbacks.settings.function_content import hash_of
 
 
@@ -33,10 +34,10 @@ def describe(value: Any, depth: int = 0) -> Any:
         called = describe(value.func, depth), describe(value.args, depth), _held(value.keywords, depth)
         return f"partial({', '.join(map(str, called))})"
     if hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}{_code(value, depth)}"
+        return f"{dotted(value)}{_code(value, depth)}"
     if _has_address(value):
         inner = _held(value if isinstance(value, dict) else getattr(value, "__dict__", {}), depth)
-        return f"{type(value).__module__}.{type(value).__qualname__}({inner})"
+        return f"{dotted(type(value))}({inner})"
     return repr(value)
 
 

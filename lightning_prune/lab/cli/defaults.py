@@ -5,7 +5,6 @@ default only for a section in which the user names no class.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from lightning_prune.basics.nearest import suggest
 from lightning_prune.lab.cli.documents import TooLarge, load
 
 MODEL = {"class_path": "lightning_prune.lab.Classifier"}
@@ -56,9 +56,8 @@ def refuse_unknown_sections(words: Sequence[str], known: Iterable[str]) -> None:
     empty = [name for tree in configs(words) for name, content in tree.items() if not content]
     for section in empty:
         if section not in sections:
-            nearest = get_close_matches(str(section), list(sections), n=1)
-            advice = f"Did you mean `{nearest[0]}`?" if nearest else f"There are {', '.join(sorted(sections))}."
-            raise ValueError(f"There is no `{section}`. {advice}")
+            advice = suggest(section, sections) or f" There are {', '.join(sorted(sections))}."
+            raise ValueError(f"There is no `{section}`.{advice}")
 
 
 def trees(words: Sequence[str]) -> Iterator[Tree]:

@@ -4,7 +4,8 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+from lightning_prune.basics.nearest import suggest
 
 MODULES = ("lightning_prune", "lightning_prune.lab", "lightning.pytorch.callbacks", "lightning.pytorch.loggers")
 PLACE = re.compile(r"""Parser key "(.+?)":|Problem with given class_path '(.+?)':""")
@@ -41,7 +42,7 @@ def explain(message: str, keys: Iterable[str]) -> str:
     unknown = UNKNOWN.search(message)
     if unknown:
         key = (unknown[1] or unknown[2]).lstrip("-").split("=")[0]
-        return f"There is no `{key}`.{_nearest(key, keys)}"
+        return f"There is no `{key}`.{suggest(key, keys)}"
     places, reason = _innermost(message)
     return (_sentence(reason, places) if places else None) or message
 
@@ -51,11 +52,11 @@ def _sentence(reason: str, places: list[str]) -> str | None:
     if match := NOT_ACCEPTED.search(reason):
         name = match[1].split(".")[0]
         known = _arguments_of(places[-1])
-        return f"{where}: there is no `{name}`.{_nearest(name, known) or _all(known)}"
+        return f"{where}: there is no `{name}`.{suggest(name, known) or _all(known)}"
     if match := REQUIRED.search(reason):
         return f"{where}: `{match[1]}` is missing."
     if match := NO_ATTRIBUTE.search(reason):
-        return f"{where}: {match[1]} has no `{match[2]}`.{_nearest(match[2], dir(importlib.import_module(match[1])))}"
+        return f"{where}: {match[1]} has no `{match[2]}`.{suggest(match[2], dir(importlib.import_module(match[1])))}"
     if match := NO_MODULE.search(reason):
         return f"{where}: there is no module `{match[1]}` in the current folder, nor installed."
     if match := SEVERAL.search(reason):
@@ -93,11 +94,6 @@ def _arguments_of(class_path: str) -> list[str]:
     return ["class_path", "init_args", *inspect.signature(target).parameters] if callable(target) else []
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    nearest = get_close_matches(name, list(known), n=1)
-    return f" Did you mean `{nearest[0]}`?" if nearest else ""
-
-
 def _all(known: list[str]) -> str:
     """Name all arguments of a class, if they are few."""
     own = [name for name in known if name not in ("class_path", "init_args")]
@@ -112,7 +108,7 @@ def _nearest_class(given: str) -> str:
     """The class of this package or of Lightning whose name is nearest to the given name. A path has none."""
     match = CLASS_NAME.fullmatch(given)
     known = [name for module in MODULES for name in dir(importlib.import_module(module))]
-    return _nearest(match[1], known) if match else ""
+    return suggest(match[1], known) if match else ""
 
 
 def _plain(expectation: str) -> str:

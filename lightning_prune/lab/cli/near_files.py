@@ -1,7 +1,8 @@
 """Guess the file that was meant by a path that does not exist."""
 
-from difflib import get_close_matches
 from pathlib import Path
+
+from lightning_prune.basics.nearest import nearest
 
 
 def did_you_mean(path: Path) -> str:
@@ -29,5 +30,5 @@ def _nearest(path: Path) -> Path | None:
     if parent is None or not parent.is_dir():
         return None
     names = [one.name for one in parent.iterdir() if one.suffix == path.suffix]
-    found = get_close_matches(path.name, names, n=1, cutoff=0.7)
-    return parent / found[0] if found else None
+    found = nearest(path.name, names, least=0.7)
+    return parent / found if found is not None else None

@@ -1,12 +1,14 @@
 """Cache decoded images in a tensor file that is named after the image files and settings."""
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from lightning_prune.basics.write_whole import write_whole
 
 
 def fingerprint(paths: Sequence[Path], root: Path, *settings: object) -> str:
@@ -56,8 +58,5 @@ def cached(file: Path, make: Callable[[], Tensor]) -> Tensor:
     if file.exists():
         return torch.load(file, weights_only=True)  # type: ignore[no-any-return]
     tensor = make()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f"{file.name}.{os.getpid()}")
-    torch.save(tensor, aside)
-    aside.replace(file)
+    write_whole(file, partial(torch.save, tensor))
     return tensor

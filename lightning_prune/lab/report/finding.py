@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-METRICS = "metrics.csv"
+from lightning_prune.basics.file_names import METRICS
 
 
 def find_run(path: Path) -> Path:

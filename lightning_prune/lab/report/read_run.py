@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from lightning_prune.basics.checkpoints import refuse_format
+from lightning_prune.basics.file_names import METRICS, RATES, RECORD
 from lightning_prune.basics.saved_state import RECORD_FORMAT
-from lightning_prune.lab.report.finding import METRICS, find_run, short_names
+from lightning_prune.lab.report.finding import find_run, short_names
 from lightning_prune.lab.report.logged_run import CYCLE, Run
 
-RECORD = "pruning.json"
-RATES = "rates.csv"
 EVALUATIONS = ("test", "validate")
 KEYS = ("settings", "pruned", "skipped", "cycles", "finished")
 KEYS_OF_A_CYCLE = ("cycle", "first_step", "alive")

@@ -8,15 +8,15 @@ import pandas as pd
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from lightning_prune.basics.write_whole import write_whole
+from lightning_prune.basics.file_names import METRICS, RECORD
 from lightning_prune.lab.metric_names import Columns, choose_columns
 from lightning_prune.lab.report import cycle_table as table
 from lightning_prune.lab.report import evaluations as results
 from lightning_prune.lab.report import layout, pictures, terminal
-from lightning_prune.lab.report.finding import METRICS
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.rate_picture import draw_learning_rate
-from lightning_prune.lab.report.read_run import RECORD, read_runs, require_numbers
+from lightning_prune.lab.report.read_run import read_runs, require_numbers
+from lightning_prune.lab.report.report_file import write_report_file
 from lightning_prune.lab.visible import visible
 
 HELP = "Report runs with a table per cycle, CSV files and pictures."
@@ -120,7 +120,7 @@ def _report_one(summary: Summary, folder: Path, console: Console) -> list[Path]:
     _require_folder(folder)
     tables = {folder / "cycles.csv": summary.cycles, folder / "skipped.csv": skipped}
     for path, content in tables.items():
-        write_whole(path, content.to_csv(index=False))
+        write_report_file(path, content.to_csv(index=False))
     return [*tables, *_draw(summary, folder)]
 
 
@@ -129,7 +129,7 @@ def _notes(summary: Summary) -> list[str]:
         terminal.progress_of(summary.run),
         f"Judged by {summary.columns.metric}." if summary.columns.metric else "No validation metric was logged.",
         *results.sentences(summary.run),
-        f"There is no {RECORD} beside metrics.csv: what is not pruned is unknown." if not summary.run.record else None,
+        f"There is no {RECORD} beside {METRICS}: what is not pruned is unknown." if not summary.run.record else None,
     ]
     return [note for note in notes if note is not None]
 
@@ -158,5 +158,5 @@ def _compare(summaries: Sequence[Summary], folder: Path, console: Console) -> li
         said = f"The runs are judged by {', '.join(metrics)}: --metric chooses one for all."
         console.print(visible(said), highlight=False, markup=False)
         compared = compared.rename(columns={name: f"{name} {curve.name}" for name, curve in curves.items()})
-    write_whole(folder / "comparison.csv", compared.to_csv())
+    write_report_file(folder / "comparison.csv", compared.to_csv())
     return [folder / "comparison.csv", pictures.accuracy_over_density(folder / "comparison.png", curves)]

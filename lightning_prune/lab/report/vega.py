@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from lightning_prune.basics.write_whole import write_whole
+from lightning_prune.lab.report.report_file import write_report_file
 from lightning_prune.lab.visible import is_shown
 
 Spec = dict[str, Any]
@@ -68,7 +68,7 @@ def write_png(path: Path, chart: Drawing, rows: Rows) -> Path:
     Returns:
         ``path``.
     """
-    return write_whole(path, png_of(svg_of(printed(with_rows(chart, rows)))))
+    return write_report_file(path, png_of(svg_of(printed(with_rows(chart, rows)))))
 
 
 def _is_drawn(value: Any) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-METRICS = "metrics.csv"
+from lightning_prune.basics.file_names import LAST, METRICS
+
 CHECKPOINTS = "checkpoints"
-LAST = "last.ckpt"
 
 
 def find_checkpoint(given: str, roots: Sequence[Path]) -> Path:

@@ -7,9 +7,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from torch.optim import Optimizer
 
+from lightning_prune.basics.file_names import RATES
 from lightning_prune.lab.runs.tables import append_rows, drop_rows, read_rows
-
-RATES = "rates.csv"
 
 
 class RateLog(Callback):

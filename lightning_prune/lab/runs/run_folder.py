@@ -13,8 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_prune.lab.runs.chosen_checkpoint import METRICS
-from lightning_prune.lab.runs.rate_log import RATES
+from lightning_prune.basics.file_names import METRICS, RATES
 from lightning_prune.lab.runs.tables import drop_rows, keep_copy
 
 

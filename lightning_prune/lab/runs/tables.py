@@ -4,9 +4,12 @@ import csv
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
+from io import StringIO
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
+
+from lightning_prune.basics.write_whole import write_whole
 
 Row = Mapping[str, Any]
 
@@ -39,13 +42,11 @@ def append_rows(path: Path, rows: Sequence[Row]) -> None:
 
 def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Write a new CSV file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".new")
-    with aside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    aside.replace(path)
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())
 
 
 def drop_rows(path: Path, first_step: int, keep_old: bool = True) -> int:

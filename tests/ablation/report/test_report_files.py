@@ -18,7 +18,7 @@ from lightning_prune.ablation.report.picture_files import write_pictures
 from lightning_prune.ablation.report.pictures.over_density import draw_over_density
 from lightning_prune.ablation.report.pictures.rates import draw_rates
 from lightning_prune.ablation.report.read_study import read_arm, read_study
-from lightning_prune.basics.write_whole import write_whole
+from lightning_prune.lab.report.report_file import write_report_file
 
 TWO = {"rewind": "r", "cyclic": "o"}
 LABEL = "test/accuracy, last epoch"
@@ -89,10 +89,10 @@ def test_a_full_disk_leaves_the_page_that_was_there(tmp_path, monkeypatch):
 
 def test_a_file_is_written_through_its_name_at_once(tmp_path):
     (tmp_path / "table.csv").write_text("old")
-    assert write_whole(tmp_path / "table.csv", "new\udcff").read_text() == "new?"
+    assert write_report_file(tmp_path / "table.csv", "new\udcff").read_text() == "new?"
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     with pytest.raises(ValueError, match="cannot be written"):
-        write_whole(tmp_path / "table.csv" / "below", "text")
+        write_report_file(tmp_path / "table.csv" / "below", "text")
 
 
 @pytest.mark.parametrize("name", ["a\x07b", "a\x1b[31m", "a\0b", "a\x85b", "a\ud800", "a\uffff", "line\nline"])
@@ -142,3 +142,11 @@ def test_arms_called_nan_and_none_are_read_from_the_csv(tmp_path):
     assert found.arms == ["nan", "None"]
     assert set(found.table["arm"]) == {"nan", "None"}
     assert found.measured_arms == ["nan", "None"]
+
+
+def test_the_command_knows_the_folder_of_a_study(tmp_path, capsys):
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        cli.main(["report", str(tmp_path)])
+    assert "lightning-prune report: error: " in (said := capsys.readouterr().err)
+    assert "study.json" in said

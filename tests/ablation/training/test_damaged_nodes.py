@@ -13,10 +13,10 @@ from killed_studies import finished, small
 
 from lightning_prune.ablation import Ablation
 from lightning_prune.ablation.running.loop import Running
-from lightning_prune.ablation.storage.files import sweep
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.storage.notes import harmless_notes
 from lightning_prune.ablation.training.node_measurement import NodeEnd
+from lightning_prune.basics.write_whole import sweep
 
 REWIND = {"class_path": "lightning_prune.WeightRewind", "init_args": {"to": "1ep"}}
 CLOCK = "lightning_prune.IterativePruning"

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from command_line_runs import PRUNING, QUICK, failure, write
+from command_line_runs import PRUNING, QUICK, failure, in_an_empty_folder, write  # noqa: F401
 from lightning.pytorch import Callback, Trainer
 
 import lightning_prune.cli as cli
@@ -310,6 +310,22 @@ def test_faults_are_never_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightning_prune.lab.LeNet300100.forward", broken)
     with pytest.raises(ValueError, match="a fault in the user's own code"):
         main(["fit", "--trainer.max_epochs=1", *QUICK])
+
+
+def test_a_complaint_is_what_a_raise_statement_says() -> None:
+    """However the line reads, and where no source is installed."""
+    assert cli.complaint(raised_in_the_package("if True: raise ValueError('give 1')")) == "give 1"
+    assert (
+        cli.complaint(raised_in_the_package("raise FileNotFoundError('no such run') from OSError()")) == "no such run"
+    )
+    assert cli.complaint(raised_in_the_package("raised = int('x')")) is None
+    assert cli.complaint(raised_in_the_package("raise_ = open('no/such/file')")) is None
+
+
+def raised_in_the_package(code: str) -> BaseException:
+    with pytest.raises((ValueError, OSError)) as caught:
+        exec(compile(code, str(cli.PACKAGE / "compiled.py"), "exec"))
+    return caught.value
 
 
 def test_a_missing_run_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
