@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.checks import check_at_least_one
+
 MEASURED = ("gradient", "squared_gradient", "hessian_gradient")  # on batches of training data
 REMEMBERED = ("initial", "phase_start", "epoch_start")  # weights of an earlier moment
 KINDS = (*MEASURED, *REMEMBERED, "survival")
@@ -105,13 +107,3 @@ class Needs:
             check_at_least_one("needs", name, getattr(self, name))
         if self.batch_norm not in ("training", "evaluation"):
             raise ValueError(f"needs(batch_norm={self.batch_norm!r}) must be 'training' or 'evaluation'.")
-
-
-def check_at_least_one(owner: str, name: str, value: object) -> None:
-    """Refuse a value that is not a whole number of at least 1.
-
-    Raises:
-        ValueError: If the value is not a whole number of at least 1.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{owner}({name}={value!r}) must be a whole number, at least 1.")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.checks import check_at_least_one
 from lightning_prune.criteria.declared import Scorer, elementwise, needs
-from lightning_prune.criteria.evidence import Evidence, Needs, check_at_least_one
+from lightning_prune.criteria.evidence import Evidence, Needs
 
 Flow = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 

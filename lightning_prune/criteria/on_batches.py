@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from lightning_prune.basics.checks import check_at_least_one
 from lightning_prune.criteria.declared import Criterion, Scorer, is_elementwise, needs_of
-from lightning_prune.criteria.evidence import MEASURED, Evidence, Needs, check_at_least_one
+from lightning_prune.criteria.evidence import MEASURED, Evidence, Needs
 
 
 @dataclass(frozen=True, repr=False)

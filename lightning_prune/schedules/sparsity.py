@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from lightning_prune.basics.checks import check_at_least
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -119,7 +121,7 @@ class Linear(SparsitySchedule):
 
     def __post_init__(self) -> None:
         _check_final(self, self.final)
-        _check_cycles(self, self.cycles)
+        check_at_least(self, 1, {"cycles": self.cycles})
         _check_initial(self, self.initial, self.final)
 
     def __call__(self, cycle: int) -> float:
@@ -151,7 +153,7 @@ class Cubic(SparsitySchedule):
 
     def __post_init__(self) -> None:
         _check_final(self, self.final)
-        _check_cycles(self, self.cycles)
+        check_at_least(self, 1, {"cycles": self.cycles})
         _check_initial(self, self.initial, self.final)
 
     def __call__(self, cycle: int) -> float:
@@ -261,8 +263,3 @@ def _check_initial(owner: SparsitySchedule, initial: float, final: float) -> Non
             f"{type(owner).__name__}(initial={initial}, final={final}) would rise from above its end: give an initial "
             "sparsity from 0 to the final one."
         )
-
-
-def _check_cycles(owner: SparsitySchedule, cycles: int) -> None:
-    if cycles < 1:
-        raise ValueError(f"{type(owner).__name__}(cycles={cycles}) must be at least 1.")

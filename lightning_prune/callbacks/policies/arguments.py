@@ -1,30 +1,15 @@
 """What the arguments of policies have in common: checks, and the step or the epoch that a rate belongs to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import lightning.pytorch as pl
 
+from lightning_prune.basics.checks import check_at_least as check_at_least
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 
 Interval = Literal["step", "epoch"]
-
-
-def check_at_least(owner: object, least: float, arguments: Mapping[str, float]) -> None:
-    """Refuse arguments that are too small.
-
-    Args:
-        owner: The policy, for the error.
-        least: The smallest value that is welcome.
-        arguments: Names and values.
-
-    Raises:
-        ValueError: If a value is smaller.
-    """
-    for name, value in arguments.items():
-        if not value >= least:
-            raise ValueError(f"{type(owner).__name__}({name}={value}) must be at least {least}.")
 
 
 def check_drops(owner: object, drops: Sequence[float], largest: float = float("inf")) -> None:

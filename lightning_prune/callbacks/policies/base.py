@@ -7,12 +7,14 @@ its batch. To add one, derive from :class:`ShapedRate` and write
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 from torch.optim import Optimizer
 
+from lightning_prune.basics.checks import check_fraction as check_fraction
+from lightning_prune.basics.checks import check_positive as check_positive
 from lightning_prune.callbacks.base import CycleCallback, Kind
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep, wake
@@ -177,36 +179,6 @@ def in_proportion(tape: Tape, lr: float, momentum: float | None = None) -> list[
         Rate(lr * (peak / largest), last.momentum if momentum is None else momentum)
         for peak, last in zip(peaks, tape.last, strict=False)
     ]
-
-
-def check_fraction(owner: object, arguments: Mapping[str, float]) -> None:
-    """Refuse arguments that are not fractions.
-
-    Args:
-        owner: The policy, for the error.
-        arguments: Names and values.
-
-    Raises:
-        ValueError: If a value lies outside [0, 1].
-    """
-    for name, value in arguments.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"{type(owner).__name__}({name}={value}) is a fraction of the cycle: give 0 to 1.")
-
-
-def check_positive(owner: object, arguments: Mapping[str, float | None]) -> None:
-    """Refuse arguments that are not above zero; None is left out.
-
-    Args:
-        owner: The policy, for the error.
-        arguments: Names and values.
-
-    Raises:
-        ValueError: If a value is zero or negative.
-    """
-    for name, value in arguments.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"{type(owner).__name__}({name}={value}) must be greater than 0.")
 
 
 def refuse_endless(trainer: "pl.Trainer", cycle: object) -> None:

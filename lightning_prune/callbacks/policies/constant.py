@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lightning_prune.basics.checks import check_positive
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.policies.base import LearningRatePolicy, ShapedRate, check_positive, in_proportion
+from lightning_prune.callbacks.policies.base import LearningRatePolicy, ShapedRate, in_proportion
 from lightning_prune.callbacks.policies.tape import Rate
 
 

@@ -5,16 +5,16 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from lightning_prune.basics.checks import check_at_least, check_fraction, check_positive
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import (
     Interval,
-    check_at_least,
     check_drops,
     check_interval,
     check_length,
     place,
 )
-from lightning_prune.callbacks.policies.base import ShapedRate, check_fraction, check_positive
+from lightning_prune.callbacks.policies.base import ShapedRate
 from lightning_prune.callbacks.policies.tape import Tape
 from lightning_prune.schedules import rates
 
