@@ -37,7 +37,7 @@ ARGUMENTS = {"initialise": "initialize"}
 
 
 class Renamed(ModuleType):
-    """A module under its former name; what is asked of it comes from where it is now, with a warning.
+    """A module under its former name. Its attributes come from the present module, with a warning.
 
     Args:
         former: Its former name.
@@ -113,8 +113,8 @@ def renamed_argument(owner: object, former: str, value: Any, present: Any) -> An
     Args:
         owner: The object that has the argument.
         former: The former name of the argument.
-        value: What was given under the former name; None for nothing.
-        present: What was given under the name of today; None for nothing.
+        value: The value that was given under the former name. None if there is none.
+        present: The value that was given under the present name. None if there is none.
 
     Returns:
         The one that was given.

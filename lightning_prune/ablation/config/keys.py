@@ -110,7 +110,7 @@ def _arguments(place: Config) -> Config:
 
 
 def _as_class(value: Any) -> Any:
-    """A class that is written by its path alone, with room for its arguments; any other value as it is."""
+    """Give a class that is written by its path alone room for its arguments. Any other value stays as it is."""
     return {"class_path": value} if isinstance(value, str) and _parameters(value) else value
 
 

@@ -1,4 +1,4 @@
-"""How fast the cycles learn: the names of all policies; each family is a file of ``policies``."""
+"""The learning-rate policies of the cycles: the names of all of them. Each family has a file in ``policies``."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Rates that follow from what a prune has done: how much of the norm went with it, or how much is left."""
+"""Rates that depend on the prune: on the norm that it removed, or on the weights that are left."""
 
 import math
 from typing import Any
@@ -17,22 +17,22 @@ from lightning_prune.selection.sharding import whole
 
 
 class AdaptiveLinearRestart(ShapedRate):
-    """ALLR: like ``LinearRestart``, from a rate as high as the prune has hurt or the cycle is long.
+    """ALLR: like ``LinearRestart``, but it starts higher the more norm the prune removed, or the longer the cycle is.
 
-    ``max_lr * clip(d, budget, 1)`` with ``d = |W - W'| / (|W| * sqrt(s))``: the norm that the prune removed, over all
-    parameters of the module, for the fraction ``s`` of the living weights that it removed; and ``budget`` the length
-    of the cycle over that of the dense run. Both norms are measured where each cycle begins, after the prune and
-    before anybody sets weights.
+    The peak is ``max_lr * clip(d, budget, 1)`` with ``d = |W - W'| / (|W| * sqrt(s))``. Here ``|W - W'|`` is the norm
+    that the prune removed, over all parameters of the module. ``s`` is the fraction of the living weights that the
+    prune removed, and ``budget`` is the length of the cycle divided by the length of the dense run. Both norms are
+    measured where each cycle begins, after the prune and before any other callback sets weights.
 
     Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
     https://arxiv.org/abs/2111.00843. In the authors' code the norm is over every weight and bias, BatchNorm included.
 
     Args:
-        max_lr: The highest rate that it may start from, above 0; None for the largest rate of the dense run.
+        max_lr: The highest peak that is possible, above 0. None for the largest rate of the dense run.
         warmup: The fraction of the cycle that rises, in [0, 1].
 
     Raises:
-        ValueError: If an argument lies outside its range; when the training starts, if there is no dense run whose
+        ValueError: If an argument lies outside its range. When the training starts, if there is no dense run whose
             length a cycle could be compared with.
 
     Example:
@@ -96,18 +96,19 @@ class AdaptiveLinearRestart(ShapedRate):
 class PruningAware(ShapedRate):
     """ICE's rate: constant within a cycle, and lower once about ``turn`` of the weights are gone.
 
-    ``base - drop / (1 + (x / (2 * (1 - turn) - x)) ** beta)`` for a density ``x``; it goes the other way than SILO's,
-    and is meant for short fine-tuning after each prune.
+    The rate is ``base - drop / (1 + (x / (2 * (1 - turn) - x)) ** beta)`` for a density ``x``. It falls as the network
+    gets sparser, while the peak of SILO grows. The policy is meant for short fine-tuning after each prune.
 
     Reference: Hu, Henderson & Cano, ICE-Pruning: An Iterative Cost-Efficient Pruning Pipeline for Deep Neural
     Networks, 2025, https://arxiv.org/abs/2505.07411. The defaults stand in a comment of the authors' code, which tunes
-    all four; ``x`` counts the prunable weights here, and all weights but those of the first layer there.
+    all four. Here ``x`` counts the prunable weights. In the authors' code it counts all weights but those of the first
+    layer.
 
     Args:
-        base: The rate of a dense network, above 0; 0.001, 0.002 or 0.005 are tried in the authors' code.
-        turn: The sparsity at which half of the fall is done, in (0, 1); ``p`` in the code.
-        beta: How steeply it falls, above 0.
-        drop: How much it falls in all, in [0, base]; ``delta`` in the code.
+        base: The rate of a dense network, above 0. The authors' code tries 0.001, 0.002 and 0.005.
+        turn: The sparsity at which half of the fall is done, in (0, 1). The authors' code calls it ``p``.
+        beta: How steeply the rate falls, above 0.
+        drop: How much the rate falls in all, in [0, base]. The authors' code calls it ``delta``.
 
     Raises:
         ValueError: If an argument lies outside its range.
@@ -139,7 +140,7 @@ class PruningAware(ShapedRate):
 
 
 def squared_norm(module: nn.Module) -> float:
-    """The squared norm of all parameters, in double precision; on several processes all of them have to ask for it.
+    """The squared norm of all parameters, in double precision. With several processes, all of them have to call it.
 
     Args:
         module: The module.
@@ -158,5 +159,5 @@ def _squared(parameter: Tensor) -> float:
     real = torch.view_as_real(parameter) if parameter.is_complex() else parameter
     if not real.is_floating_point():
         return 0.0
-    real = real.cpu() if real.device.type == "mps" else real  # which knows no double precision
+    real = real.cpu() if real.device.type == "mps" else real  # MPS has no double precision
     return float(torch.linalg.vector_norm(real, dtype=torch.float64)) ** 2

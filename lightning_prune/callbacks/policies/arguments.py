@@ -1,4 +1,4 @@
-"""What the arguments of policies have in common: checks, and the step or the epoch that a rate belongs to."""
+"""Check the arguments of policies, and find the step or the epoch that a rate belongs to."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -18,10 +18,10 @@ def check_drops(owner: object, drops: Sequence[float], largest: float = float("i
     Args:
         owner: The policy, for the error.
         drops: Where the rate drops.
-        largest: The largest one that is welcome.
+        largest: The largest drop that is allowed.
 
     Raises:
-        ValueError: If one is not above 0 or above ``largest``, or they do not rise.
+        ValueError: If a drop is not above 0, a drop is above ``largest``, or the drops do not rise.
     """
     if any(not 0 < drop <= largest for drop in drops) or list(drops) != sorted(drops):
         what = "be positive" if largest == float("inf") else f"lie in (0, {largest}]"
@@ -29,21 +29,21 @@ def check_drops(owner: object, drops: Sequence[float], largest: float = float("i
 
 
 def check_interval(owner: object, interval: str) -> None:
-    """Refuse what is neither ``"step"`` nor ``"epoch"``.
+    """Refuse an interval that is neither ``"step"`` nor ``"epoch"``.
 
     Args:
         owner: The policy, for the error.
         interval: What the rate changes with.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If the interval is anything else.
     """
     if interval not in ("step", "epoch"):
         raise ValueError(f"{type(owner).__name__}(interval={interval!r}) must be 'step' or 'epoch'.")
 
 
 def check_length(policy: LearningRatePolicy, trainer: "pl.Trainer", interval: Interval) -> None:
-    """Refuse a rate that changes with the epoch in cycles that are counted in steps; when the training starts.
+    """Refuse, when the training starts, a rate that changes with the epoch in cycles that are counted in steps.
 
     Args:
         policy: The policy.
@@ -51,7 +51,7 @@ def check_length(policy: LearningRatePolicy, trainer: "pl.Trainer", interval: In
         interval: What its rate changes with.
 
     Raises:
-        ValueError: If it changes with the epoch, and cycles have none.
+        ValueError: If the rate changes with the epoch, and cycles are not counted in epochs.
     """
     length = policy.clock.cycle_length
     if interval == "epoch" and length.unit != "ep" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -62,7 +62,7 @@ def check_length(policy: LearningRatePolicy, trainer: "pl.Trainer", interval: In
 
 
 def place(policy: LearningRatePolicy, interval: Interval, step: int, cycle: Cycle) -> tuple[int, int]:
-    """Where in a cycle a rate is to be taken.
+    """The position in a cycle at which a rate is taken.
 
     Args:
         policy: The policy.
@@ -71,7 +71,7 @@ def place(policy: LearningRatePolicy, interval: Interval, step: int, cycle: Cycl
         cycle: The cycle.
 
     Returns:
-        The step and how many there are; or the epoch of the cycle and how many of those.
+        The step and the number of steps in the cycle, or the epoch of the cycle and the number of its epochs.
     """
     if interval == "step" or policy.clock.cycle_length.unit != "ep":
         return step, cycle.steps

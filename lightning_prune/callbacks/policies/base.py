@@ -1,4 +1,4 @@
-"""How fast the cycles learn: what every learning-rate policy shares.
+"""Base classes of the learning-rate policies.
 
 A policy records the rate of every step of the dense run, lets the user's own
 schedules sleep afterwards, and writes the rates of each step of a cycle before
@@ -94,11 +94,11 @@ class LearningRatePolicy(CycleCallback, ABC):
 
     @property
     def _cycle(self) -> Cycle | None:
-        """The cycle that the policy sets the rates of; None while those of the dense run go on."""
+        """The cycle that the policy sets the rates of. None while the rates of the dense run go on."""
         return None if self.clock.is_gradual else self.clock.cycle
 
     def _follow(self, trainer: "pl.Trainer") -> None:
-        """Before a batch: the tape runs in the dense run, the policy decides afterwards."""
+        """Act before a batch: the tape records the dense run, and the policy sets the rates afterwards."""
         cycle = self._cycle
         if cycle is None:
             self.tape.begin_epoch(self.clock.epoch, self.clock.step)
@@ -107,7 +107,7 @@ class LearningRatePolicy(CycleCallback, ABC):
         if cycle.index == 1 and 0 < cycle.first_step == self.clock.step:
             self.tape.cut(cycle.first_step)
         step = min(self.clock.step - cycle.first_step, cycle.steps - 1)
-        if not self.tape.length:  # no dense run: what the optimizers were made with is all there is
+        if not self.tape.length:  # no dense run: only the first rates of the optimizers are known
             self.tape.record(0, read_rates(trainer.optimizers))
         self._row = self.rates(step, cycle)
         write_rates(trainer.optimizers, self._row)
@@ -119,7 +119,7 @@ class ShapedRate(LearningRatePolicy):
     The other groups keep their ratio to it.
 
     Attributes:
-        max_lr: The highest rate, where a policy has it as an argument; None for the largest rate of the dense run.
+        max_lr: The highest rate, where a policy has it as an argument. None for the largest rate of the dense run.
 
     Example:
         >>> class Halved(ShapedRate):
@@ -146,11 +146,11 @@ class ShapedRate(LearningRatePolicy):
         """
 
     def momentum(self, step: int, cycle: Cycle) -> float | None:
-        """The momentum (or first beta) of all groups; None, as here, for that of the last dense step."""
+        """The momentum (or first beta) of all groups. None, the default, for the momentum of the last dense step."""
         return None
 
     def highest(self, cycle: Cycle) -> float:
-        """The rate that a cycle reaches, or would in more steps, and never exceeds; as here, ``max_lr``."""
+        """The rate that a cycle reaches, or would reach in more steps, and never exceeds. By default ``max_lr``."""
         return self.dense_peak if self.max_lr is None else self.max_lr
 
     @property
@@ -168,7 +168,7 @@ def in_proportion(tape: Tape, lr: float, momentum: float | None = None) -> list[
     Args:
         tape: The dense run, at least one step.
         lr: The rate of the group with the largest one.
-        momentum: The momentum of all groups; None for that of the last dense step.
+        momentum: The momentum of all groups. None for the momentum of the last dense step.
 
     Returns:
         One rate for each group.
@@ -182,11 +182,11 @@ def in_proportion(tape: Tape, lr: float, momentum: float | None = None) -> list[
 
 
 def refuse_endless(trainer: "pl.Trainer", cycle: object) -> None:
-    """Stop a run whose every step is skipped: one that goes by steps would never end.
+    """Stop a run that skips every step: a run that is counted in steps would never end.
 
     Args:
         trainer: The trainer, when a step is tried once more.
-        cycle: What is under way, for the error.
+        cycle: The cycle that is under way, for the error.
 
     Raises:
         RuntimeError: If the scale of the loss has fallen to zero, from where it never rises again.

@@ -1,4 +1,4 @@
-"""Rates that stay: the lowest or the highest of the dense run, or one of your own."""
+"""Rates that stay constant: the last or the largest rate of the dense run, or a rate of your own."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,8 @@ class FineTune(LearningRatePolicy):
     https://arxiv.org/abs/1506.02626.
 
     Args:
-        lr: The rate instead, above 0: of the parameter group with the largest dense rate, the others in proportion.
+        lr: The rate to use instead, above 0. It is the rate of the parameter group with the largest dense rate. The
+            other groups follow in proportion.
 
     Raises:
         ValueError: If ``lr`` is not above 0.
@@ -51,15 +52,15 @@ class FineTune(LearningRatePolicy):
 class ConstantRate(ShapedRate):
     """Retrain at one learning rate, the largest of the dense run unless another is given.
 
-    The control of every schedule that raises the rate, and one of the four baselines of SILO, whose value for it is
-    not confirmed.
+    This policy is the control of every schedule that raises the rate. It is also one of the four baselines of SILO,
+    whose value for the rate is not confirmed.
 
     Reference: Liu, Ghosh, Tan & Motani, Optimizing Learning Rate Schedules for Iterative Pruning of Deep Neural
     Networks, 2023, https://arxiv.org/abs/2212.06144.
 
     Args:
-        lr: The rate, above 0: of the parameter group with the largest dense rate, the others in proportion; None for
-            the largest rate of the dense run.
+        lr: The rate, above 0. It is the rate of the parameter group with the largest dense rate. The other groups
+            follow in proportion. None for the largest rate of the dense run.
 
     Raises:
         ValueError: If ``lr`` is not above 0.

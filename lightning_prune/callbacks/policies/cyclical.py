@@ -10,12 +10,12 @@ from lightning_prune.schedules import rates
 
 @dataclass(frozen=True)
 class Triangles(Course):
-    """From the bottom to the peak and back in straight lines, again and again.
+    """Go from the bottom to the peak and back in straight lines, again and again.
 
     Args:
-        bottom: The lowest rate, at least 0; the peak, where that turns out to be lower.
-        half_period: The length of one line: a float up to 1 is a fraction of the cycle, anything else optimizer steps;
-            at least one step.
+        bottom: The lowest rate, at least 0. Where the peak is lower, the peak counts.
+        half_period: The length of one line. A float up to 1 is a fraction of the cycle, anything else is a number of
+            optimizer steps. A line has at least one step.
 
     Example:
         >>> [Triangles(half_period=2).at(step, steps=6, peak=1.0) for step in range(6)]
@@ -36,19 +36,20 @@ class Triangles(Course):
 class Cyclical(PeakedRate):
     """Let the rate go from the bottom to the peak and back in straight lines, again and again.
 
-    ``bottom + (max_lr - bottom) * max(0, 1 - |step / h - 2 * floor(1 + step / (2 * h)) + 1|)``, as
+    The rate is ``bottom + (max_lr - bottom) * max(0, 1 - |step / h - 2 * floor(1 + step / (2 * h)) + 1|)``, as in
     ``torch.optim.lr_scheduler.CyclicLR``. Where ``2 * h`` divides the cycle, the cycle ends one step short of the
-    bottom; where it does not, it may be pruned at a high rate.
+    bottom. Where ``2 * h`` does not divide the cycle, the network may be pruned at a high rate.
 
-    Reference: Smith, Cyclical Learning Rates for Training Neural Networks, 2017, https://arxiv.org/abs/1506.01186; one
-    of the four baselines of Liu et al. (SILO), 2023, https://arxiv.org/abs/2212.06144, where ``h`` is 8000 steps and
-    ``bottom`` 0, both not confirmed.
+    Reference: Smith, Cyclical Learning Rates for Training Neural Networks, 2017, https://arxiv.org/abs/1506.01186. It
+    is one of the four baselines of Liu et al. (SILO), 2023, https://arxiv.org/abs/2212.06144, where ``h`` is 8000
+    steps and ``bottom`` is 0, both not confirmed.
 
     Args:
-        max_lr: The peak, above 0; None for the largest rate of the dense run.
-        bottom: The lowest rate, at least 0; the peak, where that turns out to be lower. Not confirmed.
-        half_period: The length ``h`` of one line: a float up to 1 is a fraction of the cycle, anything else optimizer
-            steps; at least one step. The default, five triangles in a cycle, is a choice of this package.
+        max_lr: The peak, above 0. None for the largest rate of the dense run.
+        bottom: The lowest rate, at least 0. Where the peak is lower, the peak counts. The default is not confirmed.
+        half_period: The length ``h`` of one line. A float up to 1 is a fraction of the cycle, anything else is a number
+            of optimizer steps. A line has at least one step. The default, five triangles in a cycle, is a choice of
+            this package.
 
     Raises:
         ValueError: If an argument lies outside its range.
@@ -71,21 +72,22 @@ class Cyclical(PeakedRate):
 class SCyclical(PeakedRate):
     """S-Cyc: triangles, whose peak grows along an S as the network gets sparser.
 
-    The triangles are those of ``Cyclical``, the peak is that of ``SILOSchedule``. The paper's formula and constants are
-    not confirmed: the S, ``beta`` and ``delay`` are those of SILO, by the same authors; ``low`` and ``rise`` have no
-    default; the half period is said to be 8000 steps and the bottom 0.
+    ``Cyclical`` has the same triangles, and ``SILOSchedule`` has the same peak. The paper's formula and constants are
+    not confirmed. The S, ``beta`` and ``delay`` are taken from SILO, by the same authors. ``low`` and ``rise`` have no
+    default. The half period is said to be 8000 steps, and the bottom 0.
 
     Reference: Liu, Tan & Motani, S-Cyc: A Learning Rate Schedule for Iterative Pruning of ReLU-based Networks, 2021,
     https://arxiv.org/abs/2110.08764.
 
     Args:
         low: The peak before it grows, above 0.
-        rise: How much it grows, at least 0.
-        beta: How steeply, above 0; not confirmed.
-        delay: The last cycle with the low peak, at least 0; not confirmed.
-        bottom: The lowest rate, at least 0 and at most ``low``; not confirmed.
-        half_period: The length of one line: a float up to 1 is a fraction of the cycle, anything else optimizer steps;
-            at least one step. The default, five triangles in a cycle, is a choice of this package.
+        rise: How much the peak grows, at least 0.
+        beta: How steeply the peak grows, above 0. The default is not confirmed.
+        delay: The last cycle with the low peak, at least 0. The default is not confirmed.
+        bottom: The lowest rate, at least 0 and at most ``low``. The default is not confirmed.
+        half_period: The length of one line. A float up to 1 is a fraction of the cycle, anything else is a number of
+            optimizer steps. A line has at least one step. The default, five triangles in a cycle, is a choice of this
+            package.
 
     Raises:
         ValueError: If an argument lies outside its range.

@@ -1,4 +1,4 @@
-"""What the learning rates of a dense run would have been: the user's own schedules, stepped without training."""
+"""Find the learning rates of a dense run without training: step copies of the user's own schedules."""
 
 import copy
 import warnings
@@ -32,7 +32,7 @@ def rehearse_rates(trainer: "pl.Trainer", length: Duration) -> Tape:
     optimizers, configs = _copies(trainer)
     tape = Tape()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch, of schedulers that step without their optimizers
+        warnings.simplefilter("ignore")  # torch warns of schedulers that step without their optimizers
         for step in range(steps):
             epoch, in_epoch = divmod(step, per_epoch or steps)
             tape.begin_epoch(epoch, step) if in_epoch == 0 else None
@@ -45,7 +45,7 @@ def rehearse_rates(trainer: "pl.Trainer", length: Duration) -> Tape:
 
 
 def _copies(trainer: "pl.Trainer") -> tuple[list[Any], list[Any]]:
-    """Optimizers and scheduler configurations of their own, over the same parameters."""
+    """Copies of the optimizers and the scheduler configurations, over the same parameters."""
     shared: dict[int, Any] = {id(trainer): trainer, id(trainer.lightning_module): trainer.lightning_module}
     for parameter in trainer.lightning_module.parameters():
         shared[id(parameter)] = parameter

@@ -11,14 +11,15 @@ _MOMENTA = (0.95, 0.85, 0.95)  # first, at the peak of the rate, last
 class OneCycleRetrain(ShapedRate):
     """Retrain every cycle along one rise and one fall of the learning rate.
 
-    Up from ``max_lr / start_div`` to ``max_lr``, then down to ``max_lr / final_div``, both along half a cosine.
-    Le & Hua's CLR, as in the authors' code, is ``CyclicRestart()``, or this with ``cycle_momentum=True``.
+    The rate goes up from ``max_lr / start_div`` to ``max_lr``, then down to ``max_lr / final_div``, both along half a
+    cosine. Le & Hua's CLR, as in the authors' code, is ``CyclicRestart()``, or this policy with
+    ``cycle_momentum=True``.
 
     Reference: Le & Hua, Network Pruning That Matters: A Case Study on Retraining Variants, 2021,
     https://arxiv.org/abs/2105.03193.
 
     Args:
-        max_lr: The peak, above 0; None for the largest rate of the dense run, of each parameter group.
+        max_lr: The peak, above 0. None for the largest rate of the dense run, of each parameter group.
         warmup: The fraction of the cycle that rises, in [0, 1].
         start_div: The peak over the first rate, at least 1.
         final_div: The peak over the last rate, at least 1.
@@ -67,18 +68,18 @@ class OneCycleRetrain(ShapedRate):
 class CyclicRestart(OneCycleRetrain):
     """CLR: retrain every cycle along one rise and one fall of the learning rate, and the momentum the other way.
 
-    As in the authors' code: ``torch.optim.lr_scheduler.OneCycleLR(max_lr, div_factor=100, final_div_factor=100,
-    pct_start=0.1)``, stepped per batch, whose momentum goes from 0.95 to 0.85 and back, whatever that of the dense run
-    was. It is ``OneCycleRetrain(cycle_momentum=True)`` with the arguments of torch. The momentum confounds comparisons
-    with other schedules: ``cycle_momentum=False`` leaves it where it was.
+    The authors' code has ``torch.optim.lr_scheduler.OneCycleLR(max_lr, div_factor=100, final_div_factor=100,
+    pct_start=0.1)``, stepped per batch. The momentum goes from 0.95 to 0.85 and back, whatever the momentum of the
+    dense run was. The policy is ``OneCycleRetrain(cycle_momentum=True)`` with the arguments of torch. The momentum
+    confounds comparisons with other schedules: ``cycle_momentum=False`` leaves the momentum where it was.
 
     Reference: Le & Hua, Network Pruning That Matters: A Case Study on Retraining Variants, 2021,
     https://arxiv.org/abs/2105.03193.
 
     Args:
-        max_lr: The peak, above 0; None for the largest rate of the dense run.
+        max_lr: The peak, above 0. None for the largest rate of the dense run.
         warmup: The fraction of the cycle that rises, in [0, 1].
-        div_factor: The peak over the first rate, at least 1; 10 in the authors' HRank scripts.
+        div_factor: The peak over the first rate, at least 1. The authors' HRank scripts have 10.
         final_div_factor: The first rate over the last one, at least 1.
         cycle_momentum: Whether the momentum (or first beta) is cycled.
 

@@ -17,7 +17,7 @@ class Part:
     """A peak or a course."""
 
     def check(self, owner: object) -> None:
-        """Refuse arguments outside their range; as here, none.
+        """Refuse arguments outside their range. By default, none is refused.
 
         Args:
             owner: The object that the user has given them to, for the error.
@@ -33,10 +33,10 @@ class Peak(Part, ABC):
 
         Args:
             cycle: The cycle.
-            densities: From the number of a cycle to the density that is scheduled for it, in [0, 1].
+            densities: Maps the number of a cycle to the density that is scheduled for the cycle, in [0, 1].
 
         Returns:
-            The rate, above 0; None for the largest rate of the dense run.
+            The rate, above 0. None for the largest rate of the dense run.
         """
 
 
@@ -62,7 +62,7 @@ class ConstantPeak(Peak):
     """The same peak in every cycle.
 
     Args:
-        max_lr: The peak, above 0; None for the largest rate of the dense run.
+        max_lr: The peak, above 0. None for the largest rate of the dense run.
 
     Example:
         >>> cycle = Cycle(index=4, first_step=0, steps=8, sparsity=1 - 0.8**4)
@@ -81,15 +81,15 @@ class ConstantPeak(Peak):
 
 @dataclass(frozen=True)
 class SPeak(Peak):
-    """A peak that grows along an S as the network gets sparser, as that of SILO.
+    """A peak that grows along an S as the network gets sparser, as the peak of SILO does.
 
-    Up to cycle ``delay`` the peak is ``low``. The peak grows with what is removed since, to ``low + rise``, and is half
-    way where half of that is gone.
+    Up to cycle ``delay`` the peak is ``low``. Then the peak grows to ``low + rise`` as further weights are removed. The
+    peak is half way where half of the weights left at ``delay`` are gone.
 
     Args:
         low: The peak before it grows, above 0.
-        rise: How much it grows, at least 0.
-        beta: How steeply, above 0.
+        rise: How much the peak grows, at least 0.
+        beta: How steeply the peak grows, above 0.
         delay: The last cycle with the low peak, at least 0.
 
     Example:
@@ -123,7 +123,7 @@ class PeakedRate(ShapedRate):
         course: The course within a cycle: ``Drops``, ``Triangles``, or a ``Course`` of your own.
 
     Raises:
-        ValueError: If an argument of either lies outside its range.
+        ValueError: If an argument of the peak or the course lies outside its range.
 
     Example:
         >>> from lightning_prune.callbacks.policies.cyclical import Triangles

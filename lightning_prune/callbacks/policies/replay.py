@@ -1,4 +1,4 @@
-"""Rates that were: the schedule of the dense run, or the last part of it, once more in every cycle."""
+"""Replay the schedule of the dense run, or its last part, in every cycle."""
 
 import math
 from collections.abc import Sequence
@@ -20,20 +20,21 @@ from lightning_prune.schedules.rates.curves import cosine, whole
 class LRRewind(LearningRatePolicy):
     """Keep the weights and replay the learning rate of the dense run, step by step.
 
-    It replays what was recorded: the rate of every parameter group, and its momentum (or first beta) where the
-    schedule cycled it, under any scheduler or none. Where a cycle has another number of steps than the stretch that
-    it replays (say, on more processes than the dense run), it replays by position.
+    The policy replays the recorded rate of every parameter group, under any scheduler or none. It also replays the
+    momentum (or first beta) where the schedule cycled the momentum. Where a cycle has another number of steps than the
+    recorded stretch (say, on more processes than the dense run), the policy replays by position.
 
     Reference: Renda, Frankle & Carbin, Comparing Rewinding and Fine-tuning in Neural Network Pruning, 2020,
     https://arxiv.org/abs/2003.02389.
 
     Args:
         to: The point of the dense run to replay from: ``"10ep"``, ``"500it"``, 0 for its start. None for the last part
-            of it, as long as a cycle. A cycle that is longer than what remains from there goes on at the last rate.
+            of the dense run, as long as a cycle. A cycle that is longer than the rest of the dense run goes on at the
+            last rate.
 
     Raises:
-        ValueError: If ``to`` is not a duration, lies at or after the end of the dense run, or leaves less than nothing
-            to replay; the last two when the fit starts.
+        ValueError: If ``to`` is not a duration. When the fit starts, if ``to`` lies at or after the end of the dense
+            run, or if ``to`` is None and a cycle is longer than the dense run.
 
     Example:
         >>> policy = LRRewind(to="10ep")
@@ -67,16 +68,17 @@ class LRRewind(LearningRatePolicy):
 class DenseScheduleRestart(LearningRatePolicy):
     """Start the learning-rate schedule of the dense run again in every cycle, whatever the weights start from.
 
-    Step ``t`` of a cycle has the recorded rates, and the momentum, of step ``t`` of the dense run; a shorter cycle
-    stops short of its end, a longer one goes on at its last rate. Cycles as long as the dense run, which is the default
-    of ``IterativePruning(retrain=None)``, are the learning-rate rewinding of the reproducibility study; beside
-    ``WeightRewind(to=...)`` it is that study's weight rewinding, whose schedule does not know where the weights are.
+    Step ``t`` of a cycle has the recorded rates, and the momentum, of step ``t`` of the dense run. A shorter cycle
+    stops before the end of the schedule, and a longer cycle goes on at the last rate. Cycles as long as the dense run
+    are the default of ``IterativePruning(retrain=None)``. With such cycles, the policy is the learning-rate rewinding
+    of the reproducibility study. Beside ``WeightRewind(to=...)`` it is the weight rewinding of the study, whose
+    schedule does not depend on the point that the weights are rewound to.
 
     Reference: Mikler, Reproducibility Study: Comparing Rewinding and Fine-tuning in Neural Network Pruning, 2021,
     https://arxiv.org/abs/2109.09670, as in the author's code.
 
     Raises:
-        ValueError: If there is no dense run whose schedule could start again; when the fit starts.
+        ValueError: When the fit starts, if there is no dense run whose schedule could start again.
 
     Example:
         >>> policy = DenseScheduleRestart()
@@ -94,22 +96,23 @@ class DenseScheduleRestart(LearningRatePolicy):
 
 
 class CompressedRestart(LearningRatePolicy):
-    """The whole learning-rate schedule of the dense run in every cycle, compressed to its length, after a warm-up.
+    """Warm up, then replay the whole learning-rate schedule of the dense run, compressed to the length of the cycle.
 
-    Up from 0 to the largest rate along half a cosine over the first ``w = floor(warmup * B)`` of ``B`` steps. Then
-    step ``w + j`` has the recorded rate of step ``floor(j * T / (B - w))`` of the ``T`` steps of the dense run, and its
-    momentum; what came before the largest rate there, such as a warm-up, counts as the largest. ``ScaledRestart`` is
-    the other schedule of this idea, and ``DenseScheduleRestart`` cuts the dense one off.
+    The rate goes up from 0 to the largest rate along half a cosine over the first ``w = floor(warmup * B)`` of ``B``
+    steps. Then step ``w + j`` has the recorded rate, and the momentum, of step ``floor(j * T / (B - w))`` of the ``T``
+    steps of the dense run. Dense steps before the largest rate, such as a warm-up, count as steps with the largest
+    rate. ``ScaledRestart`` is the other schedule of this idea, and ``DenseScheduleRestart`` cuts the dense schedule
+    off.
 
     Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
     https://arxiv.org/abs/2111.00843, as in the authors' code, which calls it SLR, after Le & Hua, Network Pruning That
     Matters, 2021, https://arxiv.org/abs/2105.03193.
 
     Args:
-        warmup: The fraction of the cycle that rises, in [0, 1]; 0.1 in the authors' code.
+        warmup: The fraction of the cycle that rises, in [0, 1]. The authors' code has 0.1.
 
     Raises:
-        ValueError: If ``warmup`` lies outside its range; when the fit starts, if there is no dense run whose schedule
+        ValueError: If ``warmup`` lies outside its range. When the fit starts, if there is no dense run whose schedule
             could be compressed.
 
     Example:
@@ -143,13 +146,13 @@ def replayed(policy: LearningRatePolicy, point: Duration | None, step: int, cycl
 
     Args:
         policy: The policy, for its tape and its clock.
-        point: The point of the dense run to replay from; None for the last part of it, as long as a cycle.
+        point: The point of the dense run to replay from. None for the last part of the run, as long as a cycle.
         step: The step of the cycle, ``0 <= step < cycle.steps``.
         cycle: The cycle.
 
     Returns:
-        One rate for each group of the end of the dense run; those that came later, such as an unfrozen backbone, were
-        at rest.
+        One rate for each group at the end of the dense run. Groups that came later, such as an unfrozen backbone, have
+        a rate of 0 before they came.
     """
     tape, retrain = policy.tape, policy.clock.cycle_length
     epochs = [*tape.epochs, tape.length]
@@ -186,7 +189,7 @@ def _stretch(epochs: list[int], retrain: Duration, point: Duration | None) -> tu
 
 
 def refuse_no_dense_run(policy: LearningRatePolicy) -> None:
-    """Refuse to replay what never was.
+    """Refuse to replay a dense run that does not exist.
 
     Args:
         policy: The policy that replays.
@@ -203,7 +206,7 @@ def refuse_no_dense_run(policy: LearningRatePolicy) -> None:
 
 
 def warn_of_no_schedule(policy: LearningRatePolicy, trainer: "pl.Trainer") -> None:
-    """Point out a replay of rates that do not change; not one that the user did not ask for.
+    """Warn of a replay of rates that do not change, unless the policy was added without the user asking for it.
 
     Args:
         policy: The policy that replays.

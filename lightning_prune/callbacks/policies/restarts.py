@@ -22,26 +22,26 @@ from lightning_prune.schedules import rates
 class ScaledRestart(ShapedRate):
     """SLR: warm up from the last to the largest rate of the dense run, then drop in steps.
 
-    Up along half a cosine over the first ``floor(warmup * E)`` epochs (or steps) of ``E``, then multiplied by
-    ``factor`` at each drop. As in the authors' code, the drops count from the end of the warm-up, and the rate changes
-    once an epoch.
+    The rate goes up along half a cosine over the first ``floor(warmup * E)`` epochs (or steps) of ``E``. Then it is
+    multiplied by ``factor`` at each drop. As in the authors' code, the drops count from the end of the warm-up, and
+    the rate changes once an epoch.
 
-    ``CompressedRestart`` is what Zimmer et al. call SLR: the dense schedule itself, compressed.
+    Zimmer et al. call another schedule SLR: the dense schedule itself, compressed. It is ``CompressedRestart`` here.
 
     Reference: Le & Hua, Network Pruning That Matters: A Case Study on Retraining Variants, 2021,
     https://arxiv.org/abs/2105.03193.
 
     Args:
-        max_lr: The rate after the warm-up, above 0; None for the largest rate of the dense run.
-        start_lr: The first rate, at least 0; None for the last rate of the dense run.
+        max_lr: The rate after the warm-up, above 0. None for the largest rate of the dense run.
+        start_lr: The first rate, at least 0. None for the last rate of the dense run.
         warmup: The fraction of the cycle that rises, in [0, 1].
-        drops: Where it drops, as fractions of what remains after the warm-up, in (0, 1], rising; the authors have
+        drops: Where the rate drops, as fractions of the time after the warm-up, in (0, 1], rising. The authors have
             ``(0.5, 0.75)`` on CIFAR and ``(0.33, 0.66)`` on ImageNet.
         factor: What the rate is multiplied by at each drop, in (0, 1].
         interval: Whether the rate changes with every ``"epoch"``, or with every ``"step"``.
 
     Raises:
-        ValueError: If an argument lies outside its range; when the training starts, if the rate changes with the epoch
+        ValueError: If an argument lies outside its range. When the training starts, if the rate changes with the epoch
             and cycles are counted in steps.
 
     Example:
@@ -86,14 +86,14 @@ class ScaledRestart(ShapedRate):
 class LinearRestart(ShapedRate):
     """LLR: warm up from 0 to the largest rate of the dense run, then go down to 0 along a line.
 
-    Up along half a cosine over the first ``w = floor(warmup * B)`` of ``B`` steps; the last step has the rate
-    ``max_lr / (B - w)``.
+    The rate goes up along half a cosine over the first ``w = floor(warmup * B)`` of ``B`` steps. The last step has the
+    rate ``max_lr / (B - w)``.
 
     Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
     https://arxiv.org/abs/2111.00843.
 
     Args:
-        max_lr: The rate after the warm-up, above 0; None for the largest rate of the dense run.
+        max_lr: The rate after the warm-up, above 0. None for the largest rate of the dense run.
         warmup: The fraction of the cycle that rises, in [0, 1].
 
     Raises:
@@ -120,22 +120,23 @@ class LinearRestart(ShapedRate):
 class CosineRestart(ShapedRate):
     """Warm up from 0 to the largest rate of the dense run, then go down along half a cosine.
 
-    Up along half a cosine over the first ``floor(warmup * B)`` of ``B`` steps (or epochs); ``final_lr`` comes one step
-    after the last. With ``final_lr`` the smallest rate of the dense run this is what Zimmer et al. compare with as CLR;
-    with ``warmup=0`` and ``interval="epoch"`` it is the retraining of Gupta et al.
+    The rate goes up along half a cosine over the first ``floor(warmup * B)`` of ``B`` steps (or epochs). The rate would
+    reach ``final_lr`` one step after the last. With the smallest rate of the dense run as ``final_lr``, the policy is
+    the CLR that Zimmer et al. compare with. With ``warmup=0`` and ``interval="epoch"`` it is the retraining of Gupta
+    et al.
 
     Reference: Zimmer, Spiegel & Pokutta, How I Learned to Stop Worrying and Love Retraining, 2023,
-    https://arxiv.org/abs/2111.00843; Gupta et al., Is Complexity Required for Neural Network Pruning? A Case Study on
-    Global Magnitude Pruning, 2022, https://arxiv.org/abs/2209.14624.
+    https://arxiv.org/abs/2111.00843, and Gupta et al., Is Complexity Required for Neural Network Pruning? A Case Study
+    on Global Magnitude Pruning, 2022, https://arxiv.org/abs/2209.14624.
 
     Args:
-        max_lr: The rate after the warm-up, above 0; None for the largest rate of the dense run.
-        final_lr: Where it goes, at least 0.
+        max_lr: The rate after the warm-up, above 0. None for the largest rate of the dense run.
+        final_lr: The rate that the cosine ends with, at least 0.
         warmup: The fraction of the cycle that rises, in [0, 1].
         interval: Whether the rate changes with every ``"step"``, or with every ``"epoch"``.
 
     Raises:
-        ValueError: If an argument lies outside its range; when the training starts, if the rate changes with the epoch
+        ValueError: If an argument lies outside its range. When the training starts, if the rate changes with the epoch
             and cycles are counted in steps.
 
     Example:

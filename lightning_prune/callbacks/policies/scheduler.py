@@ -1,4 +1,4 @@
-"""Rates of any schedule of torch, by class path: stepped on an optimizer of its own, beside that of the user."""
+"""Rates of any scheduler of torch, by class path. The scheduler steps an optimizer of its own."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,25 +20,27 @@ from lightning_prune.callbacks.timing.limits import steps_per_epoch
 
 
 class TorchScheduler(LearningRatePolicy):
-    """Retrain every cycle along a learning-rate scheduler of torch, which starts afresh in each.
+    """Retrain every cycle along a learning-rate scheduler of torch, which starts again in each.
 
-    The scheduler steps an optimizer that trains nothing and has the parameter groups of the user's: their largest rates
-    of the dense run, and their last momentum. The user's optimizer takes over the rates, and the momentum where the
-    schedule cycles it. Ratios between the groups are what the scheduler makes of them.
+    The scheduler steps a second optimizer that trains nothing. This optimizer has the parameter groups of the user's
+    optimizer, with their largest rates of the dense run and their last momentum. The user's optimizer takes over the
+    rates, and the momentum where the schedule cycles the momentum. The scheduler may change the ratios between the
+    groups.
 
     Reference: https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate.
 
     Args:
         scheduler: Makes a scheduler from an optimizer. In YAML the class path and arguments of one, such as
             ``{class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 5}}``.
-        interval: Whether it steps after every ``"epoch"``, as Lightning does, or after every optimizer ``"step"``.
-        max_lr: The rate that it starts from, above 0: of the parameter group with the largest dense rate, the others
-            in proportion; None for the largest rate of the dense run.
+        interval: Whether the scheduler steps after every ``"epoch"``, as Lightning does, or after every optimizer
+            ``"step"``.
+        max_lr: The rate that the scheduler starts from, above 0. It is the rate of the parameter group with the largest
+            dense rate. The other groups follow in proportion. None for the largest rate of the dense run.
 
     Raises:
-        ValueError: If ``scheduler`` is ``ReduceLROnPlateau``, which depends on what is measured; when the training
-            starts, if it fails within a cycle, gives rates below 0, or steps with the epoch in cycles that are counted
-            in steps.
+        ValueError: If ``scheduler`` is ``ReduceLROnPlateau``, which depends on what is measured. When the training
+            starts, if the scheduler fails within a cycle, gives rates below 0, or steps with the epoch in cycles that
+            are counted in steps.
 
     Example:
         >>> policy = TorchScheduler(partial(torch.optim.lr_scheduler.StepLR, step_size=2), interval="step")
@@ -93,7 +95,7 @@ class TorchScheduler(LearningRatePolicy):
         return _Player(self.scheduler, in_proportion(tape, self.max_lr or max(tape.peaks())))
 
     def _length(self, trainer: "pl.Trainer") -> int:
-        """How often the rate is asked for in a cycle; 0 if nobody can tell yet."""
+        """The number of rates that a cycle needs. 0 if the number is not known yet."""
         length = self.clock.cycle_length
         if self.interval == "epoch" and length.unit == "ep":
             return length.amount
@@ -117,14 +119,14 @@ class _Player:
     def advance(self, to: int) -> Sequence[Rate]:
         """Step on, and read the rates."""
         while self.done < to:
-            self._optimizer.step()  # or torch would warn
+            self._optimizer.step()  # torch would warn otherwise
             self._scheduler.step()
             self.done += 1
         return read_rates([self._optimizer])  # a momentum that the user's optimizer has not is written nowhere
 
 
 def _rehearse(player: _Player, length: int) -> None:
-    """Run through a cycle, to find before the training what would fail after it."""
+    """Run through a cycle before the training, to find errors that would come up after the dense run."""
     for step in range(length):
         try:
             lowest = min(rate.lr for rate in player.advance(step))

@@ -1,9 +1,9 @@
-"""How the user's own learning-rate schedules pause after the dense run: in place, each the object that it was.
+"""Pause the user's own learning-rate schedulers after the dense run, without replacing the objects.
 
-Taking a scheduler away, or putting another in its place, resumes silently wrong:
+A fit without a scheduler, or with another in its place, resumes silently wrong:
 Lightning matches schedulers with their saved states by position and fills
-whatever object is there. Here the object stays, with its state and its type;
-only its ``step`` does nothing until it is woken.
+whatever object is there. Here the object stays, with its state and its type.
+Only its ``step`` does nothing until the scheduler is woken.
 """
 
 from functools import cache
@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 
 
 class _Asleep:
-    """Put before a scheduler's class: a scheduler that does not step."""
+    """A mix-in before a scheduler's class, for a scheduler that does not step."""
 
     def step(self, *_: Any, **__: Any) -> None:
         """Do nothing."""

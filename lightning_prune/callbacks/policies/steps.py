@@ -13,7 +13,8 @@ class Drops(Course):
     """Warm up linearly from 0 to the peak, then divide by 10 at each drop.
 
     Args:
-        warmup: The length of the warm-up: a float up to 1 is a fraction of the cycle, anything else optimizer steps.
+        warmup: The length of the warm-up. A float up to 1 is a fraction of the cycle, anything else is a number of
+            optimizer steps.
         drops: Where the rate is divided by 10, in the same units, rising.
 
     Example:
@@ -33,18 +34,20 @@ class Drops(Course):
 
 
 class WarmupSteps(PeakedRate):
-    """Warm up linearly to a constant peak, then divide by 10 at each drop: what SILO does, without its S.
+    """Warm up linearly to a constant peak, then divide by 10 at each drop, like SILO without its S.
 
-    The rate adds the same amount at every step from 0 on and stops at the peak; a drop ends the warm-up, reached or
-    not. The control that SILO has to beat is ``WarmupSteps(max_lr=low + rise)``. Without warm-up it is the step decay.
+    The rate grows by the same amount at every step from 0 on and stops at the peak. A drop ends the warm-up, even if
+    the peak is not reached. The control that SILO has to beat is ``WarmupSteps(max_lr=low + rise)``. Without warm-up
+    the policy is the step decay.
 
     Reference: Frankle & Carbin, The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks, 2019,
-    https://arxiv.org/abs/1803.03635; as a baseline in Liu et al. (SILO), 2023, https://arxiv.org/abs/2212.06144, whose
-    values for it are not confirmed. The defaults are those of ``SILOSchedule``.
+    https://arxiv.org/abs/1803.03635. It is a baseline in Liu et al. (SILO), 2023, https://arxiv.org/abs/2212.06144,
+    whose values for it are not confirmed. ``SILOSchedule`` has the same defaults.
 
     Args:
-        max_lr: The peak, above 0; None for the largest rate of the dense run.
-        warmup: The length of the warm-up: a float up to 1 is a fraction of the cycle, anything else optimizer steps.
+        max_lr: The peak, above 0. None for the largest rate of the dense run.
+        warmup: The length of the warm-up. A float up to 1 is a fraction of the cycle, anything else is a number of
+            optimizer steps.
         drops: Where the rate is divided by 10, in the same units, rising.
 
     Raises:
@@ -69,22 +72,23 @@ class WarmupSteps(PeakedRate):
 
 
 class SILOSchedule(PeakedRate):
-    """Let the peak rate grow along an S as the network gets sparser; within a cycle warm up and drop in steps.
+    """Let the peak rate grow along an S as the network gets sparser. Within a cycle, warm up and drop in steps.
 
-    Up to cycle ``delay`` the peak is ``low``; from there it grows with what has been removed since, to ``low + rise``,
-    half way where half of it is gone. Within a cycle the rate rises linearly from 0 and is divided by 10 at each drop.
-    Warm-up and drops stand in the authors' ResNet-20 script at epochs 25 and 32 of 50, which are the defaults here; the
-    paper's values for other networks are not confirmed.
+    Up to cycle ``delay`` the peak is ``low``. Then the peak grows to ``low + rise`` as further weights are removed. The
+    peak is half way where half of the weights left at ``delay`` are gone. Within a cycle the rate rises linearly from 0
+    and is divided by 10 at each drop. Warm-up and drops stand in the authors' ResNet-20 script at epochs 25 and 32 of
+    50, which are the defaults here. The paper's values for other networks are not confirmed.
 
     Reference: Liu, Ghosh, Tan & Motani, Optimizing Learning Rate Schedules for Iterative Pruning of Deep Neural
     Networks, 2023, https://arxiv.org/abs/2212.06144.
 
     Args:
-        low: The peak before it grows, above 0; 0.03 for ResNet-20, 0.04 for VGG-19.
-        rise: How much it grows, at least 0; 0.04 for ResNet-20, 0.06 for VGG-19.
-        beta: How steeply, above 0.
+        low: The peak before it grows, above 0. Take 0.03 for ResNet-20, 0.04 for VGG-19.
+        rise: How much the peak grows, at least 0. Take 0.04 for ResNet-20, 0.06 for VGG-19.
+        beta: How steeply the peak grows, above 0.
         delay: The last cycle with the low peak, at least 0.
-        warmup: The length of the warm-up: a float up to 1 is a fraction of the cycle, anything else optimizer steps.
+        warmup: The length of the warm-up. A float up to 1 is a fraction of the cycle, anything else is a number of
+            optimizer steps.
         drops: Where the rate is divided by 10, in the same units, rising.
 
     Raises:
@@ -110,5 +114,5 @@ class SILOSchedule(PeakedRate):
         self.warmup, self.drops = warmup, drops
 
     def peak(self, density: float, growth_density: float) -> float:
-        """The peak rate at a density; see :func:`lightning_prune.schedules.rates.s_shape`."""
+        """The peak rate at a density. See :func:`lightning_prune.schedules.rates.s_shape`."""
         return rates.s_shape(density, growth_density, self.low, self.rise, self.beta)

@@ -1,4 +1,4 @@
-"""What the learning rate was: the rate of every parameter group at every step of the dense run."""
+"""Record the learning rate of every parameter group at every step of the dense run."""
 
 import math
 from bisect import bisect_right
@@ -11,11 +11,11 @@ from torch.optim import Optimizer
 
 
 class Rate(NamedTuple):
-    """How a parameter group steps.
+    """The learning rate and the momentum of a parameter group.
 
     Attributes:
         lr: The learning rate.
-        momentum: ``momentum``, or the first of ``betas``; NaN where the optimizer has neither.
+        momentum: ``momentum``, or the first of ``betas``. NaN where the optimizer has neither.
     """
 
     lr: float
@@ -26,7 +26,7 @@ Row = tuple[Rate, ...]  # one for each parameter group, over all optimizers
 
 
 class Tape:
-    """The rates of a run, step by step; equal rows in a row are stored once.
+    """The rates of a run, step by step. Consecutive steps with equal rates are stored once.
 
     Example:
         >>> tape = Tape()
@@ -45,12 +45,12 @@ class Tape:
         self._top: int | None = None
 
     def begin_epoch(self, epoch: int, step: int) -> None:
-        """Note that an epoch begins; noting it twice changes nothing."""
+        """Note that an epoch begins. A second call for the same epoch changes nothing."""
         if epoch == len(self.epochs):
             self.epochs.append(step)
 
     def record(self, step: int, row: Row) -> None:
-        """Write the rates of a step; a step that is repeated is written over.
+        """Record the rates of a step. A repeated step is overwritten.
 
         Args:
             step: The step, at most one past the last one.
@@ -63,7 +63,7 @@ class Tape:
         self.length = step + 1
 
     def cut(self, length: int) -> None:
-        """Drop what was recorded from a step on: a step that overflowed was recorded, but not made."""
+        """Drop the records from a step on: a step that overflowed was recorded, but not made."""
         self._peaks = self._top = None
         while self._starts and self._starts[-1] >= length:
             self._starts.pop()
@@ -81,7 +81,7 @@ class Tape:
 
     @property
     def is_constant(self) -> bool:
-        """Whether no rate has changed in what was recorded; true of an empty tape."""
+        """Whether all recorded rates are the same. True for an empty tape."""
         return len(self._rows) < 2
 
     def peaks(self) -> list[float]:
@@ -101,7 +101,7 @@ class Tape:
         return self._top
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain types and tensors."""
+        """The tape as plain types and tensors."""
         groups = max((len(row) for row in self._rows), default=0)
         padded = [[*row, *[Rate(math.nan, math.nan)] * (groups - len(row))] for row in self._rows]
         return {
@@ -113,7 +113,7 @@ class Tape:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what :meth:`state_dict` gave."""
+        """Load the state that :meth:`state_dict` gave."""
         rates: Tensor = state["rates"]
         self._peaks = self._top = None
         self.length = int(state["length"])
@@ -131,11 +131,11 @@ def read_rates(optimizers: Iterable[Optimizer]) -> Row:
 
 
 def write_rates(optimizers: Iterable[Optimizer], row: Sequence[Rate]) -> None:
-    """Make the optimizers step with these rates; groups beyond the row keep theirs.
+    """Make the optimizers step with these rates. Groups beyond the row keep their rates.
 
     Args:
         optimizers: The optimizers.
-        row: The rate of every parameter group; a momentum of NaN is left as it is.
+        row: The rate of every parameter group. Where its momentum is NaN, the momentum of the group stays as it is.
     """
     groups = [group for optimizer in optimizers for group in _groups(optimizer)]
     for group, rate in zip(groups, row, strict=False):
