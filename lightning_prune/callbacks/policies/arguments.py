@@ -5,7 +5,6 @@ from typing import Literal
 
 import lightning.pytorch as pl
 
-from lightning_prune.basics.checks import check_at_least as check_at_least
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 

@@ -13,8 +13,6 @@ from typing import Any
 import lightning.pytorch as pl
 from torch.optim import Optimizer
 
-from lightning_prune.basics.checks import check_fraction as check_fraction
-from lightning_prune.basics.checks import check_positive as check_positive
 from lightning_prune.callbacks.base import CycleCallback, Kind
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep, wake

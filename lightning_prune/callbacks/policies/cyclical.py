@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from lightning_prune.callbacks.policies.arguments import check_at_least
-from lightning_prune.callbacks.policies.base import check_positive
+from lightning_prune.basics.checks import check_at_least, check_positive
 from lightning_prune.callbacks.policies.peaked import ConstantPeak, Course, PeakedRate, SPeak
 from lightning_prune.schedules import rates
 

@@ -1,8 +1,8 @@
 """Rates that rise and fall once in a cycle, as ``torch.optim.lr_scheduler.OneCycleLR`` has them."""
 
+from lightning_prune.basics.checks import check_at_least, check_fraction, check_positive
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.policies.arguments import check_at_least
-from lightning_prune.callbacks.policies.base import ShapedRate, check_fraction, check_positive
+from lightning_prune.callbacks.policies.base import ShapedRate
 from lightning_prune.schedules import rates
 
 _MOMENTA = (0.95, 0.85, 0.95)  # first, at the peak of the rate, last

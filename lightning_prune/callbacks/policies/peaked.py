@@ -8,8 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lightning_prune.basics.checks import check_positive
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.policies.base import ShapedRate, check_positive
+from lightning_prune.callbacks.policies.base import ShapedRate
 from lightning_prune.schedules import rates
 
 

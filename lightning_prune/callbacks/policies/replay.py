@@ -7,9 +7,10 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lightning_prune.basics.checks import check_fraction
 from lightning_prune.callbacks.base import ADDED
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.policies.base import LearningRatePolicy, check_fraction
+from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.policies.tape import Rate, Tape
 from lightning_prune.callbacks.timing.limits import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import is_shorter

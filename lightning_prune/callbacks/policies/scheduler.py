@@ -12,9 +12,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from lightning_prune.basics.checks import check_positive
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import Interval, check_interval, check_length, place
-from lightning_prune.callbacks.policies.base import LearningRatePolicy, check_positive, in_proportion
+from lightning_prune.callbacks.policies.base import LearningRatePolicy, in_proportion
 from lightning_prune.callbacks.policies.tape import Rate, Tape, read_rates
 from lightning_prune.callbacks.timing.limits import steps_per_epoch
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightning_prune.callbacks.policies.arguments import check_at_least, check_drops
+from lightning_prune.basics.checks import check_at_least
+from lightning_prune.callbacks.policies.arguments import check_drops
 from lightning_prune.callbacks.policies.peaked import ConstantPeak, Course, PeakedRate, SPeak
 from lightning_prune.schedules import rates
 
