@@ -25,6 +25,7 @@ def test_the_study_it_shows_can_be_laid_out(tmp_path):
     shown = Ablation.from_config(config)
     assert [arm.name for arm in shown.config.arms] == [
         "fine-tuning",
+        "LR rewinding",
         "weight rewinding",
         "random",
         "one-cycle retrain=5ep",
@@ -32,7 +33,7 @@ def test_the_study_it_shows_can_be_laid_out(tmp_path):
         "oracle",
     ]
     shared, alone = shown.epochs
-    assert alone - shared == 3 * 5 * 30  # five of six dense runs of each seed
+    assert alone - shared == 3 * 6 * 30  # six of seven dense runs of each seed
     assert len({run.nodes()[0].key for run in shown.runs}) == 3
 
 
