@@ -46,8 +46,8 @@ class IterativePruning(Arguments):
     ``Trainer(max_epochs=30)`` trains 30 dense epochs exactly as without this callback. Then the same fit goes on for
     ``cycles`` times ``retrain``. Each cycle begins before its first batch: the weights are scored, and the weights with
     the lowest scores die. From then on the dead weights are zero after every optimizer step. A learning-rate policy
-    beside this callback sets the learning rates of the cycles. Without a policy, ``FineTune`` is used, or ``LRRewind`` beside a starting point. ``WeightRewind``
-    beside this callback sets the weights at which the cycles start.
+    beside this callback sets the learning rates of the cycles. Without a policy, ``FineTune`` is used, or ``LRRewind``
+    beside a starting point. ``WeightRewind`` beside this callback sets the weights at which the cycles start.
 
     Args:
         cycles: How many cycles. 0 trains the dense run only. Its checkpoint can serve as a ``dense_run``.
