@@ -90,6 +90,7 @@ def test_more_cycles_of_both_keep_what_was_trained():
     assert three[:3] == two
 
 
+@pytest.mark.slow
 def test_a_grid_of_the_study_crosses_both_and_the_tree_says_whose_masks_an_arm_takes():
     arms = [arm.crossed for arm in read_arms({"a": {"grid": {"x": [1]}}, "b": None}, {"y": [2, 3]})]
     assert arms == ["y=2", "y=3", "y=2", "y=3"]
@@ -156,6 +157,7 @@ def record(folder):
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_recorded_before_the_study_is_known_by_its_masks(tmp_path):
     here = record(tmp_path / "here")
     moved = str(shutil.copytree(here, tmp_path / "moved"))

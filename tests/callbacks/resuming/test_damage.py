@@ -164,6 +164,8 @@ def test_a_fit_refuses_before_anything_is_loaded_and_resumes_from_the_file_it_na
 
 def test_a_strategy_that_was_told_to_check_can_be_told_to_stop(folder):
     class Strategy:
+        restore_checkpoint_after_setup = False
+
         def load_checkpoint(self, checkpoint_path, weights_only=None):
             return {"state_dict": {}, "pytorch-lightning_version": "2.6.0", "asked": (checkpoint_path, weights_only)}
 

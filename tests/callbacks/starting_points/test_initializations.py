@@ -13,7 +13,8 @@ from torch import nn
 from toys import fit, toy
 
 from lightning_prune import FineTune, IterativePruning, Reinitialize, ScratchTrain
-from lightning_prune.callbacks.starting_points.fresh_weights import refuse_without_fresh_weights, seed_of
+from lightning_prune.basics.random_state import seed_of
+from lightning_prune.callbacks.starting_points.fresh_weights import refuse_without_fresh_weights
 from lightning_prune.initializations import sparse_fan_in_
 from lightning_prune.lab.networks.initialization import glorot_normal_
 
@@ -81,6 +82,7 @@ def test_sparse_fan_in_is_as_wide_as_few_weights_are_left():
     assert network[0].weight.is_leaf
 
 
+@pytest.mark.filterwarnings("ignore:IterativePruning leaves own.layer.weight dense")  # it takes no part in the network
 def test_a_parameter_that_only_the_function_draws_is_welcome():
     with pytest.raises(ValueError, match=r"Reinitialize\(initialize=\.\.\.\) a function that does"):
         refuse_without_fresh_weights(Own(), "Reinitialize")

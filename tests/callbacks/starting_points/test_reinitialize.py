@@ -25,12 +25,8 @@ from lightning_prune import (
     TrainOnly,
     WeightRewind,
 )
-from lightning_prune.basics.random_state import take
-from lightning_prune.callbacks.starting_points.fresh_weights import (
-    fresh_weights_,
-    refuse_without_fresh_weights,
-    seed_of,
-)
+from lightning_prune.basics.random_state import seed_of, take
+from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weights_, refuse_without_fresh_weights
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
