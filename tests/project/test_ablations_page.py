@@ -50,6 +50,7 @@ def test_its_python_runs(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "ablation" / "table.parquet").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "ablations").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_study_in_configs_can_be_laid_out(path):
     shared, alone = Ablation.from_config(path).epochs

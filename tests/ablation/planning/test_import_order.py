@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PLAN = """
 from lightning_prune.ablation import Ablation
 from lightning_prune.ablation.planning.resolving import parse
@@ -21,6 +23,7 @@ def planned(first: str) -> str:
     return subprocess.run([sys.executable, "-c", first + PLAN], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_one_batch_stays_one_batch_and_nodes_keep_their_names_whatever_was_imported_before() -> None:
     # rich writes `float | int` where Lightning writes `int | float`, and Python keeps whichever came first for both:
     # read as 1.0, one batch is all batches.

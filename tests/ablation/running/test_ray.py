@@ -56,6 +56,7 @@ def closed_address():
         yield f"127.0.0.1:{taken.getsockname()[1]}"
 
 
+@pytest.mark.slow
 def test_a_cluster_comes_to_the_same_numbers_and_is_left_as_it_was(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # Ray itself would give a node a thread for each of its CPUs
     study = two_arms(cycles=1)

@@ -91,6 +91,7 @@ def test_a_half_written_checkpoint_of_a_machine_that_lost_power_is_not_gone_on_f
     assert_same(frame, tmp_path / "out", *whole)
 
 
+@pytest.mark.slow
 def test_a_finished_node_whose_checkpoint_is_gone_is_named(tmp_path):
     killed(small(), tmp_path / "out", name="last.ckpt", times=3)
     gone = next((tmp_path / "out" / "nodes").glob("*/last.ckpt"))

@@ -137,6 +137,7 @@ def test_what_is_not_installed_is_named_with_the_command(module, code, said, mon
     assert said in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_study_without_a_search_does_not_need_optuna():
     code = "import sys, lightning_prune.ablation; print('optuna' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-W", "ignore", "-c", code], text=True).strip() == "False"

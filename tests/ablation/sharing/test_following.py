@@ -56,6 +56,7 @@ def test_controls_follow_the_ticket_bit_for_bit_as_they_do_alone(tmp_path):
 UNDIVIDED = {"trainer": {"max_epochs": -1, "max_steps": 15}, "retrain": "8it"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [{"retrain": "5it"}, pytest.param(UNDIVIDED, marks=pytest.mark.slow)])
 def test_masks_of_cycles_in_one_node_are_followed_too(tmp_path, lengths):
     ticket = {"callbacks": "FineTune", **lengths}
@@ -66,6 +67,7 @@ def test_masks_of_cycles_in_one_node_are_followed_too(tmp_path, lengths):
     assert all(torch.equal(mine[-1][name], mask) for name, mask in theirs[-1].items())
 
 
+@pytest.mark.slow
 def test_an_arm_that_follows_is_known_by_the_masks_it_takes_and_not_by_the_name_of_the_arm():
     first = keys({"ticket": TICKET, "control": CONTROL})
     renamed = keys({"imp": TICKET, "control": {**CONTROL, "masks_from": "imp"}})

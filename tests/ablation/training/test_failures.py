@@ -49,6 +49,7 @@ def limited(config, out, size):
         raise SystemExit(7) from error
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_finished_and_says_what_to_do(tmp_path):
     config, out = small({"a": {}, "wide": {"network": {"width": 400}}}), tmp_path / "out"
     whole = Ablation.from_config(config).run(tmp_path / "whole", workers=0, every=0)
