@@ -93,9 +93,9 @@ class Alternate(Callback):
         if hasattr(self, "last"):
             self.times[self.kind].append(now - self.last)
         else:
-            self.masks = pruning._hold._masks
+            self.masks = pruning._run.hold._masks
         self.kind = "dense" if getattr(self, "kind", "dense") == "ours" else "ours"
-        pruning._hold._masks = self.masks if self.kind == "ours" else {}
+        pruning._run.hold._masks = self.masks if self.kind == "ours" else {}
         trainer.callbacks = self.all if self.kind == "ours" else [self]
         self.last = time.perf_counter()
 
