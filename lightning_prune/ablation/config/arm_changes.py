@@ -49,7 +49,10 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> 
     for path in values:
         _refuse_path(path, values[path], owner)
         _take_out(whole, _parts(path))
-    return with_list(_parsed([whole, values], owner)) if values else with_list(whole)
+    # An object comes before its single arguments: `start`, then `start.seed`.
+    depths = sorted({len(_parts(path)) for path in values})
+    layers = [{path: values[path] for path in values if len(_parts(path)) == depth} for depth in depths]
+    return with_list(_parsed([whole, *layers], owner) if values else whole)
 
 
 @lru_cache(maxsize=4)
