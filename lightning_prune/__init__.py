@@ -12,7 +12,7 @@ from lightning_prune.allocation import globally as globally
 from lightning_prune.allocation import lamp as lamp
 from lightning_prune.allocation import layerwise as layerwise
 from lightning_prune.allocation.floor import WithFloor as WithFloor
-from lightning_prune.allocation.layer_rates import LayerRates as LayerRates
+from lightning_prune.allocation.layer_fractions import LayerFractions as LayerFractions
 from lightning_prune.allocation.whole_filters import WholeFilters as WholeFilters
 from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.cycle import Cycle as Cycle

@@ -10,6 +10,7 @@ from typing import Any
 
 # Modules that users may have named, with the place that each has now. They go with the next version.
 MODULES = {
+    "allocation.layer_rates": "allocation.layer_fractions",
     "callbacks.batch_norm": "callbacks.estimate_batch_norm",
     "callbacks.clock": "callbacks.base",
     "callbacks.exact_resume": "callbacks.resuming.exact_resume",
@@ -30,10 +31,19 @@ MODULES = {
 }
 
 # Public classes, with the name that each has now. They go with the next version, too.
-CLASSES = {"ScheduleRestart": "DenseScheduleRestart", "SchedulerRestart": "TorchScheduler"}
+CLASSES = {
+    "LayerRates": "LayerFractions",
+    "ScheduleRestart": "DenseScheduleRestart",
+    "SchedulerRestart": "TorchScheduler",
+}
 
-# Arguments of callbacks, with the name that each has now. Every class that has one says so: `former_arguments`.
-ARGUMENTS = {"initialise": "initialize"}
+# Arguments by class, with the name that each has now. Every class that has one says so: `former_arguments`.
+ARGUMENTS = {
+    "Geometric": {"rate": "fraction"},
+    "LayerFractions": {"rates": "fractions"},
+    "Reinitialize": {"initialise": "initialize"},
+    "ScratchTrain": {"initialise": "initialize"},
+}
 
 
 class Renamed(ModuleType):
@@ -63,7 +73,7 @@ class Renamed(ModuleType):
             raise AttributeError(name)
         said = f"{self.__name__} is {self._present} now: write that; the former name goes."
         warnings.warn(said, DeprecationWarning, stacklevel=2)
-        return getattr(importlib.import_module(self._present), name)
+        return getattr(importlib.import_module(self._present), CLASSES.get(name, name))
 
 
 def keep_former_names() -> None:
@@ -98,7 +108,7 @@ def former_classes(module: str) -> Callable[[str], Any]:
     """
 
     def look_up(name: str) -> Any:
-        if name not in CLASSES:
+        if CLASSES.get(name) not in vars(sys.modules[module]):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         said = f"{module}.{name} is {module}.{CLASSES[name]} now: write that; the former name goes."
         warnings.warn(said, DeprecationWarning, stacklevel=2)
@@ -107,14 +117,15 @@ def former_classes(module: str) -> Callable[[str], Any]:
     return look_up
 
 
-def renamed_argument(owner: object, former: str, value: Any, present: Any) -> Any:
+def renamed_argument(owner: object, former: str, value: Any, present: Any, default: Any = None) -> Any:
     """Take an argument under its former name, if it was given under that, and warn.
 
     Args:
         owner: The object that has the argument.
         former: The former name of the argument.
         value: The value that was given under the former name. None if there is none.
-        present: The value that was given under the present name. None if there is none.
+        present: The value that was given under the present name. ``default`` if there is none.
+        default: The default value of the argument under its present name.
 
     Returns:
         The one that was given.
@@ -123,17 +134,46 @@ def renamed_argument(owner: object, former: str, value: Any, present: Any) -> An
         ValueError: If both were given.
 
     Example:
-        >>> renamed_argument(object(), "initialise", None, print) is print
-        True
+        >>> renamed_argument(object(), "rate", None, 0.3, default=0.2)
+        0.3
     """
     if value is None:
         return present
-    name, now = type(owner).__name__, ARGUMENTS[former]
-    if present is not None:
+    name = type(owner).__name__
+    now = next(ARGUMENTS[one.__name__][former] for one in type(owner).__mro__ if one.__name__ in ARGUMENTS)
+    if present != default:
         raise ValueError(f"{name} got both {now}=... and {former}=..., its former name: give {now}=... only.")
     said = f"{name}({former}=...) is {name}({now}=...) now: write that; the former name goes."
     warnings.warn(said, DeprecationWarning, stacklevel=3)
     return value
+
+
+def former_attribute(former: str, present: str) -> Any:
+    """Make a property that reads an attribute under its former name, and warns.
+
+    Args:
+        former: The former name of the attribute.
+        present: The name of the attribute now.
+
+    Example:
+        >>> class Round:
+        ...     fraction = 0.2
+        ...     rate = former_attribute("rate", "fraction")
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     Round().rate
+        0.2
+        >>> str(caught[0].message)
+        'Round.rate is Round.fraction now: write that; the former name goes.'
+    """
+
+    def read(owner: object) -> Any:
+        name = type(owner).__name__
+        said = f"{name}.{former} is {name}.{present} now: write that; the former name goes."
+        warnings.warn(said, DeprecationWarning, stacklevel=2)
+        return getattr(owner, present)
+
+    return property(read, doc=f"The former name of ``{present}``, which goes with the next version.")
 
 
 def with_present_names(text: str) -> str:
@@ -147,16 +187,17 @@ def with_present_names(text: str) -> str:
         'DenseScheduleRestart()'
         >>> with_present_names("Reinitialize(seed=0, initialise=None)")
         'Reinitialize(seed=0, initialize=None)'
+        >>> with_present_names("LayerRates(rates={'*': 0.2})")
+        "LayerFractions(fractions={'*': 0.2})"
         >>> with_present_names("lightning_prune.ticket.load_ticket")
         'lightning_prune.masks.ticket.load_ticket'
     """
-    for names, pattern in (
-        (MODULES, r"(?<=\blightning_prune\.)({})(?=\.)"),
-        (CLASSES, r"\b({})(?=\()"),
-        (ARGUMENTS, r"\b({})(?==)"),
-    ):
+    for names, pattern in ((MODULES, r"(?<=\blightning_prune\.)({})(?=\.)"), (CLASSES, r"\b({})(?=\()")):
         former = "|".join(map(re.escape, names))
         text = re.sub(pattern.format(former), lambda found, names=names: names[found[0]], text)  # type: ignore[misc]
+    for name, arguments in ARGUMENTS.items():  # of this class only: others may have an argument of the same name
+        for former, present in arguments.items():
+            text = re.sub(rf"(\b{name}\([^()]*?\b){former}(?==)", rf"\g<1>{present}", text)
     return text
 
 

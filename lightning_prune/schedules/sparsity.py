@@ -12,6 +12,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from lightning_prune.basics.checks import check_at_least
+from lightning_prune.renamed import former_attribute, renamed_argument
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,32 +47,39 @@ class SparsitySchedule(ABC):
 
 @dataclass(frozen=True)
 class Geometric(SparsitySchedule):
-    """Remove the same fraction of the living weights at every cycle: ``1 - (1 - initial) * (1 - rate) ** cycle``.
+    """Remove the same fraction of the living weights at every cycle: ``1 - (1 - initial) * (1 - fraction) ** cycle``.
 
-    Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635 (rate 0.2).
+    Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635 (fraction 0.2).
 
     Args:
-        rate: The fraction of the living weights that each cycle removes, in (0, 1).
+        fraction: The fraction of the living weights that each cycle removes, in (0, 1).
         initial: The sparsity before the first cycle, in [0, 1).
+        rate: The former name of ``fraction``, which goes with the next version.
 
     Raises:
         ValueError: If an argument lies outside its range.
 
     Example:
-        >>> [round(Geometric(rate=0.2)(cycle), 3) for cycle in (0, 1, 2, 10)]
+        >>> [round(Geometric(fraction=0.2)(cycle), 3) for cycle in (0, 1, 2, 10)]
         [0.0, 0.2, 0.36, 0.893]
     """
 
-    rate: float = 0.2
+    fraction: float = 0.2
     initial: float = 0.0
 
-    def __post_init__(self) -> None:
-        _check_final(self, self.initial, "initial")
-        if not 0 < self.rate < 1:
-            raise ValueError(f"Geometric(rate={self.rate}) must lie strictly between 0 and 1, for instance 0.2.")
+    former_arguments = ("rate",)
+    rate = former_attribute("rate", "fraction")
+
+    def __init__(self, fraction: float = 0.2, initial: float = 0.0, rate: float | None = None) -> None:
+        fraction = renamed_argument(self, "rate", rate, fraction, default=0.2)
+        object.__setattr__(self, "fraction", fraction)
+        object.__setattr__(self, "initial", initial)
+        _check_final(self, initial, "initial")
+        if not 0 < fraction < 1:
+            raise ValueError(f"Geometric(fraction={fraction}) must lie strictly between 0 and 1, for instance 0.2.")
 
     def __call__(self, cycle: int) -> float:
-        return float(1 - (1 - self.initial) * (1 - self.rate) ** cycle)
+        return float(1 - (1 - self.initial) * (1 - self.fraction) ** cycle)
 
 
 @dataclass(frozen=True)
@@ -208,9 +216,8 @@ def refuse_unknown(kind: type, options: collections.abc.Iterable[str]) -> None:
     parameters = signature(kind).parameters
     unknown = [name for name in options if name not in parameters]
     if unknown and not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
-        raise TypeError(
-            f"{kind.__name__} has no argument `{unknown[0]}`: write {kind.__name__}({', '.join(parameters)})."
-        )
+        offered = [name for name in parameters if name not in getattr(kind, "former_arguments", ())]
+        raise TypeError(f"{kind.__name__} has no argument `{unknown[0]}`: write {kind.__name__}({', '.join(offered)}).")
 
 
 def scheduled(schedule: collections.abc.Callable[[int], float], cycle: int) -> float:
@@ -225,7 +232,7 @@ def scheduled(schedule: collections.abc.Callable[[int], float], cycle: int) -> f
         The sparsity, in [0, 1).
 
     Example:
-        >>> scheduled(Geometric(rate=0.2, initial=0.5), 0), scheduled(lambda cycle: [0.5, 0.9][cycle - 1], 0)
+        >>> scheduled(Geometric(fraction=0.2, initial=0.5), 0), scheduled(lambda cycle: [0.5, 0.9][cycle - 1], 0)
         (0.5, 0.0)
     """
     return float(schedule(cycle)) if cycle or isinstance(schedule, SparsitySchedule) else 0.0

@@ -35,8 +35,8 @@ def steps_of_an_epoch(study) -> int:
 
 def left_at_the_end(study, changes: dict) -> float:
     given = changes.get("sparsity", clock_of(study)["sparsity"])["init_args"]
-    if "rate" in given:
-        return (1 - given["rate"]) ** changes.get("cycles", clock_of(study)["cycles"])
+    if "fraction" in given:
+        return (1 - given["fraction"]) ** changes.get("cycles", clock_of(study)["cycles"])
     return 1 - changes.get("sparsity.final", given["levels"][-1] if "levels" in given else given.get("final"))
 
 

@@ -40,7 +40,10 @@ BASE: dict[str, Any] = {
 TUNED = {"callbacks": "FineTune"}
 REPLAYED = {"callbacks": {"class_path": "LRRewind", "init_args": {"to": "1ep"}}}
 # Its first cycle is the one-shot arm's: trained once.
-HALVED = {"cycles": 2, "sparsity": {"class_path": "lightning_prune.schedules.Geometric", "init_args": {"rate": 0.5}}}
+HALVED = {
+    "cycles": 2,
+    "sparsity": {"class_path": "lightning_prune.schedules.Geometric", "init_args": {"fraction": 0.5}},
+}
 REWINDING = {
     f"{name}, {how}": {**changes, **more}
     for how, more in (("one-shot", {}), ("iterative", HALVED))

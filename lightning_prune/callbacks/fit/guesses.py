@@ -10,7 +10,7 @@ from lightning_prune.basics.nearest import nearest
 from lightning_prune.callbacks.settings.described import describe
 
 _EXAMPLES = {
-    "sparsity": "lightning_prune.Geometric(rate=0.2)",
+    "sparsity": "lightning_prune.Geometric(fraction=0.2)",
     "criterion": "lightning_prune.magnitude",
     "allocation": "lightning_prune.globally",
     "prunable": "lightning_prune.Prunable()",

@@ -91,7 +91,7 @@ def follow(
     chain = source({name: weight.shape for name, weight in weights.items()}, cycles, seed)
     recorded = [*chain.sparsities, *(sparsity(cycle) for cycle in range(chain.cycles + 1, cycles + 1))][:cycles]
     size = sum(weight.numel() for weight in weights.values())
-    if sparsity != Geometric(rate=0.2):  # the default, which nobody has to leave out
+    if sparsity != Geometric(fraction=0.2):  # the default, which nobody has to leave out
         refuse_another_sparsity(sparsity, recorded, size)
     return Follower(weights, chain), Levels(recorded)
 

@@ -67,7 +67,7 @@ def refuse_regrowth(given: str | Path, alive: int, size: int, sparsities: list[f
         raise ValueError(
             f"IterativePruning(sparsity=...) asks for sparsity {sparsities[0]:.4g} in cycle 1, but with "
             f"initial_masks={str(given)!r} {sparsity:.4g} of the weights are dead from the start, and dead weights "
-            f"never come back. Give a schedule that begins there: Geometric(rate=0.2, initial={sparsity:.4g})."
+            f"never come back. Give a schedule that begins there: Geometric(fraction=0.2, initial={sparsity:.4g})."
         )
 
 
