@@ -79,7 +79,8 @@ class LayerFractions(Rule):
             kept = {**dict.fromkeys(matching, 1 - fraction), **kept}
         if missing := [name for name in names if name not in kept]:
             raise ValueError(
-                f"LayerFractions(fractions={self.fractions}) has no fraction for {', '.join(missing)}. Add '*' for all others."
+                f"LayerFractions(fractions={self.fractions}) has no fraction for {', '.join(missing)}. Add '*' for all "
+                "others."
             )
         return kept
 
