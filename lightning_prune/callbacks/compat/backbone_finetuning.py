@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
 from torch import nn
 
 from lightning_prune.callbacks.settings.described import describe
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import Timeline, in_steps
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.prunable import Selected, Selection

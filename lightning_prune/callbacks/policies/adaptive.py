@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_prune.basics.checks import check_at_least, check_fraction, check_positive
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import ShapedRate
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import in_steps
 from lightning_prune.schedules import rates
 from lightning_prune.selection.sharding import whole

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 
 from lightning_prune.callbacks.policies.tape import Tape, read_rates
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import in_steps
 from lightning_prune.schedules.durations import Duration
 

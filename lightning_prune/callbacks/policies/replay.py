@@ -12,7 +12,7 @@ from lightning_prune.callbacks.base import ADDED
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.policies.tape import Rate, Tape
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import is_shorter
 from lightning_prune.schedules.durations import Duration, parse_duration
 from lightning_prune.schedules.rates.curves import cosine, whole

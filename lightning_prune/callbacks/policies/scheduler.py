@@ -17,7 +17,7 @@ from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import Interval, check_interval, check_length, place
 from lightning_prune.callbacks.policies.base import LearningRatePolicy, in_proportion
 from lightning_prune.callbacks.policies.tape import Rate, Tape, read_rates
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 
 
 class TorchScheduler(LearningRatePolicy):
