@@ -107,7 +107,21 @@ class OneShot(SparsitySchedule):
 
 
 @dataclass(frozen=True)
-class Linear(SparsitySchedule):
+class _Rise(SparsitySchedule):
+    """The common base of schedules that go from an initial to a final sparsity within a number of cycles."""
+
+    final: float
+    cycles: int
+    initial: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_final(self, self.final)
+        check_at_least(self, 1, {"cycles": self.cycles})
+        _check_initial(self, self.initial, self.final)
+
+
+@dataclass(frozen=True)
+class Linear(_Rise):
     """Remove the same number of weights at each of ``cycles`` cycles.
 
     Args:
@@ -123,21 +137,12 @@ class Linear(SparsitySchedule):
         [0.0, 0.25, 0.5, 0.5]
     """
 
-    final: float
-    cycles: int
-    initial: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_final(self, self.final)
-        check_at_least(self, 1, {"cycles": self.cycles})
-        _check_initial(self, self.initial, self.final)
-
     def __call__(self, cycle: int) -> float:
         return self.initial + (self.final - self.initial) * min(cycle / self.cycles, 1.0)
 
 
 @dataclass(frozen=True)
-class Cubic(SparsitySchedule):
+class Cubic(_Rise):
     """Remove many weights at first and fewer later: ``final + (initial - final) * (1 - cycle / cycles) ** 3``.
 
     Reference: Zhu & Gupta, To Prune, or Not to Prune, 2017, https://arxiv.org/abs/1710.01878.
@@ -154,15 +159,6 @@ class Cubic(SparsitySchedule):
         >>> [round(Cubic(final=0.8, cycles=2)(cycle), 3) for cycle in (0, 1, 2, 3)]
         [0.0, 0.7, 0.8, 0.8]
     """
-
-    final: float
-    cycles: int
-    initial: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_final(self, self.final)
-        check_at_least(self, 1, {"cycles": self.cycles})
-        _check_initial(self, self.initial, self.final)
 
     def __call__(self, cycle: int) -> float:
         return self.final + (self.initial - self.final) * (1 - min(cycle / self.cycles, 1.0)) ** 3

@@ -3,10 +3,9 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import MixedPrecision
 from policies_in_runs import Watch
-from resumed_runs import compare
+from resumed_runs import resume_from_every_epoch
 from torch import nn
 from toys import Images, equal, fit, make_trainer, toy
 from zoo import Adversaries, Attentive, Regressor, lbfgs, perceptron, searching_lbfgs, vectors
@@ -207,19 +206,8 @@ def test_a_part_that_names_nothing_is_refused_before_training(part):
         run(["bias", part], toy(plain=True))
 
 
-def resumable(folder, ckpt_path=None):
-    keep = ModelCheckpoint(
-        folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    callbacks = [IterativePruning(cycles=2, retrain=2), TrainOnly(["norm", "bias"]), keep]
-    return fit(callbacks, toy(), Images(shuffle=True), ckpt_path, enable_checkpointing=True, max_epochs=2)
-
-
 def test_stopped_at_any_epoch_end_it_ends_the_same(tmp_path):
-    resumable(tmp_path / "whole")
-    for epoch in range(5):
-        resumable(tmp_path / f"{epoch}", tmp_path / "whole" / f"epoch={epoch}.ckpt")
-        assert compare(tmp_path / "whole", tmp_path / f"{epoch}", range(epoch + 1, 6)) == 5 - epoch
+    resume_from_every_epoch(tmp_path, lambda: TrainOnly(["norm", "bias"]))
 
 
 class Keep(Callback):

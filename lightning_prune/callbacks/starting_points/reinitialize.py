@@ -17,7 +17,34 @@ from lightning_prune.renamed import renamed_argument
 from lightning_prune.selection.parameters import plain_name
 
 
-class Reinitialize(StartingPoint):
+class FreshStart(StartingPoint):
+    """The common base of callbacks that draw all weights again at the start of every cycle.
+
+    Args:
+        seed: The seed of the draw, at least 0.
+        draw: ``"every-cycle"`` draws other weights in every cycle. ``"once"`` gives every cycle the same weights.
+        initialize: A function that draws weights of the module in place. It is called last. None: not called.
+
+    Raises:
+        ValueError: If an argument lies outside its range.
+    """
+
+    former_arguments = ("initialise",)
+
+    def __init__(self, seed: int, draw: str, initialize: Initialization | None) -> None:
+        check_draw(self, seed, draw, initialize)
+        self.seed = seed
+        self.draw = draw
+        self.initialize = initialize
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialize)
+
+    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
+        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialize)
+
+
+class Reinitialize(FreshStart):
     """Draw all weights again at the start of every cycle, and keep the masks.
 
     This is the control of lottery tickets if the masks come from the tickets.
@@ -55,8 +82,6 @@ class Reinitialize(StartingPoint):
         Duration(amount=0, unit='ep')
     """
 
-    former_arguments = ("initialise",)
-
     def __init__(
         self,
         seed: int = 0,
@@ -64,17 +89,7 @@ class Reinitialize(StartingPoint):
         initialize: Initialization | None = None,
         initialise: Initialization | None = None,
     ) -> None:
-        initialize = renamed_argument(self, "initialise", initialise, initialize)
-        check_draw(self, seed, draw, initialize)
-        self.seed = seed
-        self.draw = draw
-        self.initialize = initialize
-
-    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialize)
-
-    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
-        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialize)
+        super().__init__(seed, draw, renamed_argument(self, "initialise", initialise, initialize))
 
 
 def start_anew(
