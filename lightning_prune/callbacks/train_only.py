@@ -12,7 +12,7 @@ from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.optimizer_state import reset_
 from lightning_prune.selection.parameters import matches, plain_name
 
-_NORMALISATION = re.compile(r"Norm(\d+d|Base)?$")  # the end of a class's name, or that of one it derives from
+_NORMALIZATION = re.compile(r"Norm(\d+d|Base)?$")  # the end of a class's name, or that of one it derives from
 
 
 class TrainOnly(CycleCallback):
@@ -113,7 +113,7 @@ def _of_normalizations(module: nn.Module) -> set[int]:
 
 
 def _is_normalization(layer: type[nn.Module]) -> bool:
-    return any(_NORMALISATION.search(kind.__name__) for kind in layer.__mro__)
+    return any(_NORMALIZATION.search(kind.__name__) for kind in layer.__mro__)
 
 
 def _biases(module: nn.Module) -> set[int]:

@@ -24,7 +24,7 @@ _DEFAULT_TYPES: tuple[type[nn.Module], ...] = (
 FROZEN = "frozen (requires_grad=False)"  # the reason for tensors that could be pruned if they were trained
 COMPUTED = "layers that compute their weights (parametrizations)"
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-_NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
+_NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Prunable(Selection):
         layer, foreign = type(owner).__name__, self.types is None and outputs_of(owner) is not None
         if reason := reason_of_parametrization(owner, leaf):
             return reason
-        if isinstance(owner, _NORMALISATIONS):
+        if isinstance(owner, _NORMALIZATIONS):
             return f"a parameter of a normalization layer ({layer})"
         if "bias" in leaf:
             return "a bias"
@@ -186,7 +186,7 @@ class Prunable(Selection):
         for owner, leaf in tensor.owners:
             if reason_of_parametrization(owner, leaf):
                 return COMPUTED
-            if "bias" in leaf or isinstance(owner, (*_NORMALISATIONS, *_EMBEDDINGS)):
+            if "bias" in leaf or isinstance(owner, (*_NORMALIZATIONS, *_EMBEDDINGS)):
                 return ""
             if self._reason_of_owner(owner, leaf, one):
                 return path_of(type(owner))

@@ -18,7 +18,6 @@ from zoo import Adversaries, vectors
 from lightning_prune import EstimateBatchNorm, IterativePruning, OneShot, Reinitialize, WeightRewind
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),
     pytest.mark.filterwarnings("ignore:It is recommended to use `self.log"),
 ]

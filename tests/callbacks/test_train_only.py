@@ -14,7 +14,6 @@ from lightning_prune import IterativePruning, LRRewind, TrainOnly
 from lightning_prune.callbacks.train_only import parameters_of
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),
     pytest.mark.filterwarnings("ignore:It is recommended to use `self.log"),
 ]
@@ -161,7 +160,7 @@ def test_under_a_gradient_scaler():
     assert moved(states.states, 18, 24) == PARTS[("norm",)]
 
 
-def test_every_normalisation_layer_of_torch_is_one():
+def test_every_normalization_layer_of_torch_is_one():
     kinds = {name: kind for name, kind in vars(nn).items() if name.rstrip("123d").endswith("Norm")}
     kinds = {name: kind for name, kind in kinds.items() if "Lazy" not in name and "LocalResponse" not in name}
     assert len(kinds) >= 10
@@ -173,15 +172,15 @@ def test_every_normalisation_layer_of_torch_is_one():
 
 
 class Scale(nn.LayerNorm):
-    """A normalisation layer by what it derives from."""
+    """A normalization layer by what it derives from."""
 
 
-class NormalisedLinear(nn.Linear):
+class NormalizedLinear(nn.Linear):
     """A layer that is none, whatever it is called."""
 
 
 def test_layers_of_other_names_and_attention():
-    network = nn.Sequential(NormalisedLinear(4, 4), Scale(4), Attentive())
+    network = nn.Sequential(NormalizedLinear(4, 4), Scale(4), Attentive())
     assert set(parameters_of(network, ["norm"])) == {"1.weight", "1.bias"}
     assert "2.attention.in_proj_bias" in parameters_of(network, ["bias"])
     assert list(parameters_of(network, ["head"])) == ["2.head.weight", "2.head.bias"]

@@ -158,8 +158,6 @@ def test_settings_of_other_classes_keep_their_names():
     assert with_present_names(mine) == mine
 
 
-@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # Lightning, of the former name
-@pytest.mark.filterwarnings("ignore:The dirpath has changed from")
 def test_a_run_of_the_version_before_resumes(tmp_path):
     def train(folder, **options):
         keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)

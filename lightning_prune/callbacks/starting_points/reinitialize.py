@@ -140,7 +140,7 @@ def check_draw(owner: object, seed: Any, draw: str, initialize: Any) -> None:
         owner: The callback, for the error.
         seed: The seed.
         draw: The kind of draw.
-        initialize: The initialisation.
+        initialize: The initialization.
 
     Raises:
         ValueError: If one lies outside its range.

@@ -82,7 +82,7 @@ def report(
     console = console or terminal.report_console()
     runs = read_runs(paths)
     folder = _require_folder(out or (runs[0].folder / "report" if len(runs) == 1 else Path("report")))
-    summaries = [_summarise(run, metric) for run in runs]
+    summaries = [_summarize(run, metric) for run in runs]
     if len(runs) == 1:
         written = _report_one(summaries[0], folder, console)
     else:
@@ -104,7 +104,7 @@ def _require_folder(folder: Path) -> Path:
     return folder
 
 
-def _summarise(run: Run, metric: str | None) -> Summary:
+def _summarize(run: Run, metric: str | None) -> Summary:
     columns = choose_columns([str(name) for name in run.rows], metric)
     require_numbers(run.folder / METRICS, run.rows, columns.logged())
     return Summary(run, columns, table.cycle_table(run, columns))

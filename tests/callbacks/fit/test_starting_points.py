@@ -21,11 +21,6 @@ from lightning_prune import (
     save_ticket,
 )
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
-
 
 def length(policy):
     return None if policy[0].rewind_point is not None else "2ep"

@@ -24,11 +24,6 @@ from lightning_prune import (
     random,
 )
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
-
 
 @pytest.mark.parametrize(
     ("scheduler", "optimizer"), [("steps", "sgd"), ("one cycle", "adamw"), ("plateau", "sgd"), ("none", "adamw")]

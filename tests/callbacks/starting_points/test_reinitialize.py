@@ -29,9 +29,7 @@ from lightning_prune.basics.random_state import seed_of, take
 from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weights_, refuse_without_fresh_weights
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
     pytest.mark.filterwarnings("ignore:It is recommended to use `self.log"),
 ]
 

@@ -101,7 +101,6 @@ def test_what_is_trained_again_replaces_what_was_logged() -> None:
     assert len(Path("runs/version_0/metrics.previous.csv").read_text().splitlines()) == 1 + len(whole)
 
 
-@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_a_run_resumed_elsewhere_leaves_the_first_alone() -> None:
     main(["fit", "--trainer.max_epochs=2", *QUICK])
     before = Path("runs/version_0/metrics.csv").read_text()
@@ -208,7 +207,6 @@ def test_the_traceback_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["fit", "--model.label_smoothing=2.0"])
 
 
-@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 @pytest.mark.parametrize("logger", ["", "CSVLogger", "false", "list"])
 def test_last_is_found_or_refused_with_any_logger(capsys: pytest.CaptureFixture[str], logger: str) -> None:
     words = {
