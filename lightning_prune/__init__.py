@@ -14,6 +14,7 @@ from lightning_prune.allocation import layerwise as layerwise
 from lightning_prune.allocation.floor import WithFloor as WithFloor
 from lightning_prune.allocation.layer_rates import LayerRates as LayerRates
 from lightning_prune.allocation.whole_filters import WholeFilters as WholeFilters
+from lightning_prune.basics.user_error import UserError as UserError
 from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.cycle import Cycle as Cycle
 from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint

@@ -10,18 +10,16 @@ from dis import opmap
 from importlib.util import find_spec
 from pathlib import Path
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-
 from lightning_prune.basics.file_names import STUDY
+from lightning_prune.basics.user_error import UserError
 
-PACKAGE = Path(__file__).parent
 DEBUG = "LIGHTNING_PRUNE_DEBUG"
-EXPECTED = (
-    ValueError,
-    OSError,
-    MisconfigurationException,
-    RuntimeError,
-)
+# The commands that need no Trainer: the module with the command's `main(words)`, and its line in --help.
+COMMANDS = {
+    "ablate": ("ablation.command", "Compare arms over seeds, training what they share only once."),
+    "report": ("lab.report.run_command", "Report runs with a table per cycle, CSV files and pictures."),
+}
+STUDY_REPORT = "ablation.report.report_command"  # `report`, given the folder of a study
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
@@ -54,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if words:
             raise
         sys.exit(2)  # the help was shown because no command was given
-    except EXPECTED as error:
-        message = complaint(error) or unwritable(error, words)
+    except Exception as error:
+        message = refusal(error) or unwritable(error, words)
         if message is None or os.environ.get(DEBUG):
             raise
         command = " ".join(["lightning-prune", *words[:1]])
@@ -71,13 +69,12 @@ def run(words: Sequence[str]) -> None:
     """
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # class paths such as `mine.Net` for a mine.py in the current folder
-    # We import late, because the extra may be missing, and because the report needs no Trainer.
-    if words[:1] == ["ablate"]:
-        importlib.import_module("lightning_prune.ablation.command").main(words[1:])
-    elif words[:1] == ["report"]:
-        studied = any(Path(word, STUDY).is_file() for word in words[1:])
-        command = "ablation.report.report_command" if studied else "lab.report.run_command"
-        importlib.import_module(f"lightning_prune.{command}").main(words[1:])
+    # We import late, because the extra may be missing, and because most commands need no Trainer.
+    command = words[0] if words else ""
+    if command in COMMANDS:
+        studied = command == "report" and any(Path(word, STUDY).is_file() for word in words[1:])
+        module, _ = (STUDY_REPORT, "") if studied else COMMANDS[command]
+        importlib.import_module(f"lightning_prune.{module}").main(words[1:])
     else:
         command_line = importlib.import_module("lightning_prune.lab.cli.command_line")
         ablate = importlib.import_module("lightning_prune.ablation.command")
@@ -85,7 +82,7 @@ def run(words: Sequence[str]) -> None:
         command_line.CommandLine(words)
 
 
-def complaint(error: BaseException | None) -> str | None:
+def refusal(error: BaseException | None) -> str | None:
     """Tell a refusal of the user's input from a fault in the program.
 
     Args:
@@ -93,19 +90,26 @@ def complaint(error: BaseException | None) -> str | None:
 
     Returns:
         The message of a refusal. None for an error that may be a fault.
+
+    Example:
+        >>> from lightning_prune.basics.user_error import UserError
+        >>> refusal(UserError("`width` must be at least 1.")), refusal(ValueError("math domain error"))
+        ('`width` must be at least 1.', None)
     """
     if error is None:
         return None
-    if isinstance(error, MisconfigurationException):
+    if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":
         return str(error)
-    if isinstance(error, RuntimeError):
-        return _other_weights(str(error)) if str(error).startswith(OTHER_WEIGHTS) else None
+    if isinstance(error, RuntimeError) and str(error).startswith(OTHER_WEIGHTS):
+        return _other_weights(str(error))
+    if not isinstance(error, ValueError | OSError) or error.__traceback__ is None:
+        return None
     calls = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    where = Path(calls[-1].f_code.co_filename)
-    if "jsonargparse" in where.parts:
-        return complaint(error.__cause__)
-    checked = PACKAGE in where.parents or not MAKING.isdisjoint(call.f_code.co_name for call in calls)
-    return str(error) if checked and _was_raised_by_a_statement(error) else None
+    if "jsonargparse" in Path(calls[-1].f_code.co_filename).parts:
+        return refusal(error.__cause__)
+    # The user's own classes know no UserError: there, what a statement raised is a refusal.
+    made = not MAKING.isdisjoint(call.f_code.co_name for call in calls)
+    return str(error) if made and _was_raised_by_a_statement(error) else None
 
 
 def _was_raised_by_a_statement(error: BaseException) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from lightning_prune.basics.user_error import UserError
+
 # Modules that users may have named, with the place that each has now. They go with the next version.
 MODULES = {
     "callbacks.batch_norm": "callbacks.estimate_batch_norm",
@@ -130,7 +132,7 @@ def renamed_argument(owner: object, former: str, value: Any, present: Any) -> An
         return present
     name, now = type(owner).__name__, ARGUMENTS[former]
     if present is not None:
-        raise ValueError(f"{name} got both {now}=... and {former}=..., its former name: give {now}=... only.")
+        raise UserError(f"{name} got both {now}=... and {former}=..., its former name: give {now}=... only.")
     said = f"{name}({former}=...) is {name}({now}=...) now: write that; the former name goes."
     warnings.warn(said, DeprecationWarning, stacklevel=3)
     return value

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lightning_prune.allocation.budget import budget_of, in_whole_numbers
 from lightning_prune.allocation.rule import Rule
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.scores import Scores
 from lightning_prune.selection.parameters import matches
 
@@ -39,7 +40,7 @@ class LayerRates(Rule):
     def __post_init__(self) -> None:
         object.__setattr__(self, "rates", dict(self.rates))
         if not self.rates or not all(0 <= rate < 1 for rate in self.rates.values()):
-            raise ValueError(
+            raise UserError(
                 f"LayerRates(rates={self.rates}) needs rates in [0, 1), for instance {{'classifier': 0.1, '*': 0.2}}."
             )
 
@@ -47,7 +48,7 @@ class LayerRates(Rule):
         budget, kept = budget_of(scores, density), self._kept(list(scores))
         always = sum(living for name, living in scores.living.items() if kept[name] == 1)
         if always > budget:
-            raise ValueError(
+            raise UserError(
                 f"LayerRates(rates={self.rates}) never prunes {always} weights, and density {density:.3g} keeps "
                 f"{budget}. Give every tensor a rate above 0, or lower the sparsity."
             )
@@ -65,10 +66,10 @@ class LayerRates(Rule):
         for pattern, rate in self.rates.items():
             matching = [name for name in names if matches(name, pattern)]
             if not matching:
-                raise ValueError(f"LayerRates(rates={self.rates}): {pattern!r} matches none of {', '.join(names)}.")
+                raise UserError(f"LayerRates(rates={self.rates}): {pattern!r} matches none of {', '.join(names)}.")
             kept = {**dict.fromkeys(matching, 1 - rate), **kept}
         if missing := [name for name in names if name not in kept]:
-            raise ValueError(
+            raise UserError(
                 f"LayerRates(rates={self.rates}) has no rate for {', '.join(missing)}. Add '*' for all others."
             )
         return kept

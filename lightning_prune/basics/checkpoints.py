@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.version import __version__
 
 _ZIP = b"PK\x03\x04"
@@ -40,14 +41,14 @@ def read_checkpoint(path: str | Path, asker: str) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         what = "it is a folder: give the file in it" if path.is_dir() else "there is no such file"
-        raise ValueError(f"{asker} cannot read '{path}': {what}.")
+        raise UserError(f"{asker} cannot read '{path}': {what}.")
     refuse_damaged_file(path, f"{asker} cannot read", "give that one")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file that is not a checkpoint can raise any error
-        raise ValueError(f"{asker} cannot read '{path}': {why_unreadable(error)}") from error
+        raise UserError(f"{asker} cannot read '{path}': {why_unreadable(error)}") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{asker} cannot read '{path}': it holds a {type(found).__name__}, and no checkpoint.")
+        raise UserError(f"{asker} cannot read '{path}': it holds a {type(found).__name__}, and no checkpoint.")
     return found
 
 
@@ -95,7 +96,7 @@ def refuse_format(found: object, known: int, what: str) -> None:
         if newer
         else "It is damaged, or was not written by lightning_prune."
     )
-    raise ValueError(f"{what} has format {found!r}, and lightning_prune {__version__} reads {known}. {advice}")
+    raise UserError(f"{what} has format {found!r}, and lightning_prune {__version__} reads {known}. {advice}")
 
 
 def refuse_damaged_file(path: Path, said: str, advice: str) -> None:
@@ -118,7 +119,7 @@ def refuse_damaged_file(path: Path, said: str, advice: str) -> None:
         if whole
         else "There is no whole checkpoint beside it to resume from: give another one, or start again."
     )
-    raise ValueError(f"{said} '{path}': the file is damaged ({damage}). {end}")
+    raise UserError(f"{said} '{path}': the file is damaged ({damage}). {end}")
 
 
 def find_damage(path: Path) -> str | None:

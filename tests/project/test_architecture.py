@@ -17,8 +17,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # From the bottom to the top, by the longest name that fits; a file imports only from its own layer or from below.
 LAYERS = [
-    ["version", "renamed"],
-    ["basics.checks"],
+    ["version", "basics.user_error"],
+    ["renamed", "basics.checks"],
     ["schedules"],
     ["basics"],
     ["selection"],

@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.gathering.traceless import without_trace
 from lightning_prune.callbacks.gathering.training_batches import as_in_training
@@ -69,11 +70,11 @@ class ScratchTrain(StartingPoint):
         initialize = renamed_argument(self, "initialise", initialise, initialize)
         check_draw(self, seed, draw, initialize)
         if budget not in ("equal-epochs", "equal-flops"):
-            raise ValueError(f"ScratchTrain(budget={budget!r}) is unknown: give 'equal-epochs' or 'equal-flops'.")
+            raise UserError(f"ScratchTrain(budget={budget!r}) is unknown: give 'equal-epochs' or 'equal-flops'.")
         if cap is not None and not cap >= 1:
-            raise ValueError(f"ScratchTrain(cap={cap}) is in lengths of the dense run: give at least 1, or None.")
+            raise UserError(f"ScratchTrain(cap={cap}) is in lengths of the dense run: give at least 1, or None.")
         if cap is not None and budget == "equal-epochs":
-            raise ValueError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'. Equal epochs need no cap.")
+            raise UserError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'. Equal epochs need no cap.")
         self.budget = budget
         self.cap = cap
         self.seed = seed
@@ -84,7 +85,7 @@ class ScratchTrain(StartingPoint):
         refuse_without_fresh_weights(pl_module, "ScratchTrain", self.initialize)
         planned, dense = self.clock.cycle_length, self.clock.dense_length
         if planned != dense and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            raise ValueError(
+            raise UserError(
                 f"ScratchTrain(budget={self.budget!r}) says how long a cycle lasts, and IterativePruning(retrain="
                 f"'{planned}') says otherwise (the dense run has {dense}). Leave retrain out, or use Reinitialize()."
             )
@@ -127,7 +128,7 @@ def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: flo
         (243, 180, 3)
     """
     if not pruned_flops > 0:
-        raise ValueError(
+        raise UserError(
             f"ScratchTrain(budget='equal-flops') counts {dense_flops:g} operations in a dense training step and "
             f"{pruned_flops:g} in a pruned one, which is no ratio: the training step has no matrix products or "
             "convolutions that torch counts, or all of their weights are dead. Use budget='equal-epochs'."

@@ -13,6 +13,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.calls import refuse_calls
 from lightning_prune.lab.cli.default_callbacks import default_callbacks, refuse_endless_dense_run
 from lightning_prune.lab.cli.defaults import defaults_for, refuse_unknown_sections
@@ -98,7 +99,7 @@ class CommandLine(LightningCLI):
         command = self.config.get("subcommand")
         given = self.config[command].get("ckpt_path") if command else None
         if given is None and command in EVALUATIONS:
-            raise ValueError(f"`{command}` needs trained weights. Add --ckpt_path=<a checkpoint>, or --ckpt_path=last.")
+            raise UserError(f"`{command}` needs trained weights. Add --ckpt_path=<a checkpoint>, or --ckpt_path=last.")
         if given not in (None, "last"):
             read_checkpoint(find_checkpoint(given, []))
 

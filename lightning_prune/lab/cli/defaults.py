@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.documents import TooLarge, load
 
 MODEL = {"class_path": "lightning_prune.lab.Classifier"}
@@ -57,7 +58,7 @@ def refuse_unknown_sections(words: Sequence[str], known: Iterable[str]) -> None:
     for section in empty:
         if section not in sections:
             advice = suggest(section, sections) or f" There are {', '.join(sorted(sections))}."
-            raise ValueError(f"There is no `{section}`.{advice}")
+            raise UserError(f"There is no `{section}`.{advice}")
 
 
 def trees(words: Sequence[str]) -> Iterator[Tree]:
@@ -97,7 +98,7 @@ def _load(text: str) -> Any:
     try:
         return load(content)
     except TooLarge as error:  # The parser would go on for hours.
-        raise ValueError(f"`{text if content != text else content[:40]}`: {error}") from error
+        raise UserError(f"`{text if content != text else content[:40]}`: {error}") from error
     except (yaml.YAMLError, ValueError):
         return None
 

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from lightning_prune.basics.file_names import METRICS, RECORD
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.metric_names import Columns, choose_columns
 from lightning_prune.lab.report import cycle_table as table
 from lightning_prune.lab.report import evaluations as results
@@ -98,7 +99,7 @@ def _require_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"`--out {folder}` cannot be a folder: {error}. Give a folder, or the name of a new one."
         ) from error
     return folder

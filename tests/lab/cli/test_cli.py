@@ -13,9 +13,11 @@ import pytest
 import torch
 import yaml
 from command_line_runs import PRUNING, QUICK, failure, in_an_empty_folder, write  # noqa: F401
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 
 import lightning_prune.cli as cli
+from lightning_prune import UserError
 from lightning_prune.cli import main
 from lightning_prune.version import __version__
 
@@ -312,20 +314,46 @@ def test_faults_are_never_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["fit", "--trainer.max_epochs=1", *QUICK])
 
 
-def test_a_complaint_is_what_a_raise_statement_says() -> None:
-    """However the line reads, and where no source is installed."""
-    assert cli.complaint(raised_in_the_package("if True: raise ValueError('give 1')")) == "give 1"
-    assert (
-        cli.complaint(raised_in_the_package("raise FileNotFoundError('no such run') from OSError()")) == "no such run"
-    )
-    assert cli.complaint(raised_in_the_package("raised = int('x')")) is None
-    assert cli.complaint(raised_in_the_package("raise_ = open('no/such/file')")) is None
+def raised(code: str, function: str = "f") -> BaseException:
+    """The error of a function in a file of somebody else."""
+    names = {"UserError": UserError, "MisconfigurationException": MisconfigurationException}
+    try:
+        exec(compile(f"def {function}(): {code}\n{function}()", "somebody/elses.py", "exec"), names)
+    except Exception as error:
+        return error
+    raise AssertionError(code)
 
 
-def raised_in_the_package(code: str) -> BaseException:
-    with pytest.raises((ValueError, OSError)) as caught:
-        exec(compile(code, str(cli.PACKAGE / "compiled.py"), "exec"))
-    return caught.value
+def test_only_what_is_said_to_the_user_is_a_refusal() -> None:
+    """A fault in the program looks the same from outside, and shows its traceback."""
+    assert cli.refusal(raised("raise UserError('give 1')")) == "give 1"
+    assert cli.refusal(raised("raise MisconfigurationException('no GPU')")) == "no GPU"
+    for fault in (
+        "raise ValueError('a fault')",
+        "raise OSError('a fault')",
+        "int('x')",
+        "{}['key']",
+        "open('no/such')",
+    ):
+        assert cli.refusal(raised(fault)) is None, fault
+
+
+def test_an_own_class_refuses_with_any_value_error() -> None:
+    """A class of the user knows no UserError. While it is made, a `raise` is a refusal, and a slip is not."""
+    for function in ("instantiate_classes", "configure_optimizers"):
+        assert cli.refusal(raised("raise ValueError('lr=-1')", function)) == "lr=-1"
+        assert cli.refusal(raised("raise OSError('no such file')", function)) == "no such file"
+        assert cli.refusal(raised("int('x')", function)) is None
+        assert cli.refusal(raised("open('no/such/file')", function)) is None
+
+
+def test_a_fault_in_the_package_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(words: object) -> None:
+        raise ValueError("a fault in the package")
+
+    monkeypatch.setattr("lightning_prune.lab.report.run_command.main", broken)
+    with pytest.raises(ValueError, match="a fault in the package"):
+        main(["report", "runs"])
 
 
 def test_a_missing_run_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
