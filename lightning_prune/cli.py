@@ -9,17 +9,34 @@ from collections.abc import Sequence
 from dis import opmap
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+from lightning_prune.basics.config_files import require_config
 from lightning_prune.basics.file_names import STUDY
+from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.version import __version__
 
 DEBUG = "LIGHTNING_PRUNE_DEBUG"
-# The commands that need no Trainer: the module with the command's `main(words)`, and its line in --help.
+DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."
+# The commands of a Trainer, which `lab.cli.command_line` runs, with their lines in --help.
+TRAINER_COMMANDS = {
+    "fit": "Train and prune a network, and log the run into a folder.",
+    "validate": "Measure a checkpoint on the validation data.",
+    "test": "Measure a checkpoint on the test data.",
+    "predict": "Write the predictions of a checkpoint into its run.",
+}
+# The other commands, with their lines in --help. A module has the command's `main(words)`, and `<command>_parser()` for
+# the completion by a shell. It is imported when the command is called, and imports what is slow in `main`.
 COMMANDS = {
     "ablate": ("ablation.command", "Compare arms over seeds, training what they share only once."),
-    "report": ("lab.report.run_command", "Report runs with a table per cycle, CSV files and pictures."),
+    "report": ("lab.run_command", "Report runs with a table per cycle, CSV files and pictures."),
+    "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
+NEED_NO_EXTRA = ("configs",)
 STUDY_REPORT = "ablation.report.report_command"  # `report`, given the folder of a study
+CONFIG = ("--config", "-c")
+CONTENT = frozenset(":{}\n")
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
@@ -40,46 +57,120 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: The words after ``lightning-prune``. None: the arguments of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    missing = [name for name in (*LAB, *STUDIES) if find_spec(name) is None]
-    if missing:
-        sys.exit(
-            f"lightning-prune: {', '.join(missing)} not installed; the command line needs the `lab` extra: "
-            "pip install 'lightning-prune[lab]'"
-        )
+    if words in ([], ["--help"], ["-h"]):
+        print(overview())
+        sys.exit(0 if words else 2)
+    if words == ["--version"]:
+        print(f"lightning-prune {__version__}")
+        sys.exit()
     try:
-        run(words or ["--help"])
-    except SystemExit:
-        if words:
-            raise
-        sys.exit(2)  # the help was shown because no command was given
+        refuse_unknown(words[0])
+        refuse_missing_extra(words[0])
+        run(with_config_files(words))
     except Exception as error:
         message = refusal(error) or unwritable(error, words)
         if message is None or os.environ.get(DEBUG):
             raise
-        command = " ".join(["lightning-prune", *words[:1]])
+        command = " ".join(["lightning-prune", *(word for word in words[:1] if word in {*TRAINER_COMMANDS, *COMMANDS})])
         print(f"{command}: error: {message}\n({DEBUG}=1 shows where this was found.)", file=sys.stderr)
         sys.exit(2)
 
 
 def run(words: Sequence[str]) -> None:
-    """Run a command: ``ablate``, ``report``, or one of the Trainer's.
+    """Run a command.
 
     Args:
         words: The command and its arguments.
     """
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # class paths such as `mine.Net` for a mine.py in the current folder
-    # We import late, because the extra may be missing, and because most commands need no Trainer.
-    command = words[0] if words else ""
+    command = words[0]
     if command in COMMANDS:
         studied = command == "report" and any(Path(word, STUDY).is_file() for word in words[1:])
-        module, _ = (STUDY_REPORT, "") if studied else COMMANDS[command]
-        importlib.import_module(f"lightning_prune.{module}").main(words[1:])
-    else:
-        command_line = importlib.import_module("lightning_prune.lab.cli.command_line")
-        ablate = importlib.import_module("lightning_prune.ablation.command")
-        command_line.OTHER_COMMANDS["ablate"] = (ablate.ablate_parser, ablate.HELP)
-        command_line.CommandLine(words)
+        _module(STUDY_REPORT if studied else COMMANDS[command][0]).main(words[1:])
+        return
+    command_line = _module("lab.cli.command_line")
+    for name, (module, line) in COMMANDS.items():
+        command_line.OTHER_COMMANDS[name] = (getattr(_module(module), f"{name}_parser"), line)
+    command_line.CommandLine(words)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"lightning_prune.{name}")
+
+
+def overview() -> str:
+    """The text of ``lightning-prune --help``: every command with a line.
+
+    Example:
+        >>> print(overview()[:32])
+        usage: lightning-prune [-h] [--v
+    """
+    lines = {**TRAINER_COMMANDS, **{name: line for name, (_, line) in COMMANDS.items()}}
+    listed = "\n".join(f"    {name:<10} {line}" for name, line in lines.items())
+    return (
+        f"usage: lightning-prune [-h] [--version] COMMAND ...\n\n{DESCRIPTION}\n\ncommands:\n{listed}\n\n"
+        "Every option is explained by: lightning-prune COMMAND --help"
+    )
+
+
+def refuse_unknown(command: str) -> None:
+    """Refuse a word that is no command.
+
+    Args:
+        command: The first word. An option is left to the parser.
+
+    Raises:
+        UserError: If there is no such command.
+    """
+    known = [*TRAINER_COMMANDS, *COMMANDS]
+    if not command.startswith("-") and command not in known:
+        raise UserError(f"There is no command `{command}`.{suggest(command, known)} There are {', '.join(known)}.")
+
+
+def refuse_missing_extra(command: str) -> None:
+    """Refuse a command whose libraries are not installed.
+
+    Args:
+        command: The command.
+
+    Raises:
+        UserError: If a library is missing. The message names the extra for pip.
+    """
+    missing = [name for name in (*LAB, *STUDIES) if command not in NEED_NO_EXTRA and find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"{', '.join(missing)} not installed. `{command}` needs the `lab` extra: pip install 'lightning-prune[lab]'"
+        )
+
+
+def with_config_files(words: Sequence[str]) -> list[str]:
+    """Replace the names of configs that come with the package by their files, and refuse a config that is missing.
+
+    Args:
+        words: The command and its arguments.
+
+    Returns:
+        The words. Only values of ``--config`` and ``-c`` of a Trainer's command are replaced.
+
+    Raises:
+        FileNotFoundError: If a config does not exist. The message names the nearest.
+
+    Example:
+        >>> with_config_files(["fit", "--config={trainer: {max_epochs: 3}}"])
+        ['fit', '--config={trainer: {max_epochs: 3}}']
+    """
+    found = list(words)
+    for place, (word, before) in enumerate(zip(words, ["", *words], strict=False)):
+        option, equals, value = word.partition("=")
+        if before in CONFIG:
+            option, equals, value = "", "", word
+        elif option not in CONFIG or not equals:
+            continue
+        if CONTENT.isdisjoint(value):  # a path or a name, and not YAML itself
+            file = require_config(f"`--config {value}`", value)
+            found[place] = f"{option}{equals}{file}" if words[0] in TRAINER_COMMANDS else word
+    return found
 
 
 def refusal(error: BaseException | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Read checkpoint files, and refuse damaged files and unknown formats before their content is used.
+"""Read checkpoint files, and refuse damaged files before their content is used.
 
 torch writes a checksum for every record of a file, but does not compare the checksums when it loads the file. So a file
 with a changed byte would become a network with a changed weight. A file that was cut off would raise an error about
@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.version import __version__
 
 _ZIP = b"PK\x03\x04"
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, StructError, OSError, EOFError, RuntimeError, ValueError, OverflowError)
@@ -72,31 +71,6 @@ def why_unreadable(error: BaseException) -> str:
         f"it holds {named[1]}, which is neither a tensor nor a plain value, and loading it would run its code. "
         "Give a checkpoint without it. If hyperparameters hold it, leave it out of save_hyperparameters()."
     )
-
-
-def refuse_format(found: object, known: int, what: str) -> None:
-    """Refuse a file whose format is not the one that this version reads.
-
-    Args:
-        found: The format that the file names.
-        known: The format that this version reads.
-        what: The file, for the error.
-
-    Raises:
-        ValueError: If the two formats differ.
-
-    Example:
-        >>> refuse_format(1, 1, "ticket.safetensors")
-    """
-    if type(found) is int and found == known:
-        return
-    newer = type(found) is int and found > known
-    advice = (
-        "A newer version wrote it: install that one (pip install -U lightning-prune)."
-        if newer
-        else "It is damaged, or was not written by lightning_prune."
-    )
-    raise UserError(f"{what} has format {found!r}, and lightning_prune {__version__} reads {known}. {advice}")
 
 
 def refuse_damaged_file(path: Path, said: str, advice: str) -> None:

@@ -5,12 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_prune.basics.checkpoints import refuse_format
+from lightning_prune.basics.file_formats import refuse_format
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.schedules.durations import parse_duration
 
 FORMAT = 1  # of the state of IterativePruning
-RECORD_FORMAT = 1  # of pruning.json
 _VERSION = "pytorch-lightning_version"
 _NUMBER = (int, float)
 _MAYBE = (int, type(None))

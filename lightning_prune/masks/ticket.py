@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lightning_prune.basics.checkpoints import read_checkpoint, refuse_format
+from lightning_prune.basics.checkpoints import read_checkpoint
+from lightning_prune.basics.file_formats import refuse_format
 from lightning_prune.basics.saved_state import find_mistake, refuse_mangled
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole

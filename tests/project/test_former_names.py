@@ -13,10 +13,10 @@ from toys import Rates, fit, toy
 import lightning_prune
 from lightning_prune import IterativePruning, Reinitialize, ScratchTrain
 from lightning_prune.ablation.config.arm_changes import entry
+from lightning_prune.basics.renamed import CLASSES, MODULES
 from lightning_prune.callbacks import policies
 from lightning_prune.callbacks.settings.described import describe_object
 from lightning_prune.initializations import sparse_fan_in_
-from lightning_prune.renamed import CLASSES, MODULES
 
 former_classes = pytest.mark.parametrize(("former", "present"), CLASSES.items())
 starts = pytest.mark.parametrize("start", [Reinitialize, ScratchTrain])

@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
+from lightning_prune.basics.config_files import require_config
 from lightning_prune.basics.dotted_paths import dotted
-from lightning_prune.basics.user_error import NothingThere, UserError
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.documents import TooLarge, load
-from lightning_prune.lab.cli.near_files import did_you_mean
 
 
 def plain(value: Any, where: str) -> Any:
@@ -58,9 +58,7 @@ def read_yaml(path: Path, owner: str) -> dict[str, Any]:
         ValueError: If the file is no YAML, holds no keys, or holds a key twice. If its aliases stand for too many
             values.
     """
-    if not path.is_file():
-        what = "is a folder, not a YAML file" if path.is_dir() else "does not exist"
-        raise NothingThere(f"{owner}: {path} {what}.{did_you_mean(path)}")
+    require_config(f"{owner}: {path}", path)
     try:
         content = load(path.read_text(), _Loader)  # _Loader is a SafeLoader.
     except TooLarge as error:

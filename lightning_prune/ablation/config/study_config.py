@@ -8,6 +8,7 @@ from typing import Any
 from lightning_prune.ablation.config.arms import Arm, read_arms
 from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.config.plain_values import plain, read_yaml
+from lightning_prune.basics.config_files import config_file, shipped_file
 from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.visible import refuse_unseen
@@ -40,9 +41,9 @@ def read_study(given: Mapping[str, Any] | str | Path) -> StudyConfig:
     """Read the config of a study.
 
     Args:
-        given: A YAML file, or a mapping with the same keys. ``base`` is a config of ``lightning-prune fit``, or the
-            path of one, relative to the file. ``arms`` are as in :func:`read_arms`. ``seeds`` is a list of seeds, or
-            the number of seeds.
+        given: A YAML file, the name of a study that comes with the package, or a mapping with the same keys. ``base``
+            is a config of ``lightning-prune fit``, the path of one, relative to the file, or the name of one that comes
+            with the package. ``arms`` are as in :func:`read_arms`. ``seeds`` is a list of seeds, or their number.
 
     Returns:
         The config.
@@ -57,8 +58,9 @@ def read_study(given: Mapping[str, Any] | str | Path) -> StudyConfig:
     """
     folder, name, source = Path(), "ablation", given if isinstance(given, str | Path) else None
     if isinstance(given, str | Path):
-        folder, name = Path(given).parent, Path(given).stem
-        given = read_yaml(Path(given), "--config")
+        path = config_file(given) or Path(given)
+        folder, name = path.parent, path.stem
+        given = read_yaml(path, "--config")
     if "trainer" in given and "arms" not in given:
         raise UserError(
             f"Ablation: {'this' if source is None else source} is the config of a run, without `base` and `arms`: "
@@ -76,7 +78,7 @@ def read_study(given: Mapping[str, Any] | str | Path) -> StudyConfig:
 
 def _checked(given: Config, folder: Path, name: str) -> StudyConfig:
     base = given["base"]
-    content = read_yaml(folder / base, "Ablation(base)") if isinstance(base, str | Path) else base
+    content = read_yaml(_base_file(folder, base), "Ablation(base)") if isinstance(base, str | Path) else base
     if not isinstance(content, Mapping):
         raise UserError(f"Ablation(base) must be a config of `lightning-prune fit` or the path of one, not {base!r}.")
     seeds = _read_seeds(given.get("seeds", 3))
@@ -85,6 +87,11 @@ def _checked(given: Config, folder: Path, name: str) -> StudyConfig:
     whole = {**given, "base": dict(content), "arms": named, "seeds": list(seeds)}
     refuse_unseen(name := str(given.get("name") or name), "Ablation(name)")
     return StudyConfig(name, dict(content), arms, seeds, given.get("metric"), whole)
+
+
+def _base_file(folder: Path, base: str | Path) -> Path:
+    """Find a base config beside the study, or by its name among the configs that come with the package."""
+    return folder / base if (folder / base).is_file() else shipped_file(str(base)) or folder / base
 
 
 def _read_grid(given: Mapping[str, Any]) -> Mapping[str, Any]:

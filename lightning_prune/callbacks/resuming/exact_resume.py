@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_prune.basics.random_state import put_back, take
+from lightning_prune.basics.renamed import states_under_present_names
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import clock_of
 from lightning_prune.callbacks.compat.weight_averaging import put_back_averages
@@ -17,7 +18,6 @@ from lightning_prune.callbacks.resuming.damaged_checkpoints import keep_saved, s
 from lightning_prune.callbacks.resuming.moment import refuse_moment
 from lightning_prune.callbacks.resuming.slurm import Requeue
 from lightning_prune.callbacks.resuming.unrounded import Unrounded
-from lightning_prune.renamed import states_under_present_names
 
 
 class ExactResume(Callback):

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_prune.basics.renamed import with_present_names
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.renamed import with_present_names
 
 # The sparsities are compared one by one, and where a run came from does not matter once it is under way.
 _MAY_DIFFER = (

@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 from torch import nn
 
 from lightning_prune.basics.random_state import seed_of
+from lightning_prune.basics.renamed import renamed_argument
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.cycle import Cycle
@@ -14,7 +15,6 @@ from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weight
 from lightning_prune.initializations import Initialization
 from lightning_prune.masks.masks import multiply_
 from lightning_prune.masks.optimizer_state import reset_
-from lightning_prune.renamed import renamed_argument
 from lightning_prune.selection.parameters import plain_name
 
 

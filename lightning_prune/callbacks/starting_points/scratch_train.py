@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.renamed import renamed_argument
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.gathering.traceless import without_trace
@@ -16,7 +17,6 @@ from lightning_prune.callbacks.starting_points.fresh_weights import refuse_witho
 from lightning_prune.callbacks.starting_points.reinitialize import check_draw, seed_of_cycle, start_anew
 from lightning_prune.flops import Flops, count_flops
 from lightning_prune.initializations import Initialization
-from lightning_prune.renamed import renamed_argument
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.parameters import plain_name
 

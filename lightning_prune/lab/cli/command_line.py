@@ -20,8 +20,6 @@ from lightning_prune.lab.cli.defaults import defaults_for, refuse_unknown_sectio
 from lightning_prune.lab.cli.explain import explain
 from lightning_prune.lab.cli.guessed_values import refuse_guesses
 from lightning_prune.lab.cli.type_hints import integers_first
-from lightning_prune.lab.report.run_command import HELP as REPORT_HELP
-from lightning_prune.lab.report.run_command import report_parser
 from lightning_prune.lab.runs.chosen_checkpoint import find_checkpoint, read_checkpoint, run_of
 from lightning_prune.lab.runs.run_folder import RunConfig, RunLogger
 from lightning_prune.lab.runs.run_lookup import checkpoint_roots, last_checkpoint, loggers_of, resuming
@@ -30,8 +28,8 @@ from lightning_prune.version import __version__
 DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."
 TRAINER_DEFAULTS = {"log_every_n_steps": 10}
 EVALUATIONS = ("validate", "test", "predict")
-# Commands that need no Trainer, for the list in --help. The `cli` module adds the commands of higher layers.
-OTHER_COMMANDS: dict[str, tuple[Callable[[], ArgumentParser], str]] = {"report": (report_parser, REPORT_HELP)}
+# Commands that need no Trainer, for the completion by a shell. The `cli` module adds them.
+OTHER_COMMANDS: dict[str, tuple[Callable[[], ArgumentParser], str]] = {}
 
 
 class Parser(LightningArgumentParser):

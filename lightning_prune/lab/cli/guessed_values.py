@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning_prune import IterativePruning
-from lightning_prune.basics.user_error import NothingThere, UserError
+from lightning_prune.basics.config_files import FILES, require_config
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.fit.guesses import meant
 from lightning_prune.lab.cli.defaults import Tree, configs, options
-from lightning_prune.lab.cli.near_files import did_you_mean
 
-FILES = (".yaml", ".yml", ".json")
 CALLBACKS = "trainer.callbacks."
 
 
@@ -40,9 +39,8 @@ def refuse_guesses(words: Sequence[str]) -> None:
 
 
 def _refuse_missing(path: Path) -> None:
-    if path.suffix in FILES and not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise NothingThere(f"`--config {path}` {what}.{did_you_mean(path)} Give the path of a YAML file.")
+    if path.suffix in FILES:
+        require_config(f"`--config {path}`", path)
 
 
 def _refuse_study(tree: Tree, words: Sequence[str]) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lightning_prune.basics.checkpoints import refuse_format
+from lightning_prune.basics.file_formats import RECORD_FORMAT, refuse_format
 from lightning_prune.basics.file_names import METRICS, RATES, RECORD
-from lightning_prune.basics.saved_state import RECORD_FORMAT
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.report.finding import find_run, short_names
 from lightning_prune.lab.report.logged_run import CYCLE, Run

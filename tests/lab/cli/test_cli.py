@@ -261,13 +261,13 @@ def test_what_only_the_start_of_the_fit_finds_is_one_message(
 def test_a_refused_run_leaves_the_old_one_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     quick = ["--trainer.logger.version=one", *QUICK]
     main(["fit", f"--config={write(PRUNING.format(dense=2, cycles=1, to='1ep'))}", *quick])
-    files = {path: path.read_bytes() for path in Path("runs/one").glob("*.*")}
-    last = "--ckpt_path=runs/one/checkpoints/last.ckpt"
+    files = {path: path.read_bytes() for path in Path("runs/config/one").glob("*.*")}
+    last = "--ckpt_path=runs/config/one/checkpoints/last.ckpt"
     config = write(PRUNING.format(dense=2, cycles=2, to="0"))
     assert "cannot resume" in failure(capsys, "fit", f"--config={config}", last, *quick)
     config = write(PRUNING.format(dense=2, cycles=2, to="9ep"))
     failure(capsys, "fit", f"--config={config}", *quick)
-    assert {path: path.read_bytes() for path in Path("runs/one").glob("*.*")} == files
+    assert {path: path.read_bytes() for path in Path("runs/config/one").glob("*.*")} == files
 
 
 def test_older_logs_are_numbered() -> None:
@@ -299,6 +299,24 @@ class Log(CSVLogger):
     words = [f"--config={config}", "--trainer.logger=mine_here.Log", "--trainer.max_epochs=1", *QUICK]
     main(["fit", *words])
     assert Path("here/own/version_4/metrics.csv").exists()
+
+
+def test_a_run_is_named_after_its_config_and_report_finds_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """`report runs/NAME` finds the newest run, also of a config that names no folder."""
+    config = write(PRUNING.format(dense=1, cycles=1, to="0"))
+    Path("mine").mkdir()
+    Path(config).rename("mine/wide.yaml")
+    main(["fit", "--config=mine/wide.yaml", *QUICK])
+    main(["report", "runs/wide"])
+    assert Path("runs/wide/version_0/report/cycles.csv").exists()
+    main(["fit", "--config=mine/wide.yaml", "--trainer.logger.name=other", *QUICK])
+    assert Path("runs/other/version_0/metrics.csv").exists()
+    main(["fit", "--config", "digits/lr_rewind", "--trainer.max_epochs=1", "--trainer.callbacks=IterativePruning",
+          "--trainer.callbacks.cycles=1", "--trainer.callbacks.retrain=1ep", *QUICK])  # fmt: skip
+    main(["report", "runs/digits/lr_rewind"])
+    main(["test", "--config=configs/digits/lr_rewind.yaml", "--ckpt_path=last", "--trainer.callbacks=null"])
+    assert Path("runs/digits/lr_rewind/version_0/test.csv").exists()
+    assert [path.name for path in Path("runs").iterdir() if path.name.startswith("version_")] == []
 
 
 def test_an_empty_misspelt_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -351,7 +369,7 @@ def test_a_fault_in_the_package_shows_its_traceback(monkeypatch: pytest.MonkeyPa
     def broken(words: object) -> None:
         raise ValueError("a fault in the package")
 
-    monkeypatch.setattr("lightning_prune.lab.report.run_command.main", broken)
+    monkeypatch.setattr("lightning_prune.lab.run_command.main", broken)
     with pytest.raises(ValueError, match="a fault in the package"):
         main(["report", "runs"])
 
@@ -360,10 +378,11 @@ def test_a_missing_run_is_one_message(capsys: pytest.CaptureFixture[str]) -> Non
     assert "runs/none does not exist" in failure(capsys, "report", "runs/none")
 
 
-def test_a_missing_extra_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_one_message(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "rich" else object())
-    with pytest.raises(SystemExit, match=r"rich not installed; .* pip install 'lightning-prune\[lab\]'"):
-        main(["fit"])
+    assert "rich not installed. `fit` needs the `lab` extra: pip install 'lightning-prune[lab]'" in failure(
+        capsys, "fit"
+    )
 
 
 def test_the_module_is_the_command() -> None:
@@ -439,17 +458,17 @@ def test_every_rate_is_written_and_a_resumed_run_writes_the_same(capsys: pytest.
     words = [f"--config={write(RATES)}", "--trainer.max_epochs=2", *QUICK]
     main(["fit", *words, "--trainer.logger.version=whole", "--trainer.callbacks+=test_cli.Rates"])
     seen = import_module("test_cli").Rates.seen  # the module that the class path names, which is not this one
-    assert every_step("runs/whole/rates.csv") == {step: repr(rate) for step, rate in seen.items()}
+    assert every_step("runs/config/whole/rates.csv") == {step: repr(rate) for step, rate in seen.items()}
     assert len(seen) == 24
-    coded = [int(row["step"]) for row in table("runs/whole/rates.csv")]
+    coded = [int(row["step"]) for row in table("runs/config/whole/rates.csv")]
     assert coded[0] == 0
     assert coded[1] >= 8  # one row for the whole dense training
     assert coded[-1] == 23
     with pytest.raises(SystemExit):
         main(["fit", *words, "--trainer.logger.version=parts", "--trainer.callbacks+=test_cli.Interrupt"])
-    last = "--ckpt_path=runs/parts/checkpoints/last.ckpt"
+    last = "--ckpt_path=runs/config/parts/checkpoints/last.ckpt"
     main(["fit", "--trainer.logger.version=parts", last, *words])
-    assert every_step("runs/parts/rates.csv") == every_step("runs/whole/rates.csv")
+    assert every_step("runs/config/parts/rates.csv") == every_step("runs/config/whole/rates.csv")
 
 
 class Rates(Callback):

@@ -8,7 +8,7 @@ import pytest
 from synthetic import write_run
 
 from lightning_prune import UserError
-from lightning_prune.lab.report.run_command import report
+from lightning_prune.lab.report.run_report import report
 
 
 @pytest.fixture

@@ -80,11 +80,12 @@ def keep_former_names() -> None:
             setattr(owner, leaf, module)
 
 
-def former_classes(module: str) -> Callable[[str], Any]:
+def former_classes(module: str, level: int = 1) -> Callable[[str], Any]:
     """Make the ``__getattr__`` of a module that had classes under their former names.
 
     Args:
         module: The name of the module, which has the classes under the names of today.
+        level: The number of calls from the line with a former name to the function. The warning names the line.
 
     Returns:
         A function from a former name to the class of today. The function warns, and knows no other name.
@@ -103,7 +104,7 @@ def former_classes(module: str) -> Callable[[str], Any]:
         if name not in CLASSES:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         said = f"{module}.{name} is {module}.{CLASSES[name]} now: write that; the former name goes."
-        warnings.warn(said, DeprecationWarning, stacklevel=2)
+        warnings.warn(said, DeprecationWarning, stacklevel=level + 1)
         return getattr(sys.modules[module], CLASSES[name])
 
     return look_up
