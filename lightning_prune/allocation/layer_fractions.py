@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from lightning_prune.allocation.budget import budget_of, in_whole_numbers
 from lightning_prune.allocation.rule import Rule
+from lightning_prune.basics.renamed import former_attribute, renamed_argument
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.scores import Scores
-from lightning_prune.renamed import former_attribute, renamed_argument
 from lightning_prune.selection.parameters import matches
 
 
@@ -46,7 +47,7 @@ class LayerFractions(Rule):
         given = dict(renamed_argument(self, "rates", rates, fractions) or {})
         object.__setattr__(self, "fractions", given)
         if not given or not all(0 <= fraction < 1 for fraction in given.values()):
-            raise ValueError(
+            raise UserError(
                 f"LayerFractions(fractions={given}) needs fractions in [0, 1), for instance "
                 "{'classifier': 0.1, '*': 0.2}."
             )
@@ -55,7 +56,7 @@ class LayerFractions(Rule):
         budget, kept = budget_of(scores, density), self._kept(list(scores))
         always = sum(living for name, living in scores.living.items() if kept[name] == 1)
         if always > budget:
-            raise ValueError(
+            raise UserError(
                 f"LayerFractions(fractions={self.fractions}) never prunes {always} weights, and density {density:.3g} "
                 f"keeps {budget}. Give every tensor a fraction above 0, or lower the sparsity."
             )
@@ -73,12 +74,12 @@ class LayerFractions(Rule):
         for pattern, fraction in self.fractions.items():
             matching = [name for name in names if matches(name, pattern)]
             if not matching:
-                raise ValueError(
+                raise UserError(
                     f"LayerFractions(fractions={self.fractions}): {pattern!r} matches none of {', '.join(names)}."
                 )
             kept = {**dict.fromkeys(matching, 1 - fraction), **kept}
         if missing := [name for name in names if name not in kept]:
-            raise ValueError(
+            raise UserError(
                 f"LayerFractions(fractions={self.fractions}) has no fraction for {', '.join(missing)}. Add '*' for all "
                 "others."
             )

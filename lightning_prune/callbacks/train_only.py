@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 from torch import nn
 from torch.optim import LBFGS, Optimizer
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.optimizer_state import reset_
@@ -43,7 +44,7 @@ class TrainOnly(CycleCallback):
 
     def __init__(self, parts: Sequence[str] = ("norm", "bias", "head")) -> None:
         if isinstance(parts, str) or not parts or not all(isinstance(part, str) for part in parts):
-            raise ValueError(f"TrainOnly(parts={parts!r}) has to be a list of names, such as ['norm', 'bias', 'head'].")
+            raise UserError(f"TrainOnly(parts={parts!r}) has to be a list of names, such as ['norm', 'bias', 'head'].")
         self.parts = parts
         self.forget()
 
@@ -99,7 +100,7 @@ def parameters_of(module: nn.Module, parts: Sequence[str]) -> dict[str, nn.Param
         kind = kinds.get(part)
         found = {n for n, one in named.items() if (matches(n, part) if kind is None else id(one) in kind)}
         if not found:
-            raise ValueError(
+            raise UserError(
                 f"TrainOnly(parts=[..., {part!r}, ...]) names no parameter of {type(module).__name__}. Give 'norm', "
                 f"'bias' or 'head' where there are such, or a pattern for the names, which are: {', '.join(named)}."
             )

@@ -12,7 +12,8 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from lightning_prune.basics.checks import check_at_least
-from lightning_prune.renamed import former_attribute, renamed_argument
+from lightning_prune.basics.renamed import former_attribute, renamed_argument
+from lightning_prune.basics.user_error import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -76,7 +77,7 @@ class Geometric(SparsitySchedule):
         object.__setattr__(self, "initial", initial)
         _check_final(self, initial, "initial")
         if not 0 < fraction < 1:
-            raise ValueError(f"Geometric(fraction={fraction}) must lie strictly between 0 and 1, for instance 0.2.")
+            raise UserError(f"Geometric(fraction={fraction}) must lie strictly between 0 and 1, for instance 0.2.")
 
     def __call__(self, cycle: int) -> float:
         return float(1 - (1 - self.initial) * (1 - self.fraction) ** cycle)
@@ -184,7 +185,7 @@ class Levels(SparsitySchedule):
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", [float(level) for level in self.levels])
         if not self.levels:
-            raise ValueError("Levels(levels=[]) is empty: give one sparsity for each cycle, for instance [0.5, 0.9].")
+            raise UserError("Levels(levels=[]) is empty: give one sparsity for each cycle, for instance [0.5, 0.9].")
         check_levels(f"Levels(levels={self.levels})", self.levels)
 
     @property
@@ -246,9 +247,9 @@ def check_levels(owner: str, levels: list[float]) -> None:
     """
     for cycle, level in enumerate(levels, start=1):
         if not 0 <= level < 1:
-            raise ValueError(f"{owner} gives sparsity {level} at cycle {cycle}: it must lie in [0, 1).")
+            raise UserError(f"{owner} gives sparsity {level} at cycle {cycle}: it must lie in [0, 1).")
         if cycle > 1 and level < levels[cycle - 2]:
-            raise ValueError(
+            raise UserError(
                 f"{owner} falls from sparsity {levels[cycle - 2]} to {level} at cycle {cycle}: dead weights never come "
                 "back, so give sparsities that never fall."
             )
@@ -257,12 +258,12 @@ def check_levels(owner: str, levels: list[float]) -> None:
 def _check_final(owner: SparsitySchedule, final: float, argument: str = "final") -> None:
     if not 0 <= final < 1:
         name = type(owner).__name__
-        raise ValueError(f"{name}({argument}={final}) must lie in [0, 1): 0.9 removes 90 % of the weights.")
+        raise UserError(f"{name}({argument}={final}) must lie in [0, 1): 0.9 removes 90 % of the weights.")
 
 
 def _check_initial(owner: SparsitySchedule, initial: float, final: float) -> None:
     if not 0 <= initial <= final:
-        raise ValueError(
+        raise UserError(
             f"{type(owner).__name__}(initial={initial}, final={final}) would rise from above its end: give an initial "
             "sparsity from 0 to the final one."
         )

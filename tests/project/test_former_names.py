@@ -15,10 +15,10 @@ from lightning_prune import Geometric, IterativePruning, LayerFractions, Reiniti
 from lightning_prune.ablation.config.arm_changes import entry
 from lightning_prune.ablation.config.callback_objects import make_callbacks
 from lightning_prune.ablation.config.keys import set_value
+from lightning_prune.basics.renamed import CLASSES, MODULES, with_present_names
 from lightning_prune.callbacks import policies
 from lightning_prune.callbacks.settings.described import describe_object
 from lightning_prune.initializations import sparse_fan_in_
-from lightning_prune.renamed import CLASSES, MODULES, with_present_names
 
 starts = pytest.mark.parametrize("start", [Reinitialize, ScratchTrain])
 

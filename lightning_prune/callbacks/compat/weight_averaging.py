@@ -8,6 +8,8 @@ from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from lightning_prune.basics.user_error import UserError
+
 
 def begin_averages_again(trainer: "pl.Trainer") -> None:
     """Let the averages of ``WeightAveraging`` and its like start afresh from the pruned network.
@@ -48,7 +50,7 @@ def refuse_stochastic_averaging(callbacks: list[Callback]) -> None:
         ValueError: If it is among them.
     """
     if any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks):
-        raise ValueError(
+        raise UserError(
             "StochasticWeightAveraging and IterativePruning cannot go together: it replaces the learning-rate "
             "schedules, moves the end of the fit, and averages networks of different sparsity. Use WeightAveraging or "
             "EMAWeightAveraging instead: their average starts afresh in every cycle."

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_prune.basics.checks import check_at_least, check_positive
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import ShapedRate
 from lightning_prune.callbacks.policies.restarts import LinearRestart
@@ -51,7 +52,7 @@ class AdaptiveLinearRestart(LinearRestart):
 
     def on_train_start(self, trainer: "pl.Trainer", *_: Any) -> None:
         if self.clock.dense_length.amount == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            raise ValueError(
+            raise UserError(
                 "AdaptiveLinearRestart compares the length of a cycle with that of the dense run, but there is none "
                 "(max_epochs=0). Say how long it was: IterativePruning(dense_run='160ep'), or use LinearRestart()."
             )
@@ -115,9 +116,9 @@ class PruningAware(ShapedRate):
         check_positive(self, {"base": base, "turn": turn, "beta": beta})
         check_at_least(self, 0, {"drop": drop})
         if turn >= 1:
-            raise ValueError(f"PruningAware(turn={turn}) is a sparsity: give a number between 0 and 1, such as 0.12.")
+            raise UserError(f"PruningAware(turn={turn}) is a sparsity: give a number between 0 and 1, such as 0.12.")
         if drop > base:
-            raise ValueError(f"PruningAware(base={base}, drop={drop}) would fall below 0: give a drop of at most base.")
+            raise UserError(f"PruningAware(base={base}, drop={drop}) would fall below 0: give a drop of at most base.")
         self.base = base
         self.turn = turn
         self.beta = beta

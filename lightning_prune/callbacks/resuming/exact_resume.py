@@ -9,6 +9,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_prune.basics.random_state import put_back, take
+from lightning_prune.basics.renamed import states_under_present_names
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import clock_of
 from lightning_prune.callbacks.compat.weight_averaging import put_back_averages
 from lightning_prune.callbacks.resuming import lightning_loops
@@ -16,7 +18,6 @@ from lightning_prune.callbacks.resuming.damaged_checkpoints import keep_saved, s
 from lightning_prune.callbacks.resuming.moment import refuse_moment
 from lightning_prune.callbacks.resuming.slurm import Requeue
 from lightning_prune.callbacks.resuming.unrounded import Unrounded
-from lightning_prune.renamed import states_under_present_names
 
 
 class ExactResume(Callback):
@@ -165,7 +166,7 @@ class ExactResume(Callback):
 def _refuse_without_clock(trainer: "pl.Trainer", checkpoint: dict[str, Any]) -> None:
     pruned = any("masks" in state for state in checkpoint.get("callbacks", {}).values() if isinstance(state, dict))
     if pruned and clock_of(trainer.callbacks) is None:  # type: ignore[attr-defined]
-        raise ValueError(
+        raise UserError(
             "The checkpoint is of a run with IterativePruning, which is missing among the callbacks: it would go on "
             "without masks, and dead weights would come back. Add the callbacks that the run was begun with."
         )

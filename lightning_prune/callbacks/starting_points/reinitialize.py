@@ -6,6 +6,8 @@ import lightning.pytorch as pl
 from torch import nn
 
 from lightning_prune.basics.random_state import seed_of
+from lightning_prune.basics.renamed import renamed_argument
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.starting_points.base import StartingPoint
@@ -13,7 +15,6 @@ from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weight
 from lightning_prune.initializations import Initialization
 from lightning_prune.masks.masks import multiply_
 from lightning_prune.masks.optimizer_state import reset_
-from lightning_prune.renamed import renamed_argument
 from lightning_prune.selection.parameters import plain_name
 
 
@@ -147,8 +148,8 @@ def check_draw(owner: object, seed: Any, draw: str, initialize: Any) -> None:
     """
     name = type(owner).__name__
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"{name}(seed={seed!r}) is no seed: give a whole number of at least 0.")
+        raise UserError(f"{name}(seed={seed!r}) is no seed: give a whole number of at least 0.")
     if draw not in ("every-cycle", "once"):
-        raise ValueError(f"{name}(draw={draw!r}) is unknown: give 'every-cycle' or 'once'.")
+        raise UserError(f"{name}(draw={draw!r}) is unknown: give 'every-cycle' or 'once'.")
     if initialize is not None and not callable(initialize):
-        raise ValueError(f"{name}(initialize={initialize!r}) is not callable: give a function of a module, or None.")
+        raise UserError(f"{name}(initialize={initialize!r}) is not callable: give a function of a module, or None.")

@@ -6,13 +6,14 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.renamed import renamed_argument
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.traceless import without_trace
 from lightning_prune.callbacks.gathering.training_batches import as_in_training
 from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps, training_steps
 from lightning_prune.callbacks.starting_points.reinitialize import FreshStart
 from lightning_prune.flops import Flops, count_flops
 from lightning_prune.initializations import Initialization
-from lightning_prune.renamed import renamed_argument
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.parameters import plain_name
 
@@ -63,11 +64,11 @@ class ScratchTrain(FreshStart):
     ) -> None:
         super().__init__(seed, draw, renamed_argument(self, "initialise", initialise, initialize))
         if budget not in ("equal-epochs", "equal-flops"):
-            raise ValueError(f"ScratchTrain(budget={budget!r}) is unknown: give 'equal-epochs' or 'equal-flops'.")
+            raise UserError(f"ScratchTrain(budget={budget!r}) is unknown: give 'equal-epochs' or 'equal-flops'.")
         if cap is not None and not cap >= 1:
-            raise ValueError(f"ScratchTrain(cap={cap}) is in lengths of the dense run: give at least 1, or None.")
+            raise UserError(f"ScratchTrain(cap={cap}) is in lengths of the dense run: give at least 1, or None.")
         if cap is not None and budget == "equal-epochs":
-            raise ValueError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'. Equal epochs need no cap.")
+            raise UserError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'. Equal epochs need no cap.")
         self.budget = budget
         self.cap = cap
 
@@ -75,7 +76,7 @@ class ScratchTrain(FreshStart):
         super().on_train_start(trainer, pl_module)
         planned, dense = self.clock.cycle_length, self.clock.dense_length
         if planned != dense and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            raise ValueError(
+            raise UserError(
                 f"ScratchTrain(budget={self.budget!r}) says how long a cycle lasts, and IterativePruning(retrain="
                 f"'{planned}') says otherwise (the dense run has {dense}). Leave retrain out, or use Reinitialize()."
             )
@@ -115,7 +116,7 @@ def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: flo
         (243, 180, 3)
     """
     if not pruned_flops > 0:
-        raise ValueError(
+        raise UserError(
             f"ScratchTrain(budget='equal-flops') counts {dense_flops:g} operations in a dense training step and "
             f"{pruned_flops:g} in a pruned one, which is no ratio: the training step has no matrix products or "
             "convolutions that torch counts, or all of their weights are dead. Use budget='equal-epochs'."

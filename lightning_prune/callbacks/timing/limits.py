@@ -3,6 +3,7 @@
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Timer
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.timing.plan import Rewind, plan
 from lightning_prune.callbacks.timing.plan_gradual import plan_inside
 from lightning_prune.callbacks.timing.position import Position
@@ -36,9 +37,9 @@ class Limits:
         self.min_epochs, self.min_steps = trainer.min_epochs, trainer.min_steps
         self._first_epoch = self._first_step = 0
         if self.max_epochs == -1 and self.max_steps == -1:
-            raise ValueError(_endless(trainer))
+            raise UserError(_endless(trainer))
         if trainer.limit_train_batches == 0:
-            raise ValueError(
+            raise UserError(
                 "IterativePruning prunes after a dense run, but Trainer(limit_train_batches=0) trains nothing. Leave "
                 "limit_train_batches out, or IterativePruning."
             )
@@ -77,7 +78,7 @@ class Limits:
         if self.max_epochs == -1:
             return Duration(self._steps, "it")
         if not has_length(trainer):
-            raise ValueError(
+            raise UserError(
                 f"Trainer(max_epochs={self.max_epochs}, max_steps={self.max_steps}) ends the dense run by whichever "
                 "comes first, but the training data has no length, so IterativePruning cannot tell which one that is. "
                 "Give one of the two."
@@ -115,7 +116,7 @@ class Limits:
             return Timeline(Duration(1, "ep"), Duration(1, "it"), cycles)
         dense = self.dense(trainer)
         if dense.unit == "it" and len(trainer.optimizers) > 1:
-            raise ValueError(
+            raise UserError(
                 f"Trainer(max_steps={self.max_steps}) counts the steps of all {len(trainer.optimizers)} optimizers "
                 "together, which is no length of the dense run in batches. Give Trainer(max_epochs=...)."
             )
@@ -124,7 +125,7 @@ class Limits:
             return plan_inside(dense, during, retrain, cycles, steps_per_epoch(trainer))
         timeline = plan(dense, retrain, cycles, rewind, steps_per_epoch(trainer), before)
         if timeline.retrain.unit == "ep" and not has_length(trainer) and len(windows(trainer)) > 1:
-            raise ValueError(
+            raise UserError(
                 f"GradientAccumulationScheduler(scheduling={scheduling(trainer)}) changes how many batches a step "
                 "takes, and the training data has no length, so IterativePruning cannot tell how many steps a cycle of "
                 f"retrain='{timeline.retrain}' has. Give retrain in steps, for instance retrain='500it'."
@@ -197,7 +198,7 @@ def _ahead(limit: int, first: int) -> int:
 
 def _refuse_several(trainer: "pl.Trainer", during: str) -> None:
     if during.strip().endswith("it") and len(trainer.optimizers) > 1:
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(during={during!r}) counts the steps of all {len(trainer.optimizers)} optimizers "
             "together, which is no length in batches. Give the span in epochs."
         )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 
 
@@ -26,7 +27,7 @@ def write_report_file(path: Path, content: str | bytes) -> Path:
     try:
         return write_whole(path, content.encode(errors="replace") if isinstance(content, str) else content)
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"`report`: {path} cannot be written ({error.strerror or error}). What was there before is as it was. Make "
             "room, or give another folder with --out."
         ) from error

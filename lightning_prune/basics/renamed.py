@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from lightning_prune.basics.user_error import UserError
+
 # Modules that users may have named, with the place that each has now. They go with the next version.
 MODULES = {
     "allocation.layer_rates": "allocation.layer_fractions",
@@ -88,11 +90,12 @@ def keep_former_names() -> None:
             setattr(owner, leaf, module)
 
 
-def former_classes(module: str) -> Callable[[str], Any]:
+def former_classes(module: str, level: int = 1) -> Callable[[str], Any]:
     """Make the ``__getattr__`` of a module that had classes under their former names.
 
     Args:
         module: The name of the module, which has the classes under the names of today.
+        level: The number of calls from the line with a former name to the function. The warning names the line.
 
     Returns:
         A function from a former name to the class of today. The function warns, and knows no other name.
@@ -108,10 +111,10 @@ def former_classes(module: str) -> Callable[[str], Any]:
     """
 
     def look_up(name: str) -> Any:
-        if CLASSES.get(name) not in vars(sys.modules[module]):
+        if name not in CLASSES or not hasattr(sys.modules[module], CLASSES[name]):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         said = f"{module}.{name} is {module}.{CLASSES[name]} now: write that; the former name goes."
-        warnings.warn(said, DeprecationWarning, stacklevel=2)
+        warnings.warn(said, DeprecationWarning, stacklevel=level + 1)
         return getattr(sys.modules[module], CLASSES[name])
 
     return look_up
@@ -142,7 +145,7 @@ def renamed_argument(owner: object, former: str, value: Any, present: Any, defau
     name = type(owner).__name__
     now = next(ARGUMENTS[one.__name__][former] for one in type(owner).__mro__ if one.__name__ in ARGUMENTS)
     if present != default:
-        raise ValueError(f"{name} got both {now}=... and {former}=..., its former name: give {now}=... only.")
+        raise UserError(f"{name} got both {now}=... and {former}=..., its former name: give {now}=... only.")
     said = f"{name}({former}=...) is {name}({now}=...) now: write that; the former name goes."
     warnings.warn(said, DeprecationWarning, stacklevel=3)
     return value

@@ -1,14 +1,14 @@
-"""Report runs with ``lightning-prune report RUN [RUN ...]``: tables on the terminal and as CSV, and pictures."""
+"""Report runs: print their tables, and write them as CSV files with pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from lightning_prune.basics.file_names import METRICS, RECORD
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.metric_names import Columns, choose_columns
 from lightning_prune.lab.report import cycle_table as table
 from lightning_prune.lab.report import evaluations as results
@@ -18,8 +18,6 @@ from lightning_prune.lab.report.rate_picture import draw_learning_rate
 from lightning_prune.lab.report.read_run import read_runs, require_numbers
 from lightning_prune.lab.report.report_file import write_report_file
 from lightning_prune.lab.visible import visible
-
-HELP = "Report runs with a table per cycle, CSV files and pictures."
 
 
 @dataclass(frozen=True)
@@ -34,30 +32,6 @@ class Summary:
     def curve(self) -> pd.Series:
         """The metric over the density, named after the metric."""
         return self.cycles.set_index("density")[self.columns.metric]
-
-
-def report_parser() -> ArgumentParser:
-    """Declare the arguments of ``lightning-prune report``."""
-    parser = ArgumentParser(prog="lightning-prune report", description=HELP)
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        metavar="RUN",
-        help="the folder with metrics.csv, or its parent, or the one folder of a study",
-    )
-    parser.add_argument(
-        "--metric", type=str | None, help="the column to judge by, such as val/accuracy (default: the first that fits)"
-    )
-    parser.add_argument(
-        "--out", type=str | None, help="where files go (default: RUN/report; for several runs: ./report)"
-    )
-    return parser
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Parse the arguments and report."""
-    options = report_parser().parse_args(list(arguments))
-    report([Path(run) for run in options.runs], out=options.out and Path(options.out), metric=options.metric)
 
 
 def report(
@@ -98,7 +72,7 @@ def _require_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"`--out {folder}` cannot be a folder: {error}. Give a folder, or the name of a new one."
         ) from error
     return folder
