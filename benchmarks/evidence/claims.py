@@ -127,8 +127,8 @@ CLAIMS = (
             "difference.",
         },
         (
-            "*Drawn anew* means fresh random weights. The dense network is pruned once and retrained for as long as the "
-            "dense run, so all arms have the same masks.",
+            "The arm \"drawn anew\" starts from fresh random weights. The dense network is pruned once and retrained for "
+            "as long as the dense run, so all arms have the same masks.",
             "Weights from 10 % of the dense run are trained for a tenth longer than fresh weights. This extra tenth is "
             "at the last learning rate.",
         ),
@@ -145,8 +145,8 @@ CLAIMS = (
         {
             "for": "Rewind the weights of wide networks (`WeightRewind`), or restart from a lower rate.",
             "mixed": "Watch the accuracy over the first cycles. If it falls, rewind the weights (`WeightRewind`).",
-            "against": "Restart the schedule (`DenseScheduleRestart`) as on other networks. Watch the accuracy over the "
-            "first cycles.",
+            "against": "Restart the schedule (`DenseScheduleRestart`) as on other networks. Watch the accuracy over "
+            "the first cycles.",
             "undecided": "Use either. Watch the accuracy over the first cycles.",
         },
         (
@@ -159,8 +159,8 @@ CLAIMS = (
     Claim(
         7,
         "Linear restarts",
-        "A rate that warms up and then falls linearly to zero beats the other schedules at every budget. It starts "
-        "from the largest dense rate, or (adaptive) higher the more weight norm the prune removed.",
+        "A rate that warms up and then falls linearly to zero beats the other schedules at every budget. Its peak "
+        "is the largest dense rate or (adaptive) a rate that grows with the weight norm that the prune removed.",
         f'{ZIMMER}. The abstract says that retraining "can be massively shortened". We could not confirm a figure.',
         "budgets",
         questions.of_linear,
@@ -168,14 +168,14 @@ CLAIMS = (
             "for": "Use `LinearRestart()` as it is. It beat fine-tuning and LR rewinding at every budget, and the "
             "scaled restart at some. No difference between `LinearRestart` and `CyclicRestart` is significant. The "
             "adaptive restart beat `LinearRestart` once and lost three times.",
-            "mixed": "Use `LinearRestart()` or `CyclicRestart()` instead of schedules that change in steps. Compare the "
-            "two at your own budget.",
+            "mixed": "Use `LinearRestart()` or `CyclicRestart()` instead of schedules that change in steps. Compare "
+            "the two at your own budget.",
             "against": "Use `CyclicRestart()`.",
             "undecided": "Use any schedule that raises the rate and brings it down.",
         },
         (
-            "The adaptive rate takes the larger of two values: one from the weight norm that the prune removed, and one "
-            "from the budget. Here the first was larger at every budget, so the second was not tested.",
+            "The adaptive rate takes the larger of two values: one from the weight norm that the prune removed, and "
+            "one from the budget. Here the first was larger at every budget, so the second was not tested.",
         ),
     ),
     Claim(
@@ -183,8 +183,8 @@ CLAIMS = (
         "Fine-tuned against from scratch",
         "Train the pruned network from scratch, for the epochs of the dense run (Scratch-E) or for the operations of "
         "the dense run (Scratch-B). It is then more accurate than fine-tuned.",
-        f"{LIU}. This holds for whole filters (ResNet-34 on ImageNet: 72.6 fine-tuned, 72.8 and 73.1 from scratch). For "
-        "single weights, fine-tuning is ahead in the authors' tables (ResNet-50, 60 % removed: 76.1 fine-tuned, 73.7 "
+        f"{LIU}. This holds for whole filters (ResNet-34 on ImageNet: 72.6 fine-tuned, 72.8 and 73.1 from scratch). "
+        "For single weights, fine-tuning is ahead in the authors' tables (ResNet-50, 60 % removed: 76.1 fine-tuned, 73.7 "
         "and 74.9 from scratch).",
         "scratch",
         questions.of_scratch,

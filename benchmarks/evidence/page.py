@@ -21,8 +21,8 @@ HEAD = """# Evidence
 Eight claims of papers about retraining pruned networks, measured with this package. `make evidence` trains the missing
 runs and writes this page with all its figures.
 
-- **Data.** {data}. All choices are made on validation images. The accuracies are measured on test images, once, at the
-  end of each cycle.
+- **Data.** {data}.
+  All choices are made on validation images. The accuracies are measured on test images, once, at the end of each cycle.
 - **Means.** A mean is over seeds, with a 95 % interval by Student's t. Each seed trains one dense network, and all arms
   of the seed start from this network.
 - **Differences.** A difference is taken within each seed. It is **significant**, and bold, if its interval does not
@@ -32,13 +32,13 @@ runs and writes this page with all its figures.
 - **Seeds.** A seed changes the initial weights, the order of the images and the random draws. All seeds of a study use
   the same training, validation and test images, so the intervals say nothing about other images. The test sets have
   360 digits (one digit is 0.28 points) and 10,000 images of CIFAR-10.
-- **Verdicts.** A verdict counts significant differences. A claim *holds* if all of them are for it. It *holds in part* if
-  some are for it and none is against it. The verdict is *mixed* if some are for it and some against it. A claim *does
-  not hold* if some are against it and none is for it. Rows in italics are extra information and do not affect the
-  verdict. If the same difference appears twice in a column, it counts once.
-- **Small networks.** At the CPU size, LeNet-300-100 is trained for 680 steps on 1,078 images, ResNet-8 for 1,200 steps on
-  2,500 images, and WRN-10-2 for 960 steps on 512 images. The papers train ResNet-20 to ResNet-110 and WRN-16-8 for 64,000
-  to 80,000 steps on 50,000 images. The verdicts here are verdicts about the small networks.
+- **Verdicts.** A verdict counts the significant differences. A claim *holds* if every difference is significant and for
+  it. It *holds in part* if some are significantly for it and none against it. The verdict is *mixed* if some are for
+  it and some against it. A claim *does not hold* if some are against it and none for it. Rows in italics are extra
+  information and do not affect the verdict. If the same difference appears twice in a column, it counts once.
+- **Small networks.** At the CPU size, LeNet-300-100 is trained for 680 steps on 1,078 images, ResNet-8 for 1,200 steps
+  on 2,500 images, and WRN-10-2 for 960 steps on 512 images. The papers train ResNet-20 to ResNet-110 and WRN-16-8 for
+  64,000 to 80,000 steps on 50,000 images. The verdicts here are verdicts about the small networks.
 - **Hashes.** A hash has eight digits and covers everything that determines a mean: the versions, the config, the seeds
   and the content of the images. It is a hash of the node keys in `docs/evidence/<size>/<study>.csv`. On machines of the
   same kind, the same hash means the same run, bit for bit.
