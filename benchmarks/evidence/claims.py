@@ -127,7 +127,7 @@ CLAIMS = (
             "difference.",
         },
         (
-            "The arm \"drawn anew\" starts from fresh random weights. The dense network is pruned once and retrained for "
+            'The arm "drawn anew" starts from fresh random weights. The dense network is pruned once and retrained for '
             "as long as the dense run, so all arms have the same masks.",
             "Weights from 10 % of the dense run are trained for a tenth longer than fresh weights. This extra tenth is "
             "at the last learning rate.",
@@ -184,8 +184,8 @@ CLAIMS = (
         "Train the pruned network from scratch, for the epochs of the dense run (Scratch-E) or for the operations of "
         "the dense run (Scratch-B). It is then more accurate than fine-tuned.",
         f"{LIU}. This holds for whole filters (ResNet-34 on ImageNet: 72.6 fine-tuned, 72.8 and 73.1 from scratch). "
-        "For single weights, fine-tuning is ahead in the authors' tables (ResNet-50, 60 % removed: 76.1 fine-tuned, 73.7 "
-        "and 74.9 from scratch).",
+        "For single weights, fine-tuning is ahead in the authors' tables (ResNet-50, 60 % removed: 76.1 fine-tuned, "
+        "73.7 and 74.9 from scratch).",
         "scratch",
         questions.of_scratch,
         {
