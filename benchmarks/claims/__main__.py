@@ -1,8 +1,8 @@
 """Measure the claims of the papers: train what is missing, then write docs/claims.md and its pictures.
 
-``make claims`` runs everything; ``make claims CLAIM=3`` one claim; ``DATA=folder`` takes CIFAR-10 from an image
-folder (``train/<class>/``, ``test/<class>/``); ``FULL=1`` is the GPU size. Interrupted and repeated it goes on. What
-was measured is kept as text in docs/claims, from which ``--write`` makes the page without training anything.
+``make claims`` runs everything, ``make claims CLAIM=3`` one claim. ``DATA=folder`` takes CIFAR-10 from an image
+folder (``train/<class>/``, ``test/<class>/``). ``FULL=1`` is the GPU size. An interrupted command continues when it is
+repeated. The measurements are kept as text in docs/claims; ``--write`` makes the page from them and trains nothing.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What a claim of a paper is made of, and how the arms of a grid are told apart."""
+"""Describe a claim of a paper, and tell the arms of a grid apart by their names."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from benchmarks.claims.contrasts import Contrast
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of a paper, and what measures it.
+    """A claim of a paper and its measurement.
 
     Args:
         number: Its number, from 1.
@@ -19,9 +19,9 @@ class Claim:
         says: The claim in one sentence.
         source: Where it was made, in Markdown.
         topic: The first part of the names of its studies; ``rewinding`` for ``rewinding_resnet8``.
-        ask: From the table of a study to the comparisons that decide.
-        advice: What a user should do, by what came out: ``for``, ``against``, ``mixed`` and ``undecided``.
-        limits: What the measurement cannot say.
+        ask: A function from the table of a study to the comparisons that decide.
+        advice: Advice for each outcome: ``for``, ``against``, ``mixed`` and ``undecided``.
+        limits: Limits of the measurement.
     """
 
     number: int
@@ -35,7 +35,7 @@ class Claim:
 
 
 def values_of(table: pd.DataFrame, key: str) -> list[str]:
-    """What a grid was crossed with, as it stands in the names of the arms.
+    """The values of a grid's key, read from the names of the arms.
 
     Example:
         >>> values_of(pd.DataFrame({"arm": ["silo lr=0.1", "silo lr=0.03", "clr lr=0.1"]}), "lr")
@@ -46,12 +46,12 @@ def values_of(table: pd.DataFrame, key: str) -> list[str]:
 
 
 def dense_epochs(table: pd.DataFrame) -> int:
-    """How long the dense run of a study was, in epochs."""
+    """The length of a study's dense run, in epochs."""
     return int(table.loc[table["cycle"] == 0, "epochs"].iloc[0])
 
 
 def budgets_of(table: pd.DataFrame) -> dict[str, str]:
-    """The lengths of retraining in a study, and what part of the dense run each is.
+    """The lengths of retraining in a study, and the part of the dense run that each takes.
 
     Example:
         >>> table = pd.DataFrame({"arm": ["silo retrain=4ep"], "cycle": [0], "epochs": [40]})
@@ -63,7 +63,7 @@ def budgets_of(table: pd.DataFrame) -> dict[str, str]:
 
 
 def densities_of(table: pd.DataFrame) -> dict[str, str]:
-    """The sparsities that a study prunes to in one step, and what each leaves.
+    """The sparsities of a study's one-shot arms, and the density that each leaves.
 
     Example:
         >>> densities_of(pd.DataFrame({"arm": ["silo sparsity.final=0.95"]}))

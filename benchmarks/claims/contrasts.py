@@ -1,4 +1,4 @@
-"""What a claim comes down to: differences between arms within each seed, and whether they are decided."""
+"""Take differences between arms within each seed, and say whether they are significant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Term:
 
     Args:
         arm: Its name in the study.
-        cycle: The cycle, 0 being dense; None for its last one.
+        cycle: The cycle. 0 is the dense run; None: its last cycle.
     """
 
     arm: str
@@ -30,11 +30,11 @@ class Contrast:
     """A difference that a claim expects to be above 0.
 
     Args:
-        row: What is compared, ``"LR rewinding over fine-tuning"``.
-        column: Where, ``"one-shot"`` or ``"10 % left"``.
-        plus: What is added up.
-        minus: What is taken away.
-        counts: Whether it decides the claim; else it is told beside it.
+        row: The two arms, ``"LR rewinding over fine-tuning"``.
+        column: The place in the study, ``"one-shot"`` or ``"10 % left"``.
+        plus: The terms that are added.
+        minus: The terms that are subtracted.
+        counts: Whether the difference counts for the verdict. If not, it is shown in italics.
     """
 
     row: str
@@ -46,10 +46,10 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Finding:
-    """What came out of a contrast.
+    """The measurement of a contrast.
 
     Args:
-        contrast: What was asked.
+        contrast: The contrast.
         seeds: How many seeds have all its terms.
         difference: The mean over them, as a fraction.
         low: The lower end of its 95 % interval; NaN with fewer than two seeds.
@@ -64,7 +64,7 @@ class Finding:
 
     @property
     def decided(self) -> Decided:
-        """For the claim or against it, where the interval does not contain 0."""
+        """For the claim or against it if the interval does not contain 0, else undecided (not significant)."""
         if self.low > 0:
             return "for"
         return "against" if self.high < 0 else "undecided"

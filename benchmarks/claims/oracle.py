@@ -1,4 +1,4 @@
-"""What the Oracle finds: which peaks are within half a point of the best, at each density."""
+"""Find the peaks within half a point of the best one, at each density (the Oracle)."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""docs/claims.md: what was claimed, what came out, and what to do."""
+"""Write docs/claims.md: the claims, the measurements, and the advice."""
 
 import math
 from collections.abc import Sequence
@@ -18,31 +18,33 @@ ADVICE = {HOLDS: "for", IN_PART: "for", FAILS: "against", UNDECIDED: "undecided"
 SIZES = {"cpu": "CPU size", "full": "GPU size"}
 HEAD = """# Claims
 
-What papers say about retraining pruned networks, measured with this package. `make claims` trains what is missing and
-writes this page, with every figure in it.
+Eight claims of papers about retraining pruned networks, measured with this package. `make claims` trains the missing
+runs and writes this page with all its figures.
 
-- **Data**: {data}. Where
-  something is chosen it is chosen on validation images; what is reported was measured on test images, once, at the end
-  of each cycle.
-- **Means** are over seeds, with 95 % intervals by Student's t. A seed is a dense network of its own; the arms of a seed
-  start from the same one, and **differences** are taken within each seed. A difference is decided, and bold, where its
-  interval does not contain 0. The spread behind an interval is at least what rounding to whole images leaves open, so
-  that seeds which agree by chance decide nothing. Intervals are not corrected for how many there are: of 20 differences
-  that are truly 0, one on average comes out decided by chance.
-- **Seeds** change weights, order and draws, not images: all seeds of a study train, validate and are tested on the same
-  ones. Intervals say nothing about other images. Of the digits 360 are for testing, one of which is 0.28 points;
-  of CIFAR-10 10,000.
-- **Verdicts** count decided differences: a claim *holds* if all of them are decided for it, *in part* if some are and
-  none against it; it *does not hold* if some are against it and none for it, *throughout* if there are both. What
-  stands in italics is told beside it and not counted; of equal differences in one place the first counts.
-- **Small**: at the CPU size LeNet-300-100 is trained for 680 steps on 1,078 images, ResNet-8 for 1,200 on 2,500 and
-  WRN-10-2 for 960 on 512. The papers have ResNet-20 to ResNet-110 and WRN-16-8, 50,000 images, 64,000 to 80,000
-  steps. What is decided here is decided for the small networks.
-- **Hash**: eight digits for everything that determines a mean (versions, config, seeds, the data): the keys of the
-  nodes in `docs/claims/<size>/<study>.csv`, hashed. On machines of one kind the same hash is the same run, bit for
-  bit; where the images lie does not enter it.
-- **Again**: `make claims`, or `make claims CLAIM=3` for one claim; with `DATA=folder` CIFAR-10 is read from
-  `folder/train/<class>/` and `folder/test/<class>/`. Interrupted and repeated it goes on where it was.
+- **Data.** {data}.
+  All choices are made on validation images. The accuracies are measured on test images, once, at the end of each cycle.
+- **Means.** A mean is over seeds, with a 95 % interval by Student's t. Each seed trains one dense network, and all arms
+  of the seed start from this network.
+- **Differences.** A difference is taken within each seed. It is **significant**, and bold, if its interval does not
+  contain 0. The spread of an interval is never taken as smaller than rounding to whole images allows, so seeds that
+  agree by chance prove nothing. Intervals are not corrected for multiple comparisons: if the true difference is 0, one
+  comparison in 20 is still significant by chance.
+- **Seeds.** A seed changes the initial weights, the order of the images and the random draws. All seeds of a study use
+  the same training, validation and test images, so the intervals say nothing about other images. The test sets have
+  360 digits (one digit is 0.28 points) and 10,000 images of CIFAR-10.
+- **Verdicts.** A verdict counts the significant differences. A claim *holds* if every difference is significant and for
+  it. It *holds in part* if some are significantly for it and none against it. The verdict is *mixed* if some are for
+  it and some against it. A claim *does not hold* if some are against it and none for it. Rows in italics are extra
+  information and do not affect the verdict. If the same difference appears twice in a column, it counts once.
+- **Small networks.** At the CPU size, LeNet-300-100 is trained for 680 steps on 1,078 images, ResNet-8 for 1,200 steps
+  on 2,500 images, and WRN-10-2 for 960 steps on 512 images. The papers train ResNet-20 to ResNet-110 and WRN-16-8 for
+  64,000 to 80,000 steps on 50,000 images. The verdicts here are verdicts about the small networks.
+- **Hashes.** A hash has eight digits and covers everything that determines a mean: the versions, the config, the seeds
+  and the content of the images. It is a hash of the node keys in `docs/claims/<size>/<study>.csv`. On machines of the
+  same kind, the same hash means the same run, bit for bit.
+- **Repeat it.** `make claims` repeats everything, and `make claims CLAIM=3` repeats one claim. `DATA=folder` reads
+  CIFAR-10 from `folder/train/<class>/` and `folder/test/<class>/`. If you interrupt the command, start it again: it
+  continues.
 
 {trained}
 """
@@ -55,8 +57,8 @@ class Outcome:
     Args:
         claim: The claim.
         size: ``"cpu"`` or ``"full"``.
-        results: Its studies, those that were run.
-        findings: What was compared, study by study.
+        results: Its studies that were run.
+        findings: The comparisons of each study.
     """
 
     claim: Claim
@@ -71,17 +73,17 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """What is said of the claim, over all networks."""
+        """The verdict over all networks."""
         return verdict(self.all_findings) if self.results else "not run yet"
 
 
 def outcome_of(claim: Claim, size: str, results: Sequence[Result]) -> Outcome:
-    """Compare what a claim compares.
+    """Make the comparisons of a claim.
 
     Args:
         claim: The claim.
         size: ``"cpu"`` or ``"full"``.
-        results: Its studies, those that were run.
+        results: Its studies that were run.
     """
     asked = [[one for one in claim.ask(result.table) if not missing(one, result.table)] for result in results]
     found = [once([measure(one, result.table) for one in ask]) for ask, result in zip(asked, results, strict=True)]
@@ -96,7 +98,7 @@ def write_page(path: Path, outcomes: Sequence[Outcome]) -> list[Path]:
         outcomes: All claims, size by size.
 
     Returns:
-        What was written.
+        The written files.
     """
     written = []
     for one in outcomes:
@@ -110,7 +112,7 @@ def write_page(path: Path, outcomes: Sequence[Outcome]) -> list[Path]:
 
 
 def picture_path(page: Path, outcome: Outcome) -> Path:
-    """Where the picture of a claim lies."""
+    """The path of a claim's picture."""
     return page.parent / "images" / "claims" / f"{outcome.size}-claim{outcome.claim.number}.svg"
 
 
@@ -127,8 +129,11 @@ def _trained(size: str, outcomes: Sequence[Outcome]) -> str:
     versions = "; ".join(sorted({f"torch {one.torch}, lightning {one.lightning}" for one in results}))
     hardware = "; ".join(sorted({said for one in results for said in one.facts["hardware"]}))
     at_once = " or ".join(str(one) for one in sorted({one.facts["workers"] for one in results}))
-    hours = f"{hours_of_training(list(results)):.1f} hours of training, summed over those"
-    return f"{SIZES[size]}: trained with {versions} on {hardware}, {at_once} networks at once; {hours}."
+    hours = f"{hours_of_training(list(results)):.1f} hours"
+    return (
+        f"{SIZES[size]}: trained with {versions} on {hardware}, {at_once} networks at once. "
+        f"The training times of all networks add up to {hours}."
+    )
 
 
 def _overview(outcomes: Sequence[Outcome]) -> str:
@@ -173,8 +178,8 @@ def _said(one: Outcome) -> str:
     hits = []
     for result in one.results:
         peaks = [peak for peak in peaks_of(result.table) if not math.isnan(peak.silo)]
-        hits.append(f"{sum(peak.hit for peak in peaks)} of {len(peaks)} ({_network(result)})")
-    return f"{said} Densities at which SILO's peak lies in the Oracle's interval: {'; '.join(hits)}."
+        hits.append(f"{sum(peak.hit for peak in peaks)} of {len(peaks)} densities ({_network(result)})")
+    return f"{said} SILO's peak lies in the Oracle's interval at {' and '.join(hits)}."
 
 
 def _network(result: Result) -> str:
@@ -187,8 +192,8 @@ def _behind(one: Outcome, result: Result) -> str:
     more += "" if result.facts["data"] in (DIGITS, TORCHVISION) else " DATA=folder"
     return f"""<details><summary>{_network(result)}: means, command, config, hashes</summary>
 
-`make claims CLAIM={one.claim.number}{more}`, config [{config}](../{config}), rows
-[{result.name}.csv](claims/{one.size}/{result.name}.csv); the page of the study with all pictures:
+Command: `make claims CLAIM={one.claim.number}{more}`. Config: [{config}](../{config}). Rows:
+[{result.name}.csv](claims/{one.size}/{result.name}.csv). Page of the study with all pictures:
 `lightning-prune report runs/claims/{one.size}/{result.name}`.
 
 {tables.means(result)}

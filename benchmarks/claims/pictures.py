@@ -1,4 +1,4 @@
-"""A picture for each claim, as SVG: what was measured, with its intervals, one panel for each network."""
+"""Draw a picture for each claim, as SVG: means with intervals, one panel for each network."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What decides each claim: from the table of a study to the comparisons between its arms."""
+"""Choose the comparisons that decide each claim, from the table of a study."""
 
 import math
 
@@ -15,9 +15,10 @@ REWOUND = ("0 %", "2 %", "5 %", "10 %")
 
 
 def of_rewinding(table: pd.DataFrame) -> list[Contrast]:
-    """Both rewinders against fine-tuning, in one step and in several, and whether several widen the gap.
+    """Compare both kinds of rewinding with fine-tuning, after one prune and after several cycles.
 
-    Beside it, how much of LR rewinding is longer training: the same with nothing pruned, over the dense network.
+    A row that does not count says how much of LR rewinding is longer training: the same epochs with nothing pruned,
+    over the dense network.
     """
     found = [
         over(one, "fine-tuning", how, f"{{}}, {how}") for one in REWINDERS for how in ("one-shot", "iterative")
@@ -25,10 +26,10 @@ def of_rewinding(table: pd.DataFrame) -> list[Contrast]:
     for one in REWINDERS:
         plus = (Term(f"{one}, iterative"), Term("fine-tuning, one-shot"))
         minus = (Term("fine-tuning, iterative"), Term(f"{one}, one-shot"))
-        found.append(Contrast(f"{one} over fine-tuning", "iterative, more than one-shot", plus, minus))
+        found.append(Contrast(f"{one} over fine-tuning", "iterative minus one-shot", plus, minus))
     known, unpruned = (
         table.loc[table["arm"] == UNPRUNED, "cycle"],
-        "LR rewinding, nothing pruned, over the dense network",
+        "LR rewinding without pruning, over the dense network",
     )
     for how, cycle in (("one-shot", 1), ("iterative", int(known.max()))) if len(known) else ():
         found.append(Contrast(unpruned, how, (Term(UNPRUNED, cycle),), (Term(UNPRUNED, 0),), counts=False))
@@ -36,7 +37,7 @@ def of_rewinding(table: pd.DataFrame) -> list[Contrast]:
 
 
 def of_cyclic(table: pd.DataFrame) -> list[Contrast]:
-    """The cyclic restart against those that step, at budgets up to a tenth; and what its momentum does."""
+    """Compare the cyclic restart with stepwise schedules at budgets up to 10 %, and with a constant momentum."""
     found = []
     for budget, named in budgets_of(table).items():
         among, short = f"{{}} retrain={budget}", float(named.split()[0]) <= 10
@@ -46,7 +47,7 @@ def of_cyclic(table: pd.DataFrame) -> list[Contrast]:
 
 
 def of_random(table: pd.DataFrame) -> list[Contrast]:
-    """Random weights pruned and a large rate, against small weights pruned and a small rate or a large one."""
+    """Compare random pruning at a large rate with magnitude pruning at a small rate and at a large one."""
     found = []
     for sparsity, named in densities_of(table).items():
         among, better = f"{{}} sparsity.final={sparsity}", "random, cyclic restart"
@@ -56,7 +57,7 @@ def of_random(table: pd.DataFrame) -> list[Contrast]:
 
 
 def of_silo(table: pd.DataFrame) -> list[Contrast]:
-    """SILO against every other peak, where its S has begun to grow; each place with the peak it has there."""
+    """Compare SILO with every other peak, at the densities where its S has begun to grow."""
     left = table.groupby("cycle")["density"].mean()
     peak = table[table["arm"] == "SILO"].groupby("cycle")["peak_lr"].mean()
     return [
@@ -68,7 +69,7 @@ def of_silo(table: pd.DataFrame) -> list[Contrast]:
 
 
 def of_tickets(table: pd.DataFrame) -> list[Contrast]:
-    """Rewound weights against fresh ones under the same masks; and rewound late against rewound to the start."""
+    """Compare rewound weights with fresh ones under the same masks, and late rewinding with rewinding to the start."""
     known = set(table["arm"])
     found = []
     for sparsity, named in densities_of(table).items():
@@ -80,7 +81,7 @@ def of_tickets(table: pd.DataFrame) -> list[Contrast]:
 
 
 def of_wide(table: pd.DataFrame) -> list[Contrast]:
-    """The full restart against weight rewinding, and each against the dense network."""
+    """Compare the full restart with weight rewinding, and each with the dense network."""
     left = table.groupby("cycle")["density"].mean()
     found = []
     for cycle in sorted(one for one in left.index if one > 0):
@@ -94,7 +95,7 @@ def of_wide(table: pd.DataFrame) -> list[Contrast]:
 
 
 def of_linear(table: pd.DataFrame) -> list[Contrast]:
-    """Both linear restarts against the others, at every budget; and the adaptive one against the plain one."""
+    """Compare both linear restarts with the other schedules and with each other, at every budget."""
     found = []
     for budget, named in budgets_of(table).items():
         among = f"{{}} retrain={budget}"
@@ -104,7 +105,7 @@ def of_linear(table: pd.DataFrame) -> list[Contrast]:
 
 
 def of_scratch(table: pd.DataFrame) -> list[Contrast]:
-    """Trained from scratch against fine-tuned."""
+    """Compare training from scratch with fine-tuning."""
     scratch = ("Scratch-E", "Scratch-B")
     densities = densities_of(table)
     if not densities:

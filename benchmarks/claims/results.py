@@ -1,4 +1,4 @@
-"""What is kept of a study in docs/claims: its table as CSV and its facts as JSON."""
+"""Keep a study in docs/claims: its table as CSV and its facts as JSON."""
 
 import hashlib
 import json

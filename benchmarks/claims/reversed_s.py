@@ -1,4 +1,4 @@
-"""SILO's S upside down: the control that tells a growing peak from any peak that moves."""
+"""Reverse SILO's S: the control that tells a growing peak from any peak that moves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

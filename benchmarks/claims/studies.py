@@ -1,4 +1,4 @@
-"""The studies behind the claims: configs of `lightning-prune ablate`, with the images that are at hand."""
+"""Read the studies behind the claims: configs of `lightning-prune ablate`, with the images that are available."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -11,10 +11,10 @@ from lightning_prune.ablation.results.comparison import summary
 
 
 def differences(findings: Sequence[Finding]) -> str:
-    """Lay out findings: a row for each comparison, a column for each place, decided ones in bold.
+    """Lay out findings: a row for each comparison, a column for each density or budget, significant ones in bold.
 
     Args:
-        findings: What came out; those that do not count are marked.
+        findings: The comparisons. Those that do not count are in italics.
 
     Returns:
         A table of points of test accuracy.
@@ -34,7 +34,7 @@ def differences(findings: Sequence[Finding]) -> str:
 def means(result: Result) -> str:
     """The mean of every arm at the end of each cycle, with the hash of all that determines it."""
     found = summary(result.table)
-    # The arms of a seed share the dense network: once is enough.
+    # The arms of a seed share the dense network, so one row is enough.
     shown = found[(found["cycle"] > 0) | (found["arm"] == result.arms[0])]
     epochs = result.table.groupby(["arm", "cycle"])["epochs"].mean()
     body = [
@@ -53,7 +53,7 @@ def means(result: Result) -> str:
 
 
 def peaks(found: Sequence[Peaks]) -> str:
-    """What the Oracle found, against SILO's peak."""
+    """Lay out the Oracle's peaks beside SILO's peak."""
     body = [
         [
             f"{100 * one.density:.3g} %",

@@ -1,4 +1,4 @@
-"""From what was decided to what is said of a claim."""
+"""Turn significant differences into the verdict on a claim."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import replace
 from benchmarks.claims.contrasts import Finding
 
 HOLDS, IN_PART, MIXED, FAILS, UNDECIDED = (
-    "holds", "holds in part", "does not hold throughout", "does not hold", "undecided at this size",
+    "holds", "holds in part", "mixed", "does not hold", "not significant at this size",
 )  # fmt: skip
 
 
@@ -15,12 +15,12 @@ def verdict(findings: Sequence[Finding]) -> str:
     """Say whether a claim holds, by the comparisons that count.
 
     Args:
-        findings: What came out; those that do not count are passed over.
+        findings: The comparisons. Those that do not count are left out.
 
     Returns:
-        ``holds`` if all are decided for it, ``holds in part`` if some are and none against it, ``does not hold
-        throughout`` if there are both, ``does not hold`` if there are only some against it, else ``undecided at this
-        size``.
+        ``holds`` if all comparisons are for the claim; ``holds in part`` if some are for it and none against it;
+        ``mixed`` if some are for it and some against it; ``does not hold`` if some are against it and none for it;
+        ``not significant at this size`` if no comparison is significant.
     """
     found = tally(findings)
     if not found["against"]:
@@ -31,15 +31,15 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 def once(findings: Sequence[Finding]) -> list[Finding]:
-    """Count once what is the same result twice.
+    """Count equal differences in one column once.
 
-    At short budgets LR rewinding is fine-tuning, to the last weight: what beats one beats the other, too.
+    At short budgets LR rewinding is fine-tuning, bit for bit. An arm that beats one of them beats the other, too.
 
     Args:
-        findings: What came out of one study.
+        findings: The comparisons of one study.
 
     Returns:
-        The same, where of equal differences in one place only the first counts.
+        The same comparisons. Of equal differences in one column, only the first counts.
     """
     seen, found = set(), []
     for one in findings:
@@ -51,11 +51,11 @@ def once(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def tally(findings: Sequence[Finding]) -> Counter[str]:
-    """Count what was decided how, of the comparisons that count."""
+    """Count the comparisons for, against and undecided, of those that count."""
     return Counter(finding.decided for finding in findings if finding.contrast.counts)
 
 
 def counted(findings: Sequence[Finding]) -> str:
-    """Say the same in numbers: ``"5 for, 0 against, 1 undecided"``."""
+    """Say the same in numbers: ``"5 for, 0 against, 1 not significant"``."""
     found = tally(findings)
-    return ", ".join(f"{found[one]} {one}" for one in ("for", "against", "undecided"))
+    return f"{found['for']} for, {found['against']} against, {found['undecided']} not significant"

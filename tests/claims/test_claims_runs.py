@@ -108,5 +108,5 @@ def test_another_claim_leaves_what_was_said_of_the_first(copied, capsys):
     (cell,) = cells(section(page, 5), "rewound to 0 % over drawn anew")
     assert cell.endswith("(1 seed)"), "one seed has no interval, and decides nothing"
     said = capsys.readouterr().out
-    assert "5. Tickets against fresh weights: undecided at this size" in said
+    assert "5. Tickets against fresh weights: not significant at this size" in said
     assert "1. Rewinding" not in said.partition("Written")[2]

@@ -29,13 +29,13 @@ def found(decided: str, counts: bool = True, row: str = "silo") -> Finding:
         (["for", "for"], "holds"),
         (["for", "undecided"], "holds in part"),
         (["for", "one seed"], "holds in part"),
-        (["for", "against"], "does not hold throughout"),
-        (["for", "against", "undecided"], "does not hold throughout"),
+        (["for", "against"], "mixed"),
+        (["for", "against", "undecided"], "mixed"),
         (["against", "against"], "does not hold"),
         (["against", "undecided"], "does not hold"),
-        (["undecided"], "undecided at this size"),
-        (["one seed"], "undecided at this size"),
-        ([], "undecided at this size"),
+        (["undecided"], "not significant at this size"),
+        (["one seed"], "not significant at this size"),
+        ([], "not significant at this size"),
     ],
 )
 def test_the_verdict_is_what_was_decided(decided, expected):
@@ -52,7 +52,10 @@ def test_what_does_not_count_is_told_and_not_counted(counting, beside):
 
 
 def test_the_counts_are_said_in_numbers():
-    assert counted([found("for"), found("against"), found("for"), found("one seed")]) == "2 for, 1 against, 1 undecided"
+    assert (
+        counted([found("for"), found("against"), found("for"), found("one seed")])
+        == "2 for, 1 against, 1 not significant"
+    )
 
 
 def test_only_what_was_decided_is_bold():
@@ -66,10 +69,10 @@ def test_only_what_was_decided_is_bold():
 
 def test_one_result_told_twice_counts_once():
     twice = [found("for"), found("for", row="silo, which is the same here"), found("against", row="other")]
-    assert counted(once(twice)) == "1 for, 1 against, 0 undecided"
+    assert counted(once(twice)) == "1 for, 1 against, 0 not significant"
     assert differences(once(twice)).count("+2.00") == 2, "it is told all the same"
     unknown = [found("one seed"), found("one seed", row="of one seed it is not known whether they are the same")]
-    assert counted(once(unknown)) == "0 for, 0 against, 2 undecided"
+    assert counted(once(unknown)) == "0 for, 0 against, 2 not significant"
 
 
 def test_a_cell_that_does_not_count_is_in_italics_in_a_row_that_does():

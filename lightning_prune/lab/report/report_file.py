@@ -1,4 +1,4 @@
-"""The files of a report, written so that a full disk leaves the report that was there before."""
+"""Write the files of a report. A full disk leaves the earlier report as it was."""
 
 from pathlib import Path
 
@@ -7,17 +7,17 @@ from lightning_prune.basics.write_whole import write_whole
 
 
 def write_report_file(path: Path, content: str | bytes) -> Path:
-    """Write a file of a report, and say what to do where that fails.
+    """Write a file of a report, or say what to do if that fails.
 
     Args:
-        path: The file; its folder is made if it does not exist.
-        content: What is to be in it; text as UTF-8, with a question mark for what is no character.
+        path: The file. Its folder is made if it does not exist.
+        content: The content. Text is written as UTF-8, with a question mark for lone surrogates.
 
     Returns:
         ``path``.
 
     Raises:
-        ValueError: If it cannot be written; what was there before is still there, and nothing is left beside it.
+        ValueError: If the file cannot be written. An earlier file is kept, and no temporary file is left.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -28,6 +28,6 @@ def write_report_file(path: Path, content: str | bytes) -> Path:
         return write_whole(path, content.encode(errors="replace") if isinstance(content, str) else content)
     except OSError as error:
         raise UserError(
-            f"`report`: {path} cannot be written ({error.strerror or error}). What was there before is as it was. Make "
-            "room, or give another folder with --out."
+            f"`report`: {path} cannot be written ({error.strerror or error}). An earlier file is kept. Free some "
+            "space, or give another folder with --out."
         ) from error
