@@ -66,9 +66,10 @@ def _without_effect(module: nn.Module) -> Iterator[None]:
         undo.enter_context(attributes_kept(module, tensors=False))
         undo.enter_context(torch.compiler.set_stance("force_eager"))
         undo.enter_context(torch.no_grad())
-        # One operation for a whole layer would hide what happens inside.
-        undo.enter_context(torch.backends.mkldnn.flags(enabled=False))
-        undo.enter_context(torch.backends.cudnn.flags(enabled=False))
+        if any(isinstance(one, nn.RNNBase) for one in module.modules()):
+            # One operation for a whole layer would hide what happens inside.
+            undo.enter_context(torch.backends.mkldnn.flags(enabled=False))
+            undo.enter_context(torch.backends.cudnn.flags(enabled=False))
         fast = torch.backends.mha.get_fastpath_enabled()
         undo.callback(torch.backends.mha.set_fastpath_enabled, fast)
         torch.backends.mha.set_fastpath_enabled(False)
