@@ -50,3 +50,4 @@ from lightning_prune.schedules.sparsity import Levels as Levels
 from lightning_prune.schedules.sparsity import Linear as Linear
 from lightning_prune.schedules.sparsity import OneShot as OneShot
 from lightning_prune.selection.prunable import Prunable as Prunable
+from lightning_prune.structures.find import structures_of as structures_of

@@ -26,6 +26,7 @@ LAYERS = [
     ["criteria"],
     ["allocation"],
     ["masks", "flops", "initializations"],
+    ["structures"],
     ["callbacks.cycle", "callbacks.settings"],
     ["callbacks.timing"],
     ["callbacks.base"],
@@ -54,7 +55,7 @@ LAYERS = [
     ["ablation.report"],
     ["cli"],
 ]
-MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "flops", "initializations")
+MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "structures", "flops", "initializations")
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
 
