@@ -76,7 +76,7 @@ def run(words: Sequence[str]) -> None:
         importlib.import_module("lightning_prune.ablation.command").main(words[1:])
     elif words[:1] == ["report"]:
         studied = any(Path(word, STUDY).is_file() for word in words[1:])
-        command = "ablation.report.report_command" if studied else "lab.report.run_command"
+        command = "ablation.report.report_command" if studied else "ablation.report.runs_command"
         importlib.import_module(f"lightning_prune.{command}").main(words[1:])
     else:
         command_line = importlib.import_module("lightning_prune.lab.cli.command_line")

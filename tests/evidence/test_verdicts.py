@@ -52,7 +52,10 @@ def test_what_does_not_count_is_told_and_not_counted(counting, beside):
 
 
 def test_the_counts_are_said_in_numbers():
-    assert counted([found("for"), found("against"), found("for"), found("one seed")]) == "2 for, 1 against, 1 not significant"
+    assert (
+        counted([found("for"), found("against"), found("for"), found("one seed")])
+        == "2 for, 1 against, 1 not significant"
+    )
 
 
 def test_only_what_was_decided_is_bold():

@@ -41,7 +41,7 @@ LAYERS = [
     ["lab.data", "lab.networks", "lab.report"],
     ["lab.runs"],
     ["lab.cli"],
-    ["lab.__init__", "lab.classifier", "lab.demo"],
+    ["lab.__init__", "lab.classifier"],
     ["ablation.config"],
     ["ablation.sharing"],
     ["ablation.planning"],
@@ -51,7 +51,7 @@ LAYERS = [
     ["ablation.results"],
     ["ablation"],
     ["ablation.report"],
-    ["cli"],
+    ["cli", "demo"],
 ]
 MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "flops", "initializations")
 # Names that several folders have, because the file has the same part in each.

@@ -1,12 +1,15 @@
 """Write the pictures as PNG and SVG files beside the page, drawn without a browser."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import vl_convert
+from rich.console import Console
 
 from lightning_prune.ablation.report.pictures.picture import WIDTH, Picture
 from lightning_prune.lab.report.report_file import write_report_file
 from lightning_prune.lab.report.vega import VEGA_LITE, Spec, png_of, printed, svg_of
+from lightning_prune.lab.visible import visible
 
 
 def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
@@ -26,6 +29,24 @@ def write_pictures(folder: Path, pictures: list[Picture]) -> list[Path]:
             drawn = svg_of(alone(picture))
             written += [write_report_file(png, png_of(drawn)), write_report_file(svg, drawn)]
     return written
+
+
+def print_files(console: Console, page: Path, pictures: Sequence[Path], tables: Sequence[Path] = ()) -> None:
+    """Print which files a report has written: the page with its whole path, and the names of the files beside it.
+
+    Args:
+        console: The console.
+        page: The page.
+        pictures: The pictures. Each has a PNG file and an SVG file.
+        tables: The tables.
+    """
+    said = [f"The page: {page}"]
+    if pictures:
+        names = ", ".join(dict.fromkeys(path.stem for path in pictures))
+        said.append(f"Its pictures, as PNG and SVG files beside it: {names}")
+    if tables:
+        said.append(f"Its tables: {', '.join(path.name for path in tables)}")
+    console.print(*map(visible, said), sep="\n", soft_wrap=True, highlight=False, markup=False)
 
 
 def alone(picture: Picture) -> Spec:

@@ -73,7 +73,9 @@ def test_the_bar_is_one_line_and_every_cycle_leaves_a_line(
     drawn = [part.rstrip() for part in re.split(r"[\r\n]+", shown) if "━" in part or "Epoch" in part]
     assert drawn
     assert max(map(len, drawn)) <= width, "a longer line would be two in the terminal"
-    assert all("Epoch" in part and "━" in part and "3/3" in part for part in drawn if "cycle 2" in part), "a part of the bar stands on a line of its own"
+    assert all("Epoch" in part and "━" in part and "3/3" in part for part in drawn if "cycle 2" in part), (
+        "a part of the bar stands on a line of its own"
+    )
     assert "val/accuracy: 0.500" in shown, "the metric that matters is whole"
     assert printed.count("\x1b[1A") <= 1, "for a bar of two lines, rich goes up at every refresh"
 
