@@ -20,6 +20,7 @@ BELOW = "The first epochs of the dense run may lie beyond the picture."
 CYCLES, WHOLE = "the cycle", "the whole run"
 POINTS = 12_000  # Of a page. With more, the epochs of long cycles are thinned.
 FEWEST = 12  # Epochs of a cycle that stay in any case.
+ACROSS = 7  # Entries of the legend in a row. A narrow screen has no room for more.
 SETTLED = 3  # The part of the dense run whose epochs may lie beyond the picture: the first third.
 
 
@@ -77,9 +78,8 @@ def _ends(table: pd.DataFrame, curve: str) -> list[float]:
 
 def _chart(cycles: Sequence[int]) -> Drawing:
     scheme = alt.SchemeParams(name="viridis", extent=[0.92, 0.25])
-    across = alt.ExprRef(expr="max(floor(width / 44), 3)")  # A narrow screen shows the whole legend, too.
     legend = alt.Legend(
-        title="cycle", orient="bottom", direction="horizontal", columns=across, symbolType="stroke", symbolStrokeWidth=3
+        title="cycle", orient="bottom", direction="horizontal", columns=ACROSS, symbolType="stroke", symbolStrokeWidth=3
     )
     color = alt.Color("cycle:O", scale=alt.Scale(scheme=scheme, domain=list(cycles)), legend=legend)
     percent_or_number = (
