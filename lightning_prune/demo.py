@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from lightning_prune.ablation.report.runs_command import report_runs
+from lightning_prune.ablation.report.runs_report import report_runs
 from lightning_prune.lab.cli.command_line import CommandLine
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "digits"

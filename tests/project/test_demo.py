@@ -19,7 +19,7 @@ def test_the_demo_trains_compares_and_can_be_repeated(
     for version in range(2):
         demo.main()
         printed = capsys.readouterr().out
-        assert f"lr_rewind (runs/digits/lr_rewind/version_{version})" in printed
+        assert f"The run is in runs/digits/lr_rewind/version_{version}" in printed
         assert "val/accuracy at the end of the cycle" in printed
         assert "The picture: runs/digits/report/metric_over_density.png" in printed
     assert (demo.RUNS / "report" / demo.PICTURE).is_file()

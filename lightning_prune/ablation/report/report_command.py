@@ -26,6 +26,7 @@ from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.intervals import UNDECIDED
 from lightning_prune.ablation.results.table_checks import require_arms
 from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.report_file import require_folder
 from lightning_prune.lab.report.terminal import report_console
@@ -167,14 +168,14 @@ def _chosen_label(study: Study, metric: str | None) -> str:
         return headline.default_label(study)
     if metric not in known:
         measured = f"Measured are {', '.join(known) or 'none'}."
-        raise ValueError(f"`--metric {metric}` was not measured.{suggest(metric, known)} {measured}")
+        raise UserError(f"`--metric {metric}` was not measured.{suggest(metric, known)} {measured}")
     return known[metric]
 
 
 def _require_against(study: Study, against: str) -> None:
     require_arms("report", study.table, against=against)
     if against not in study.measured_arms:
-        raise ValueError(
+        raise UserError(
             f"`--against {against}` has no result. Choose one of {', '.join(study.measured_arms) or 'none'}."
         )
 

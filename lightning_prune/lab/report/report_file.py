@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 
 
@@ -20,7 +21,7 @@ def require_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"`--out {folder}` cannot be a folder: {error}. Give a folder, or the name of a new one."
         ) from error
     return folder
@@ -47,7 +48,7 @@ def write_report_file(path: Path, content: str | bytes) -> Path:
     try:
         return write_whole(path, content.encode(errors="replace") if isinstance(content, str) else content)
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"`report`: {path} cannot be written ({error.strerror or error}). An earlier file is kept. Free some "
             "space, or give another folder with --out."
         ) from error

@@ -75,7 +75,8 @@ def limits(values: Iterable[float], within: tuple[float, float] = (-math.inf, ma
     low, high = min(known), max(known)
     least = LEAST if math.isfinite(within[1]) else (abs(low) or 1.0) * LEAST
     if (short := least - (high - low)) > 0:
-        low, high = max(low - short / 2, within[0]), min(high + short / 2, within[1])
+        low = min(max(low - short / 2, within[0]), within[1] - least)
+        high = max(high, low + least)
     step = _round_step((high - low) / 5)
     ends = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     return [float(f"{min(max(end, within[0]), within[1]):.9g}") for end in ends]

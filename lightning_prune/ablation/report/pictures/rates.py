@@ -1,5 +1,7 @@
 """Draw the learning rate of each arm over its whole run, one panel per arm, with the cycles marked."""
 
+import math
+
 import altair as alt
 
 from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, WIDTH, Picture, specification
@@ -48,7 +50,8 @@ def _rows(arm: str, run: Run) -> Rows:
     curves = {name: thinned(curve.dropna()) for name, curve in curves.items()}
     sampled = not exact and band.empty
     rates: Rows = [
-        {"arm": arm, "kind": "rate", "group": name, "step": step, "rate": float(f"{rate:.4g}"),
+        {"arm": arm, "kind": "rate", "group": name, "step": step,
+         "rate": float(f"{rate:.4g}") if math.isfinite(rate) else None,
          "marked": sampled or len(curve) == 1}
         for name, curve in curves.items()
         for step, rate in zip(curve.index.astype(int).tolist(), curve, strict=True)
@@ -62,7 +65,7 @@ def _rows(arm: str, run: Run) -> Rows:
 
 
 def _chart(study: Study, rows: Rows) -> Drawing:
-    rates = [row["rate"] for row in rows if row["kind"] == "rate"]
+    rates = [row["rate"] for row in rows if row["kind"] == "rate" and row["rate"] is not None]
     y = rate_axis(rates, ticks=3, floor=FLOOR, zero=True).title(None)
     base = alt.Chart().encode(x=step_axis())
     rate = base.transform_filter("datum.kind == 'rate'")
