@@ -1,6 +1,7 @@
 """Write the pictures as PNG and SVG files beside the page, drawn without a browser."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import vl_convert
@@ -65,6 +66,7 @@ def alone(picture: Picture) -> vega.Spec:
     return vega.printed({**spec, **width, "title": title})
 
 
+@cache
 def scripts() -> str:
     """The Vega libraries as one script, which is a part of the page."""
     bundle = vl_convert.javascript_bundle(vl_version=vega.VEGA_LITE)  # type: ignore[call-arg]  # its stub wants a snippet

@@ -113,7 +113,7 @@ for (const input of document.querySelectorAll("input[data-filter]")) {
 }
 // A print shows what is folded on the screen.
 addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("main details:not(.vega-embed):not([open])")) {
+  for (const details of document.querySelectorAll("main details:not(.picture details, [open])")) {
     details.dataset.folded = "true";
     details.open = true;
   }

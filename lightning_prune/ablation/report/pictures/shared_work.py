@@ -171,7 +171,8 @@ def _words(seed: alt.Chart, cycles: int, room: float) -> list[alt.Chart]:
     """The epochs in the boxes, shorter where they do not fit, and the names of the arms."""
     fits = f"(width - {room:.0f}) * (datum.right - datum.left) / {cycles} > 5.9 * length(datum.text)"
     state = "datum.status == 'done' ? (" + fits + " ? datum.text : datum.short) : datum.status"
-    texts = seed.transform_filter("datum.kind == 'box' && datum.chosen").transform_calculate(
+    shown = "datum.kind == 'box' && datum.chosen && indexof(hidden, datum.owner) < 0"
+    texts = seed.transform_filter(shown).transform_calculate(
         middle="(datum.top + datum.bottom) / 2", centre="(datum.left + datum.right) / 2"
     )
     texts = texts.mark_text(fontSize=11, text=alt.ExprRef(expr=state)).encode(
