@@ -30,7 +30,10 @@ TRAINER_COMMANDS = {
 # the completion by a shell. It is imported when the command is called, and imports what is slow in `main`.
 COMMANDS = {
     "ablate": ("ablation.command", "Compare arms over seeds, training what they share only once."),
-    "report": ("lab.run_command", "Report runs with a table per cycle, CSV files and pictures."),
+    "report": (
+        "ablation.report.runs_command",
+        "Report a run, several runs or a study: tables, and a page with pictures.",
+    ),
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
 NEED_NO_EXTRA = ("configs",)

@@ -41,9 +41,9 @@ LAYERS = [
     ["", "public_names"],
     ["lab"],
     ["lab.data", "lab.networks", "lab.report"],
-    ["lab.run_command", "lab.configs_command", "lab.runs"],
+    ["lab.configs_command", "lab.runs"],
     ["lab.cli"],
-    ["lab.__init__", "lab.classifier", "lab.demo"],
+    ["lab.__init__", "lab.classifier"],
     ["ablation.config"],
     ["ablation.sharing"],
     ["ablation.planning"],
@@ -53,7 +53,7 @@ LAYERS = [
     ["ablation.results"],
     ["ablation"],
     ["ablation.report"],
-    ["cli"],
+    ["cli", "demo"],
 ]
 MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "structures", "flops", "initializations")
 # Names that several folders have, because the file has the same part in each.

@@ -365,7 +365,7 @@ def test_a_fault_in_the_package_shows_its_traceback(monkeypatch: pytest.MonkeyPa
     def broken(words: object) -> None:
         raise ValueError("a fault in the package")
 
-    monkeypatch.setattr("lightning_prune.lab.run_command.main", broken)
+    monkeypatch.setattr("lightning_prune.ablation.report.runs_command.main", broken)
     with pytest.raises(ValueError, match="a fault in the package"):
         main(["report", "runs"])
 

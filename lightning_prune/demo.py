@@ -1,4 +1,4 @@
-"""``python -m lightning_prune.lab.demo``: prune a network on real digits with two retraining variants, and compare."""
+"""``python -m lightning_prune.demo``: prune a network on real digits with two retraining variants, and compare."""
 
 import sys
 import time
@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from lightning_prune.ablation.report.runs_report import report_runs
 from lightning_prune.lab.cli.command_line import CommandLine
-from lightning_prune.lab.report import report
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "digits"
+CONFIGS = Path(__file__).parents[1] / "configs" / "digits"
 RUNS = Path("runs") / "digits"
 VARIANTS = ("fine_tune", "lr_rewind")
+PICTURE = "metric_over_density.png"
 
 
 def main() -> None:
@@ -34,7 +35,9 @@ def main() -> None:
         console.print(f"\n{config.read_text().splitlines()[0].removeprefix('# ')}", style="bold", highlight=False)
         CommandLine(["fit", f"--config={config}", "--trainer.enable_model_summary=false"])
     console.print(f"\nTrained for {time.monotonic() - began:.0f} s.\n")
-    report([RUNS / variant for variant in VARIANTS], out=RUNS / "report")
+    folder = report_runs([RUNS / variant for variant in VARIANTS], out=RUNS / "report")
+    said = f"\nThe picture: {folder / PICTURE}\nThe page with all pictures: {folder / 'index.html'}"
+    console.print(said, soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":
