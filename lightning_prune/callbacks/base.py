@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from lightning_prune.basics.namespaces import in_both_namespaces
 from lightning_prune.basics.too_early import ObjectsOnly
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.settings.described import describe_object
@@ -31,6 +32,7 @@ class Kind(Enum):
 RIVALS = (Kind.CLOCK, Kind.LEARNING_RATE, Kind.WEIGHTS)  # a fit has at most one of each
 
 
+@in_both_namespaces
 class CycleMember(Callback, metaclass=ObjectsOnly):
     """A callback that has a part in the cycles: the clock, or one that works beside it."""
 

@@ -8,10 +8,12 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lightning_prune.basics.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.base import find_clock
 from lightning_prune.callbacks.cycle import Cycle
 
 
+@in_both_namespaces
 class CycleCheckpoint(ModelCheckpoint):
     """Keep the last checkpoint of every cycle, and the best one by a metric.
 
@@ -35,6 +37,7 @@ class CycleCheckpoint(ModelCheckpoint):
     def __init__(
         self, monitor: str | None = None, mode: str = "min", dirpath: str | None = None, **options: Any
     ) -> None:
+        join_namespaces()
         super().__init__(
             dirpath=dirpath,
             monitor=monitor,
@@ -92,7 +95,8 @@ def warn_of_mixed_sparsities(callbacks: list[Callback]) -> None:
         callbacks: The callbacks of the fit.
     """
     for callback in callbacks:
-        if isinstance(callback, ModelCheckpoint) and not isinstance(callback, CycleCheckpoint) and callback.monitor:
+        saves = isinstance(callback, everywhere(ModelCheckpoint)) and not isinstance(callback, CycleCheckpoint)
+        if saves and callback.monitor:
             last = (
                 " Nor is its last.ckpt the last network: with a monitor, save_last=True writes it only when one of the "
                 "best was saved, so that it may be dense at the end of a pruned run."

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
+from lightning_prune.basics.namespaces import join_namespaces
 from lightning_prune.basics.too_early import FromTraining
 from lightning_prune.callbacks.compat.backbone_finetuning import select
 from lightning_prune.callbacks.compat.best_checkpoint import choose_afresh, warn_of_old_best
@@ -113,6 +114,7 @@ class IterativePruning(Arguments):
         masks_from: MaskSource | str | Path | None = None,
         best_checkpoint: Literal["cycle", "run"] = "cycle",
     ) -> None:
+        join_namespaces()
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
         check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, during, **functions)
         self.cycles, self.retrain = int(cycles), retrain

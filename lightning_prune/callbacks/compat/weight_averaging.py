@@ -8,6 +8,8 @@ from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from lightning_prune.basics.namespaces import everywhere
+
 
 def restart_averages(trainer: "pl.Trainer") -> None:
     """Let the averages of ``WeightAveraging`` and its like start afresh from the pruned network.
@@ -47,7 +49,7 @@ def refuse_stochastic_averaging(callbacks: list[Callback]) -> None:
     Raises:
         ValueError: If it is among them.
     """
-    if any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks):
+    if any(isinstance(callback, everywhere(StochasticWeightAveraging)) for callback in callbacks):
         raise ValueError(
             "StochasticWeightAveraging and IterativePruning cannot go together: it replaces the learning-rate "
             "schedules, moves the end of the fit, and averages networks of different sparsity. Use WeightAveraging or "

@@ -7,6 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelPruning
 
+from lightning_prune.basics.namespaces import everywhere
 from lightning_prune.callbacks.base import ADDED, RIVALS, CycleCallback, CycleClock, Kind, clock_of, kind_of
 from lightning_prune.callbacks.compat.weight_averaging import refuse_stochastic_averaging
 from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
@@ -155,7 +156,7 @@ def refuse_rivals(callbacks: list[Callback]) -> None:
         ValueError: If there are two clocks, two policies or two starting points, or Lightning's own pruning.
     """
     for callback in callbacks:
-        if isinstance(callback, ModelPruning):
+        if isinstance(callback, everywhere(ModelPruning)):
             raise ValueError(
                 f"{type(callback).__name__} and IterativePruning would both prune: Lightning's puts a parametrization "
                 "of its own in the place of the weights, which IterativePruning leaves alone. Keep one of them."

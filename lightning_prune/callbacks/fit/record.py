@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import DummyLogger
 
 from lightning_prune.basics.file_names import RECORD
+from lightning_prune.basics.namespaces import everywhere
 from lightning_prune.basics.saved_state import RECORD_FORMAT
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.cycle import Cycle
@@ -108,6 +109,6 @@ class Record:
 
 def _path(trainer: "pl.Trainer") -> Path | None:
     """The path of the file. Every process has to call this, since the processes agree on the folder."""
-    if not trainer.loggers or isinstance(trainer.loggers[0], DummyLogger):
+    if not trainer.loggers or isinstance(trainer.loggers[0], everywhere(DummyLogger)):
         return None
     return None if trainer.log_dir is None else Path(trainer.log_dir) / RECORD

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor
 
+from lightning_prune.basics.namespaces import everywhere
 from lightning_prune.basics.random_state import forked
 from lightning_prune.callbacks.gathering.snapshot import attributes_kept
 
@@ -68,7 +69,7 @@ def _nothing_logged(trainer: "pl.Trainer") -> Iterator[None]:
     loggers = trainer.loggers
     trainer.loggers = [DummyLogger() for _ in loggers]
     for one in trainer.lightning_module.modules():
-        if isinstance(one, pl.LightningModule):
+        if isinstance(one, everywhere(pl.LightningModule)):
             one.__dict__.update(log=_ignore, log_dict=_ignore)  # taken away with the other attributes
     try:
         yield

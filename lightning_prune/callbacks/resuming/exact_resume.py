@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 
+from lightning_prune.basics.namespaces import in_both_namespaces, join_namespaces
 from lightning_prune.basics.random_state import put_back, take
 from lightning_prune.callbacks.base import clock_of
 from lightning_prune.callbacks.compat.weight_averaging import put_back_averages
@@ -19,6 +20,7 @@ from lightning_prune.callbacks.resuming.unrounded import Unrounded
 from lightning_prune.renamed import states_under_present_names
 
 
+@in_both_namespaces
 class ExactResume(Callback):
     """Resume exactly, wherever the run was stopped. ``IterativePruning`` adds this callback by itself.
 
@@ -45,6 +47,7 @@ class ExactResume(Callback):
     """
 
     def __init__(self) -> None:
+        join_namespaces()
         self._loaded: dict[str, Any] = {}
         self._rounded: dict[str, torch.Tensor] = {}
         self._averaged: dict[str, torch.Tensor] = {}

@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, Timer
 
+from lightning_prune.basics.namespaces import everywhere
 from lightning_prune.callbacks.timing.plan import Rewind, plan
 from lightning_prune.callbacks.timing.plan_gradual import plan_inside
 from lightning_prune.callbacks.timing.position import Position
@@ -233,7 +234,8 @@ def _windows(trainer: "pl.Trainer") -> set[int]:
 
 def _scheduling(trainer: "pl.Trainer") -> dict[int, int]:
     """Batches per step by the first epoch they apply to, if a callback changes them. Epoch 0 is always named."""
-    callbacks = [c for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]  # type: ignore[attr-defined]
+    kinds = everywhere(GradientAccumulationScheduler)
+    callbacks = [c for c in trainer.callbacks if isinstance(c, kinds)]  # type: ignore[attr-defined]
     return callbacks[-1].scheduling if callbacks else {}
 
 
@@ -252,7 +254,7 @@ def _refuse_several(trainer: "pl.Trainer", during: str) -> None:
 
 
 def _endless(trainer: "pl.Trainer") -> str:
-    timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    timed = any(isinstance(callback, everywhere(Timer)) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     given = "a limit of time alone (max_time, Timer) ends the whole fit" if timed else "Trainer(max_epochs=-1) never is"
     return (
         f"IterativePruning prunes when the dense run is over, but {given}. Give the length of the dense run, for "
