@@ -61,8 +61,16 @@ class CycleCheckpoint(ModelCheckpoint):
         super().on_train_epoch_end(trainer, pl_module)
         # Not by save_last: what Lightning means by it depends on its version, lately only what was among the best.
         if not trainer.fast_dev_run and self._is_due(trainer):  # type: ignore[attr-defined]
-            self.last_model_path = str(Path(str(self.dirpath)) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}")
-            trainer.save_checkpoint(self.last_model_path, self.save_weights_only)
+            self.save_last_of_cycle(trainer)
+
+    def save_last_of_cycle(self, trainer: "pl.Trainer") -> None:
+        """Save the network as the last of the cycle.
+
+        Args:
+            trainer: The trainer.
+        """
+        self.last_model_path = str(Path(str(self.dirpath)) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}")
+        trainer.save_checkpoint(self.last_model_path, self.save_weights_only)
 
     def _is_due(self, trainer: "pl.Trainer") -> bool:
         return (trainer.current_epoch + 1) % max(self._every_n_epochs, 1) == 0

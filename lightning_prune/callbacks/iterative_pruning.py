@@ -54,7 +54,8 @@ class IterativePruning(Arguments):
         cycles: How many cycles. 0 trains the dense run only. Its checkpoint can serve as a ``dense_run``.
         retrain: How long each cycle lasts: ``"15ep"`` or 15 for epochs, ``"500it"`` for optimizer steps. None: as long
             as the dense run lasts from the rewind point of the callback beside this one to its end. Without a rewind
-            point, as long as the whole dense run.
+            point, as long as the whole dense run. ``"0ep"``, with ``cycles=1``: prune when the dense run is over, and
+            train no more. The pruned network is validated once, and every ``ModelCheckpoint`` saves it.
         sparsity: The sparsity of each cycle.
         criterion: How much each weight matters.
         allocation: How many weights each tensor keeps.

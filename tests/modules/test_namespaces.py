@@ -62,9 +62,7 @@ def fit(pl, tmp_path, more=(), ckpt_path=None, max_epochs=3, module=None, **opti
     pl.seed_everything(3, verbose=False)
     module = module_of(pl) if module is None else module
     given = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    trainer = pl.Trainer(
-        max_epochs=max_epochs, callbacks=list(more), default_root_dir=tmp_path, **{**given, **options}
-    )
+    trainer = pl.Trainer(max_epochs=max_epochs, callbacks=list(more), default_root_dir=tmp_path, **{**given, **options})
     trainer.fit(module, data(), data(shuffle=False), ckpt_path=ckpt_path, weights_only=False)
     return trainer, module
 

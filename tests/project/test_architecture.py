@@ -35,7 +35,7 @@ LAYERS = [
     ["callbacks.resuming"],
     ["callbacks"],  # the callbacks that are a file each
     ["callbacks.fit"],
-    ["callbacks.iterative_pruning"],
+    ["callbacks.iterative_pruning", "callbacks.without_trainer"],
     [""],  # the public names
     ["lab"],
     ["lab.data", "lab.networks", "lab.report"],

@@ -64,6 +64,22 @@ class Record:
         for logger in trainer.loggers:
             logger.log_metrics(densities, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
 
+    def log_sparsity(self, trainer: "pl.Trainer", cycle: int, masks: Masks) -> None:
+        """Log the cycle and the sparsity where no epoch ends with them, beside the densities of the tensors.
+
+        Args:
+            trainer: The trainer.
+            cycle: The number of the cycle.
+            masks: The masks.
+        """
+        values = {
+            "pruning/cycle": float(cycle),
+            "pruning/sparsity": masks.sparsity,
+            "pruning/density": 1 - masks.sparsity,
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+
     def write(self, trainer: "pl.Trainer", finished: bool) -> None:
         """Write the file, whole."""
         if self._path is None or not self.writes:

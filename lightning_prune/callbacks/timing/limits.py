@@ -146,7 +146,7 @@ class Limits:
             timeline: What is to come.
             over: Whether the dense run is over.
         """
-        if not over or not timeline.cycles or timeline.inside:
+        if not over or not timeline.retrains:
             # The user's own limits, counted from the start of this fit. A stop that ends a dense run without cycles
             # moves the end of the epochs, hence the epoch of the plan.
             epochs = -1 if self.max_epochs == -1 else at.trainer_epoch(self._epochs)
