@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_prune.basics.namespaces import in_both_namespaces
 from lightning_prune.basics.too_early import ObjectsOnly
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.settings.described import describe_object
+from lightning_prune.callbacks.settings.described import describe_call, describe_object
 from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.callbacks.timing.timeline import Timeline
 from lightning_prune.schedules.durations import Duration
@@ -37,6 +37,10 @@ class CycleMember(Callback, metaclass=ObjectsOnly):
     """A callback that has a part in the cycles: the clock, or one that works beside it."""
 
     _kind: ClassVar[Kind] = Kind.BESIDE
+    _always_said: ClassVar[tuple[str, ...]] = ()
+
+    def __repr__(self) -> str:
+        return describe_call(self, self._always_said)
 
 
 class CycleClock(CycleMember):
@@ -48,6 +52,7 @@ class CycleClock(CycleMember):
     """
 
     _kind = Kind.CLOCK
+    _always_said = ("cycles", "retrain", "sparsity")
     cycles: int
     joined: bool = False
     _at: Position

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning_prune.basics.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.base import find_clock
 from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.settings.described import describe_call
 
 
 @in_both_namespaces
@@ -48,6 +49,9 @@ class CycleCheckpoint(ModelCheckpoint):
             **options,
         )
         self._name_after(0, 1.0)
+
+    def __repr__(self) -> str:
+        return describe_call(self)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         cycle = find_clock(trainer, self).cycle
@@ -103,8 +107,9 @@ def warn_of_mixed_sparsities(callbacks: list[Callback]) -> None:
         callbacks: The callbacks of the fit.
     """
     for callback in callbacks:
-        saves = isinstance(callback, everywhere(ModelCheckpoint)) and not isinstance(callback, CycleCheckpoint)
-        if saves and callback.monitor:
+        if not isinstance(callback, everywhere(ModelCheckpoint)) or isinstance(callback, CycleCheckpoint):
+            continue
+        if callback.monitor:
             last = (
                 " Nor is its last.ckpt the last network: with a monitor, save_last=True writes it only when one of the "
                 "best was saved, so that it may be dense at the end of a pruned run."

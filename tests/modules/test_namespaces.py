@@ -104,7 +104,8 @@ def test_an_early_stopping_of_either_namespace_ends_the_cycle(tmp_path, trainer,
     stopping = named(callback).callbacks.EarlyStopping("val_loss", patience=1, min_delta=1e6)
     made = callbacks()
     trainer, module = fit(named(trainer), tmp_path, [*made, stopping], max_epochs=20, enable_checkpointing=False)
-    assert made[0].cycle.index == 2 and zeros(module) == 90
+    assert made[0].cycle.index == 2
+    assert zeros(module) == 90
     assert trainer.current_epoch == 2 + 2 + 2  # the dense run stops after two epochs, and each cycle has two
 
 
@@ -232,7 +233,8 @@ def test_a_class_is_found_in_both_namespaces_and_others_are_left_alone():
     for path in ("callbacks.EarlyStopping", "Trainer", "loggers.logger.DummyLogger", "LightningModule"):
         module, _, name = f".{path}".rpartition(".")
         ours, theirs = (getattr(import_module(start + module), name) for start in NAMES)
-        assert everywhere(ours) == (ours, theirs) and ours is not theirs
+        assert everywhere(ours) == (ours, theirs)
+        assert ours is not theirs
     assert everywhere(nn.Linear) == (nn.Linear,)
 
 
@@ -242,7 +244,9 @@ def test_joining_twice_changes_nothing():
     join_namespaces()
     assert lp.CycleCheckpoint.__mro__ == before
     made = lp.CycleCheckpoint(monitor="loss", mode="max")
-    assert isinstance(made, OTHER.callbacks.ModelCheckpoint) and made.monitor == "loss" and made.mode == "max"
+    assert isinstance(made, OTHER.callbacks.ModelCheckpoint)
+    assert made.monitor == "loss"
+    assert made.mode == "max"
 
 
 @pytest.mark.slow

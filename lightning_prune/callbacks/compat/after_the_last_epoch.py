@@ -15,15 +15,17 @@ def validate(trainer: "pl.Trainer") -> None:
     Args:
         trainer: The trainer, in ``on_train_end``. Nothing happens if the fit does not validate.
     """
-    if not trainer.enable_validation or not sum(trainer.num_val_batches):
+    if not trainer.enable_validation:
         return
     for callback in _saving(trainer):
         callback._last_global_step_saved = trainer.global_step  # as if it had saved what is not validated yet
     loop, connector = trainer.fit_loop.epoch_loop.val_loop, trainer._logger_connector
-    trainer.validating = True
     first_loop_iter = connector._first_loop_iter
+    trainer.validating = True
+    if trainer.val_dataloaders is None:  # no epoch of this fit was validated
+        loop.setup_data()
     loop.restarting = False
-    loop.run()
+    loop.run()  # which skips itself without batches
     trainer.training = True
     connector._first_loop_iter = first_loop_iter
 

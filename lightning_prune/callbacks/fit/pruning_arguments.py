@@ -50,7 +50,7 @@ def check_arguments(
     if length is not None and length.amount < 1 and during is None and cycles > 1:
         raise ValueError(
             f"IterativePruning(retrain={retrain!r}, cycles={cycles}) would prune {cycles} times and train nothing in "
-            "between. Give retrain at least one epoch or step, or cycles=1 with sparsity=lightning_prune.OneShot(0.8) to "
+            "between. Give retrain at least one epoch or step, or cycles=1, sparsity=lightning_prune.OneShot(0.8) to "
             "prune once when the dense run is over."
         )
     if during is not None:

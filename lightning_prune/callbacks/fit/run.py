@@ -24,6 +24,7 @@ from lightning_prune.callbacks.cycle import Cycle, announce_prune, listeners
 from lightning_prune.callbacks.fit.dense_run import DenseRun
 from lightning_prune.callbacks.fit.ending import Ending
 from lightning_prune.callbacks.fit.finite import refuse_diverged
+from lightning_prune.callbacks.fit.notices import say_cycle
 from lightning_prune.callbacks.fit.record import Record
 from lightning_prune.callbacks.fit.trained import Trained, leave_out, warn_of_untrained
 from lightning_prune.callbacks.masking.hold import Hold, gradients_are_read
@@ -297,6 +298,7 @@ class Run:
         self.ending.begin_cycle(trainer)
         # It has begun: a fit that resumes from here on does nothing of the above again.
         self.at.untold = None
+        say_cycle(trainer, self.at.cycle.index, self.timeline.cycles, self.pruner.masks)
         self.record.add(trainer, self.at.cycle, self.pruner.masks, time.perf_counter() - began)
 
     def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:

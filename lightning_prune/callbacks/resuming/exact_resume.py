@@ -17,6 +17,7 @@ from lightning_prune.callbacks.resuming.damaged_checkpoints import keep_saved, s
 from lightning_prune.callbacks.resuming.moment import refuse_moment
 from lightning_prune.callbacks.resuming.slurm import Requeue
 from lightning_prune.callbacks.resuming.unrounded import Unrounded
+from lightning_prune.callbacks.settings.described import describe_call
 from lightning_prune.renamed import states_under_present_names
 
 
@@ -54,6 +55,9 @@ class ExactResume(Callback):
         self._scalars: Unrounded | None = None
         self._requeue: Requeue | None = None
         self._reopen: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return describe_call(self)
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         self._loaded, self._rounded, self._averaged, self._scalars = {}, {}, {}, None

@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_prune.basics.saved_state import find_mistake
 from lightning_prune.callbacks.masking.hold import Hold
-from lightning_prune.masks.masks import multiply_
+from lightning_prune.masks.masks import multiply_, pruned_of
 from lightning_prune.masks.optimizer_state import owned_by
 from lightning_prune.masks.packing import pack_bits, unpack_bits
 from lightning_prune.masks.ticket import Ticket, write_ticket
@@ -72,9 +72,7 @@ class NetworkMasks(Mapping[str, Tensor]):
     def __repr__(self) -> str:
         tensors = f"{len(self)} tensor{'s' * (len(self) != 1)}"
         held = "".join(f", held in {type(one).__name__}" for one in self._optimizers)
-        return f"NetworkMasks({self.sparsity:.1%} of {self.size:,} weights pruned in {tensors}{held})".replace(
-            "%", " %"
-        )
+        return f"NetworkMasks({pruned_of(self.alive, self.size)} in {tensors}{held})"
 
     @property
     def size(self) -> int:

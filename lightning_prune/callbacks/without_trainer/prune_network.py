@@ -49,9 +49,9 @@ def prune(
 ) -> NetworkMasks:
     """Set the weights of a network that matter least to zero, in place, without a Trainer.
 
-    Exactly ``round((1 - sparsity) * size)`` of the ``size`` prunable weights live afterwards. A second call for the same
-    network goes on from the masks of the first: dead weights stay dead, and optimizers that were held stay held. To
-    train the network on, hold its optimizer: ``masks.hold(optimizer)``.
+    Exactly ``round((1 - sparsity) * size)`` of the ``size`` prunable weights live afterwards. A second call for the
+    same network goes on from the masks of the first: dead weights stay dead, and optimizers that were held stay held.
+    To train the network on, hold its optimizer: ``masks.hold(optimizer)``.
 
     Args:
         module: The network: an ``nn.Module``, or the ``LightningModule`` that holds it.

@@ -88,7 +88,9 @@ def test_the_dense_run_goes_to_its_end_and_the_pruned_network_is_delivered(tmp_p
         _, plain = fit(tmp_path, [], **options)
     made, seen = pruning(retrain=retrain, **extra), Seen()
     trainer, module = fit(tmp_path, [made, seen], **options)
-    assert trainer.global_step == steps and zeros(module) == 90 and made.measured_sparsity == 0.75
+    assert trainer.global_step == steps
+    assert zeros(module) == 90
+    assert made.measured_sparsity == 0.75
     assert made.cycle == lp.Cycle(1, steps, 0, 0.75)
     for name, weight in module.named_parameters():  # living weights are those of the dense run
         dense = plain.get_parameter(name)
@@ -100,11 +102,14 @@ def test_the_dense_run_is_validated_as_ever_and_the_pruned_network_once_more(tmp
     dense, seen = Seen(), Seen()
     fit(tmp_path, [dense])
     trainer, module = fit(tmp_path, [pruning(), seen])
-    assert seen.losses[:3] == dense.losses and seen.validated == [0, 0, 0, 90] and seen.ended == [0, 0, 0]
+    assert seen.losses[:3] == dense.losses
+    assert seen.validated == [0, 0, 0, 90]
+    assert seen.ended == [0, 0, 0]
     (again,) = pl.Trainer(logger=False, enable_progress_bar=False, accelerator="cpu").validate(
         module, data(False), verbose=False
     )
-    assert seen.losses[3] == again["val_loss"] and trainer.callback_metrics["val_loss"] == seen.losses[3]
+    assert seen.losses[3] == again["val_loss"]
+    assert trainer.callback_metrics["val_loss"] == seen.losses[3]
 
 
 def test_a_fit_without_validation_is_pruned_and_saved(tmp_path):
@@ -166,7 +171,8 @@ def test_resumed_from_an_epoch_end_or_after_the_prune_it_ends_as_the_run_that_wa
 def test_early_stopping_ends_the_dense_run_and_the_network_is_pruned(tmp_path, mode, limits):
     stopping = pl.callbacks.EarlyStopping("val_loss", patience=1, min_delta=1e6)
     trainer, module = fit(tmp_path, [pruning(early_stopping=mode), stopping], **limits)
-    assert zeros(module) == 90 and trainer.global_step == 12
+    assert zeros(module) == 90
+    assert trainer.global_step == 12
 
 
 def test_time_that_ends_the_dense_run_early_prunes_nothing(tmp_path):
@@ -185,7 +191,8 @@ def test_the_log_and_the_record_tell_the_prune(tmp_path):
     names = rows[0].split(",")
     last = [dict(zip(names, row.split(","), strict=True)) for row in rows[1:]]
     assert [row["pruning/sparsity"] for row in last if row["pruning/sparsity"]] == ["0.0"] * 3 + ["0.75"]
-    assert last[-1]["val_loss"] and last[-1]["epoch"] == "3"
+    assert last[-1]["val_loss"]
+    assert last[-1]["epoch"] == "3"
     assert '"finished": true' in (tmp_path / "run" / "version_0" / "pruning.json").read_text()
 
 

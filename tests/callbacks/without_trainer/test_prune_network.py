@@ -64,7 +64,8 @@ def train(module, optimizer, steps=4, clip=None):
 def test_exactly_the_budget_lives(criterion, allocation, sparsity):
     module = network()
     masks = lp.prune(module, sparsity, allocation, criterion=criterion, batches=batches(), loss=loss_of)
-    assert masks.alive == round((1 - sparsity) * 200) and masks.size == 200
+    assert masks.alive == round((1 - sparsity) * 200)
+    assert masks.size == 200
     assert count(module) == 200 - masks.alive
     assert all(torch.equal(~masks[name], found) for name, found in dead(module).items())
 
@@ -108,7 +109,8 @@ def test_measuring_leaves_no_trace():
     before, state = copy.deepcopy(module.state_dict()), torch.get_rng_state()
     lp.prune(module, 0.0, criterion=lp.criteria.taylor, batches=batches(), loss=loss_of)
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
-    assert torch.equal(state, torch.get_rng_state()) and module.training
+    assert torch.equal(state, torch.get_rng_state())
+    assert module.training
     assert all(weight.grad is None for weight in module.parameters())
 
 
@@ -123,7 +125,8 @@ def test_a_second_call_goes_on_and_dead_weights_stay_dead(criterion):
         for weight in module.parameters():
             weight.add_(9.0)  # whatever becomes of them in between
     second = lp.prune(module, 0.8, **options)
-    assert second is first and second.alive == 40
+    assert second is first
+    assert second.alive == 40
     assert all(bool(found[gone[name]].all()) for name, found in dead(module).items())
 
 
@@ -131,8 +134,10 @@ def test_calls_with_other_selections_keep_both():
     module = network()
     lp.prune(module, 0.5, prunable=lp.Prunable(include=["0"]))
     masks = lp.prune(module, 0.9, prunable=lp.Prunable(include=["4"]))
-    assert masks.alive == 40 + 10 and masks.size == 180
-    assert int((module[0].weight == 0).sum()) == 40 and int((module[4].weight == 0).sum()) == 90
+    assert masks.alive == 40 + 10
+    assert masks.size == 180
+    assert int((module[0].weight == 0).sum()) == 40
+    assert int((module[4].weight == 0).sum()) == 90
 
 
 OPTIMIZERS = {
@@ -203,7 +208,8 @@ def test_norms_that_are_clipped_by_count_living_weights_only():
     loss_of(module, batches()[0]).backward()
     for name, mask in masks.items():
         gradient = module.get_parameter(name).grad
-        assert not gradient[~mask].any() and gradient[mask].any()
+        assert not gradient[~mask].any()
+        assert gradient[mask].any()
 
 
 def test_gradients_that_are_written_by_hand_train_no_dead_weight():
@@ -331,11 +337,14 @@ def test_a_ticket_takes_the_masks_elsewhere(tmp_path):
     for source in (tmp_path / "ticket.safetensors", lp.load_ticket(tmp_path / "ticket.safetensors")):
         other = network(seed=1)
         found = lp.load_masks(other, source)
-        assert all(torch.equal(found[name], masks[name]) for name in masks) and count(other) == 160
-        assert found.prunes == 1 and found.sparsity == 0.8
+        assert all(torch.equal(found[name], masks[name]) for name in masks)
+        assert count(other) == 160
+        assert found.prunes == 1
+        assert found.sparsity == 0.8
     third = network(seed=2)
     more = lp.prune(third, 0.9, initial_masks=tmp_path / "ticket.safetensors")
-    assert more.alive == 20 and all(not bool((more[name] & ~masks[name]).any()) for name in masks)
+    assert more.alive == 20
+    assert all(not bool((more[name] & ~masks[name]).any()) for name in masks)
 
 
 def test_zeros_are_dead_where_that_is_said():
@@ -389,7 +398,8 @@ def test_a_lightning_module_is_pruned_and_held_in_a_plain_trainer(tmp_path):
     assert count(module) == 160
     lit = Lit()
     step = lp.prune(lit, 0.8, criterion=lp.criteria.snip, batches=batches(), loss=lambda m, b: m.training_step(b, 0))
-    assert step.alive == 40 and list(step) == ["net.0.weight", "net.4.weight", "net.5.weight"]
+    assert step.alive == 40
+    assert list(step) == ["net.0.weight", "net.4.weight", "net.5.weight"]
 
 
 def test_a_checkpoint_of_a_pruned_module_is_plain():
@@ -397,7 +407,8 @@ def test_a_checkpoint_of_a_pruned_module_is_plain():
     lp.prune(module, 0.8).hold(torch.optim.SGD(module.parameters(), lr=0.1))
     fresh = network(seed=3)
     fresh.load_state_dict(module.state_dict())
-    assert count(fresh) == 160 and count(copy.deepcopy(module)) == 160
+    assert count(fresh) == 160
+    assert count(copy.deepcopy(module)) == 160
     file = io.BytesIO()
     torch.save(module, file)
     file.seek(0)
@@ -430,7 +441,8 @@ def test_wrong_input_is_refused_and_changes_nothing(options, error):
     module = network()
     with pytest.raises(ValueError, match=error):
         lp.prune(module, **{"sparsity": 0.8, **options})
-    assert count(module) == 0 and module not in _KNOWN
+    assert count(module) == 0
+    assert module not in _KNOWN
 
 
 def test_a_tensor_that_is_emptied_is_pointed_out():
