@@ -24,7 +24,7 @@ def test_a_callback_says_what_it_is_and_can_be_made_from_what_it_says(made):
     said = repr(made)
     assert said.startswith(f"{type(made).__name__}(")
     assert " at 0x" not in said
-    if "Scheduler" not in said:  # its class is written by its name alone
+    if type(made).__name__ in vars(lp) and "Scheduler" not in said:  # whose class is written by its name alone
         again = eval(said, {**vars(lp), type(made).__name__: type(made)})
         for name in inspect.signature(type(made)).parameters:
             assert getattr(again, name, None) == getattr(made, name, None)
