@@ -9,8 +9,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from lightning_prune.basics.namespaces import in_both_namespaces
 from lightning_prune.basics.too_early import ObjectsOnly
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import in_both_namespaces
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.settings.described import describe_call, describe_object
 from lightning_prune.callbacks.timing.position import Position
@@ -223,7 +224,7 @@ def find_clock(trainer: "pl.Trainer", asker: Callback) -> CycleClock:
     if clock is not None:
         return clock
     name = type(asker).__name__
-    raise ValueError(
+    raise UserError(
         f"{name} does nothing without IterativePruning: it only says how the cycles are retrained. Add it: "
         f"Trainer(callbacks=[IterativePruning(cycles=10, retrain='15ep'), {name}(...)])."
     )

@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lightning_prune.basics.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.base import find_clock
+from lightning_prune.callbacks.compat.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.settings.described import describe_call
 

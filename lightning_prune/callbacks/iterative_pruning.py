@@ -16,10 +16,10 @@ from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
-from lightning_prune.basics.namespaces import join_namespaces
 from lightning_prune.basics.too_early import FromTraining
 from lightning_prune.callbacks.compat.backbone_finetuning import select
 from lightning_prune.callbacks.compat.best_checkpoint import choose_afresh, warn_of_old_best
+from lightning_prune.callbacks.compat.namespaces import join_namespaces
 from lightning_prune.callbacks.compat.tuners import refuse_tuning
 from lightning_prune.callbacks.fit.assembly import assemble, complete
 from lightning_prune.callbacks.fit.dense_run import read_dense_run
@@ -102,7 +102,7 @@ class IterativePruning(Arguments):
         self,
         cycles: int = 10,
         retrain: str | int | None = None,
-        sparsity: SparsitySchedule = Geometric(rate=0.2),
+        sparsity: SparsitySchedule = Geometric(fraction=0.2),
         criterion: criteria.Criterion = criteria.magnitude,
         allocation: allocations.Allocation = allocations.globally,
         prunable: Selection = Prunable(),

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import lightning_prune as lp
-from lightning_prune.basics.namespaces import everywhere, join_namespaces
+from lightning_prune.callbacks.compat.namespaces import everywhere, join_namespaces
 
 OTHER = pytest.importorskip("pytorch_lightning")
 NAMES = ["lightning.pytorch", "pytorch_lightning"]

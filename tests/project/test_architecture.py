@@ -17,15 +17,17 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # From the bottom to the top, by the longest name that fits; a file imports only from its own layer or from below.
 LAYERS = [
-    ["version", "renamed"],
-    ["basics.checks"],
+    ["version", "basics.user_error"],
+    ["basics.renamed", "basics.checks", "basics.extras"],
+    ["basics.late_names"],
     ["schedules"],
     ["basics"],
     ["selection"],
     ["criteria"],
     ["allocation"],
     ["masks", "flops", "initializations"],
-    ["callbacks.cycle", "callbacks.settings"],
+    ["structures"],
+    ["callbacks.cycle", "callbacks.settings", "callbacks.compat.namespaces"],
     ["callbacks.timing"],
     ["callbacks.base"],
     ["callbacks.gathering"],
@@ -36,10 +38,10 @@ LAYERS = [
     ["callbacks"],  # the callbacks that are a file each
     ["callbacks.fit"],
     ["callbacks.iterative_pruning", "callbacks.without_trainer"],
-    [""],  # the public names
+    ["", "public_names"],
     ["lab"],
     ["lab.data", "lab.networks", "lab.report"],
-    ["lab.runs"],
+    ["lab.run_command", "lab.configs_command", "lab.runs"],
     ["lab.cli"],
     ["lab.__init__", "lab.classifier", "lab.demo"],
     ["ablation.config"],
@@ -53,7 +55,7 @@ LAYERS = [
     ["ablation.report"],
     ["cli"],
 ]
-MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "flops", "initializations")
+MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "structures", "flops", "initializations")
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
 

@@ -3,7 +3,7 @@
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lightning_prune.basics.namespaces import everywhere
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint
 
 

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lightning_prune.basics.namespaces import everywhere
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint
 

@@ -13,8 +13,8 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
-from lightning_prune.basics.namespaces import everywhere
 from lightning_prune.callbacks.base import find_clock
+from lightning_prune.callbacks.compat.namespaces import everywhere
 
 
 @dataclass

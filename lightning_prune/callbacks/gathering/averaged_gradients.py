@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lightning_prune.basics.user_error import UserError
+
 Losses = Callable[[], Iterable[Tensor]]
 
 
@@ -48,7 +50,7 @@ def average(
             if squares is not None:
                 squares[i] += gradient.square()
     if not done:
-        raise ValueError("training_step returned None for every batch that a criterion wanted gradients of.")
+        raise UserError("training_step returned None for every batch that a criterion wanted gradients of.")
     found = {"gradient": [total / done for total in mean]}
     if squares is not None:
         found["squared_gradient"] = [total / done for total in squares]
@@ -85,7 +87,7 @@ def _second(owner: str, loss: Tensor, parts: Sequence[Tensor], vector: list[Tens
         said = str(error).strip().split("\n")[0].rstrip(".")
         if not any(word in said for word in ("derivative", "differentia", "twice")):
             raise
-        raise ValueError(
+        raise UserError(
             f"The criterion takes second derivatives (grasp), and {owner} has an operation without "
             f"one: {said}. Exchange the operation, or give a criterion without them, such as snip."
         ) from error

@@ -7,6 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.averaged_gradients import average
 from lightning_prune.callbacks.gathering.traceless import gradients_required
 from lightning_prune.callbacks.gathering.training_steps import loss_in, reason_against, training_steps
@@ -63,7 +64,7 @@ def refuse(module: "pl.LightningModule", weights: Mapping[str, Tensor], what: st
         reason = found
     else:
         return
-    raise ValueError(
+    raise UserError(
         f"IterativePruning(criterion={what}) cannot take gradients: {reason}, or give a criterion without gradients, "
         "such as lightning_prune.magnitude."
     )

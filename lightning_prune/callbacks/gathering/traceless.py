@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor, nn
 
-from lightning_prune.basics.namespaces import everywhere
 from lightning_prune.basics.random_state import forked
-from lightning_prune.callbacks.gathering.snapshot import attributes_kept
+from lightning_prune.basics.snapshot import attributes_kept
+from lightning_prune.callbacks.compat.namespaces import everywhere
 
 
 @contextmanager

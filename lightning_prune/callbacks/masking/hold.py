@@ -8,7 +8,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lightning_prune.basics.namespaces import everywhere
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.masks.masks import multiply_
 from lightning_prune.masks.optimizer_state import has_skipped, is_elementwise, mask_moments_, owned_by, reset_
 from lightning_prune.selection.parameters import identity

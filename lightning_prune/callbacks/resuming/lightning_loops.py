@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loops.evaluation_loop import RestartStage as EvaluationStage
 from lightning.pytorch.loops.training_epoch_loop import RestartStage as EpochStage
 
-from lightning_prune.basics.namespaces import everywhere
+from lightning_prune.callbacks.compat.namespaces import everywhere
 
 Over = Literal["", "stop", "limit"]  # why an epoch has no batch left: a stop, which is validated first, or max_steps
 

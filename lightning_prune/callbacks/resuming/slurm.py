@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-from lightning_prune.basics.namespaces import everywhere
+from lightning_prune.callbacks.compat.namespaces import everywhere
 
 
 class Requeue:

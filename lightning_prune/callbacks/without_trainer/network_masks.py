@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from lightning_prune.basics.saved_state import find_mistake
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.masking.hold import Hold
 from lightning_prune.masks.masks import multiply_, pruned_of
 from lightning_prune.masks.optimizer_state import owned_by
@@ -105,7 +106,7 @@ class NetworkMasks(Mapping[str, Tensor]):
         """
         held = {identity(one) for one in owned_by(optimizer)}
         if not any(identity(weight) in held for weight in self._weights.values()):
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__}.hold({type(optimizer).__name__}) was given an optimizer of other weights: make "
                 "it of the parameters of the module that was pruned, and not of a copy."
             )
@@ -181,7 +182,8 @@ class NetworkMasks(Mapping[str, Tensor]):
         for name in self._masks:
             weight = self._weights[name]
             if weight.requires_grad and weight.is_leaf:
-                self._handles.append(weight.register_post_accumulate_grad_hook(partial(self._mask_gradient, name)))
+                hook = partial(self._mask_gradient, name)
+                self._handles.append(weight.register_post_accumulate_grad_hook(hook))  # type: ignore[no-untyped-call]
 
     def _take_away(self) -> None:
         self._hold.remove()
@@ -224,11 +226,11 @@ def masks_in(state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> tuple[d
     """
     form = {"format": int, "prunes": int, "shapes": {str: [int]}, "masks": {str: Tensor}}
     if wrong := find_mistake(state, form, ""):
-        raise ValueError(f"load_masks(...) is no state of masks: {wrong}. Give masks.state_dict(), or a ticket.")
+        raise UserError(f"load_masks(...) is no state of masks: {wrong}. Give masks.state_dict(), or a ticket.")
     shapes = {name: torch.Size(shape) for name, shape in state["shapes"].items()}
     refuse_other_network(shapes, weights)
     if unknown := [name for name in state["masks"] if name not in shapes]:
-        raise ValueError(f"load_masks(...) has masks without a shape: {', '.join(unknown)}. It has changed since.")
+        raise UserError(f"load_masks(...) has masks without a shape: {', '.join(unknown)}. It has changed since.")
     chosen = {name: weights[name] for name in shapes}
     return chosen, {name: mask_for(chosen[name], bits) for name, bits in state["masks"].items()}
 
@@ -255,6 +257,6 @@ def refuse_other_network(shapes: Mapping[str, torch.Size], weights: Mapping[str,
     """
     wrong = [name for name, shape in shapes.items() if name not in weights or weights[name].shape != shape]
     if wrong:
-        raise ValueError(
+        raise UserError(
             f"load_masks(...) has masks of another network: this one has no, or another shape of, {', '.join(wrong)}."
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_prune.basics.random_state import seed_all
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.averaged_gradients import average
 from lightning_prune.callbacks.gathering.source import Source
 from lightning_prune.callbacks.gathering.traceless import gradients_required, module_kept
@@ -38,15 +39,15 @@ class OwnLoss(Source):
 
     def refuse(self, weights: Mapping[str, Tensor], what: str, kinds: Sequence[str]) -> None:
         if self._batches is None or self._loss is None:
-            raise ValueError(
+            raise UserError(
                 f"prune(criterion={what}) takes gradients of a loss on batches: give both, for instance batches=loader "
                 "and loss=lambda module, batch: cross_entropy(module(batch[0]), batch[1]), or a criterion without "
                 "gradients, such as lightning_prune.magnitude."
             )
         if any(map(is_sharded, weights.values())):
-            raise ValueError(f"prune(criterion={what}) needs whole weights, and these are sharded: prune before that.")
+            raise UserError(f"prune(criterion={what}) needs whole weights, and these are sharded: prune before that.")
         if "hessian_gradient" in kinds and (named := next((n for n, w in weights.items() if w.is_complex()), None)):
-            raise ValueError(
+            raise UserError(
                 f"prune(criterion={what}) takes second derivatives by real weights, and {named!r} is complex: exclude "
                 "it with prunable."
             )
@@ -69,7 +70,7 @@ class OwnLoss(Source):
         if isinstance(example, list | tuple) and example:
             example = example[0]
         if not isinstance(example, Tensor) or not example.is_floating_point() or not example.dim():
-            raise ValueError(
+            raise UserError(
                 f"SynFlow puts ones into {type(self.module).__name__}, and has to know their shape: give "
                 "prune(batches=...) with batches whose input is a tensor of floating-point numbers (the first of a "
                 "tuple), or another criterion, such as lightning_prune.magnitude."
@@ -79,7 +80,7 @@ class OwnLoss(Source):
     def _first(self, count: int) -> list[Any]:
         found = list(islice(iter(self._batches or ()), count))
         if not found:
-            raise ValueError("prune(batches=...) has no batch: give at least one.")
+            raise UserError("prune(batches=...) has no batch: give at least one.")
         return found
 
     def _losses(self, batches: Sequence[Any], seed: int) -> Iterator[Tensor]:
@@ -89,7 +90,7 @@ class OwnLoss(Source):
             loss = self._loss(self.module, batch)
             if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
                 given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
-                raise ValueError(
+                raise UserError(
                     f"prune(loss=...) returned {given}: return the loss of the module on the batch, a tensor of one "
                     "number with a graph."
                 )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.fit.finite import count_not_finite
 from lightning_prune.callbacks.fit.guesses import refuse_guess
 from lightning_prune.callbacks.fit.selected import refuse_other_filters
@@ -87,7 +88,7 @@ def prune(
         _refuse_arguments(sparsity, allocation=allocation, prunable=prunable, criterion=criterion)
         selected = prunable(module)
         if not isinstance(selected, Selected):
-            raise ValueError(
+            raise UserError(
                 f"prune(prunable={describe(prunable)}) returned a {type(selected).__name__}: give "
                 "lightning_prune.Prunable(include=[...], exclude=[...]), with names of layers."
             )
@@ -128,15 +129,14 @@ def load_masks(module: nn.Module, source: Mapping[str, Any] | Ticket | str | Pat
         >>> masks.alive, int((second.weight != 0).sum())
         (4, 4)
     """
-    weights = {plain_name(name): weight for name, weight in module.named_parameters()}
+    weights: dict[str, Tensor] = {plain_name(name): weight for name, weight in module.named_parameters()}
     if isinstance(source, str | Path):
         source = load_ticket(source)
     if isinstance(source, Ticket):
         prunes = int(source.header.get("cycle", 1))
         refuse_other_network({name: mask.shape for name, mask in source.masks.items()}, weights)
         bits = {name: pack_bits(mask.byte()) for name, mask in source.masks.items()}
-        names = [name for name in source.header.get("alive", bits) if name in weights]
-        chosen = {name: weights[name] for name in names}
+        chosen = {name: weights[name] for name in {**source.header.get("alive", {}), **bits} if name in weights}
         found = {name: mask_for(weights[name], packed) for name, packed in bits.items()}
     else:
         chosen, found = masks_in(source, weights)
@@ -156,7 +156,7 @@ def _said_of_prune() -> Iterator[None]:
     except ValueError as error:
         if "IterativePruning" not in str(error):
             raise
-        raise ValueError(str(error).replace("IterativePruning", "prune")) from error
+        raise UserError(str(error).replace("IterativePruning", "prune")) from error
 
 
 def _refuse_arguments(sparsity: float, **functions: object) -> None:
@@ -165,14 +165,14 @@ def _refuse_arguments(sparsity: float, **functions: object) -> None:
         meant = f"{final if final is not None else 0.8}"
         if isinstance(sparsity, int | float) and 1 < sparsity < 100:
             meant = f"{sparsity / 100:g}"
-        raise ValueError(
+        raise UserError(
             f"prune(sparsity={sparsity!r}) must be a number in [0, 1), the fraction to remove: sparsity={meant}."
         )
     for name, function in functions.items():
         refuse_guess(name, function)
     criterion: Any = functions["criterion"]
     if earlier := [kind for kind in criteria.needs_of(criterion).kinds if kind in REMEMBERED]:
-        raise ValueError(
+        raise UserError(
             f"prune(criterion={describe(criterion)}) looks at the weights of an earlier moment ({', '.join(earlier)}), "
             "which nobody remembers without a fit: prune in a Trainer, or give another criterion, such as "
             "lightning_prune.magnitude."
@@ -182,13 +182,13 @@ def _refuse_arguments(sparsity: float, **functions: object) -> None:
 def _refuse_diverged(weights: Mapping[str, Tensor]) -> None:
     for name, weight in weights.items():
         if count := count_not_finite(weight):
-            raise ValueError(f"prune: {count} weights of {name!r} are NaN or infinite, so their size says nothing.")
+            raise UserError(f"prune: {count} weights of {name!r} are NaN or infinite, so their size says nothing.")
 
 
 def _before(masks: NetworkMasks, weights: Mapping[str, Tensor], given: str | Path | None) -> dict[str, Tensor]:
     """The packed masks from which a prune goes on."""
     if given is not None and len(masks):
-        raise ValueError(
+        raise UserError(
             f"prune(initial_masks={str(given)!r}) is for the first call, and this network has masks already: leave it "
             "out, or load the masks with lightning_prune.load_masks(module, path)."
         )
@@ -201,7 +201,7 @@ def _before(masks: NetworkMasks, weights: Mapping[str, Tensor], given: str | Pat
 def _refuse_regrowth(sparsity: float, pruner: Pruner) -> None:
     masks = pruner.masks
     if round((1 - sparsity) * masks.size) > masks.alive:
-        raise ValueError(
+        raise UserError(
             f"prune(sparsity={sparsity}) would bring weights back: {masks.sparsity:.4g} of the prunable weights are "
             "dead already, and dead weights stay dead. Give a higher sparsity, or begin with fresh weights and "
             "lightning_prune.forget_masks(module)."

@@ -33,7 +33,10 @@ def test_a_callback_says_what_it_is_and_can_be_made_from_what_it_says(made):
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (lp.IterativePruning(), "IterativePruning(cycles=10, retrain=None, sparsity=Geometric(rate=0.2, initial=0.0))"),
+        (
+            lp.IterativePruning(),
+            "IterativePruning(cycles=10, retrain=None, sparsity=Geometric(fraction=0.2, initial=0.0))",
+        ),
         (
             lp.IterativePruning(
                 1, "5ep", lp.OneShot(0.8), lp.criteria.taylor, lp.layerwise, lp.Prunable(include="net")
@@ -76,7 +79,7 @@ class Bar(pl.callbacks.ProgressBar):
 @pytest.mark.parametrize("bar", [None, Bar()], ids=["plain", "a bar that shows the cycle"])
 def test_a_cycle_that_begins_is_told_unless_the_bar_tells_it(caplog, bar):
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "accelerator": "cpu"}
-    made = lp.IterativePruning(cycles=2, retrain="1ep", sparsity=lp.Geometric(rate=0.25))
+    made = lp.IterativePruning(cycles=2, retrain="1ep", sparsity=lp.Geometric(fraction=0.25))
     trainer = pl.Trainer(
         max_epochs=1, limit_train_batches=2, limit_val_batches=0, callbacks=[made, *([] if bar is None else [bar])],
         enable_progress_bar=bar is not None, **quiet,
