@@ -27,7 +27,7 @@ LAYERS = [
     ["allocation"],
     ["masks", "flops", "initializations"],
     ["structures"],
-    ["callbacks.cycle", "callbacks.settings"],
+    ["callbacks.cycle", "callbacks.settings", "callbacks.compat.namespaces"],
     ["callbacks.timing"],
     ["callbacks.base"],
     ["callbacks.gathering"],
@@ -37,7 +37,7 @@ LAYERS = [
     ["callbacks.resuming"],
     ["callbacks"],  # the callbacks that are a file each
     ["callbacks.fit"],
-    ["callbacks.iterative_pruning"],
+    ["callbacks.iterative_pruning", "callbacks.without_trainer"],
     ["", "public_names"],
     ["lab"],
     ["lab.data", "lab.networks", "lab.report"],

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback, ModelPruning
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import ADDED, RIVALS, CycleCallback, CycleClock, Kind, clock_of, kind_of
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.compat.weight_averaging import refuse_stochastic_averaging
 from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
 from lightning_prune.callbacks.policies import FineTune, LRRewind
@@ -156,7 +157,7 @@ def refuse_rivals(callbacks: list[Callback]) -> None:
         ValueError: If there are two clocks, two policies or two starting points, or Lightning's own pruning.
     """
     for callback in callbacks:
-        if isinstance(callback, ModelPruning):
+        if isinstance(callback, everywhere(ModelPruning)):
             raise UserError(
                 f"{type(callback).__name__} and IterativePruning would both prune: Lightning's puts a parametrization "
                 "of its own in the place of the weights, which IterativePruning leaves alone. Keep one of them."

@@ -86,6 +86,6 @@ def make_run(
     at, trained = Position(), Trained(pl_module, trainer.optimizers, unfrozen_later(trainer, pl_module))
     hold = Hold(selected.weights, trainer.optimizers, at.note_step, trained.note)
     record = Record(trainer, pl_module, selected, settings_of(clock, timeline, trainer) | pruner.settings)
-    stops = Stops(phases=clock.early_stopping == "cycle" and clock.during is None)
+    stops = Stops(phases=clock.early_stopping == "cycle" and clock.during is None and not timeline.only_prunes)
     ending = Ending(at, timeline, limits, stops)
     return Run(at, timeline, pruner, hold, record, trained, clock.scheduled, clock.optimizer_state, ending)

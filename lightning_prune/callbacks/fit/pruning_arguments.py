@@ -30,7 +30,7 @@ def check_arguments(
 
     Args:
         cycles: A whole number, at least 0.
-        retrain: None, or a duration of at least one epoch or step.
+        retrain: None, or a duration. A duration of 0 needs a single cycle.
         sparsity: In [0, 1) and never falling over the cycles, its end within them.
         optimizer_state: ``"mask"``, ``"reset"`` or ``"keep"``.
         early_stopping: ``"cycle"`` or ``"run"``.
@@ -47,8 +47,13 @@ def check_arguments(
         )
     for name, function in {"sparsity": sparsity, **functions}.items():
         refuse_guess(name, function)
-    if retrain is not None and parse_duration(retrain, "IterativePruning(retrain").amount < 1 and during is None:
-        raise UserError(f"IterativePruning(retrain={retrain!r}) must be at least one epoch or one step.")
+    length = None if retrain is None else parse_duration(retrain, "IterativePruning(retrain")
+    if length is not None and length.amount < 1 and during is None and cycles > 1:
+        raise UserError(
+            f"IterativePruning(retrain={retrain!r}, cycles={cycles}) would prune {cycles} times and train nothing in "
+            "between. Give retrain at least one epoch or step, or cycles=1, sparsity=lightning_prune.OneShot(0.8) to "
+            "prune once when the dense run is over."
+        )
     if during is not None:
         parse_span(during)
         if cycles < 1:

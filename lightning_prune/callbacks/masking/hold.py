@@ -8,6 +8,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.masks.masks import multiply_
 from lightning_prune.masks.optimizer_state import has_skipped, is_elementwise, mask_moments_, owned_by, reset_
 from lightning_prune.selection.parameters import identity
@@ -151,13 +152,18 @@ def gradients_are_read(trainer: "pl.Trainer", optimizer: Optimizer) -> bool:
     return (
         bool(trainer.gradient_clip_val)
         or not is_elementwise(optimizer)
-        or is_overridden("configure_gradient_clipping", module)
-        or is_overridden("on_before_optimizer_step", module)
+        or _overrides(module, "configure_gradient_clipping")
+        or _overrides(module, "on_before_optimizer_step")
         or any(_looks(callback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     )
+
+
+def _overrides(module: "pl.LightningModule", hook: str) -> bool:
+    parent = next((cls for cls in everywhere(pl.LightningModule) if isinstance(module, cls)), None)
+    return is_overridden(hook, module, parent)
 
 
 def _looks(callback: "pl.Callback") -> bool:
     ours = type(callback).__module__.startswith("lightning_prune.callbacks")
     hook = getattr(callback.on_before_optimizer_step, "__func__", None)  # a LambdaCallback has it on the object
-    return not ours and hook is not pl.Callback.on_before_optimizer_step
+    return not ours and hook not in [cls.on_before_optimizer_step for cls in everywhere(pl.Callback)]

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
-import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_prune.allocation import Allocation
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.callbacks.gathering.gatherer import Gatherer
+from lightning_prune.callbacks.gathering.gatherer import Gatherer, Origin
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, is_elementwise
 from lightning_prune.criteria.scores import DEAD, Scores, as_floating, check_finite
@@ -52,13 +51,13 @@ class Pruner:
         """What else has to be the same where the run is resumed, by name."""
         return {}
 
-    def prune_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None" = None) -> None:
+    def prune_(self, cycle: int, sparsity: float, trainer: Origin | None = None) -> None:
         """Shrink the masks to a sparsity.
 
         Args:
             cycle: The number of the cycle, for the seed.
             sparsity: The fraction of the prunable weights that is to be dead, in [0, 1).
-            trainer: The trainer, for criteria that look at data or at the network.
+            trainer: The trainer, or another source, for criteria that look at data or at the network.
 
         Raises:
             ValueError: If evidence cannot be gathered, scores are not finite, or the allocation cannot be met. No
@@ -66,14 +65,9 @@ class Pruner:
         """
         before = dict(self.masks.living)
         self.shrink_(cycle, sparsity, trainer)
-        emptied = [name for name, living in self.masks.living.items() if before[name] and not living]
-        if emptied:
-            rank_zero_warn(
-                f"Cycle {cycle} leaves no weight alive in {', '.join(emptied)}: nothing passes through them any more. "
-                "Lower the sparsity, or allocate with lightning_prune.allocation.erk."
-            )
+        warn_of_emptied(f"Cycle {cycle}", before, self.masks.living)
 
-    def shrink_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None") -> None:
+    def shrink_(self, cycle: int, sparsity: float, trainer: Origin | None) -> None:
         """Decide which weights die, and remove them from the masks. See :meth:`prune_`."""
         self._gather(trainer, cycle, sparsity, rehearsal=False)
         scores = self._scores(cycle)
@@ -81,7 +75,7 @@ class Pruner:
             self.masks.shrink_(scores, self.allocation(scores, 1 - sparsity))
         self.gatherer.drop()
 
-    def rehearse(self, sparsities: Sequence[float], trainer: "pl.Trainer | None" = None) -> None:
+    def rehearse(self, sparsities: Sequence[float], trainer: Origin | None = None) -> None:
         """Score and allocate without pruning, to find before the training what would fail after it.
 
         Args:
@@ -123,7 +117,7 @@ class Pruner:
         """Take the packed masks of a checkpoint."""
         self.masks.unpack_(packed)
 
-    def _gather(self, trainer: "pl.Trainer | None", cycle: int, sparsity: float, rehearsal: bool) -> None:
+    def _gather(self, trainer: Origin | None, cycle: int, sparsity: float, rehearsal: bool) -> None:
         masks = self.masks
         budget = max(min(round((1 - sparsity) * masks.size), masks.alive), 1)
         self.gatherer.gather(trainer, masks, cycle, budget, rehearsal)
@@ -167,6 +161,22 @@ class Pruner:
             check_finite(name, score, str(describe(self.criterion)))
             last = part is None or (part.step is None and part.stop >= self.weights[name].numel())
             self._unchecked -= {name} if last else set()
+
+
+def warn_of_emptied(said: str, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """Warn of tensors in which no weight is alive any more.
+
+    Args:
+        said: What has pruned them.
+        before: The number of living weights of each tensor before the prune, by name.
+        after: The number after it.
+    """
+    emptied = [name for name, living in after.items() if before[name] and not living]
+    if emptied:
+        rank_zero_warn(
+            f"{said} leaves no weight alive in {', '.join(emptied)}: nothing passes through them any more. "
+            "Lower the sparsity, or allocate with lightning_prune.allocation.erk."
+        )
 
 
 @contextmanager
