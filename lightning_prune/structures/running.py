@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from lightning_prune.basics.random_state import forked
 from lightning_prune.basics.snapshot import attributes_kept
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.structures.rules.recurrent import tie_states
 from lightning_prune.structures.trace import Trace
 from lightning_prune.structures.tracing import Chunks, Tracing, outputs_stay
@@ -29,7 +30,7 @@ def trace_of(module: nn.Module, example: Any = None) -> Trace:
         The labels of all that was met.
 
     Raises:
-        ValueError: If there is no example, or the network does not run on it.
+        UserError: If there is no example, or the network does not run on it.
     """
     failed: Exception | None = None
     for sample in _samples(module, example):

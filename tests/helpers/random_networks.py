@@ -228,9 +228,9 @@ class Draw:
         layers, both = self.random.choice([1, 2]), self.random.random() < 0.5
         kind = self.random.choice([nn.LSTM, nn.GRU, nn.RNN])
         layer = kind(width, 5, layers, batch_first=True, bidirectional=both)
-        return Apply(lambda x, f: f(x.flatten(2).transpose(1, 2))[0].transpose(1, 2).unflatten(2, x.shape[2:]), layer), (
-            10 if both else 5
-        )
+        return Apply(
+            lambda x, f: f(x.flatten(2).transpose(1, 2))[0].transpose(1, 2).unflatten(2, x.shape[2:]), layer
+        ), (10 if both else 5)
 
 
 class Scaled(nn.Module):
