@@ -34,10 +34,10 @@ def main(arguments: Sequence[str]) -> None:
         def instantiate_trainer(self, **_: Any) -> Trainer:
             return Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
 
-        def fit(self, model: Any, datamodule: Any, **_: Any) -> None:
-            example = None
+        def fit(self, **given: Any) -> None:
+            model, example = given["model"], None
             if getattr(model, "example_input_array", None) is None:
-                example = _batch_of(datamodule, self.trainer)
+                example = _batch_of(given["datamodule"], self.trainer)
             sys.stdout.write(f"{structures_of(model, example)}\n")
 
     Structures(["fit", *arguments])

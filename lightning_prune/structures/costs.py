@@ -9,8 +9,6 @@ from torch import Tensor
 
 from lightning_prune.basics.user_error import UserError
 
-from lightning_prune.basics.user_error import UserError
-
 Place = tuple[str, int]
 
 

@@ -13,7 +13,6 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from lightning_prune.basics.random_state import forked
 from lightning_prune.basics.snapshot import attributes_kept
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.basics.user_error import UserError
 from lightning_prune.structures.rules.recurrent import tie_states
 from lightning_prune.structures.trace import Trace
 from lightning_prune.structures.tracing import Chunks, Tracing, outputs_stay

@@ -61,7 +61,7 @@ def _grouped(trace: Trace, call: Call, channels: Tensor, dims: list[Tensor]) -> 
             trace.link(read[0], inner, reason)
         return made.reshape(-1)
     whole = trace.glue(read, [1], reason)[:, 0]
-    trace.pin(inner, f"whole groups of {call.name} are removed{trace.here}")
+    trace.pin(inner, f"{call.name}{trace.here} loses whole groups")
     if not transposed:
         trace.link(trace.glue(made, [1], reason)[:, 0], whole, reason)
     owner = trace.owner_of(call["weight"])
