@@ -34,6 +34,7 @@ COMMANDS = {
         "ablation.report.runs_command",
         "Report a run, several runs or a study: tables, and a page with pictures.",
     ),
+    "structures": ("lab.structures_command", "Show which channels, heads and neurons of a network can be removed."),
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
 NEED_NO_EXTRA = ("configs",)
@@ -154,7 +155,7 @@ def with_config_files(words: Sequence[str]) -> list[str]:
         words: The command and its arguments.
 
     Returns:
-        The words. Only values of ``--config`` and ``-c`` of a Trainer's command are replaced.
+        The words. Only values of ``--config`` and ``-c`` of a Trainer's command and of ``structures`` are replaced.
 
     Raises:
         FileNotFoundError: If a config does not exist. The message names the nearest.
@@ -172,7 +173,7 @@ def with_config_files(words: Sequence[str]) -> list[str]:
             continue
         if CONTENT.isdisjoint(value):  # a path or a name, and not YAML itself
             file = require_config(f"`--config {value}`", value)
-            found[place] = f"{option}{equals}{file}" if words[0] in TRAINER_COMMANDS else word
+            found[place] = f"{option}{equals}{file}" if words[0] in {*TRAINER_COMMANDS, "structures"} else word
     return found
 
 

@@ -125,7 +125,7 @@ class FoundStructures:
         >>> [(one.tensor, one.dim, one.role) for one in found.groups["0"].slices]
         [('0.weight', 0, 'producer'), ('0.bias', 0, 'producer'), ('2.weight', 1, 'consumer')]
         >>> found.kept[0]
-        Kept(tensor='0.weight', dim=1, reason='aten.addmm reads data of a fixed size in 0')
+        Kept(tensor='0.weight', dim=1, reason='aten.addmm in 0 reads data of a fixed size')
     """
 
     groups: Mapping[str, Group]

@@ -48,7 +48,7 @@ def sides_of(trace: Trace) -> tuple[list[Side], dict[int, str]]:
         sides.append(Side(axis, dim, line))
         if (line == line[0]).all():
             root = int(line[0])
-            bad.setdefault(root, glued.get(root, "its units cannot be told apart"))
+            bad[root] = glued.get(root) or bad.get(root, "its units cannot be told apart")
     return sides, bad
 
 

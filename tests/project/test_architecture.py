@@ -43,7 +43,7 @@ LAYERS = [
     ["lab.data", "lab.networks", "lab.report"],
     ["lab.configs_command", "lab.runs"],
     ["lab.cli"],
-    ["lab.__init__", "lab.classifier"],
+    ["lab.__init__", "lab.classifier", "lab.structures_command"],
     ["ablation.config"],
     ["ablation.sharing"],
     ["ablation.planning"],
