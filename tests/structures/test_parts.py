@@ -80,12 +80,20 @@ PARTS = {
         ),
         IMAGES,
         {
-            "stem": (8, "stem.weight[0] stem.bias[0] block.0.weight[1] block.2.weight[0] block.2.bias[0] last.weight[1]"),
+            "stem": (
+                8,
+                "stem.weight[0] stem.bias[0] block.0.weight[1] block.2.weight[0] block.2.bias[0] last.weight[1]",
+            ),
             "block.0": (6, "block.0.weight[0] block.0.bias[0] block.2.weight[1]"),
         },
     ),
     "concatenation": (
-        Net(lambda net, x: net.c(torch.cat([net.a(x), net.b(x)], 1)), a=nn.Conv2d(3, 4, 1), b=nn.Conv2d(3, 6, 1), c=nn.Conv2d(10, 2, 1)),
+        Net(
+            lambda net, x: net.c(torch.cat([net.a(x), net.b(x)], 1)),
+            a=nn.Conv2d(3, 4, 1),
+            b=nn.Conv2d(3, 6, 1),
+            c=nn.Conv2d(10, 2, 1),
+        ),
         IMAGES,
         {"a": (4, "a.weight[0] a.bias[0] c.weight[1]"), "b": (6, "b.weight[0] b.bias[0] c.weight[1]")},
     ),
@@ -185,12 +193,16 @@ PARTS = {
         {"0": (4, "0.weight[0] 0.bias[0] 2.weight[1]")},
     ),
     "tied weights": (
-        Net(lambda net, x: functional.linear(net.a(net.a(x).tanh()).tanh(), net.b.weight), a=nn.Linear(6, 6), b=nn.Linear(6, 4)),
+        Net(
+            lambda net, x: functional.linear(net.a(net.a(x).tanh()).tanh(), net.b.weight),
+            a=nn.Linear(6, 6),
+            b=nn.Linear(6, 4),
+        ),
         FEATURES,
         {},
     ),
 }
-for mode, width in (("LSTM", 4), ("GRU", 3), ("RNN", 1)):
+for mode in ("LSTM", "GRU", "RNN"):
     PARTS[f"hidden units of {mode}"] = (
         Net(
             lambda net, x: net.last(net.rnn(net.first(x))[0]),
@@ -242,7 +254,7 @@ def test_the_costs_are_those_of_the_small_network(part):
         small = shrink(network, found, alive).eval()
         counts = found.costs.count(alive)
         assert counts.parameters == sum(parameter.numel() for parameter in small.parameters())
-        assert counts.flops == count_flops(small, lambda: run(small, inputs[:1])).total
+        assert counts.flops == count_flops(small, lambda small=small: run(small, inputs[:1])).total
 
 
 def test_every_dimension_is_in_a_group_or_kept_with_a_reason(part):
@@ -271,7 +283,9 @@ def test_everything_alive_changes_nothing(part):
     found = structures_of(network, inputs)
     alive = {name: torch.ones(group.width, dtype=torch.bool) for name, group in found.groups.items()}
     small = shrink(network, found, alive)
-    assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), small.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(network.state_dict().values(), small.state_dict().values(), strict=True)
+    )
     assert all(bool(keep.all()) for keep in living(found, alive).values())
 
 
@@ -282,5 +296,8 @@ def test_a_smaller_network_has_the_same_groups(part):
     again = structures_of(shrink(network, found, alive), inputs)
     left = {name: int(units.sum()) for name, units in alive.items()}
     for name, group in again.groups.items():
-        assert left[name] in (group.width, 1)  # heads of queries that share the last head of keys are units of their own
+        assert left[name] in (
+            group.width,
+            1,
+        )  # heads of queries that share the last head of keys are units of their own
     assert all(left[name] < 2 for name in left.keys() - again.groups.keys())

@@ -21,28 +21,68 @@ REFUSED = {
     "the input": (between(torch.relu), "a.weight[1]", "aten.addmm in a reads data of a fixed size"),
     "the output": (between(torch.relu), "b.weight[0]", "the network returns it"),
     "softmax": (between(lambda x: x.softmax(-1)), "a.weight[0]", "aten._softmax mixes its channels"),
-    "layer norm": (between(lambda x: nn.functional.layer_norm(x, (8,))), "a.weight[0]", "aten.native_layer_norm mixes its channels"),
+    "layer norm": (
+        between(lambda x: nn.functional.layer_norm(x, (8,))),
+        "a.weight[0]",
+        "aten.native_layer_norm mixes its channels",
+    ),
     "mean": (between(lambda x: x - x.mean(-1, keepdim=True)), "a.weight[0]", "aten.mean mixes its channels"),
-    "norm": (between(lambda x: nn.functional.normalize(x, dim=-1)), "a.weight[0]", "aten.linalg_vector_norm mixes its channels"),
+    "norm": (
+        between(lambda x: nn.functional.normalize(x, dim=-1)),
+        "a.weight[0]",
+        "aten.linalg_vector_norm mixes its channels",
+    ),
     "cumsum": (between(lambda x: x.cumsum(-1)), "b.weight[1]", "aten.cumsum depends on the order of its channels"),
     "sort": (between(lambda x: x.sort(-1)[0]), "a.weight[0]", "aten.sort depends on the order of its channels"),
-    "permutation": (between(lambda x: x[..., [3, 1, 0, 2, 4, 7, 6, 5]]), "a.weight[0]", "aten.index takes it by its place"),
-    "slice": (between(lambda x: torch.cat([x[..., 4:], x[..., :4]], -1)), "a.weight[0]", "aten.slice takes it by its place"),
+    "permutation": (
+        between(lambda x: x[..., [3, 1, 0, 2, 4, 7, 6, 5]]),
+        "a.weight[0]",
+        "aten.index takes it by its place",
+    ),
+    "slice": (
+        between(lambda x: torch.cat([x[..., 4:], x[..., :4]], -1)),
+        "a.weight[0]",
+        "aten.slice takes it by its place",
+    ),
     "roll": (between(lambda x: x.roll(1, -1)), "a.weight[0]", "aten.roll takes it by its place"),
-    "constant": (between(lambda x: x * torch.arange(8.0)), "a.weight[0]", "aten.mul combines it with data of a fixed size"),
+    "constant": (
+        between(lambda x: x * torch.arange(8.0)),
+        "a.weight[0]",
+        "aten.mul combines it with data of a fixed size",
+    ),
     "unknown": (between(lambda x: torch.special.zeta(x.abs() + 2, 1.0) @ torch.eye(8)), "a.weight[0]", "aten.mm"),
     "not in aten": (between(lambda x: torch.fft.fft(x).real), "a.weight[0]", "aten._fft_r2c is not understood"),
-    "in-place": (between(lambda x: torch.zeros(2, 5, 8)[:1].copy_(x)), "a.weight[0]", "aten.copy_ combines it with data of a fixed size"),
+    "in-place": (
+        between(lambda x: torch.zeros(2, 5, 8)[:1].copy_(x)),
+        "a.weight[0]",
+        "aten.copy_ combines it with data of a fixed size",
+    ),
     "read by code": (between(lambda x: x * float(x.sum())), "a.weight[0]", "aten.sum mixes its channels"),
-    "single": (nn.Sequential(nn.Linear(6, 1), nn.Linear(1, 6), nn.ReLU(), nn.Linear(6, 2)), "0.weight[1]", "aten.addmm in 0 reads data of a fixed size"),
+    "single": (
+        nn.Sequential(nn.Linear(6, 1), nn.Linear(1, 6), nn.ReLU(), nn.Linear(6, 2)),
+        "0.weight[1]",
+        "aten.addmm in 0 reads data of a fixed size",
+    ),
     "parametrized": (
         nn.Sequential(nn.Linear(6, 8), weight_norm(nn.Linear(8, 4)), nn.Linear(4, 2)),
         "0.weight[0]",
         "",
     ),
-    "unused": (Net(lambda net, x: net.a(x), a=nn.Linear(6, 2), b=nn.Linear(3, 3)), "b.weight[0]", "the forward pass does not use it"),
-    "embedded words": (Net(lambda net, x: net.b(net.a(torch.arange(5))), a=nn.Embedding(9, 6), b=nn.Linear(6, 2)), "a.weight[0]", "aten.embedding in a chooses its rows by data"),
-    "unread": (Net(lambda net, x: (net.a(x), net.b(x))[0], a=nn.Linear(6, 2), b=nn.Linear(6, 3)), "b.weight[0]", "no weight reads it"),
+    "unused": (
+        Net(lambda net, x: net.a(x), a=nn.Linear(6, 2), b=nn.Linear(3, 3)),
+        "b.weight[0]",
+        "the forward pass does not use it",
+    ),
+    "embedded words": (
+        Net(lambda net, x: net.b(net.a(torch.arange(5))), a=nn.Embedding(9, 6), b=nn.Linear(6, 2)),
+        "a.weight[0]",
+        "aten.embedding in a chooses its rows by data",
+    ),
+    "unread": (
+        Net(lambda net, x: (net.a(x), net.b(x))[0], a=nn.Linear(6, 2), b=nn.Linear(6, 3)),
+        "b.weight[0]",
+        "no weight reads it",
+    ),
 }
 
 

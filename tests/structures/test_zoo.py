@@ -11,7 +11,7 @@ from zoo_networks import ZOO
 
 from lightning_prune import structures_of
 from lightning_prune.flops import count_flops
-from lightning_prune.lab.networks import ConvNet, DenseNet, LeNet300100, LotteryConvNet, ResNet, VGG, WideResNet
+from lightning_prune.lab.networks import VGG, ConvNet, DenseNet, LeNet300100, LotteryConvNet, ResNet, WideResNet
 
 LAB = {
     "ConvNet": (ConvNet, 32, 3),
