@@ -26,7 +26,7 @@ class Slices:
             lose whole groups, layer scales, position embeddings, recurrent weights), ``"statistic"`` for buffers such
             as running means, and ``"consumer"`` for the columns that read the values. Statistics are removed with a
             unit, but never masked.
-        bias: Whether the tensor is a bias.
+        bias: Whether the tensor is a bias, or the shift of a norm.
     """
 
     tensor: str

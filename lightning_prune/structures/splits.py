@@ -24,7 +24,7 @@ def settle_splits(trace: Trace) -> None:
         done.add(key)
         new = range(roots.dim() - 1)
         kept = max(reversed(new), key=lambda dim: _units(roots, dim))  # the last of the best
-        trace.glue(roots, [dim for dim in range(roots.dim()) if dim != kept], reason)
+        trace.glue(roots, [dim for dim in range(roots.dim()) if dim != kept], reason, mixes=False)
 
 
 def _units(roots: Tensor, dim: int) -> int:

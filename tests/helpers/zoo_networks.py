@@ -38,6 +38,12 @@ def _torchvision(name: str, **arguments: Any) -> nn.Module:
     return getattr(torchvision.models, name)(**arguments)
 
 
+def _vision_transformer() -> nn.Module:
+    import torchvision
+
+    return torchvision.models.VisionTransformer(64, 16, num_layers=3, num_heads=4, hidden_dim=32, mlp_dim=48)
+
+
 def _timm(name: str, **arguments: Any) -> nn.Module:
     import timm
 
@@ -74,17 +80,17 @@ def _transformers(kind: str, **arguments: Any) -> nn.Module:
         "ViTForImageClassification": "ViTConfig",
     }
     small = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32, "intermediate_size": 48}
-    given = {**({} if kind.startswith("GPT2") else small), **arguments}
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attn_pdrop", "embd_pdrop", "resid_pdrop")
+    off = {name: 0.0 for name in names if name.endswith("pdrop") == kind.startswith("GPT2")}
+    given = {**({} if kind.startswith("GPT2") else small), **({} if kind.startswith("Llama") else off), **arguments}
     return getattr(transformers, kind)(getattr(transformers, configs[kind])(**given))
 
 
 TORCHVISION = {
-    **{
-        name: groups for name, groups in (("resnet18", 12), ("resnet50", 37), ("resnext50_32x4d", 21), ("vgg11_bn", 10))
-    },
-    **{name: groups for name, groups in (("mobilenet_v2", 25), ("mobilenet_v3_small", 27), ("densenet121", 120))},
-    **{name: groups for name, groups in (("efficientnet_b0", 40), ("regnet_y_400mf", 38), ("shufflenet_v2_x1_0", 19))},
-    **{name: groups for name, groups in (("squeezenet1_1", 25), ("mnasnet0_5", 25), ("convnext_tiny", 18))},
+    **{"resnet18": 12, "resnet50": 37, "resnext50_32x4d": 21, "vgg11_bn": 10},
+    **{"mobilenet_v2": 25, "mobilenet_v3_small": 27, "densenet121": 120},
+    **{"efficientnet_b0": 40, "regnet_y_400mf": 38, "shufflenet_v2_x1_0": 19},
+    **{"squeezenet1_1": 25, "mnasnet0_5": 25, "convnext_tiny": 18},
 }
 TIMM = {
     **{"deit_tiny_patch16_224": 24, "mixer_s32_224": 16, "ghostnet_100": 31, "mobilenetv4_conv_small": 21},
@@ -98,11 +104,9 @@ ZOO: Mapping[str, Member] = {
     **{name: Member(partial(_torchvision, name), groups=groups) for name, groups in TORCHVISION.items()},
     "googlenet": Member(partial(_torchvision, "googlenet", init_weights=False, aux_logits=False), groups=57),
     "inception_v3": Member(
-        partial(_torchvision, "inception_v3", init_weights=False, aux_logits=False), torch.randn(2, 3, 96, 96), 94
+        partial(_torchvision, "inception_v3", init_weights=False, aux_logits=False), torch.randn(4, 3, 139, 139), 94
     ),
-    "vit_b_16": Member(
-        partial(_torchvision, "vit_b_16", image_size=64, hidden_dim=96, mlp_dim=192, num_heads=4), groups=12
-    ),
+    "VisionTransformer": Member(_vision_transformer, groups=3),
     "swin_t": Member(partial(_torchvision, "swin_t"), groups=24, literal=("*.attn.qkv",)),
     **{
         f"timm {name}": Member(
@@ -132,7 +136,7 @@ ZOO: Mapping[str, Member] = {
     "transformers ViTForImageClassification": Member(
         partial(_transformers, "ViTForImageClassification", image_size=32, patch_size=8),
         {"pixel_values": torch.randn(2, 3, 32, 32)},
-        2,
+        4,
         ("*query", "*q_proj"),
     ),
 }

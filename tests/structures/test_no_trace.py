@@ -28,7 +28,7 @@ class Busy(LightningModule):
         self.calls += 1
         self.calls[1:].mul_(2)
         self.total += scores.detach().sum(0)
-        self.seen.append(random.random() + np.random.rand())
+        self.seen.append(random.random() + np.random.rand())  # noqa: NPY002
         self.example = batch
         batch[1].zero_()
         self.network[0].bias.mul_(1.5)
@@ -49,19 +49,21 @@ def test_a_training_step_leaves_no_trace():
     module.network[1].eval()
     module.network[0].register_forward_hook(lambda *_: None)
     before = snapshot(module)
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     fast = torch.backends.mha.get_fastpath_enabled()
     found = structures_of(module, batch)
     assert found.groups["network.0"].width == 8
     after = snapshot(module)
     assert all(torch.equal(before[0][name], after[0][name]) for name in before[0])
     assert before[1].keys() == after[1].keys()
-    assert after[1]["seen"] == [] and after[1]["example"] is None and torch.equal(after[1]["total"], torch.zeros(2))
+    assert after[1]["seen"] == []
+    assert after[1]["example"] is None
+    assert torch.equal(after[1]["total"], torch.zeros(2))
     assert before[2:] == after[2:]
     assert torch.equal(batch[1], torch.ones(4, 2))
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1] == random.getstate()
-    assert np.array_equal(states[2], np.random.get_state()[1])
+    assert np.array_equal(states[2], np.random.get_state()[1])  # noqa: NPY002
     assert torch.backends.mha.get_fastpath_enabled() == fast
     assert all(parameter.grad is None for parameter in module.parameters())
 

@@ -29,46 +29,43 @@ def theirs(network, images) -> set[Unit]:
 
     names = {one: name for name, one in network.named_modules()}
     graph = torch_pruning.DependencyGraph().build_dependency(network, example_inputs=images)
-    ends = [one for name, one in network.named_modules() if isinstance(one, nn.Linear)][-1:]
+    ends = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)][-1:]
     units = set()
     for group in graph.get_all_groups(ignored_layers=ends, root_module_types=[nn.Conv2d, nn.Linear]):
-        width = len(group[0].idxs)
-        for unit in range(width):
-            found = set()
-            for dependency, places in graph.get_pruning_group(group[0].dep.target.module, group[0].dep.handler, [unit]):
-                layer, kind = dependency.target.module, dependency.handler.__name__
-                if not isinstance(layer, nn.Conv2d | nn.Linear) or layer not in names:
-                    continue
+        slices = defaultdict(set)
+        for item in group:
+            layer, kind = item.dep.target.module, item.dep.handler.__name__
+            if isinstance(layer, nn.Conv2d | nn.Linear):
                 depthwise = isinstance(layer, nn.Conv2d) and layer.groups == layer.out_channels > 1
                 dim = 0 if depthwise or "out_channels" in kind else 1
-                found |= {(f"{names[layer]}.weight", dim, place) for place in places}
-            units.add(frozenset(found))
+                for place, unit in zip(item.idxs, item.root_idxs, strict=True):
+                    slices[unit].add((f"{names[layer]}.weight", dim, place))
+        units |= {frozenset(unit) for unit in slices.values()}
     return units
 
 
-NETWORKS = {
+LAB = {
     "ConvNet": (ConvNet, 16),
-    "ResNet-8, projection": (lambda: ResNet(8, shortcut="projection", width=8), 16),
-    "VGG-11": (lambda: VGG(depth=11, width=0.125) if "width" in VGG.__init__.__annotations__ else VGG(), 32),
-    "DenseNet": (lambda: DenseNet(40), 32),
+    "ResNet-20, projection": (lambda: ResNet(shortcut="projection"), 32),
+    "VGG-16": (VGG, 32),
+    "DenseNet-40": (lambda: DenseNet(40), 32),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["ConvNet", "ResNet-8, projection", "DenseNet"])
+@pytest.mark.parametrize("name", LAB)
 def test_the_units_of_the_labs_networks(name):
-    make, size = NETWORKS[name]
+    make, size = LAB[name]
     network, images = make(), torch.rand(1, 3, size, size)
     assert ours(network, images) == theirs(network, images)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "mnasnet0_5", "squeezenet1_1"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v2", "mnasnet0_5", "squeezenet1_1", "densenet121"])
 def test_the_units_of_torchvision(name):
     import torchvision
 
-    arguments = {"width_per_group": 64} if name == "resnet18" else {}
-    network, images = getattr(torchvision.models, name)(**arguments), torch.rand(1, 3, 64, 64)
+    network, images = getattr(torchvision.models, name)(), torch.rand(1, 3, 64, 64)
     assert ours(network, images) == theirs(network, images)

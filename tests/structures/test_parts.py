@@ -202,7 +202,7 @@ PARTS = {
         {},
     ),
 }
-for mode, width in (("LSTM", 4), ("GRU", 3), ("RNN", 1)):
+for mode in ("LSTM", "GRU", "RNN"):
     PARTS[f"hidden units of {mode}"] = (
         Net(
             lambda net, x: net.last(net.rnn(net.first(x))[0]),
@@ -254,7 +254,7 @@ def test_the_costs_are_those_of_the_small_network(part):
         small = shrink(network, found, alive).eval()
         counts = found.costs.count(alive)
         assert counts.parameters == sum(parameter.numel() for parameter in small.parameters())
-        assert counts.flops == count_flops(small, lambda: run(small, inputs[:1])).total
+        assert counts.flops == count_flops(small, lambda small=small: run(small, inputs[:1])).total
 
 
 def test_every_dimension_is_in_a_group_or_kept_with_a_reason(part):

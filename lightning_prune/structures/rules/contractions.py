@@ -63,7 +63,7 @@ def per_batch(trace: Trace, call: Call, operands: Sequence[Tensor]) -> Tensor:
         if not varying or (constant_along(part, 0) and bool((part > ANY).any())):
             trace.pin(part, mixed)  # all pairs share it
         else:
-            trace.labels.note(trace.labels.glued, part, mixed)
+            trace.labels.note(trace.labels.tied, part, mixed)
             trace.link(part, units[:, None], f"{call.name}{trace.here} multiplies it with data of a fixed size")
     return units
 
@@ -73,13 +73,13 @@ def _contract(trace: Trace, call: Call, left: Tensor, right: Tensor) -> Tensor:
     reason = f"{call.name}{trace.here} reads data of a fixed size"
     apart = f"{call.name}{trace.here} treats them apart, and they share a weight"
     if (dims := trace.dims(right)) is not None:
-        labels = trace.glue(_three(trace.elements(left)), [0, 1], apart)
+        labels = trace.glue(_three(trace.elements(left)), [0, 1], apart, mixes=False)
         trace.link(labels[0, 0], dims[-2], reason)
         trace.use(right, -2, "consumer")
         trace.use(right, -1, "producer")
         made = dims[-1].view(1, 1, -1)
     elif (dims := trace.dims(left)) is not None:
-        labels = trace.glue(_three(trace.elements(right)), [0, 2], apart)
+        labels = trace.glue(_three(trace.elements(right)), [0, 2], apart, mixes=False)
         trace.link(labels[0, :, 0], dims[-1], reason)
         trace.use(left, -1, "consumer")
         trace.use(left, -2, "producer")

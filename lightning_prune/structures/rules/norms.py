@@ -24,7 +24,7 @@ def batch_norm(trace: Trace, call: Call) -> None:
     for name, role in roles.items():
         if (tensor := call.get(name)) is not None and tensor.numel():
             trace.link(trace.elements(tensor).reshape(-1), channels, reason)
-            trace.use(tensor, 0, role)
+            trace.use(tensor, 0, role, bias=name == "bias")
     trace.set(call.outputs[0], channels.view(1, -1, *[1] * (source.dim() - 2)))
 
 
@@ -38,7 +38,7 @@ def layer_norm(trace: Trace, call: Call) -> None:
     for name in ("weight", "bias"):
         if (tensor := call.get(name)) is not None:
             operands.append((tensor.shape, trace.elements(tensor)))
-            trace.use(tensor, -1, "gate")
+            trace.use(tensor, -1, "gate", bias=name == "bias")
     trace.set(call.outputs[0], combine(trace, operands, source.shape, f"{call.name}{trace.here} scales it"))
 
 
@@ -51,6 +51,6 @@ def group_norm(trace: Trace, call: Call) -> None:
     for name in ("weight", "bias"):
         if (tensor := call[name]) is not None:
             trace.link(trace.elements(tensor).reshape(-1), channels, f"{call.name}{trace.here} scales it")
-            trace.use(tensor, 0, "gate")
+            trace.use(tensor, 0, "gate", bias=name == "bias")
     trace.counted.append(Counting(trace.owner_of(call["weight"]), "num_groups", whole[:, 0]))
     trace.set(call.outputs[0], channels.view(1, -1, *[1] * (source.dim() - 2)))

@@ -73,7 +73,8 @@ def concatenated(trace: Trace, call: Call) -> None:
     varying = [d for d in others if any(not constant_along(one, d) for one in found)]
     labels = torch.cat([one_along(one, [d for d in others if d not in varying]) for one in found], dim)
     if varying:
-        labels = trace.glue(labels, [dim], f"{call.name}{trace.here} puts it beside values without it")
+        reason = f"{call.name}{trace.here} puts it beside values without it"
+        labels = trace.glue(labels, [dim], reason, mixes=False)
     trace.set(call.result, labels)
 
 
