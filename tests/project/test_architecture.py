@@ -25,6 +25,8 @@ LAYERS = [
     ["criteria"],
     ["allocation"],
     ["masks", "flops", "initializations"],
+    ["structures"],
+    ["shrinking"],
     ["callbacks.cycle", "callbacks.settings"],
     ["callbacks.timing"],
     ["callbacks.base"],
@@ -53,7 +55,17 @@ LAYERS = [
     ["ablation.report"],
     ["cli"],
 ]
-MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "flops", "initializations")
+MATHEMATICS = (
+    "schedules",
+    "selection",
+    "criteria",
+    "allocation",
+    "masks",
+    "flops",
+    "initializations",
+    "structures",
+    "shrinking",
+)
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
 
