@@ -104,15 +104,15 @@ class Shrink(Callback, metaclass=ObjectsOnly):
             except Exception as error:  # the other processes wait
                 failure = f"{type(error).__name__}: {error}"
         ours = None if shrunk is None else (shrunk.record, shrunk.error, shrunk.parameters, shrunk.cuts)
-        theirs: tuple[ShrinkRecord, float, tuple[int, int], dict[str, Cut]] | None
+        theirs: tuple[ShrinkRecord, float, tuple[int, int], Mapping[str, Cut]] | None
         failure, theirs = trainer.strategy.broadcast((failure, ours))
         if theirs is None:
             raise ValueError(f"Shrink() failed on the first process: {failure}")
         if shrunk is None:
-            record, error, parameters, cuts = theirs
+            record, difference, parameters, cuts = theirs
             record.apply_(module, "Shrink()")
             keep_record(module, record)
-            shrunk = Shrunk(module, record, error, parameters, cuts)
+            shrunk = Shrunk(module, record, difference, parameters, cuts)
         return shrunk
 
     def _example(self, trainer: "pl.Trainer") -> Any:

@@ -20,12 +20,8 @@ from lightning_prune.shrinking.slices import Alive, Cut, counts_of, cut_module_,
 from lightning_prune.shrinking.small_file import write_small
 from lightning_prune.shrinking.verification import Call, Examination, Verdict, explained, first_at_fault, judge
 from lightning_prune.shrinking.whole_states import keep_record
+from lightning_prune.structures.find import structures_of
 from lightning_prune.structures.groups import FoundStructures, Group
-
-
-def structures_of(module: nn.Module, example: Any) -> FoundStructures:
-    """Placeholder."""
-    raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -153,12 +149,8 @@ def remove(
     cutter = _Cutter(module, groups, alive, examination, resizes or {})
     removed, masked = [name for name in groups if name in alive], dict[str, str]()
     verdict, attributes = cutter.cut_(removed)
-    while verdict.reason is not None and removed:
-        # Each test looks at the mode that failed only.
-        failing = replace(cutter, examination=examination.in_mode(verdict.training))
-        at_fault = first_at_fault(removed, failing.fails)
-        masked[at_fault] = failing.reasons.get(at_fault, verdict.reason)
-        removed.remove(at_fault)
+    if verdict.reason is not None:
+        removed, masked = cutter.separate(removed, verdict)
         verdict, attributes = cutter.cut_(removed)
     living = {name: alive[name] for name in removed}
     record = ShrinkRecord(shapes, cuts_of(groups.values(), living), attributes, living, masked)
@@ -186,13 +178,44 @@ class _Cutter:
             undo()
         return verdict, attributes
 
-    def fails(self, names: Sequence[str]) -> bool:
-        """Whether cutting groups changes the function. The network stays as it is."""
+    def separate(self, names: Sequence[str], verdict: Verdict) -> tuple[list[str], dict[str, str]]:
+        """Separate the groups that can be cut from those that cannot. The network stays as it is.
+
+        Args:
+            names: The groups. Cutting all of them fails.
+            verdict: What came of cutting all.
+
+        Returns:
+            The groups that can be cut, and the others with their reasons.
+        """
+        doubtful = {name: reason for name in names if (reason := self.groups[name].obstacle) is not None}
+        removed, masked = [name for name in names if name not in doubtful], dict[str, str]()
+        verdict = self.judged(removed) if doubtful else verdict
+        while verdict.reason is not None and removed:
+            # Each test looks at the mode that failed only.
+            failing = replace(self, examination=self.examination.in_mode(verdict.training))
+            at_fault = first_at_fault(removed, failing.fails)
+            masked[at_fault] = failing.reasons.get(at_fault, verdict.reason)
+            removed.remove(at_fault)
+            verdict = self.judged(removed)
+        for name, reason in doubtful.items():  # a function of the user may have overcome the obstacle
+            if self.fails([*removed, name]):
+                masked[name] = reason
+            else:
+                removed.append(name)
+        return [name for name in names if name not in masked], masked
+
+    def judged(self, names: Sequence[str]) -> Verdict:
+        """Cut groups, judge, and undo it."""
         verdict, _, undo = self._cut(names)
         undo()
-        if verdict.reason is not None:
+        if verdict.reason is not None and names:
             self.reasons[names[-1]] = verdict.reason
-        return verdict.reason is not None
+        return verdict
+
+    def fails(self, names: Sequence[str]) -> bool:
+        """Whether cutting groups changes the function. The network stays as it is."""
+        return self.judged(names).reason is not None
 
     def _cut(self, names: Sequence[str]) -> tuple[Verdict, Attributes, Callable[[], None]]:
         living = {name: self.alive[name] for name in names}
