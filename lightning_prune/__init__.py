@@ -61,6 +61,7 @@ from lightning_prune.selection.prunable import Prunable as Prunable
 from lightning_prune.shrinking.removal import Shrunk as Shrunk
 from lightning_prune.shrinking.removal import shrink as shrink
 from lightning_prune.shrinking.small_file import load_small as load_small
+from lightning_prune.structures.find import structures_of as structures_of
 from lightning_prune.version import __version__ as __version__
 
 keep_former_names()

@@ -70,7 +70,10 @@ def test_nothing_changes_where_all_units_live():
     network, example = residual()
     before = copy.deepcopy(network).state_dict()
     objects = list(network.parameters())
-    for alive in (None, {name: torch.ones(group.width) for name, group in structures_of(network, example).groups.items()}):
+    for alive in (
+        None,
+        {name: torch.ones(group.width) for name, group in structures_of(network, example).groups.items()},
+    ):
         small = shrink(network, example=example, alive=alive)
         assert small.module is network
         assert small.error == 0.0
@@ -191,7 +194,10 @@ def test_a_group_with_a_literal_size_stays_masked_and_is_named_with_the_line_of_
     masked = masked_copy(network, found, alive)
     small = shrink(network, example=example, alive=alive, structures=found)
     assert list(small.masked) == ["block.first"]
-    assert "RuntimeError in Split.forward at `return self.last(hidden.view(len(x), self.half))`" in small.masked["block.first"]
+    assert (
+        "RuntimeError in Split.forward at `return self.last(hidden.view(len(x), self.half))`"
+        in small.masked["block.first"]
+    )
     assert "Masked, not removed: block.first: RuntimeError in Split.forward" in str(small)
     assert network.block.first.weight.shape == (8, 3)
     assert network.block.last.weight.shape == (2, 8)
@@ -257,7 +263,9 @@ def test_a_group_is_masked_that_only_the_train_mode_needs():
     network = Helped().double()
     example = torch.rand(3, 4).double()
     small = shrink(network, example=example, alive={"first": torch.tensor([1, 0, 1, 1, 1, 1])})
-    assert small.masked["first"].startswith("in train mode, RuntimeError in Helped.forward at `return self.last(hidden)")
+    assert small.masked["first"].startswith(
+        "in train mode, RuntimeError in Helped.forward at `return self.last(hidden)"
+    )
     network.train()(example)
 
 
@@ -281,14 +289,18 @@ def test_what_fits_no_group_is_refused(alive, said):
 def test_groups_of_another_network_are_refused():
     found = structures_of(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), torch.rand(5, 4))
     other = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
-    with pytest.raises(ValueError, match=r"structures are of another network: 0.weight has the shape \(5, 4\) and not \(3, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"structures are of another network: 0.weight has the shape \(5, 4\) and not \(3, 4\)"
+    ):
         shrink(other, example=torch.rand(5, 4), structures=found)
 
 
 def test_an_example_that_does_not_fit_is_refused_before_anything_is_masked():
     network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     found = structures_of(network, torch.rand(5, 4))
-    with pytest.raises(ValueError, match="cannot run Sequential on the example. Give the inputs of its forward, or a batch"):
+    with pytest.raises(
+        ValueError, match="cannot run Sequential on the example. Give the inputs of its forward, or a batch"
+    ):
         shrink(network, example=torch.rand(5, 7), alive={"0": torch.tensor([1, 0, 1])}, structures=found)
     assert network[0].weight[1].any()
     with pytest.raises(ValueError, match="needs an example to run Sequential on: give example="):
