@@ -1,13 +1,16 @@
 """Find a way to run a network on an example: the inputs of its ``forward``, or a batch of its data."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lightning_prune.shrinking.verification import Call, explained, quiet
+from lightning_prune.shrinking.quiet_calls import Call, explained, quiet
+from lightning_prune.structures.find import structures_of
+from lightning_prune.structures.groups import FoundStructures
 
 
 def call_on(module: nn.Module, example: Any, asker: str) -> Call:
@@ -57,19 +60,48 @@ def call_on(module: nn.Module, example: Any, asker: str) -> Call:
     )
 
 
+def structures_from(module: nn.Module, example: Any, call: Call) -> FoundStructures:
+    """Find the groups of a network from the way in which it runs on an example.
+
+    A LightningModule is traced through its ``training_step``, which may use more of it than ``forward``. Where this
+    step does not run on the example, or would step optimizers by hand, it is traced through ``forward``.
+
+    Args:
+        module: The network.
+        example: The example, as :func:`call_on` was given it.
+        call: The way that :func:`call_on` found.
+
+    Raises:
+        ValueError: If the network cannot be traced.
+    """
+    step = getattr(module, "training_step", None)
+    by_hand = not getattr(module, "automatic_optimization", True)
+    if call.inputs is None:
+        return structures_of(module, _beside(module, example))
+    if step is not None and not by_hand and example is not None:
+        with suppress(ValueError):
+            return structures_of(module, _beside(module, example))
+    before: Any = getattr(module, "example_input_array", None)
+    setattr(module, "example_input_array", call.inputs)  # noqa: B010 - most modules have no such attribute
+    try:
+        return structures_of(module)
+    finally:
+        setattr(module, "example_input_array", before)  # noqa: B010
+
+
 def _ways(module: nn.Module, example: Any) -> Iterator[Call]:
+    inputs: list[tuple[Any, ...] | dict[str, Any]] = [(example,)]
     if isinstance(example, Mapping):
-        yield Call(lambda: module(**example))
+        inputs = [dict(example), (example,)]
     elif isinstance(example, list | tuple):
-        yield Call(lambda: module(*example))
-    yield Call(lambda: module(example))
-    if isinstance(example, list | tuple) and example:
-        yield Call(lambda: module(example[0]))
+        inputs = [tuple(example), (example,), *([(example[0],)] if example else [])]
+    for one in inputs:
+        yield Call(partial(module, **one) if isinstance(one, dict) else partial(module, *one), one)
     for name in ["validation_step"] + ["training_step"] * getattr(module, "automatic_optimization", False):
         step = getattr(module, name, None)
         if step is not None:
-            yield Call(partial(step, example, 0), is_step=True)
-            yield Call(partial(step, example), is_step=True)
+            yield Call(partial(step, example, 0))
+            yield Call(partial(step, example))
 
 
 def _beside(module: nn.Module, example: Any) -> Any:

@@ -186,6 +186,7 @@ def cut_optimizer_(optimizer: Optimizer, cuts: Mapping[Tensor, Cut], shapes: Map
     held = [one for one in owned_by(optimizer) if one in cuts]
     if held and isinstance(optimizer, LBFGS):
         reset_(optimizer)
+        optimizer._numel_cache = None  # it counts the numbers only once
     for parameter in held:
         state, shape = optimizer.state.get(parameter, {}), shapes[parameter]
         if all(_fits(value, shape) for value in state.values()):
