@@ -218,7 +218,9 @@ def shrunk_in_a_process(folder):
     rank = int(__import__("os").environ["LOCAL_RANK"])
     module, callback = half_dead(), Shrink()
     fit([pruning(), FineTune(), callback], module, Images(batch=4), strategy="ddp", devices=2, max_epochs=1, limit_val_batches=0)
-    torch.save({"state": module.state_dict(), "error": callback.shrunk.error}, folder / f"rank {rank}.pt")
+    # Statistics of BatchNorm are of each process's own data.
+    state = {name: one for name, one in module.state_dict().items() if "running" not in name}
+    torch.save({"state": state, "error": callback.shrunk.error}, folder / f"rank {rank}.pt")
 
 
 @pytest.mark.slow
