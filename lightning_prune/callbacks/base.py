@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lightning_prune.basics.too_early import ObjectsOnly
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.settings.described import describe_object
 from lightning_prune.callbacks.timing.position import Position
@@ -216,7 +217,7 @@ def find_clock(trainer: "pl.Trainer", asker: Callback) -> CycleClock:
     if clock is not None:
         return clock
     name = type(asker).__name__
-    raise ValueError(
+    raise UserError(
         f"{name} does nothing without IterativePruning: it only says how the cycles are retrained. Add it: "
         f"Trainer(callbacks=[IterativePruning(cycles=10, retrain='15ep'), {name}(...)])."
     )

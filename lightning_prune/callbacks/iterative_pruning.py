@@ -100,7 +100,7 @@ class IterativePruning(Arguments):
         self,
         cycles: int = 10,
         retrain: str | int | None = None,
-        sparsity: SparsitySchedule = Geometric(rate=0.2),
+        sparsity: SparsitySchedule = Geometric(fraction=0.2),
         criterion: criteria.Criterion = criteria.magnitude,
         allocation: allocations.Allocation = allocations.globally,
         prunable: Selection = Prunable(),

@@ -9,6 +9,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_prune.basics.too_early import ObjectsOnly
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.training_batches import loaders_of
 from lightning_prune.selection.sharding import is_sharded
 from lightning_prune.shrinking.removal import Shrunk, shrink
@@ -50,14 +51,14 @@ class Shrink(Callback, metaclass=ObjectsOnly):
     def shrunk(self) -> Shrunk:
         """The small network with its record, once the fit is over. ``shrunk.save(path)`` writes it into a file."""
         if self._shrunk is None:
-            raise ValueError("Shrink has no small network before the fit is over: call trainer.fit(...) with it first.")
+            raise UserError("Shrink has no small network before the fit is over: call trainer.fit(...) with it first.")
         return self._shrunk
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
             self._batch = self._shrunk = None
             if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
-                raise ValueError(
+                raise UserError(
                     f"Shrink() works in the processes of Trainer(strategy='ddp'). From {_name(trainer.strategy)} only "
                     "weights come back, into the whole network. Leave it out, and shrink later: shrink(module, "
                     "checkpoint='last.ckpt', example=batch)."
@@ -65,7 +66,7 @@ class Shrink(Callback, metaclass=ObjectsOnly):
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if any(map(is_sharded, pl_module.parameters())):
-            raise ValueError(
+            raise UserError(
                 f"Shrink() cannot remove parts of weights that {_name(trainer.strategy)} splits over several devices. "
                 "Leave it out, save one file (ModelParallelStrategy(save_distributed_checkpoint=False)), and shrink "
                 "it later in a single process: shrink(module, checkpoint='last.ckpt', example=batch)."
@@ -107,7 +108,7 @@ class Shrink(Callback, metaclass=ObjectsOnly):
         theirs: tuple[ShrinkRecord, float, tuple[int, int], Mapping[str, Cut]] | None
         failure, theirs = trainer.strategy.broadcast((failure, ours))
         if theirs is None:
-            raise ValueError(f"Shrink() failed on the first process: {failure}")
+            raise UserError(f"Shrink() failed on the first process: {failure}")
         if shrunk is None:
             record, difference, parameters, cuts = theirs
             record.apply_(module, "Shrink()")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.packing import pack_bits
 
 LIVES = torch.iinfo(torch.int16).max  # in place of a cycle, for weights that live to the end
@@ -51,7 +52,7 @@ class Chain:
                 living = given[name].bool() if name in given else torch.ones_like(death, dtype=torch.bool)
                 before = death == LIVES
                 if bool((living & ~before).any()):
-                    raise ValueError(f"weights of {name!r} that are dead in cycle {cycle - 1} live in cycle {cycle}")
+                    raise UserError(f"weights of {name!r} that are dead in cycle {cycle - 1} live in cycle {cycle}")
                 death[before & ~living] = cycle
         return cls(deaths, tuple(sparsities))
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.shrinking.slices import Alive
 from lightning_prune.structures.groups import FoundStructures, Group
 
@@ -54,18 +55,18 @@ def check_alive(found: FoundStructures, alive: Alive, asker: str) -> dict[str, T
     for name, one in alive.items():
         if name not in found.groups:
             known = ", ".join(list(found.groups)[:8]) or "none"
-            raise ValueError(
+            raise UserError(
                 f"{asker}: alive names the group {name!r}, which this network does not have."
                 f"{suggest(name, found.groups)} Its groups are: {known}."
             )
         living, width = torch.as_tensor(one).detach().cpu().bool(), found.groups[name].width
         if living.shape != (width,):
-            raise ValueError(
+            raise UserError(
                 f"{asker}: alive[{name!r}] has the shape {tuple(living.shape)}, and the group has {width} units. Give "
                 f"a vector of {width} numbers."
             )
         if not bool(living.any()):
-            raise ValueError(
+            raise UserError(
                 f"{asker}: alive[{name!r}] keeps none of the {width} units, and nothing would pass through. Keep one."
             )
         checked[name] = living.to(torch.uint8)
@@ -86,7 +87,7 @@ def check_found(found: FoundStructures, tensors: Mapping[str, Tensor], asker: st
     for name, shape in found.shapes.items():
         if name not in tensors or tuple(tensors[name].shape) != tuple(shape):
             here = f"has the shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
-            raise ValueError(
+            raise UserError(
                 f"{asker}: structures are of another network: {name} {here} and not {tuple(shape)}. Leave out "
                 "structures, or find them again with structures_of(module, example)."
             )

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.shrinking.quiet_calls import Call, explained, quiet
 from lightning_prune.structures.find import structures_of
 from lightning_prune.structures.groups import FoundStructures
@@ -39,7 +40,7 @@ def call_on(module: nn.Module, example: Any, asker: str) -> Call:
     """
     example = getattr(module, "example_input_array", None) if example is None else example
     if example is None:
-        raise ValueError(
+        raise UserError(
             f"{asker} needs an example to run {type(module).__name__} on: give example=<a batch, or the inputs of "
             "forward>, or set example_input_array in the module."
         )
@@ -54,7 +55,7 @@ def call_on(module: nn.Module, example: Any, asker: str) -> Call:
             continue
         if any(isinstance(one, Tensor) for one in tree_leaves(found)):
             return call
-    raise ValueError(
+    raise UserError(
         f"{asker} cannot run {type(module).__name__} on the example. Give the inputs of its forward, or a batch that "
         f"its validation_step takes. What failed: {'; '.join(dict.fromkeys(failures)) or 'it returns no tensor'}."
     )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_prune.basics.checkpoints import read_checkpoint
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import is_sharded
 from lightning_prune.shrinking.attributes import Attributes, resize_
@@ -240,7 +241,7 @@ def _size(module: nn.Module) -> int:
 def _load(module: nn.Module, checkpoint: str | Path) -> None:
     asker = f"shrink(checkpoint='{checkpoint}')"
     if Path(checkpoint).is_dir():
-        raise ValueError(f"{asker} is a folder of a sharded checkpoint. Give a checkpoint that is one file.")
+        raise UserError(f"{asker} is a folder of a sharded checkpoint. Give a checkpoint that is one file.")
     saved = read_checkpoint(checkpoint, asker)
     state = saved.get("state_dict", saved)
     own = module.state_dict()
@@ -249,7 +250,7 @@ def _load(module: nn.Module, checkpoint: str | Path) -> None:
     wrong = [n for n in dict.fromkeys([*shapes, *named]) if getattr(named.get(n), "shape", None) != shapes.get(n)]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ValueError(
+        raise UserError(
             f"{asker} is of another network than this {type(module).__name__}: it lacks, or has another shape of, or "
             f"alone has, {', '.join(wrong[:3])}{more}."
         )
@@ -259,7 +260,7 @@ def _load(module: nn.Module, checkpoint: str | Path) -> None:
 def _refuse_sharded(module: nn.Module, asker: str) -> None:
     sharded = next((name for name, one in module.named_parameters() if is_sharded(one)), None)
     if sharded is not None:
-        raise ValueError(
+        raise UserError(
             f"{asker} cannot remove parts of {sharded}, which is split over several devices. Load a checkpoint that is "
             "one file in a single process: shrink(module, checkpoint='last.ckpt', example=batch)."
         )

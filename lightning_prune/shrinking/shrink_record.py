@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.shrinking.attributes import set_attributes_
 from lightning_prune.shrinking.slices import Cut, cut_module_, tensors_of
 
@@ -57,7 +58,7 @@ class ShrinkRecord:
         refuse_other_network(module, self.shapes, asker)
         missing = _missing_attribute(module, self.attributes)
         if missing is not None:
-            raise ValueError(f"{asker} is of another network: this {type(module).__name__} has no {missing}.")
+            raise UserError(f"{asker} is of another network: this {type(module).__name__} has no {missing}.")
         cut_module_(module, self.kept)
         set_attributes_(module, self.attributes)
 
@@ -128,7 +129,7 @@ def refuse_other_network(module: nn.Module, shapes: Mapping[str, tuple[int, ...]
     ]
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ValueError(
+        raise UserError(
             f"{asker} is of another network than this {type(module).__name__}: {'; '.join(wrong[:3])}{more}. Give a "
             "whole network, made as the one that was shrunk."
         )

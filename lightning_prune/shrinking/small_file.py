@@ -11,8 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lightning_prune.basics.checkpoints import refuse_format
+from lightning_prune.basics.file_formats import refuse_format
 from lightning_prune.basics.saved_state import find_mistake
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.shrinking.shrink_record import ShrinkRecord, refuse_other_network
@@ -57,7 +58,7 @@ def write_small(path: str | Path, module: nn.Module, record: ShrinkRecord) -> No
     state = {plain_name(name): one for name, one in module.state_dict().items()}
     others = [name for name, one in state.items() if not isinstance(one, Tensor)]
     if others:
-        raise ValueError(
+        raise UserError(
             f"{asker} keeps tensors only, and {others[0]} of {type(module).__name__} is a "
             f"{type(state[others[0]]).__name__}: leave it out of get_extra_state, or save the state yourself."
         )
@@ -120,7 +121,7 @@ def load_small(path: str | Path, module: Net) -> Net:
     own = {plain_name(name) for name in module.state_dict()}
     if weights.keys() != own or any(tuple(one.shape) != small.get(name) for name, one in weights.items()):
         refuse_other_network(module, record.shapes, asker)
-        raise ValueError(f"{asker} is damaged: its weights and its record disagree. Write it again.")
+        raise UserError(f"{asker} is damaged: its weights and its record disagree. Write it again.")
     record.apply_(module, asker)
     keep_record(module, record)
     with torch.no_grad():
@@ -143,7 +144,7 @@ def read_small(path: str | Path) -> tuple[ShrinkRecord, dict[str, Tensor]]:
     """
     said = f"load_small('{path}')"
     if not Path(path).is_file():
-        raise ValueError(f"{said} is {'a folder' if Path(path).is_dir() else 'no file'}: give the file of a network.")
+        raise UserError(f"{said} is {'a folder' if Path(path).is_dir() else 'no file'}: give the file of a network.")
     none = f"{said} is no small network: give a file that shrink(...).save or lightning-prune shrink wrote."
     try:
         with safe_open(path, framework="pt") as file:
@@ -151,18 +152,18 @@ def read_small(path: str | Path) -> tuple[ShrinkRecord, dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         header = json.loads(metadata[_HEADER])
     except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
-        raise ValueError(none) from error
+        raise UserError(none) from error
     if not isinstance(header, dict):
-        raise ValueError(none)
+        raise UserError(none)
     refuse_format(header.get("format"), _FORMAT, said)
     if metadata.get("checksum") != _checksum(metadata[_HEADER], tensors):
-        raise ValueError(f"{said} is damaged: its content has changed since it was written. Write it again.")
+        raise UserError(f"{said} is damaged: its content has changed since it was written. Write it again.")
     if wrong := find_mistake(header, _KINDS, ""):
-        raise ValueError(f"{said} is damaged: in its record {wrong}. Write it again.")
+        raise UserError(f"{said} is damaged: in its record {wrong}. Write it again.")
     try:
         return _record(header, tensors), _weights(header, tensors)
     except (KeyError, ValueError, IndexError) as error:
-        raise ValueError(f"{said} is damaged: its record names {error}, which is not there. Write it again.") from error
+        raise UserError(f"{said} is damaged: its record names {error}, which is not there. Write it again.") from error
 
 
 def _record(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> ShrinkRecord:
@@ -174,7 +175,7 @@ def _record(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> ShrinkR
     for name, by in kept.items():
         for dim, one in by.items():
             if not bool(((one >= 0) & (one < shapes[name][dim])).all()):
-                raise ValueError(f"an index of {name!r} beyond its size")
+                raise UserError(f"an index of {name!r} beyond its size")
     alive = {name: tensors[f"{_ALIVE}{name}"] for name in header["alive"]}
     return ShrinkRecord(shapes, kept, header["attributes"], alive, header["masked"])
 

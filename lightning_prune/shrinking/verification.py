@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lightning_prune.basics import random_state
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.shrinking.quiet_calls import Call, explained, quiet
 
 Outputs = list[Tensor]
@@ -143,7 +144,7 @@ def _equal(one: Any, other: Any) -> bool:
 def _distance(before: Outputs, after: Outputs) -> float:
     if [one.shape for one in before] != [one.shape for one in after]:
         shapes = " and ".join(str([tuple(one.shape) for one in outputs]) for outputs in (before, after))
-        raise ValueError(f"the outputs change their shapes: {shapes}")
+        raise UserError(f"the outputs change their shapes: {shapes}")
     return max((_relative(one, other) for one, other in zip(before, after, strict=True)), default=0.0)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.shrinking.shrink_record import ShrinkRecord, held_by, hold
 from lightning_prune.shrinking.slices import Cut, cut
@@ -41,7 +42,7 @@ def _cut_whole_state(module: nn.Module, state: dict[str, Any], prefix: str, *_: 
     parameters = {plain_name(name) for name, _ in module.named_parameters(remove_duplicate=False)}
     alive = [name for name, by in cut_here.items() if own[name] in parameters and _has_numbers_outside(state[name], by)]
     if alive:
-        raise ValueError(
+        raise UserError(
             f"This {type(module).__name__} is small, and the state is of the whole network before these units died: "
             f"{alive[0]} is not zero in what was removed. Load it into a new {type(module).__name__}."
         )

@@ -84,7 +84,7 @@ class Labels:
             labels: The labels.
             reason: A sentence.
         """
-        found = np.unique(without_repeats(labels).numpy())
+        found = without_repeats(labels).numpy().ravel()
         if (found := found[found >= _FIRST]).size:
             where.append((found, reason))
 

@@ -43,7 +43,7 @@ def sides_of(trace: Trace) -> tuple[list[Side], dict[int, str]]:
         if dim is None:
             for root in np.unique(roots).tolist():
                 bad.setdefault(root, f"units do not lie in slices of {axis.tensor}")
-            continue
+            dim = 0
         line = roots if axis.dim is not None else _line(roots, dim)[:, 0]
         sides.append(Side(axis, dim, line))
         if (line == line[0]).all():

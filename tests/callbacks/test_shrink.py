@@ -217,7 +217,15 @@ def test_processes_from_which_only_weights_come_back_are_refused():
 def shrunk_in_a_process(folder):
     rank = int(__import__("os").environ["LOCAL_RANK"])
     module, callback = half_dead(), Shrink()
-    fit([pruning(), FineTune(), callback], module, Images(batch=4), strategy="ddp", devices=2, max_epochs=1, limit_val_batches=0)
+    fit(
+        [pruning(), FineTune(), callback],
+        module,
+        Images(batch=4),
+        strategy="ddp",
+        devices=2,
+        max_epochs=1,
+        limit_val_batches=0,
+    )
     # Statistics of BatchNorm are of each process's own data.
     state = {name: one for name, one in module.state_dict().items() if "running" not in name}
     torch.save({"state": state, "error": callback.shrunk.error}, folder / f"rank {rank}.pt")

@@ -17,8 +17,9 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # From the bottom to the top, by the longest name that fits; a file imports only from its own layer or from below.
 LAYERS = [
-    ["version", "renamed"],
-    ["basics.checks"],
+    ["version", "basics.user_error"],
+    ["basics.renamed", "basics.checks", "basics.extras"],
+    ["basics.late_names"],
     ["schedules"],
     ["basics"],
     ["selection"],
@@ -38,10 +39,10 @@ LAYERS = [
     ["callbacks"],  # the callbacks that are a file each
     ["callbacks.fit"],
     ["callbacks.iterative_pruning"],
-    [""],  # the public names
+    ["", "public_names"],
     ["lab"],
     ["lab.data", "lab.networks", "lab.report"],
-    ["lab.runs"],
+    ["lab.run_command", "lab.configs_command", "lab.runs"],
     ["lab.cli"],
     ["lab.__init__", "lab.classifier", "lab.demo"],
     ["ablation.config"],

@@ -234,9 +234,7 @@ def test_a_compiled_network_is_shrunk_and_loaded_by_its_plain_names(tmp_path):
     network.compile(backend="eager")
     small = shrink(network, example=example, alive=alive)
     small.save(tmp_path / "small.safetensors")
-    assert list(read_small(tmp_path / "small.safetensors")[1]) and set(
-        read_small(tmp_path / "small.safetensors")[1]
-    ) == set(plain)
+    assert {*plain} == read_small(tmp_path / "small.safetensors")[1].keys()
     assert torch.equal(load_small(tmp_path / "small.safetensors", fully_connected()[0])(example), network(example))
 
 

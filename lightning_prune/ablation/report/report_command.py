@@ -24,6 +24,7 @@ from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.intervals import UNDECIDED
 from lightning_prune.ablation.results.table_checks import require_arms
 from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.terminal import report_console
 from lightning_prune.lab.visible import visible
@@ -143,14 +144,14 @@ def _chosen_label(study: Study, metric: str | None) -> str:
         return next(iter(known.values()), "")
     if metric not in known:
         measured = f"Measured are {', '.join(known) or 'none'}."
-        raise ValueError(f"`--metric {metric}` was not measured.{suggest(metric, known)} {measured}")
+        raise UserError(f"`--metric {metric}` was not measured.{suggest(metric, known)} {measured}")
     return known[metric]
 
 
 def _require_against(study: Study, against: str) -> None:
     require_arms("report", study.table, against=against)
     if against not in study.measured_arms:
-        raise ValueError(
+        raise UserError(
             f"`--against {against}` has no result. Choose one of {', '.join(study.measured_arms) or 'none'}."
         )
 
@@ -159,7 +160,7 @@ def _require_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"`--out {folder}` cannot be a folder: {error}. Give the name of a new one.") from error
+        raise UserError(f"`--out {folder}` cannot be a folder: {error}. Give the name of a new one.") from error
     return folder
 
 

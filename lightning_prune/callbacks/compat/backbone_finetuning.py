@@ -6,8 +6,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
 from torch import nn
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.settings.described import describe
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import Timeline, in_steps
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.prunable import Selected, Selection
@@ -33,7 +34,7 @@ def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningM
         for parameter in frozen:
             parameter.requires_grad_(False)
     if not isinstance(selected, Selected):
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(prunable={describe(prunable)}) returned a {type(selected).__name__}: give "
             "lightning_prune.Prunable(include=[...], exclude=[...]), with names of layers, or a "
             "lightning_prune.selection.Selection, which returns a Selected."
@@ -73,7 +74,7 @@ def settle_unfreezing(trainer: "pl.Trainer", selected: Selected, timeline: Timel
             if started > callback.unfreeze_backbone_at_epoch:  # the callback itself leaves it frozen
                 callback.make_trainable(_backbone(trainer.lightning_module))
         elif frozen and timeline.cycles:
-            raise ValueError(
+            raise UserError(
                 f"{type(callback).__name__} unfreezes weights at an epoch that IterativePruning cannot know, and what "
                 f"is pruned is selected when the fit starts: {', '.join(frozen)} would stay dense. Use "
                 "BackboneFinetuning, or say that they stay dense: "
@@ -92,7 +93,7 @@ def _refuse_late(
     if timeline.dense.unit == "it":
         point = in_steps(point, steps_per_epoch(trainer), argument)
     if point.amount >= timeline.dense.amount:
-        raise ValueError(
+        raise UserError(
             f"{argument} unfreezes the backbone after the dense run of {timeline.dense}: its weights would be pruned "
             "while they are frozen. Unfreeze it earlier, train the dense network for longer, or say that it stays "
             "dense: IterativePruning(prunable=Prunable(exclude=['backbone']))."

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 
+from lightning_prune.basics.user_error import UserError
+
 _HOOKS = ("on_fit_start", "on_train_start", "on_train_epoch_start", "on_train_batch_start")
 
 
@@ -23,12 +25,12 @@ def refuse_tuning(callbacks: list[Callback], ckpt_path: str | Path | None) -> No
             continue
         name = type(callback).__name__
         if any(getattr(type(callback), hook) is not getattr(kind, hook) for hook in _HOOKS):
-            raise ValueError(
+            raise UserError(
                 f"{name} tunes within the fit, where IterativePruning would count the steps that it tries. Tune at the "
                 f"start: {kind.__name__}(...)."
             )
         if ckpt_path is not None:
-            raise ValueError(
+            raise UserError(
                 f"{name} makes Lightning forget where a resumed fit was (ckpt_path='{ckpt_path}'), and the fit would "
                 f"train from epoch 0 again. Resume without {name}, with what it found."
             )

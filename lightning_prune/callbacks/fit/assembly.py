@@ -7,6 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelPruning
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import ADDED, RIVALS, CycleCallback, CycleClock, Kind, clock_of, kind_of
 from lightning_prune.callbacks.compat.weight_averaging import refuse_stochastic_averaging
 from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
@@ -139,7 +140,7 @@ def _refuse_retraining(callbacks: list[Callback]) -> None:
     for callback in callbacks:
         if kind_of(callback) in (Kind.LEARNING_RATE, Kind.WEIGHTS):
             name = type(callback).__name__
-            raise ValueError(
+            raise UserError(
                 "IterativePruning(during=...) prunes inside the dense run, whose weights and learning rates go on, and "
                 f"{name} would set them. Leave out {name}, or leave out during to retrain after the dense run."
             )
@@ -156,7 +157,7 @@ def refuse_rivals(callbacks: list[Callback]) -> None:
     """
     for callback in callbacks:
         if isinstance(callback, ModelPruning):
-            raise ValueError(
+            raise UserError(
                 f"{type(callback).__name__} and IterativePruning would both prune: Lightning's puts a parametrization "
                 "of its own in the place of the weights, which IterativePruning leaves alone. Keep one of them."
             )
@@ -167,7 +168,7 @@ def refuse_rivals(callbacks: list[Callback]) -> None:
 def _at_most_one(callbacks: list[Callback], kind: Kind) -> None:
     found = [type(callback).__name__ for callback in callbacks if kind_of(callback) is kind]
     if len(found) > 1:
-        raise ValueError(f"{' and '.join(found)} would both {kind.value}: keep one of them.")
+        raise UserError(f"{' and '.join(found)} would both {kind.value}: keep one of them.")
 
 
 def _rank(callback: Callback) -> int:

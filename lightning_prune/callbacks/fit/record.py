@@ -8,8 +8,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import DummyLogger
 
+from lightning_prune.basics.file_formats import RECORD_FORMAT
 from lightning_prune.basics.file_names import RECORD
-from lightning_prune.basics.saved_state import RECORD_FORMAT
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.masks import Masks

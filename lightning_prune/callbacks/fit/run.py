@@ -18,7 +18,7 @@ from lightning_prune.basics.saved_state import FORMAT
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.compat.backbone_finetuning import settle_unfreezing
 from lightning_prune.callbacks.compat.early_stopping import leave_stops, note_stops
-from lightning_prune.callbacks.compat.weight_averaging import restart_averages
+from lightning_prune.callbacks.compat.weight_averaging import begin_averages_again
 from lightning_prune.callbacks.cycle import Cycle, announce_prune, listeners
 from lightning_prune.callbacks.fit.dense_run import DenseRun
 from lightning_prune.callbacks.fit.ending import Ending
@@ -32,8 +32,8 @@ from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep
 from lightning_prune.callbacks.resuming.exact_resume import settle
 from lightning_prune.callbacks.settings.refused_differences import refuse_differences
-from lightning_prune.callbacks.timing.limits import cycle_steps, has_length, steps_per_epoch
 from lightning_prune.callbacks.timing.position import Position
+from lightning_prune.callbacks.timing.step_counts import cycle_steps, has_length, steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import Timeline
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.schedules.durations import Duration
@@ -237,7 +237,7 @@ class Run:
             self._tell(trainer, time.perf_counter())
         if self._begins_span(trainer):
             self._prune(trainer, 0, self.scheduled(0))
-            restart_averages(trainer)
+            begin_averages_again(trainer)
         due = self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense)
         for index in range((self.at.cycle.index if self.at.cycle else 0) + 1, min(due, self.timeline.cycles) + 1):
             self._begin(trainer, index)
@@ -276,7 +276,7 @@ class Run:
         self.hold.apply_()
         # From here on the weights are those that the cycle starts from, for whoever remembers or averages them.
         self.pruner.gatherer.begin_phase()
-        restart_averages(trainer)
+        begin_averages_again(trainer)
         self.ending.begin_cycle(trainer)
         # It has begun: a fit that resumes from here on does nothing of the above again.
         self.at.untold = None

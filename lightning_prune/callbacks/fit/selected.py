@@ -4,6 +4,7 @@ from torch import nn
 
 from lightning_prune.allocation import Allocation
 from lightning_prune.allocation.whole_filters import WholeFilters
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria import Criterion
 from lightning_prune.criteria.filters import Filters
 from lightning_prune.selection.layer_types import outputs_of, path_of
@@ -28,7 +29,7 @@ def refuse_other_filters(module: nn.Module, selected: Selected, criterion: Crite
     for one in owned_parameters(module):
         layer, dimension = one.owners[0][0], outputs_of(one.owners[0][0])
         if one.name in selected.weights and dimension is not None:
-            raise ValueError(
+            raise UserError(
                 f"IterativePruning cannot prune whole filters of {one.name}: Filters and WholeFilters take the first "
                 f"dimension for the outputs, and those of {path_of(type(layer))} lie along dimension {dimension}. "
                 f"Exclude it: IterativePruning(prunable=Prunable(exclude=['{one.name}']))."

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_prune.basics.random_state import seed_of
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering import loss_gradients, synaptic_flow
 from lightning_prune.callbacks.gathering.traceless import without_trace
 from lightning_prune.callbacks.gathering.training_batches import draw
@@ -66,7 +67,7 @@ class Gatherer:
         if not measured and not flows:
             return
         if trainer is None:
-            raise ValueError(
+            raise UserError(
                 f"{describe(self.criterion)} needs a Trainer: it looks at the network, not at weights alone."
             )
         if measured:

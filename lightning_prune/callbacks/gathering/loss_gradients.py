@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.traceless import gradients_required
 from lightning_prune.callbacks.gathering.training_steps import loss_in, reason_against, training_steps
 
@@ -62,7 +63,7 @@ def refuse(module: "pl.LightningModule", weights: Mapping[str, Tensor], what: st
         reason = found
     else:
         return
-    raise ValueError(
+    raise UserError(
         f"IterativePruning(criterion={what}) cannot take gradients: {reason}, or give a criterion without gradients, "
         "such as lightning_prune.magnitude."
     )
@@ -79,7 +80,7 @@ def _measure(
             if squares is not None:
                 squares[i] += gradient.square()
     if not done:
-        raise ValueError("training_step returned None for every batch that a criterion wanted gradients of.")
+        raise UserError("training_step returned None for every batch that a criterion wanted gradients of.")
     found = {"gradient": [total / done for total in mean]}
     if squares is not None:
         found["squared_gradient"] = [total / done for total in squares]
@@ -111,7 +112,7 @@ def _second(module: "pl.LightningModule", loss: Tensor, parts: list[Tensor], vec
         said = str(error).strip().split("\n")[0].rstrip(".")
         if not any(word in said for word in ("derivative", "differentia", "twice")):
             raise
-        raise ValueError(
+        raise UserError(
             f"The criterion takes second derivatives (grasp), and {type(module).__name__} has an operation without "
             f"one: {said}. Exchange the operation, or give a criterion without them, such as snip."
         ) from error

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_prune.allocation import Allocation
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.gatherer import Gatherer
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, is_elementwise
@@ -143,7 +144,7 @@ class Pruner:
         given = self.criterion(weight, self.gatherer.for_weight(cycle, name, part, weight.device))
         score = as_floating(name, given, str(describe(self.criterion)))
         if score.shape != weight.shape:
-            raise ValueError(
+            raise UserError(
                 f"{describe(self.criterion)} gave scores of shape {tuple(score.shape)} for {name!r}, which has shape "
                 f"{tuple(weight.shape)}: a criterion returns one score for each weight."
             )
@@ -154,7 +155,7 @@ class Pruner:
         """Refuse a criterion that scores the same weight differently when it is asked again."""
         smallest = min(self.weights, key=lambda name: (self.masks.shapes[name].numel(), name))
         if not torch.equal(self._score(1, smallest, part=None), self._score(1, smallest, part=None)):
-            raise ValueError(
+            raise UserError(
                 f"{describe(self.criterion)} scored {smallest!r} differently when it was asked again. Large networks "
                 "are scored piece by piece, and more than once: draw what is random from `evidence.generator`, and do "
                 "not count calls."

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.schedules.durations import Duration
 
 
@@ -108,7 +109,7 @@ def in_steps(duration: Duration, per_epoch: int | None, argument: str) -> Durati
     if duration.unit == "it":
         return duration
     if per_epoch is None:
-        raise ValueError(
+        raise UserError(
             f"{argument} mixes epochs and steps, but an epoch has no known number of steps: the training data has no "
             "length, or GradientAccumulationScheduler changes it. Give all durations in the same unit."
         )

@@ -55,7 +55,8 @@ def per_batch(trace: Trace, call: Call, operands: Sequence[Tensor]) -> Tensor:
         A label for each pair, of the shape ``[pairs]``.
     """
     mixed = f"{call.name} multiplies computed values along it{trace.here}"
-    parts = [without_repeats(one.flatten(1)) for one in operands]
+    repeated = ([dim for dim in range(1, one.dim()) if one.stride(dim) == 0] for one in operands)
+    parts = [one_along(one, dims).flatten(1) for one, dims in zip(operands, repeated, strict=True)]
     varying = [part for part in parts if not constant_along(part, 0)]
     units = varying[0].amax(1) if varying else torch.full((len(operands[0]),), PLAIN)
     for part in parts:

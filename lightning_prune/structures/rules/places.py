@@ -12,7 +12,21 @@ from lightning_prune.structures.rules.registry import Call, again, dims_of, fixe
 from lightning_prune.structures.trace import Trace
 
 
-@rule("slice", "select", "narrow", "diagonal", "roll", "unfold", "as_strided")
+@rule("as_strided", "as_strided_")
+def restrided(trace: Trace, call: Call) -> None:
+    """Another layout in memory for the same places, as pooling makes it. Anything else is not understood."""
+    shape = tuple(call["size"])
+    large = [dim for dim, size in enumerate(shape) if size > 1]
+    plain = torch.empty(shape, device="meta").stride()
+    same = all(call["stride"][dim] == plain[dim] for dim in large)
+    if shape == tuple(call.source.shape) and same and not call["storage_offset"]:
+        trace.set(call.result, trace.elements(call.source))
+        return
+    trace.pin_tensor(call.source, f"{call.name} is not understood{trace.here}")
+    trace.set(call.result, torch.full((), PLAIN))
+
+
+@rule("slice", "select", "narrow", "diagonal", "roll", "unfold")
 def taken(trace: Trace, call: Call) -> None:
     """Some places, which code knows by their numbers: along them nothing can be removed by itself."""
     source, dims = call.source, trace.dims(call.source)
@@ -24,10 +38,6 @@ def taken(trace: Trace, call: Call) -> None:
         named: Any = [call[name] for name in ("dim", "dim1", "dim2", "dimension") if call.get(name) is not None]
         along = call["dims"] or None if call.name == "aten.roll" else named or None
         labels = trace.glue(labels, dims_of(along, labels.dim()), fixed(trace, call))
-    if call.name == "aten.as_strided":
-        trace.pin(labels, f"{call.name} is not understood{trace.here}")
-        trace.set(call.result, torch.full((), PLAIN))
-        return
     set_all(trace, call, again(call, labels))
 
 

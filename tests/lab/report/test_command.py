@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from synthetic import write_run
 
-from lightning_prune.lab.report.run_command import main
+from lightning_prune.lab.run_command import main
 
 PICTURES = {"accuracy_over_density.png", "learning_rate.png", "density_per_layer.png"}
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from synthetic import write_run
 
 from lightning_prune.lab.report import layout
-from lightning_prune.lab.report.run_command import report
+from lightning_prune.lab.report.run_report import report
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
