@@ -31,6 +31,7 @@ TRAINER_COMMANDS = {
 COMMANDS = {
     "ablate": ("ablation.command", "Compare arms over seeds, training what they share only once."),
     "report": ("lab.run_command", "Report runs with a table per cycle, CSV files and pictures."),
+    "shrink": ("lab.shrink_command", "Remove dead channels, heads and neurons, and write the small network."),
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
 NEED_NO_EXTRA = ("configs",)
@@ -41,6 +42,7 @@ NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEX
 FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
     "report": "--out",
+    "shrink": "--out",
 }
 MAKING = {"instantiate_classes", "configure_optimizers"}
 OTHER_WEIGHTS = "Error(s) in loading state_dict for "

@@ -117,10 +117,12 @@ class Shrink(Callback, metaclass=ObjectsOnly):
         return shrunk
 
     def _example(self, trainer: "pl.Trainer") -> Any:
-        if self._batch is not None or getattr(trainer.lightning_module, "example_input_array", None) is not None:
+        module = trainer.lightning_module
+        if self._batch is not None or getattr(module, "example_input_array", None) is not None:
             return self._batch
         loaders = loaders_of(trainer)  # no batch was trained: the fit was resumed after its last one
-        return next(iter(loaders[0]), None) if loaders else None
+        batch = next(iter(loaders[0]), None) if loaders else None
+        return module._apply_batch_transfer_handler(module._on_before_batch_transfer(batch), device=module.device)
 
 
 def _name(thing: object) -> str:

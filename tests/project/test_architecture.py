@@ -44,7 +44,7 @@ LAYERS = [
     ["lab.data", "lab.networks", "lab.report"],
     ["lab.run_command", "lab.configs_command", "lab.runs"],
     ["lab.cli"],
-    ["lab.__init__", "lab.classifier", "lab.demo"],
+    ["lab.__init__", "lab.classifier", "lab.demo", "lab.shrink_command"],
     ["ablation.config"],
     ["ablation.sharing"],
     ["ablation.planning"],
