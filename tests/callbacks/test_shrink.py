@@ -134,10 +134,22 @@ def test_the_masks_of_the_run_are_those_of_the_whole_network(tmp_path):
     whole = dict(half_dead().named_parameters())
     assert clock.masks
     assert all(mask.shape == whole[name].shape for name, mask in clock.masks.items())
+    assert clock.measured_sparsity == pytest.approx(0.2, abs=1e-3)
     clock.save_ticket(tmp_path / "ticket.safetensors")
     callback.shrunk.save(tmp_path / "small.safetensors")
     fresh = load_small(tmp_path / "small.safetensors", toy(dropout=0.0))
     assert equal(dict(fresh.state_dict()), dict(module.state_dict()))
+
+
+def test_the_small_network_is_fitted_again():
+    callbacks = [pruning(), FineTune(), Shrink()]
+    module = half_dead()
+    fit(callbacks, module)
+    fit([pruning(), FineTune(), Shrink()], module)
+    trainer = fit(callbacks, module)
+    assert module.net[0].out_channels == 2
+    assert callbacks[0].measured_sparsity == pytest.approx(0.2, abs=1e-2)
+    assert trainer.current_epoch == 6
 
 
 def test_what_cannot_be_removed_stays_masked_with_a_warning():
@@ -245,9 +257,13 @@ def refuse_parts():
 
     dist.init_process_group("gloo", rank=0, world_size=1)
     module = toy()
-    module.net[0].weight = nn.Parameter(distribute_tensor(module.net[0].weight, init_device_mesh("cpu", (1,)), [Shard(0)]))
+    module.net[0].weight = nn.Parameter(
+        distribute_tensor(module.net[0].weight, init_device_mesh("cpu", (1,)), [Shard(0)])
+    )
     trainer = make_trainer([Shrink()])
-    with pytest.raises(ValueError, match="that SingleDeviceStrategy splits over several devices. Leave it out, save one"):
+    with pytest.raises(
+        ValueError, match="that SingleDeviceStrategy splits over several devices. Leave it out, save one"
+    ):
         trainer.callbacks[0].on_train_start(trainer, module)
     with pytest.raises(ValueError, match="cannot remove parts of net.0.weight, which is split over several devices"):
         shrink(module, example=torch.zeros(2, 1, 6, 6))

@@ -90,7 +90,6 @@ ZOO = {
     "mobilenet_v3": (torchvision("mobilenet_v3_small"), images()),
     "shufflenet": (torchvision("shufflenet_v2_x0_5"), images()),
     "densenet": (torchvision("densenet121"), images()),
-    "vgg": (torchvision("vgg11_bn"), images()),
     "squeezenet": (torchvision("squeezenet1_1"), images()),
     "efficientnet": (torchvision("efficientnet_b0"), images()),
     "regnet": (torchvision("regnet_y_400mf"), images()),

@@ -37,6 +37,7 @@ class Hold:
     ) -> None:
         self.weights = weights
         self._masks: dict[Tensor, Tensor] = {}
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._optimizers = list(optimizers)
         self._owned: dict[int, list[_Pair]] = {}
         self._unowned: list[_Pair] = []
@@ -56,6 +57,11 @@ class Hold:
         """Whether dead weights are kept at zero. False after the fit."""
         return bool(self._handles)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether weights have become smaller since, because dead units were removed from them."""
+        return any(weight.shape != self._shapes[name] for name, weight in self.weights.items())
+
     def zeros(self) -> int:
         """How many masked weights are zero: after the fit the weights of another checkpoint may have been loaded."""
         return sum(
@@ -71,6 +77,8 @@ class Hold:
         Args:
             weights: Weights by name.
         """
+        if self.is_cut:
+            return False
         masks = {name: self._masks[one] for name, one in self.weights.items() if one in self._masks}
         return bool(masks) and all(
             name in weights
