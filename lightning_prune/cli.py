@@ -35,6 +35,7 @@ COMMANDS = {
         "Report a run, several runs or a study: tables, and a page with pictures.",
     ),
     "structures": ("lab.structures_command", "Show which channels, heads and neurons of a network can be removed."),
+    "shrink": ("lab.shrink_command", "Remove dead channels, heads and neurons, and write the small network."),
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
 NEED_NO_EXTRA = ("configs",)
@@ -45,6 +46,7 @@ NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEX
 FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
     "report": "--out",
+    "shrink": "--out",
 }
 MAKING = {"instantiate_classes", "configure_optimizers"}
 OTHER_WEIGHTS = "Error(s) in loading state_dict for "

@@ -35,6 +35,7 @@ from lightning_prune.callbacks.policies import WarmupSteps as WarmupSteps
 from lightning_prune.callbacks.policies.base import LearningRatePolicy as LearningRatePolicy
 from lightning_prune.callbacks.policies.base import ShapedRate as ShapedRate
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume as ExactResume
+from lightning_prune.callbacks.shrink import Shrink as Shrink
 from lightning_prune.callbacks.starting_points.reinitialize import Reinitialize as Reinitialize
 from lightning_prune.callbacks.starting_points.scratch_train import ScratchTrain as ScratchTrain
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind as WeightRewind
@@ -54,4 +55,7 @@ from lightning_prune.schedules.sparsity import Levels as Levels
 from lightning_prune.schedules.sparsity import Linear as Linear
 from lightning_prune.schedules.sparsity import OneShot as OneShot
 from lightning_prune.selection.prunable import Prunable as Prunable
+from lightning_prune.shrinking.removal import Shrunk as Shrunk
+from lightning_prune.shrinking.removal import shrink as shrink
+from lightning_prune.shrinking.small_file import load_small as load_small
 from lightning_prune.structures.find import structures_of as structures_of

@@ -27,6 +27,7 @@ LAYERS = [
     ["allocation"],
     ["masks", "flops", "initializations"],
     ["structures"],
+    ["shrinking"],
     ["callbacks.cycle", "callbacks.settings", "callbacks.compat.namespaces"],
     ["callbacks.timing"],
     ["callbacks.base"],
@@ -43,7 +44,7 @@ LAYERS = [
     ["lab.data", "lab.networks", "lab.report"],
     ["lab.configs_command", "lab.runs"],
     ["lab.cli"],
-    ["lab.__init__", "lab.classifier", "lab.structures_command"],
+    ["lab.__init__", "lab.classifier", "lab.shrink_command", "lab.structures_command"],
     ["ablation.config"],
     ["ablation.sharing"],
     ["ablation.planning"],
@@ -55,7 +56,17 @@ LAYERS = [
     ["ablation.report"],
     ["cli", "demo"],
 ]
-MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "structures", "flops", "initializations")
+MATHEMATICS = (
+    "schedules",
+    "selection",
+    "criteria",
+    "allocation",
+    "masks",
+    "flops",
+    "initializations",
+    "structures",
+    "shrinking",
+)
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
 

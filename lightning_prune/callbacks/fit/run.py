@@ -93,7 +93,7 @@ class Run:
     def measured_sparsity(self) -> float:
         """The fraction of the prunable weights that is dead: by the masks while they hold, later by the weights."""
         masks = self.pruner.masks
-        return masks.sparsity if self.hold.is_on else self.hold.zeros() / masks.size
+        return masks.sparsity if self.hold.is_on or self.hold.is_cut else self.hold.zeros() / masks.size
 
     def is_laid_over(self, module: "pl.LightningModule") -> bool:
         """Whether a module carries the zeros of the masks of this fit."""

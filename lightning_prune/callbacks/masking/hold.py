@@ -38,6 +38,7 @@ class Hold:
     ) -> None:
         self.weights = weights
         self._masks: dict[Tensor, Tensor] = {}
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._optimizers = list(optimizers)
         self._owned: dict[int, list[_Pair]] = {}
         self._unowned: list[_Pair] = []
@@ -57,6 +58,11 @@ class Hold:
         """Whether dead weights are kept at zero. False after the fit."""
         return bool(self._handles)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether weights have become smaller since, because dead units were removed from them."""
+        return any(weight.shape != self._shapes[name] for name, weight in self.weights.items())
+
     def zeros(self) -> int:
         """How many masked weights are zero: after the fit the weights of another checkpoint may have been loaded."""
         return sum(
@@ -72,6 +78,8 @@ class Hold:
         Args:
             weights: Weights by name.
         """
+        if self.is_cut:
+            return False
         masks = {name: self._masks[one] for name, one in self.weights.items() if one in self._masks}
         return bool(masks) and all(
             name in weights
