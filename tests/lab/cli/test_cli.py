@@ -312,8 +312,6 @@ def test_a_run_is_named_after_its_config_and_report_finds_it(capsys: pytest.Capt
     main(["fit", "--config", "digits/lr_rewind", "--trainer.max_epochs=1", "--trainer.callbacks=IterativePruning",
           "--trainer.callbacks.cycles=1", "--trainer.callbacks.retrain=1ep", *QUICK])  # fmt: skip
     main(["report", "runs/digits/lr_rewind"])
-    main(["test", "--config=configs/digits/lr_rewind.yaml", "--ckpt_path=last", "--trainer.callbacks=null"])
-    assert Path("runs/digits/lr_rewind/version_0/test.csv").exists()
     assert [path.name for path in Path("runs").iterdir() if path.name.startswith("version_")] == []
 
 
