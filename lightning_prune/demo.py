@@ -8,9 +8,10 @@ import torch
 from rich.console import Console
 
 from lightning_prune.ablation.report.runs_report import report_runs
+from lightning_prune.basics.config_files import shipped_folder
 from lightning_prune.lab.cli.command_line import CommandLine
 
-CONFIGS = Path(__file__).parents[1] / "configs" / "digits"
+CONFIGS = shipped_folder() / "digits"
 RUNS = Path("runs") / "digits"
 VARIANTS = ("fine_tune", "lr_rewind")
 PICTURE = "metric_over_density.png"
@@ -21,8 +22,8 @@ def main() -> None:
 
     This does the same as these commands, in one process::
 
-        lightning-prune fit --config configs/digits/fine_tune.yaml
-        lightning-prune fit --config configs/digits/lr_rewind.yaml
+        lightning-prune fit --config digits/fine_tune
+        lightning-prune fit --config digits/lr_rewind
         lightning-prune report runs/digits/fine_tune runs/digits/lr_rewind --out runs/digits/report
     """
     if not CONFIGS.is_dir():
