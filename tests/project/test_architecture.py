@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # From the bottom to the top, by the longest name that fits; a file imports only from its own layer or from below.
 LAYERS = [
-    ["version", "basics.user_error"],
+    ["basics.user_error"],
     ["basics.renamed", "basics.checks", "basics.extras"],
     ["basics.late_names"],
     ["schedules"],
@@ -54,7 +54,7 @@ LAYERS = [
     ["ablation.results"],
     ["ablation"],
     ["ablation.report"],
-    ["cli", "demo"],
+    ["cli", "lab.demo"],
 ]
 MATHEMATICS = (
     "schedules",

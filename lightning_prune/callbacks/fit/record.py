@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import DummyLogger
 
+from lightning_prune import __version__
 from lightning_prune.basics.file_formats import RECORD_FORMAT
 from lightning_prune.basics.file_names import RECORD
 from lightning_prune.basics.write_whole import write_whole
@@ -15,7 +16,6 @@ from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.masks import Masks
 from lightning_prune.selection.prunable import Selected
-from lightning_prune.version import __version__
 
 
 class Record:
