@@ -47,6 +47,10 @@ from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind
 from lightning_prune.callbacks.train_only import TrainOnly as TrainOnly
 from lightning_prune.criteria import magnitude as magnitude
 from lightning_prune.criteria import random as random
+from lightning_prune.granularity import Blocks as Blocks
+from lightning_prune.granularity import Filters as Filters
+from lightning_prune.granularity import Granularity as Granularity
+from lightning_prune.granularity import Weights as Weights
 from lightning_prune.masks.ticket import Ticket as Ticket
 from lightning_prune.masks.ticket import load_ticket as load_ticket
 from lightning_prune.masks.ticket import save_ticket as save_ticket

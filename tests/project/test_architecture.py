@@ -22,8 +22,10 @@ LAYERS = [
     ["schedules"],
     ["basics"],
     ["selection"],
+    ["structures"],
     ["criteria"],
     ["allocation"],
+    ["granularity"],
     ["masks", "flops", "initializations"],
     ["callbacks.cycle", "callbacks.settings"],
     ["callbacks.timing"],
@@ -53,7 +55,7 @@ LAYERS = [
     ["ablation.report"],
     ["cli"],
 ]
-MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "flops", "initializations")
+MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "granularity", "masks", "flops", "initializations")
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
 

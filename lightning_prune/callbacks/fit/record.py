@@ -12,7 +12,7 @@ from lightning_prune.basics.file_names import RECORD
 from lightning_prune.basics.saved_state import RECORD_FORMAT
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.masks.masks import Masks
+from lightning_prune.masks.tally import Tally
 from lightning_prune.selection.prunable import Selected
 from lightning_prune.version import __version__
 
@@ -37,13 +37,13 @@ class Record:
         self.settings = settings
         self.cycles: list[dict[str, Any]] = []
 
-    def add(self, trainer: "pl.Trainer", cycle: Cycle, masks: Masks, seconds: float) -> None:
+    def add(self, trainer: "pl.Trainer", cycle: Cycle, tally: Tally, seconds: float) -> None:
         """Write that a cycle begins, and log the density of every pruned tensor.
 
         Args:
             trainer: The trainer.
             cycle: The cycle.
-            masks: The masks it is trained with.
+            tally: What lives in it.
             seconds: How long the prune took.
         """
         entry = {
@@ -52,13 +52,13 @@ class Record:
             "first_epoch": trainer.current_epoch,
             "steps": cycle.steps,
             "sparsity": cycle.sparsity,
-            "alive": dict(masks.living),
+            "alive": dict(tally.living),
             "seconds": seconds,
         }
         self.cycles.append(entry)
         self.write(trainer, finished=False)
         densities = {
-            f"pruning/density/{name}": masks.living[name] / size.numel() for name, size in masks.shapes.items()
+            f"pruning/density/{name}": tally.living[name] / size.numel() for name, size in tally.shapes.items()
         }
         for logger in trainer.loggers:
             logger.log_metrics(densities, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
@@ -82,7 +82,7 @@ class Record:
         }
         write_whole(self._path, json.dumps(content, indent=1))
 
-    def log_epoch(self, pl_module: "pl.LightningModule", cycle: Cycle | None, masks: Masks, seconds: float) -> None:
+    def log_epoch(self, pl_module: "pl.LightningModule", cycle: Cycle | None, tally: Tally, seconds: float) -> None:
         """Log the cycle, and the sparsity over what is prunable and over the whole model, from whole numbers.
 
         Progress bars show the first two, but for a bar that has ``shows_cycle = True``, since it shows them itself.
@@ -90,13 +90,13 @@ class Record:
         Args:
             pl_module: The module, in a hook that may log.
             cycle: The cycle that is running. None in the dense run.
-            masks: The masks.
+            tally: What lives.
             seconds: How long the epoch took.
         """
-        dead = masks.size - masks.alive
-        shown = {"pruning/cycle": float(cycle.index if cycle else 0), "pruning/sparsity": masks.sparsity}
+        dead = tally.size - tally.alive
+        shown = {"pruning/cycle": float(cycle.index if cycle else 0), "pruning/sparsity": tally.sparsity}
         others = {
-            "pruning/density": masks.alive / masks.size,
+            "pruning/density": tally.alive / tally.size,
             "pruning/model_sparsity": dead / self.model_weights,
             "pruning/model_density": (self.model_weights - dead) / self.model_weights,
             "pruning/seconds": seconds,

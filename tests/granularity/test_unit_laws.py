@@ -1,0 +1,158 @@
+"""What holds for every granularity with every criterion and every allocation: the members are collected from the files."""
+
+import inspect
+
+import pytest
+import torch
+from laws import evidence_for, network
+from members import ALLOCATIONS, CRITERIA, classes, most_unspent, named, values_of
+
+from lightning_prune import Weights, globally, granularity
+from lightning_prune.allocation.whole_filters import WholeFilters
+from lightning_prune.callbacks.masking.unit_pruner import Division, UnitPruner
+from lightning_prune.criteria import magnitude
+from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.quantities import Linear
+from lightning_prune.granularity.reduce import CHOICES
+
+VALUES = [value for cls in classes(granularity, Granularity) for value in values_of(cls)]
+GRANULARITIES = [value for value in VALUES if value != Weights() and not getattr(value, "needs_groups", False)]
+LEVELS = [0.2, 0.2, 0.36, 0.7]
+
+
+class Offline(UnitPruner):
+    """Units with made-up evidence, in the place of what a fit gathers."""
+
+    def _gather(self, trainer, cycle, sparsity, rehearsal):
+        self.gatherer.for_weight = lambda cycle, name, part, device: evidence_for(self.weights[name].shape, cycle)
+
+
+def weights_of(kind="normal"):
+    weights = network(kind, wide=(60, 50))
+    return {"conv": weights["conv"], "wide": weights["wide"], "output": weights["output"][:, :40].contiguous()}
+
+
+def pruner_of(value, criterion=magnitude, allocation=globally, weights=None, measure="units"):
+    weights = weights_of() if weights is None else weights
+    units = value(weights, {})
+    sizes = {name: shape.numel() for name, shape in units.shapes.items()}
+    quantity = Linear({name: weights[name].numel() / sizes[name] for name in sizes}, sizes, of_weights=True)
+    return Offline(
+        weights, criterion, allocation, 0, {}, Division(units, weights, value.reduce), None if measure == "units" else quantity
+    )  # fmt: skip
+
+
+def test_the_granularities_are_found_and_public():
+    assert {type(value).__name__ for value in VALUES} >= {"Weights", "Filters", "Blocks"}
+    assert all(hasattr(granularity, type(value).__name__) for value in VALUES)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_granularity_names_its_paper_and_equals_its_copy(value):
+    text = inspect.getdoc(type(value))
+    assert "Reference: " in text
+    assert "https://" in text
+    assert value == type(value)(**vars(value))
+
+
+@pytest.mark.filterwarnings("ignore:Cycle . leaves no weight alive")
+@pytest.mark.parametrize("value", GRANULARITIES, ids=repr)
+@pytest.mark.parametrize("criterion", CRITERIA, ids=named)
+@pytest.mark.parametrize("allocation", ALLOCATIONS, ids=named)
+def test_any_criterion_and_allocation_hit_every_target_in_whole_units_and_never_revive(value, criterion, allocation):
+    pruner, dead = pruner_of(value, criterion, allocation), {}
+    pruner.rehearse(LEVELS)
+    for cycle, sparsity in enumerate(LEVELS, start=1):
+        pruner.prune_(cycle, sparsity)
+        unspent = most_unspent(allocation, pruner._scores(cycle)) if isinstance(allocation, WholeFilters) else 0
+        assert 0 <= round((1 - sparsity) * pruner.masks.size) - pruner.masks.alive <= unspent
+        for name, mask in pruner.whole_masks().items():
+            assert not (mask & dead.get(name, torch.zeros_like(mask))).any(), "a dead weight came back"
+            dead[name] = ~mask
+            assert int(mask.sum()) == pruner.tally().living[name]
+        restored = pruner.units.found({name: mask.to(torch.uint8) for name, mask in pruner.whole_masks().items()})
+        for name, mask in restored.items():
+            own = pruner.masks[name]
+            assert torch.equal(mask, torch.ones_like(mask) if own is None else own), "a unit is dead in part"
+
+
+@pytest.mark.parametrize("value", GRANULARITIES, ids=repr)
+@pytest.mark.parametrize("sparsity", [0.01, 0.3, 0.5, 0.77])
+def test_a_fraction_of_the_weights_is_met_as_nearly_as_the_ranking_allows(value, sparsity):
+    pruner = pruner_of(value, measure="weights")
+    scores, size, measure = pruner._scores(1), pruner.masks.size, pruner.measure
+    every = [measure.left(globally(scores, kept / size)) for kept in range(1, size + 1)]
+    nearest = min(abs(left - (1 - sparsity) * measure.total()) for left in every)
+    pruner.prune_(1, sparsity)
+    assert abs(measure.left(pruner.masks.living) - (1 - sparsity) * measure.total()) == pytest.approx(nearest)
+
+
+def by_hand(rows, reduce):
+    return [
+        {"mean": sum(row) / len(row), "l1": sum(map(abs, row)), "l2": sum(x * x for x in row) ** 0.5, "max": max(row)}[reduce]
+        for row in rows
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("reduce", CHOICES)
+def test_filters_score_what_their_weights_score_together(reduce):
+    weight = torch.tensor([[[1.0, -3.0]], [[0.5, 2.0]], [[4.0, 0.0]]])
+    pruner = pruner_of(granularity.Filters(reduce=reduce), weights={"w": weight})
+    rows = weight.abs().flatten(1).tolist()
+    assert pruner._scores(1)["w"].tolist() == pytest.approx(by_hand(rows, reduce))
+
+
+@pytest.mark.parametrize("reduce", CHOICES)
+def test_blocks_at_the_edge_score_their_own_weights_only(reduce):
+    weight = -torch.arange(1.0, 16).view(3, 5)
+    pruner = pruner_of(granularity.Blocks(2, 2, reduce=reduce), lambda w, e: w.clone(), weights={"w": weight})
+    rows = [weight[i : i + 2, j : j + 2].flatten().tolist() for i in (0, 2) for j in (0, 2, 4)]
+    assert pruner._scores(1)["w"].flatten().tolist() == pytest.approx(by_hand(rows, reduce))
+
+
+def test_the_filters_of_a_transposed_convolution_are_its_output_channels():
+    layer = torch.nn.ConvTranspose2d(4, 6, 3, groups=2)
+    units = granularity.Filters()({"w": layer.weight.detach()}, {"w": 2})
+    mask = torch.tensor([1, 0, 1, 1, 1, 0], dtype=torch.uint8)
+    ((factor,),) = units.factors({"w": mask}).values()
+    with torch.no_grad():
+        layer.weight.mul_(factor)
+        layer.bias.zero_()
+    out = layer(torch.randn(1, 4, 5, 5))
+    assert (out.flatten(2) != 0).any(2).tolist() == [[bool(alive) for alive in mask]]
+    assert torch.equal(units.found({"w": factor.expand(layer.weight.shape)})["w"], mask)
+
+
+def test_blocks_of_a_transposed_convolution_lie_along_its_outputs():
+    weight = torch.randn(4, 3, 2, 2)
+    units = granularity.Blocks(rows=1, columns=16)({"w": weight}, {"w": 1})
+    ((factor,),) = units.factors({"w": torch.tensor([[1], [0], [1]], dtype=torch.uint8)}).values()
+    assert torch.equal(factor != 0, torch.tensor([True, False, True]).view(1, 3, 1, 1).expand(weight.shape))
+
+
+def test_filters_are_held_at_one_byte_each():
+    pruner = pruner_of(granularity.Filters())
+    pruner.prune_(1, 0.5)
+    for name, (factor,) in pruner.held().items():
+        assert factor.dtype == torch.uint8
+        assert factor.numel() == len(pruner.weights[name])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: granularity.Filters(reduce="sum"),
+            r"Filters\(reduce='sum'\) is unknown: give 'mean', 'l1', 'l2', 'max'",
+        ),
+        (lambda: granularity.Blocks(0, 4), r"Blocks\(rows=0\)"),
+        (lambda: granularity.Blocks(4, 2.5), r"Blocks\(columns=2.5\)"),
+        (lambda: granularity.Blocks(4, 4, "max"), None),
+    ],
+)
+def test_wrong_options_are_refused(make, message):
+    if message is None:
+        assert make().reduce == "max"
+        return
+    with pytest.raises(ValueError, match=message):
+        make()
