@@ -102,7 +102,7 @@ def test_filters_give_the_run_of_the_former_pair_where_both_keep_as_many():
 @pytest.mark.parametrize("measure", ["weights", "units", "flops"])
 def test_a_run_holds_its_units_at_zero_and_resumes_exactly(granularity, measure, tmp_path):
     def callbacks():
-        return [pruning(granularity=granularity, measure=measure), WeightRewind(to="1ep")]
+        return [pruning(granularity=granularity, measure=measure, retrain="2ep"), WeightRewind(to="1ep")]
 
     whole = fit(callbacks(), toy(), max_epochs=2)
     whole.save_checkpoint(tmp_path / "end.ckpt")
