@@ -61,6 +61,7 @@ from lightning_prune.schedules.sparsity import Levels as Levels
 from lightning_prune.schedules.sparsity import Linear as Linear
 from lightning_prune.schedules.sparsity import OneShot as OneShot
 from lightning_prune.selection.prunable import Prunable as Prunable
+from lightning_prune.structures.find import structures_of as structures_of
 from lightning_prune.version import __version__ as __version__
 
 keep_former_names()

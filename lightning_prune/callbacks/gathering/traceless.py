@@ -10,7 +10,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor
 
 from lightning_prune.basics.random_state import forked
-from lightning_prune.callbacks.gathering.snapshot import attributes_kept
+from lightning_prune.basics.snapshot import attributes_kept
 
 
 @contextmanager

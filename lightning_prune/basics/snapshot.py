@@ -20,7 +20,7 @@ Undo = Callable[[], Any]
 
 
 @contextmanager
-def attributes_kept(module: nn.Module) -> Iterator[None]:
+def attributes_kept(module: nn.Module, tensors: bool = True) -> Iterator[None]:
     """Put back the attributes of a module and of all below it: which objects they are, and what is in them.
 
     That is parameters and their gradients, buffers, the states of metrics, plain tensors and arrays, random generators,
@@ -29,6 +29,7 @@ def attributes_kept(module: nn.Module) -> Iterator[None]:
 
     Args:
         module: The module.
+        tensors: Whether to put back the numbers in tensors, too. It takes a copy of each.
 
     Example:
         >>> norm = nn.BatchNorm1d(2)
@@ -39,7 +40,7 @@ def attributes_kept(module: nn.Module) -> Iterator[None]:
         (tensor(0), False)
     """
     seen: dict[int, Any] = {}
-    undo = list(_undoing(module, seen))
+    undo = list(_undoing(module, seen, tensors))
     try:
         yield
     finally:
@@ -48,19 +49,19 @@ def attributes_kept(module: nn.Module) -> Iterator[None]:
                 put_back()
 
 
-def _undoing(value: Any, seen: dict[int, Any]) -> Iterator[Undo]:
+def _undoing(value: Any, seen: dict[int, Any], tensors: bool) -> Iterator[Undo]:
     """Give the calls that put a value and its contents back. ``seen`` keeps visited objects alive for their ids."""
     if id(value) in seen:
         return
     seen[id(value)] = value
-    yield from _undoing_its_own(value)
+    yield from _undoing_its_own(value, tensors)
     for part in _parts(value):
-        yield from _undoing(part, seen)
+        yield from _undoing(part, seen, tensors)
 
 
-def _undoing_its_own(value: Any) -> Iterator[Undo]:
+def _undoing_its_own(value: Any, tensors: bool) -> Iterator[Undo]:
     if isinstance(value, Tensor):
-        yield from _undoing_tensor(value)
+        yield from _undoing_tensor(value, tensors)
     elif isinstance(value, np.ndarray) and value.flags.writeable:
         yield partial(np.copyto, value, value.copy())
     elif isinstance(value, torch.Generator):
@@ -75,10 +76,12 @@ def _undoing_its_own(value: Any) -> Iterator[Undo]:
         yield partial(_refill, value, value.copy())
 
 
-def _undoing_tensor(tensor: Tensor) -> Iterator[Undo]:
+def _undoing_tensor(tensor: Tensor, numbers: bool) -> Iterator[Undo]:
     if tensor.is_leaf:
         yield partial(setattr, tensor, "grad", tensor.grad)
-    if not (is_lazy(tensor) or tensor.is_inference() or _is_expanded(tensor)):  # those cannot be written to, by anyone
+    if numbers and not (
+        is_lazy(tensor) or tensor.is_inference() or _is_expanded(tensor)
+    ):  # those cannot be written to, by anyone
         yield partial(_rewrite, tensor, tensor.detach().clone())
 
 
