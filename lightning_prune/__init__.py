@@ -50,6 +50,7 @@ from lightning_prune.criteria import random as random
 from lightning_prune.granularity import Blocks as Blocks
 from lightning_prune.granularity import Filters as Filters
 from lightning_prune.granularity import Granularity as Granularity
+from lightning_prune.granularity import Structures as Structures
 from lightning_prune.granularity import Weights as Weights
 from lightning_prune.masks.ticket import Ticket as Ticket
 from lightning_prune.masks.ticket import load_ticket as load_ticket

@@ -87,10 +87,12 @@ class IterativePruning(Arguments):
             folder of the run, with a checkpoint of every cycle, or a ``Recorded``, which can shuffle the masks by
             ``seed``. The sparsities of that run are taken over. ``criterion`` and ``allocation`` are not used.
         granularity: The units in which weights live and die: ``Weights()`` for single weights, ``Filters()`` or
-            ``Blocks(rows, columns)``. Units score what their weights score together.
+            ``Blocks(rows, columns)`` within one weight, ``Structures()`` for channels, heads and neurons with all that
+            belongs to them. Units score what their weights score together.
         measure: What ``sparsity`` is a fraction of. ``"weights"``: of the prunable weights. ``"units"``: of the units.
             ``"flops"``: of the operations of a training step, where a dead weight costs nothing. Units are kept or
-            removed whole. So ``"weights"`` and ``"flops"`` are met as nearly as whole units allow.
+            removed whole. So ``"weights"`` and ``"flops"`` are met as nearly as whole units allow. With
+            ``Structures()`` both are exact counts of the network without the dead units.
         best_checkpoint: The networks among which a ``ModelCheckpoint(monitor=...)`` chooses the best. ``"cycle"``: the
             networks of the cycle that is running. The best network of a finished run is then as sparse as the last.
             ``"run"``: the networks of the whole fit, as without this callback. The best network is then likely to be a

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Size, Tensor
 
 from lightning_prune.granularity.reduce import Reduce
+from lightning_prune.structures.groups import FoundStructures
 
 Masks = Mapping[str, Tensor]  # uint8, 1 where a unit lives, by group; a group that is left out is fully alive
 
@@ -88,17 +89,22 @@ class Granularity(ABC):
 
     Attributes:
         reduce: What makes one score of the scores of a unit's weights.
+        needs_groups: Whether the structures of the network have to be found first.
     """
 
     reduce: Reduce = "mean"
+    needs_groups = False
 
     @abstractmethod
-    def __call__(self, weights: Mapping[str, Tensor], transposed: Mapping[str, int]) -> Units | None:
+    def __call__(
+        self, weights: Mapping[str, Tensor], transposed: Mapping[str, int], found: FoundStructures | None = None
+    ) -> Units | None:
         """Divide weights into units.
 
         Args:
             weights: The prunable weights by name.
             transposed: The number of groups of each transposed convolution, by the name of its weight.
+            found: The structures of the network. None where ``needs_groups`` is false.
 
         Returns:
             The units. None if every weight is a unit of its own.

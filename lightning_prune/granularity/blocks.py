@@ -12,6 +12,7 @@ from lightning_prune.granularity.base import Granularity, Units
 from lightning_prune.granularity.reduce import Reduce, check_reduce
 from lightning_prune.granularity.tiling import Tiling
 from lightning_prune.selection.filter_layout import by_filter, filter_count, undo_by_filter
+from lightning_prune.structures.groups import FoundStructures
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class Blocks(Granularity):
             check_at_least_one("Blocks", name, getattr(self, name))
         check_reduce(self, self.reduce)
 
-    def __call__(self, weights: Mapping[str, Tensor], transposed: Mapping[str, int]) -> Units:
+    def __call__(
+        self, weights: Mapping[str, Tensor], transposed: Mapping[str, int], found: FoundStructures | None = None
+    ) -> Units:
         return _Grid(weights, transposed, self.rows, self.columns)
 
 

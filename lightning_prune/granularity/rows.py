@@ -9,6 +9,7 @@ from lightning_prune.granularity.base import Granularity, Units
 from lightning_prune.granularity.reduce import Reduce, check_reduce
 from lightning_prune.granularity.tiling import Tiling
 from lightning_prune.selection.filter_layout import by_filter, filter_count, for_every_weight
+from lightning_prune.structures.groups import FoundStructures
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Filters(Granularity):
     def __post_init__(self) -> None:
         check_reduce(self, self.reduce)
 
-    def __call__(self, weights: Mapping[str, Tensor], transposed: Mapping[str, int]) -> Units:
+    def __call__(
+        self, weights: Mapping[str, Tensor], transposed: Mapping[str, int], found: FoundStructures | None = None
+    ) -> Units:
         return _Rows(weights, transposed)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lightning_prune.granularity.base import Granularity
+from lightning_prune.structures.groups import FoundStructures
 
 
 @dataclass(frozen=True)
@@ -20,5 +21,7 @@ class Weights(Granularity):
         Weights()
     """
 
-    def __call__(self, weights: Mapping[str, Tensor], transposed: Mapping[str, int]) -> None:
+    def __call__(
+        self, weights: Mapping[str, Tensor], transposed: Mapping[str, int], found: FoundStructures | None = None
+    ) -> None:
         return None

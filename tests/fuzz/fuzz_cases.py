@@ -64,7 +64,9 @@ def draw_units(seed: int) -> Case:
     plain = {"criterion": "magnitude"} if case.criterion == "filters" else {}
     plain |= {"allocation": "globally"} if case.allocation == "whole" else {}
     measures = ["weights", "units"] if case.network in ("recurrent", "twins") else ["weights", "units", "flops"]
-    units = random.choice(["filters", "filters l2", "blocks", "blocks max"])
+    units = random.choice(["filters", "filters l2", "blocks", "blocks max", "structures", "structures 2"])
+    if case.network in ("twins", "shared") and "structures" in units:  # has no groups, or no loss to follow
+        units = "filters"
     return replace(case, **plain, granularity=units, measure=random.choice(measures))
 
 

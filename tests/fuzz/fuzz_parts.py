@@ -224,6 +224,8 @@ GRANULARITIES = {
     "filters l2": lp.Filters(reduce="l2"),
     "blocks": lp.Blocks(2, 3),
     "blocks max": lp.Blocks(1, 4, reduce="max"),
+    "structures": lp.Structures(),
+    "structures 2": lp.Structures(coupled=False, round_to=2, reduce="l1"),
 }
 
 

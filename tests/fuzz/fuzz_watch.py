@@ -92,7 +92,8 @@ class Watch(Callback):
             size, living = pruner.masks.size, pruner.masks.alive
         asked = round((1 - cycle.sparsity) * size)
         if pruner.measure is not None:
-            step = pruner.measure.largest() * (len(alive) if self.case.allocation != "globally" else 1)
+            multiple = 2 if self.case.granularity == "structures 2" else 1
+            step = multiple * pruner.measure.largest() * (len(alive) if self.case.allocation != "globally" else 1)
             if abs(pruner.measure.left(pruner.masks.living) - (1 - cycle.sparsity) * pruner.measure.total()) > step:
                 self.wrong.append(f"cycle {cycle.index}: {clock.measured_sparsity} for {cycle.sparsity}")
         elif "whole" not in self.case.allocation and living != asked:

@@ -27,7 +27,7 @@ def test_a_random_run_resumes_exactly_and_keeps_its_promises(seed, tmp_path):
     assert became != REFUSED, "a case that is refused tests nothing: take another seed"
 
 
-@pytest.mark.parametrize("seed", [seed for seed in range(1, 15) if seed != 9])  # that one is refused
+@pytest.mark.parametrize("seed", [seed for seed in range(1, 19) if seed not in (8, 9, 15)])  # those are refused
 def test_a_random_run_of_larger_units_resumes_exactly_and_keeps_its_promises(seed, tmp_path):
     became, wrong = check(draw_units(seed), tmp_path, seed)
     assert not wrong, report(seed, wrong, "u", draw_units)

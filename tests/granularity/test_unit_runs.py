@@ -172,6 +172,17 @@ def test_filters_that_are_all_zero_start_dead_and_single_zeros_do_not():
     assert seen[0] == {"net.0.weight": 9}
 
 
+@pytest.mark.parametrize("granularity", [Weights(), Filters()], ids=repr)
+@pytest.mark.parametrize("measure", ["weights", "flops"])
+def test_what_nobody_trains_stays_dense_and_is_no_part_of_the_fraction_of_weights(granularity, measure):
+    module = toy(optimizer=lambda parameters: torch.optim.SGD(list(parameters)[:6], lr=0.1), scheduler=None)
+    floor = WithFloor(1)
+    callback = pruning(cycles=1, sparsity=OneShot(0.5), granularity=granularity, measure=measure, allocation=floor)
+    fit([callback], module, max_epochs=1)
+    assert "net.7.weight" not in callback._run.pruner.masks.shapes
+    assert callback.measured_sparsity == pytest.approx(0.5, abs=0.06)
+
+
 def test_halving_the_operations_halves_them():
     module = toy()
     callback = pruning(granularity=Filters(), measure="flops", sparsity=OneShot(0.5), cycles=1, allocation=WithFloor(1))

@@ -1,12 +1,14 @@
 """Record a run: the cycles as a JSON file beside its logs, and the values for the loggers."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import DummyLogger
+from torch import Tensor
 
 from lightning_prune.basics.file_names import RECORD
 from lightning_prune.basics.saved_state import RECORD_FORMAT
@@ -33,6 +35,7 @@ class Record:
         self._path = _path(trainer)
         self.writes = trainer.is_global_zero  # one process writes for all
         self.selected = selected
+        self.covered: Mapping[str, Tensor] = selected.weights  # what has masks, which may be more than was selected
         self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
         self.settings = settings
         self.cycles: list[dict[str, Any]] = []
@@ -67,7 +70,7 @@ class Record:
         """Write the file, whole."""
         if self._path is None or not self.writes:
             return
-        weights = self.selected.weights
+        weights = self.covered
         content = {
             "format": RECORD_FORMAT,
             "version": __version__,
@@ -76,7 +79,7 @@ class Record:
             "model_weights": self.model_weights,
             "prunable_weights": sum(weight.numel() for weight in weights.values()),
             "pruned": [{"name": n, "shape": list(w.shape), "weights": w.numel()} for n, w in weights.items()],
-            "skipped": [asdict(one) for one in self.selected.skipped],
+            "skipped": [asdict(one) for one in self.selected.skipped if one.name not in weights],
             "cycles": self.cycles,
             "finished": finished,
         }

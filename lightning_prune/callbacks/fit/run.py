@@ -315,6 +315,7 @@ class Run:
             module = type(trainer.lightning_module).__name__
             self.record.selected = leave_out(self.record.selected, reasons, module)
             self.pruner.keep(self.record.selected.weights)
+            self.record.covered = self.pruner.covered
         return reasons
 
     def _lay_out(self, trainer: "pl.Trainer", index: int, sparsity: float) -> Cycle:

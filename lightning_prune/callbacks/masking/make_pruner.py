@@ -8,13 +8,15 @@ from torch import Tensor
 
 from lightning_prune.allocation import Allocation
 from lightning_prune.callbacks.gathering.operations import flops_of_step
+from lightning_prune.callbacks.gathering.structures_in_fit import find_structures
 from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.unit_pruner import Division, UnitPruner
 from lightning_prune.criteria import Criterion
 from lightning_prune.granularity.base import Granularity
-from lightning_prune.granularity.quantities import Linear, Measure, Quantity
+from lightning_prune.granularity.quantities import Linear, Measure, Quantity, Removed
 from lightning_prune.selection.filter_layout import transposed_groups
+from lightning_prune.selection.parameters import plain_name
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,25 @@ def make_pruner(method: Method, module: "pl.LightningModule", weights: Mapping[s
         ValueError: If the network cannot be divided, or its operations cannot be counted.
     """
     transposed = transposed_groups(module)
-    units = method.granularity(weights, transposed)
+    found = find_structures(module, weights) if method.granularity.needs_groups else None
+    units = method.granularity(weights, transposed, found)
     given = (weights, method.criterion, method.allocation, method.seed, transposed)
     if units is None:
         sizes = {name: weight.numel() for name, weight in weights.items()}
         return Pruner(*given, None if method.measure != "flops" else _operations(module, weights, sizes))
     sizes = {name: shape.numel() for name, shape in units.shapes.items()}
     measure: Measure | None = None
-    if method.measure == "weights":
+    if found is not None:
+        removed = Removed(found.costs, sizes, method.measure == "flops")
+        measure = Linear(dict.fromkeys(sizes, 1.0), sizes) if method.measure == "units" else removed
+    elif method.measure == "weights":
         measure = Linear({name: weights[name].numel() / sizes[name] for name in sizes}, sizes, of_weights=True)
     elif method.measure == "flops":
         measure = _operations(module, weights, sizes)
-    return UnitPruner(*given, Division(units, weights, method.granularity.reduce), measure)
+    parameters = {plain_name(name): parameter for name, parameter in module.named_parameters()}
+    covered = {name: parameters[name] for name in units.covered}
+    scored = {name: weights[name] for names in units.weights.values() for name in names}
+    return UnitPruner(scored, *given[1:], Division(units, covered, method.granularity.reduce), measure)
 
 
 def _operations(module: "pl.LightningModule", weights: Mapping[str, Tensor], units: Mapping[str, int]) -> Linear:
@@ -74,7 +83,10 @@ def _operations(module: "pl.LightningModule", weights: Mapping[str, Tensor], uni
             "has no matrix products or convolutions that torch counts. Give measure='weights'."
         )
     found = Linear(
-        {name: amount / units[name] for name, amount in amounts.items()}, units, flops.total - sum(amounts.values())
+        {name: amount / units[name] for name, amount in amounts.items()},
+        units,
+        flops.total - sum(amounts.values()),
+        of_all=True,
     )
     # Batches differ, and with sequences so may what is counted: all processes have to decide alike.
     return module.trainer.strategy.broadcast(found)

@@ -120,6 +120,7 @@ class Pruner:
         self.masks = Masks(self.weights)
         self.masks.unpack_(packed)
         self.gatherer.weights = self.weights
+        self.measure = None if self.measure is None else self.measure.only(self.masks.shapes)
 
     @property
     def covered(self) -> Mapping[str, Tensor]:

@@ -13,7 +13,7 @@ from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.criteria import Criterion
 from lightning_prune.criteria.scores import DEAD, Scores
 from lightning_prune.granularity.base import Units
-from lightning_prune.granularity.quantities import Linear, Measure
+from lightning_prune.granularity.quantities import Linear, Measure, Removed, find_counts, in_multiples, refuse_minima
 from lightning_prune.granularity.reduce import FILL, Reduce, reduced
 from lightning_prune.masks.factors import Factors, living, product
 from lightning_prune.masks.masks import Masks
@@ -122,11 +122,26 @@ class UnitPruner(Pruner):
 
     def keep(self, weights: Mapping[str, Tensor]) -> None:
         packed = self.masks.pack()
-        self.weights = dict(weights)
-        self.division = replace(self.division, units=self.units.only(weights))
+        units = self.units.only(weights)
+        if not units.shapes:
+            raise ValueError(
+                "IterativePruning has no unit left to prune: all groups have a weight that nobody trains. Give the "
+                "optimizers of configure_optimizers the weights that are to be pruned."
+            )
+        self.division = replace(self.division, units=units)
+        self.weights = {name: weights[name] for names in units.weights.values() for name in names}
         self.masks = self._blank_masks()
         self.masks.unpack_({name: bits for name, bits in packed.items() if name in self.masks.shapes})
         self.gatherer.weights = self.weights
+        self.measure = None if self.measure is None else self.measure.only(self.masks.shapes)
+
+    def _allocate(self, scores: Scores, density: float) -> Mapping[str, int]:
+        units = self.units
+        if units.multiple == 1 and not any(units.minimum.values()):
+            return super()._allocate(scores, density)
+        assert self.measure is not None, "where groups have a minimum there is a measure"
+        refuse_minima(self.measure, units, self.masks.living, density)
+        return find_counts(in_multiples(self.allocation, units), scores, self.measure, density)
 
     def _blank_masks(self) -> Masks:
         """Masks that all live, each where the first weight of its group is."""
@@ -146,8 +161,11 @@ class UnitPruner(Pruner):
             name: living(factors[name], shape) if name in factors else shape.numel() for name, shape in shapes.items()
         }
         size, alive = sum(shape.numel() for shape in shapes.values()), sum(counts.values())
-        exact = isinstance(self.measure, Linear) and self.measure.of_weights
-        return Tally(shapes, counts, (size - alive) / size if exact else self._sparsity())
+        if isinstance(self.measure, Linear) and self.measure.of_weights:
+            return Tally(shapes, counts, (size - alive) / size)
+        if isinstance(self.measure, Removed):
+            return Tally(shapes, counts, 1 - self.measure.of_masks(masks) / self.measure.total())
+        return Tally(shapes, counts, self._sparsity())
 
     def _gather(self, trainer: "pl.Trainer | None", cycle: int, sparsity: float, rehearsal: bool) -> None:
         masks: dict[str, Tensor | None] = {**dict.fromkeys(self.weights), **self.whole_masks()}
