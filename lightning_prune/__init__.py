@@ -12,8 +12,11 @@ from lightning_prune.allocation import globally as globally
 from lightning_prune.allocation import lamp as lamp
 from lightning_prune.allocation import layerwise as layerwise
 from lightning_prune.allocation.floor import WithFloor as WithFloor
+from lightning_prune.allocation.isomorphic import isomorphic as isomorphic
+from lightning_prune.allocation.isomorphic import per_group as per_group
 from lightning_prune.allocation.layer_rates import LayerRates as LayerRates
 from lightning_prune.allocation.whole_filters import WholeFilters as WholeFilters
+from lightning_prune.allocation.widths import Widths as Widths
 from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.cycle import Cycle as Cycle
 from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
@@ -41,6 +44,7 @@ from lightning_prune.callbacks.policies import WarmupSteps as WarmupSteps
 from lightning_prune.callbacks.policies.base import LearningRatePolicy as LearningRatePolicy
 from lightning_prune.callbacks.policies.base import ShapedRate as ShapedRate
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume as ExactResume
+from lightning_prune.callbacks.sparsity_penalty import SparsityPenalty as SparsityPenalty
 from lightning_prune.callbacks.starting_points.reinitialize import Reinitialize as Reinitialize
 from lightning_prune.callbacks.starting_points.scratch_train import ScratchTrain as ScratchTrain
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind as WeightRewind

@@ -142,7 +142,7 @@ class IterativePruning(Arguments):
         self.dense_run = dense_run
         self.initial_masks = initial_masks
         self.masks_from = masks_from
-        check_units(granularity, measure, masks_from)
+        check_units(granularity, measure, masks_from, criterion)
         self.granularity, self.measure = granularity, measure
         self._source, self._levels = source_of(masks_from), sparsity
         self.best_checkpoint = check_choice("best_checkpoint", best_checkpoint)

@@ -11,6 +11,11 @@ from lightning_prune.structures.groups import FoundStructures
 
 Masks = Mapping[str, Tensor]  # uint8, 1 where a unit lives, by group; a group that is left out is fully alive
 
+_WITHOUT_GATES = (
+    "The criterion looks at the norms and biases behind units, which filters and blocks do not know: give "
+    "IterativePruning(granularity=Structures()), or a criterion of the weights alone, such as l1_norm."
+)
+
 
 class Units(ABC):
     """The units of a network, in groups. The units of a group are scored, ranked and masked like weights of one tensor.
@@ -78,6 +83,36 @@ class Units(ABC):
         Args:
             weights: Names of weights.
         """
+
+    def scales(self, group: str, tensor_of: Callable[[str], Tensor]) -> Tensor:
+        """The scales of the norms behind the units of a group.
+
+        Args:
+            group: The name of the group.
+            tensor_of: Maps the name of a tensor to the tensor.
+
+        Returns:
+            One row for each unit, and at least one column.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        raise ValueError(_WITHOUT_GATES)
+
+    def gate_sums(self, group: str, product_of: Callable[[str], Tensor]) -> Tensor:
+        """Sum products of parameter and gradient over what computes each unit and what scales and shifts it.
+
+        Args:
+            group: The name of the group.
+            product_of: Maps the name of a tensor to the products of its entries.
+
+        Returns:
+            One number for each unit.
+
+        Raises:
+            ValueError: If the units are parts of single tensors.
+        """
+        raise ValueError(_WITHOUT_GATES)
 
     def state(self) -> dict[str, Any]:
         """What has to be equal where the masks of units are loaded again: plain types and tensors."""

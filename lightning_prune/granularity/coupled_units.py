@@ -29,7 +29,10 @@ class CoupledUnits(Units):
         self.groups, self._given, self.multiple = dict(groups), shapes, multiple
         self._minimum = minimum
         self.shapes = {name: Size([group.width]) for name, group in groups.items()}
-        self.weights = {name: group.producers for name, group in groups.items()}
+        self.weights = {
+            name: tuple(one.tensor for one in group.slices if one.role == "producer" and not one.bias)
+            for name, group in groups.items()
+        }
         self.kernels = {name: Size(shapes[names[0]]) for name, names in self.weights.items()}
         self.kinds = {name: kind_of(group, shapes) for name, group in groups.items()}
         least = -(-minimum // multiple) * multiple
@@ -58,6 +61,24 @@ class CoupledUnits(Units):
 
     def found(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: self._living(group, masks) for name, group in self.groups.items()}
+
+    def scales(self, group: str, tensor_of: Callable[[str], Tensor]) -> Tensor:
+        own = self.groups[group]
+        gates = scales_of(own)
+        if not gates:
+            raise ValueError(
+                f"The criterion looks at the scales of norms, and no norm is behind the units of {group!r}. Leave them "
+                f"out: Structures(exclude=[{group!r}])."
+            )
+        return torch.cat([sorted_by_unit(tensor_of(one.tensor), one, own.width, 0.0) for one in gates], dim=1)
+
+    def gate_sums(self, group: str, product_of: Callable[[str], Tensor]) -> Tensor:
+        own = self.groups[group]
+        # Behind a BatchNorm the rows add nothing but its eps. They count where not every producer has one.
+        alone = len(scales_of(own)) >= len(own.producers)
+        parts = [one for one in own.slices if one.role == "gate" or (one.role == "producer" and not alone)]
+        sums = [sorted_by_unit(product_of(one.tensor), one, own.width, 0.0).sum(1) for one in parts]
+        return torch.stack(sums).sum(0)
 
     def only(self, weights: Iterable[str]) -> "CoupledUnits":
         kept = set(weights)
@@ -90,6 +111,16 @@ class CoupledUnits(Units):
             mask = masks[one.tensor].to(torch.uint8)
             alive |= sorted_by_unit(mask, one, group.width, 0).amax(1)
         return alive
+
+
+def scales_of(group: Group) -> list[Slices]:
+    """The slices of a group in the scales of norms, without the shifts.
+
+    Args:
+        group: The group.
+    """
+    gates = [one for one in group.slices if one.role == "gate" and not one.bias]
+    return [one for one in gates if "bias" not in one.tensor.rpartition(".")[2]]
 
 
 def sorted_by_unit(tensor: Tensor, one: Slices, width: int, fill: float) -> Tensor:

@@ -8,8 +8,10 @@ import lightning.pytorch as pl
 
 from lightning_prune.callbacks.fit.guesses import refuse_guess
 from lightning_prune.callbacks.masking.initial_masks import refuse_missing
+from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.callbacks.settings.refused_differences import refuse_foreign
 from lightning_prune.callbacks.timing.plan_gradual import parse_span
+from lightning_prune.criteria import Criterion, scores_units
 from lightning_prune.granularity.base import Granularity
 from lightning_prune.granularity.quantities import QUANTITIES
 from lightning_prune.granularity.single_weights import Weights
@@ -75,16 +77,18 @@ def check_arguments(
         )
 
 
-def check_units(granularity: object, measure: object, masks_from: object | None) -> None:
+def check_units(granularity: object, measure: object, masks_from: object | None, criterion: Criterion) -> None:
     """Refuse a granularity or a measure that is none.
 
     Args:
         granularity: A ``Granularity``.
         measure: One of ``QUANTITIES``.
         masks_from: The run whose masks are used. None if there is none.
+        criterion: How much each weight or unit matters.
 
     Raises:
-        ValueError: If one of them is not, or the masks of another run would be divided.
+        ValueError: If one of them is not, a criterion of units goes with single weights, or the masks of another run
+            would be divided.
     """
     if not isinstance(granularity, Granularity):
         raise ValueError(
@@ -93,6 +97,11 @@ def check_units(granularity: object, measure: object, masks_from: object | None)
         )
     if measure not in QUANTITIES:
         raise ValueError(f"IterativePruning(measure={measure!r}) is unknown: give {', '.join(map(repr, QUANTITIES))}.")
+    if scores_units(criterion) and granularity == Weights():
+        raise ValueError(
+            f"IterativePruning(criterion={describe(criterion)}) scores whole units, and granularity=Weights() has "
+            "none. Give granularity=Structures() or Filters()."
+        )
     if masks_from is not None and (granularity != Weights() or measure != "weights"):
         raise ValueError(
             f"IterativePruning(masks_from=..., granularity={granularity!r}, measure={measure!r}): the run that "

@@ -169,7 +169,7 @@ class Pruner:
         self.masks.unpack_(packed)
 
     def _allocate(self, scores: Scores, density: float) -> Mapping[str, int]:
-        if self.measure is None:
+        if self.measure is None or getattr(self.allocation, "is_fixed", False):
             return self.allocation(scores, density)
         return find_counts(self.allocation, scores, self.measure, density)
 

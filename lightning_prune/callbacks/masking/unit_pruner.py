@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 
 from lightning_prune.allocation import Allocation
+from lightning_prune.basics.random_state import seed_of
+from lightning_prune.callbacks.gathering.gate_gradients import squared_gate_gradients
 from lightning_prune.callbacks.masking.pruner import Pruner
-from lightning_prune.criteria import Criterion
+from lightning_prune.callbacks.masking.unit_evidence import score_units
+from lightning_prune.callbacks.settings.described import describe
+from lightning_prune.criteria import Criterion, scores_entries, scores_units
 from lightning_prune.criteria.scores import DEAD, Scores
 from lightning_prune.granularity.base import Units
 from lightning_prune.granularity.quantities import Linear, Measure, Removed, find_counts, in_multiples, refuse_minima
@@ -65,6 +69,7 @@ class UnitPruner(Pruner):
         super().__init__(weights, criterion, allocation, seed, transposed, measure)
         self.division = division
         self.masks = self._blank_masks()
+        self._gates: dict[str, Tensor] = {}
         self._counted: tuple[dict[str, Tensor], Tally] | None = None
 
     @property
@@ -140,6 +145,8 @@ class UnitPruner(Pruner):
         if units.multiple == 1 and not any(units.minimum.values()):
             return super()._allocate(scores, density)
         assert self.measure is not None, "where groups have a minimum there is a measure"
+        if getattr(self.allocation, "is_fixed", False):
+            return self.allocation(scores, density)
         refuse_minima(self.measure, units, self.masks.living, density)
         return find_counts(in_multiples(self.allocation, units), scores, self.measure, density)
 
@@ -173,16 +180,34 @@ class UnitPruner(Pruner):
         alive = sum(w.numel() if (m := masks[n]) is None else int(m.sum()) for n, w in self.weights.items())
         size = sum(weight.numel() for weight in self.weights.values())
         self.gatherer.gather(trainer, masks, cycle, max(min(round((1 - sparsity) * size), alive), 1), rehearsal)
+        if "squared_gate_gradient" in self.gatherer.needs.kinds and trainer is not None:
+            batches, what = 1 if rehearsal else self.gatherer.needs.batches, str(describe(self.criterion))
+            seed = seed_of(self.seed, cycle, "batches")
+            self._gates = squared_gate_gradients(trainer, self.units, self.covered, batches, seed, what)
 
     def _scores(self, cycle: int) -> Scores:
         self._unchecked = set(self.weights)
         units = self.units
         scores = {group: self._score(cycle, group, part=None) for group in units.shapes}
+        self._unchecked = set()  # all were looked at
         return Scores(units.shapes, self.masks.living, scores.__getitem__, kernels=units.kernels, kinds=units.kinds)
 
     def _score(self, cycle: int, name: str, part: slice | None) -> Tensor:
         """The scores of the units of a group. Dead units are marked."""
-        units, masks, reduce = self.units, self._unit_masks(), self.division.reduce
+        masks = self._unit_masks()
+        score = self._score_all(cycle, name, masks).view(self.units.shapes[name])
+        return score if name not in masks else score.masked_fill(masks[name] == 0, DEAD)
+
+    def _score_all(self, cycle: int, name: str, masks: Mapping[str, Tensor]) -> Tensor:
+        """The scores of the units of a group, whether dead or alive."""
+        units, reduce, given = self.units, self.division.reduce, self.criterion
+        if scores_units(given):
+            args = (masks, self.weights, self.covered, self._gates, self.gatherer, cycle, str(describe(given)))
+            return score_units(given, units, name, *args)
+        if scores_entries(given):
+            first = units.weights[name][0]
+            evidence = self.gatherer.for_weight(cycle, first, None, self.weights[first].device)
+            return given(torch.ones(units.shapes[name], device=self.weights[first].device), evidence)
 
         def rates(weight: str) -> Tensor:
             return self._rate(cycle, weight, None)
@@ -191,8 +216,7 @@ class UnitPruner(Pruner):
             return torch.ones(self.weights[weight].shape, device=self.weights[weight].device)
 
         sizes = torch.stack([one.sum(1) for one in units.rows(name, ones, 0.0, masks)]).sum(0)
-        score = reduced(units.rows(name, rates, FILL[reduce], masks), sizes, reduce).view(units.shapes[name])
-        return score if name not in masks else score.masked_fill(masks[name] == 0, DEAD)
+        return reduced(units.rows(name, rates, FILL[reduce], masks), sizes, reduce)
 
 
 def refuse_other_units(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
