@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from lightning_prune.allocation import Allocation, layerwise
 from lightning_prune.allocation.budget import budget_of
 from lightning_prune.allocation.rule import Rule
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.filters import warn_of_filters
 from lightning_prune.criteria.scores import Scores
 from lightning_prune.selection.filter_layout import filter_count
@@ -44,7 +45,7 @@ class WholeFilters(Rule):
 
     def __post_init__(self) -> None:
         if not callable(self.allocation):
-            raise ValueError(
+            raise UserError(
                 f"WholeFilters(allocation={self.allocation!r}) is not callable: give lightning_prune.layerwise, not a "
                 "name."
             )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lightning_prune.allocation.rule import Rule
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.scores import Scores
 from lightning_prune.selection.parameters import matches
 
@@ -40,7 +41,7 @@ class Widths(Rule):
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", dict(self.widths))
         if not self.widths or not all(_is_width(width) for width in self.widths.values()):
-            raise ValueError(
+            raise UserError(
                 f"Widths(widths={self.widths}) needs fractions in (0, 1] or whole numbers of at least 1, for instance "
                 "{'*.first': 0.5, 'stem': 24}."
             )
@@ -49,7 +50,7 @@ class Widths(Rule):
         names = list(scores)
         for pattern in self.widths:
             if not any(matches(name, pattern) for name in names):
-                raise ValueError(f"Widths(widths={self.widths}): {pattern!r} matches none of {', '.join(names)}.")
+                raise UserError(f"Widths(widths={self.widths}): {pattern!r} matches none of {', '.join(names)}.")
         return {name: min(self._width(name, scores.shapes[name].numel()), scores.living[name]) for name in names}
 
     def _width(self, name: str, units: int) -> int:
@@ -57,7 +58,7 @@ class Widths(Rule):
         if isinstance(width, float):
             return max(int(round(units * width, 9)), 1)
         if width > units:
-            raise ValueError(f"Widths(widths={self.widths}) asks for {width} units of {name!r}, which has {units}.")
+            raise UserError(f"Widths(widths={self.widths}) asks for {width} units of {name!r}, which has {units}.")
         return width
 
 

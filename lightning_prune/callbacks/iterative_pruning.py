@@ -19,6 +19,7 @@ from lightning_prune import criteria
 from lightning_prune.basics.too_early import FromTraining
 from lightning_prune.callbacks.compat.backbone_finetuning import select
 from lightning_prune.callbacks.compat.best_checkpoint import choose_afresh, warn_of_old_best
+from lightning_prune.callbacks.compat.namespaces import join_namespaces
 from lightning_prune.callbacks.compat.tuners import refuse_tuning
 from lightning_prune.callbacks.fit.assembly import assemble, complete
 from lightning_prune.callbacks.fit.dense_run import read_dense_run
@@ -61,7 +62,8 @@ class IterativePruning(Arguments):
         cycles: How many cycles. 0 trains the dense run only. Its checkpoint can serve as a ``dense_run``.
         retrain: How long each cycle lasts: ``"15ep"`` or 15 for epochs, ``"500it"`` for optimizer steps. None: as long
             as the dense run lasts from the rewind point of the callback beside this one to its end. Without a rewind
-            point, as long as the whole dense run.
+            point, as long as the whole dense run. ``"0ep"``, with ``cycles=1``: prune when the dense run is over, and
+            train no more. The pruned network is validated once, and every ``ModelCheckpoint`` saves it.
         sparsity: The sparsity of each cycle.
         criterion: How much each weight matters.
         allocation: How many weights each tensor keeps.
@@ -115,7 +117,7 @@ class IterativePruning(Arguments):
         self,
         cycles: int = 10,
         retrain: str | int | None = None,
-        sparsity: SparsitySchedule = Geometric(rate=0.2),
+        sparsity: SparsitySchedule = Geometric(fraction=0.2),
         criterion: criteria.Criterion = criteria.magnitude,
         allocation: allocations.Allocation = allocations.globally,
         prunable: Selection = Prunable(),
@@ -130,6 +132,7 @@ class IterativePruning(Arguments):
         granularity: Granularity = Weights(),
         measure: Quantity = "weights",
     ) -> None:
+        join_namespaces()
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
         check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, during, **functions)
         self.cycles, self.retrain = int(cycles), retrain

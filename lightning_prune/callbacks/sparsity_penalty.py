@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.masks.optimizer_state import owned_by
 from lightning_prune.selection.filter_layout import by_filter, for_every_weight, transposed_groups
@@ -47,20 +48,20 @@ class SparsityPenalty(CycleCallback):
 
     def __init__(self, strength: float, on: Target = "scales", cycles: bool = False) -> None:
         if not strength > 0:
-            raise ValueError(f"SparsityPenalty(strength={strength!r}) must be above 0, for instance 1e-4.")
+            raise UserError(f"SparsityPenalty(strength={strength!r}) must be above 0, for instance 1e-4.")
         if on not in ("scales", "filters"):
-            raise ValueError(f"SparsityPenalty(on={on!r}) is unknown: give 'scales' or 'filters'.")
+            raise UserError(f"SparsityPenalty(on={on!r}) is unknown: give 'scales' or 'filters'.")
         self.strength, self.on, self.cycles = strength, on, cycles
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._targets = penalized(pl_module, self.on)
         if not self._targets:
             what = "BatchNorm with scales" if self.on == "scales" else "convolution or linear layer"
-            raise ValueError(
+            raise UserError(
                 f"SparsityPenalty(on={self.on!r}) has nothing to push: {type(pl_module).__name__} has no {what}."
             )
         if not pl_module.automatic_optimization:
-            raise ValueError(
+            raise UserError(
                 f"SparsityPenalty adds to the gradients before each step, and {type(pl_module).__name__} optimizes by "
                 "hand. Add the penalty to its loss."
             )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_prune.basics.checks import check_at_least_one
+from lightning_prune.basics.user_error import UserError
 
 MEASURED = ("gradient", "squared_gradient", "hessian_gradient")  # on batches of training data
 REMEMBERED = ("initial", "phase_start", "epoch_start")  # weights of an earlier moment
@@ -85,7 +86,7 @@ class Evidence:
     def _look(self, kind: str) -> Tensor:
         if kind in self.found:
             return self.found[kind]
-        raise ValueError(
+        raise UserError(
             f"The criterion uses evidence.{kind}, which was not gathered: declare it with "
             f"@lightning_prune.criteria.needs({kind!r}) above the function."
         )
@@ -113,8 +114,8 @@ class Needs:
 
     def __post_init__(self) -> None:
         if unknown := [kind for kind in self.kinds if kind not in KINDS]:
-            raise ValueError(f"needs({', '.join(map(repr, unknown))}) is unknown: give names among {', '.join(KINDS)}.")
+            raise UserError(f"needs({', '.join(map(repr, unknown))}) is unknown: give names among {', '.join(KINDS)}.")
         for name in ("batches", "rounds"):
             check_at_least_one("needs", name, getattr(self, name))
         if self.batch_norm not in ("training", "evaluation"):
-            raise ValueError(f"needs(batch_norm={self.batch_norm!r}) must be 'training' or 'evaluation'.")
+            raise UserError(f"needs(batch_norm={self.batch_norm!r}) must be 'training' or 'evaluation'.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.declared import Criterion, Scorer, needs_of
 from lightning_prune.criteria.evidence import Evidence, Needs
 from lightning_prune.criteria.scores import as_floating
@@ -50,7 +51,7 @@ class Filters(Scorer):
 
     def __post_init__(self) -> None:
         if not callable(self.criterion):
-            raise ValueError(
+            raise UserError(
                 f"Filters(criterion={self.criterion!r}) is not callable: give lightning_prune.magnitude, not a name."
             )
         warn_of_filters("lightning_prune.criteria.Filters(criterion)", "criterion=criterion")

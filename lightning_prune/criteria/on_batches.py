@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from lightning_prune.basics.checks import check_at_least_one
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.declared import Criterion, Scorer, is_elementwise, needs_of, scores_units
 from lightning_prune.criteria.evidence import MEASURED, Evidence, Needs
 
@@ -33,7 +34,7 @@ class OnBatches(Scorer):
     def __post_init__(self) -> None:
         measured = {*MEASURED, "squared_gate_gradient"}
         if not callable(self.criterion) or not measured & set(needs_of(self.criterion).kinds):
-            raise ValueError(
+            raise UserError(
                 f"OnBatches(criterion={self.criterion!r}) takes no gradients: give a criterion that does, such as "
                 "lightning_prune.criteria.taylor, or use this criterion without OnBatches."
             )

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
+
 DEAD = float("-inf")  # the score of dead weights, so that living weights are kept before them
 _SMALL = (torch.bool, torch.uint8, torch.int8, torch.int16)  # whole numbers that single precision holds
 _EXACT = 2**53  # from here on double precision rounds some whole numbers
@@ -123,9 +125,9 @@ def as_floating(name: str, score: object, criterion: str) -> Tensor:
         tensor([1., 0.])
     """
     if not isinstance(score, Tensor):
-        raise ValueError(f"{criterion} gave {score!r} for {name!r}: a criterion returns a tensor, one score a weight.")
+        raise UserError(f"{criterion} gave {score!r} for {name!r}: a criterion returns a tensor, one score a weight.")
     if score.is_complex():
-        raise ValueError(
+        raise UserError(
             f"{criterion} gave complex scores for {name!r}, which cannot be ranked: return real ones, such as their "
             "absolute values, or give another criterion, such as lightning_prune.magnitude."
         )
@@ -135,7 +137,7 @@ def as_floating(name: str, score: object, criterion: str) -> Tensor:
         return score.float()
     wide = score.double()
     if wide.numel() and max(float(wide.max()), -float(wide.min())) >= _EXACT:
-        raise ValueError(
+        raise UserError(
             f"{criterion} gave whole numbers of 2**53 or more for {name!r} ({score.dtype}), which double precision "
             "rounds: scores that differ would be ranked as equal. Return smaller or floating-point scores."
         )
@@ -157,7 +159,7 @@ def check_finite(name: str, score: Tensor, criterion: str) -> None:
     if torch.isfinite(score.sum(dtype=torch.promote_types(score.dtype, torch.float32))) or score.isfinite().all():
         return
     wrong = int(torch.count_nonzero(~score.isfinite()))
-    raise ValueError(
+    raise UserError(
         f"{criterion} gave {wrong} scores for {name!r} that are NaN or infinite, and the run stops before it prunes by "
         "them. The run has probably diverged: lower the learning rate, or clip the gradients."
     )

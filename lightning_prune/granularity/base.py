@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Size, Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.granularity.reduce import Reduce
 from lightning_prune.structures.groups import FoundStructures
 
@@ -97,7 +98,7 @@ class Units(ABC):
         Raises:
             ValueError: If there are none.
         """
-        raise ValueError(_WITHOUT_GATES)
+        raise UserError(_WITHOUT_GATES)
 
     def gate_sums(self, group: str, product_of: Callable[[str], Tensor]) -> Tensor:
         """Sum products of parameter and gradient over what computes each unit and what scales and shifts it.
@@ -112,7 +113,7 @@ class Units(ABC):
         Raises:
             ValueError: If the units are parts of single tensors.
         """
-        raise ValueError(_WITHOUT_GATES)
+        raise UserError(_WITHOUT_GATES)
 
     def state(self) -> dict[str, Any]:
         """What has to be equal where the masks of units are loaded again: plain types and tensors."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Size, Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.granularity.base import Masks, Units
 from lightning_prune.structures.groups import Group, Slices
 
@@ -66,7 +67,7 @@ class CoupledUnits(Units):
         own = self.groups[group]
         gates = scales_of(own)
         if not gates:
-            raise ValueError(
+            raise UserError(
                 f"The criterion looks at the scales of norms, and no norm is behind the units of {group!r}. Leave them "
                 f"out: Structures(exclude=[{group!r}])."
             )

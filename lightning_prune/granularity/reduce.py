@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
+
 Reduce = Literal["mean", "l1", "l2", "max"]
 CHOICES = ("mean", "l1", "l2", "max")
 FILL = {"mean": 0.0, "l1": 0.0, "l2": 0.0, "max": float("-inf")}  # leaves the score of a unit as it is
@@ -51,4 +53,4 @@ def check_reduce(owner: object, reduce: object) -> None:
         ValueError: If it is unknown.
     """
     if reduce not in CHOICES:
-        raise ValueError(f"{type(owner).__name__}(reduce={reduce!r}) is unknown: give {', '.join(map(repr, CHOICES))}.")
+        raise UserError(f"{type(owner).__name__}(reduce={reduce!r}) is unknown: give {', '.join(map(repr, CHOICES))}.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lightning_prune.basics.checks import check_at_least_one
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.granularity.base import Granularity
 from lightning_prune.granularity.coupled_units import CoupledUnits
 from lightning_prune.granularity.reduce import Reduce, check_reduce
@@ -71,10 +72,10 @@ class Structures(Granularity):
         self, weights: Mapping[str, Tensor], transposed: Mapping[str, int], found: FoundStructures | None = None
     ) -> CoupledUnits:
         if found is None:
-            raise ValueError("Structures() needs the groups of the network: give what structures_of found.")
+            raise UserError("Structures() needs the groups of the network: give what structures_of found.")
         for pattern in self.exclude:
             if not any(_named(group, pattern) for group in found.groups.values()):
-                raise ValueError(
+                raise UserError(
                     f"Structures(exclude=[{pattern!r}]) matches no group. The groups are: {_first(list(found.groups))}."
                 )
         reasons = {name: self._reason(group, weights) for name, group in found.groups.items()}
@@ -82,10 +83,10 @@ class Structures(Granularity):
         if not chosen:
             left = [f"{name} ({reason})" for name, reason in reasons.items()]
             left += [f"{one.tensor}[{one.dim}] ({one.reason})" for one in found.kept]
-            raise ValueError(f"Structures() has nothing to prune: {_first(left) or 'the network has no groups'}.")
+            raise UserError(f"Structures() has nothing to prune: {_first(left) or 'the network has no groups'}.")
         for name, group in chosen.items():
             if group.width < self.round_to:
-                raise ValueError(
+                raise UserError(
                     f"Structures(round_to={self.round_to}) is larger than the group {name!r}, which has {group.width} "
                     f"units. Exclude it, Structures(exclude=[{name!r}]), or lower round_to."
                 )

@@ -7,6 +7,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
+
 Place = tuple[str, int]
 
 
@@ -95,7 +97,7 @@ class Costs:
             The exact cost of the network from which all dead units are removed.
 
         Raises:
-            ValueError: If a group is unknown, or the number of its units is another.
+            UserError: If a group is unknown, or the number of its units is another.
         """
         living = alive or {}
         self._check(living)
@@ -118,7 +120,7 @@ class Costs:
         for name, living in alive.items():
             if widths.get(name, living.numel()) != living.numel() or name not in widths:
                 known = f"{widths[name]} units" if name in widths else f"no group; groups are {', '.join(widths)}"
-                raise ValueError(f"Costs.count: alive[{name!r}] has {living.numel()} units, but there is {known}.")
+                raise UserError(f"Costs.count: alive[{name!r}] has {living.numel()} units, but there is {known}.")
 
 
 def _sum(terms: tuple[Term, ...] | list[Term], sizes: Mapping[Place, int]) -> int:

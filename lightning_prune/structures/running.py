@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from lightning_prune.basics.random_state import forked
 from lightning_prune.basics.snapshot import attributes_kept
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.structures.rules.recurrent import tie_states
 from lightning_prune.structures.trace import Trace
 from lightning_prune.structures.tracing import Chunks, Tracing, outputs_stay
@@ -28,7 +29,7 @@ def trace_of(module: nn.Module, example: Any = None) -> Trace:
         The labels of all that was met.
 
     Raises:
-        ValueError: If there is no example, or the network does not run on it.
+        UserError: If there is no example, or the network does not run on it.
     """
     failed: Exception | None = None
     for sample in _samples(module, example):
@@ -40,7 +41,7 @@ def trace_of(module: nn.Module, example: Any = None) -> Trace:
         else:
             return trace
     what = "training_step" if example is not None and _has_training_step(module) else "forward"
-    raise ValueError(
+    raise UserError(
         f"structures_of: {what} of {type(module).__name__} does not run on the example in eval mode without gradients: "
         f"{type(failed).__name__}: {failed}. Give an example that it runs on."
     ) from failed
@@ -66,9 +67,10 @@ def _without_effect(module: nn.Module) -> Iterator[None]:
         undo.enter_context(attributes_kept(module, tensors=False))
         undo.enter_context(torch.compiler.set_stance("force_eager"))
         undo.enter_context(torch.no_grad())
-        # One operation for a whole layer would hide what happens inside.
-        undo.enter_context(torch.backends.mkldnn.flags(enabled=False))
-        undo.enter_context(torch.backends.cudnn.flags(enabled=False))
+        if any(isinstance(one, nn.RNNBase) for one in module.modules()):
+            # One operation for a whole layer would hide what happens inside.
+            undo.enter_context(torch.backends.mkldnn.flags(enabled=False))
+            undo.enter_context(torch.backends.cudnn.flags(enabled=False))
         fast = torch.backends.mha.get_fastpath_enabled()
         undo.callback(torch.backends.mha.set_fastpath_enabled, fast)
         torch.backends.mha.set_fastpath_enabled(False)
@@ -107,7 +109,7 @@ def _samples(module: nn.Module, example: Any) -> Iterator[Any]:
     if example is None:
         example = getattr(module, "example_input_array", None)
         if example is None:
-            raise ValueError(
+            raise UserError(
                 f"structures_of({type(module).__name__}) needs an example: give `example=` a batch for training_step "
                 "or an input for forward, or set example_input_array."
             )

@@ -35,7 +35,7 @@ def sides_of(trace: Trace) -> tuple[list[Side], dict[int, str]]:
     Returns:
         The sides in the order of the forward pass, and the sets that can never be removed, each with the reason.
     """
-    glued, sides = trace.labels.reasons(trace.labels.glued), list[Side]()
+    glued, sides = trace.labels.reasons([*trace.labels.glued, *trace.labels.tied]), list[Side]()
     bad = trace.labels.reasons(trace.labels.pinned) | {PLAIN: "it always stays", ANY: "it always stays"}
     for axis in trace.axes:
         roots = trace.labels.roots(axis.labels).numpy()
@@ -43,12 +43,12 @@ def sides_of(trace: Trace) -> tuple[list[Side], dict[int, str]]:
         if dim is None:
             for root in np.unique(roots).tolist():
                 bad.setdefault(root, f"units do not lie in slices of {axis.tensor}")
-            continue
+            dim = 0
         line = roots if axis.dim is not None else _line(roots, dim)[:, 0]
         sides.append(Side(axis, dim, line))
         if (line == line[0]).all():
             root = int(line[0])
-            bad.setdefault(root, glued.get(root, "its units cannot be told apart"))
+            bad[root] = glued.get(root) or bad.get(root, "its units cannot be told apart")
     return sides, bad
 
 

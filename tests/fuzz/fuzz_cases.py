@@ -55,7 +55,7 @@ def draw(seed: int) -> Case:
     """The case of a seed."""
     random = Random(seed)
     drawn = {**_network(random), **_training(random), **_pruning(random), **_length(random), **_around(random)}
-    return Case(**_sensible(drawn, random))
+    return Case(**_without_retraining(_sensible(drawn, random), random))
 
 
 def draw_units(seed: int) -> Case:
@@ -160,6 +160,13 @@ def _sensible(case: dict, r: Random) -> dict:
     if case["optimizer"] == "lbfgs":
         case |= {"groups": 1, "clip": None, "precision": "32-true"}
     return case | (_by_hand(case, r) if case["network"] == "twins" else {})
+
+
+def _without_retraining(case: dict, r: Random) -> dict:
+    """Some of those that may prune at the end of the dense run and train no more, drawn last of all."""
+    if r.random() < 0.1 and not case["during"] and case["start"] != "scratch" and "rewind" not in case["policy"]:
+        case |= {"cycles": 1, "retrain": "0ep", "policy": "fine-tune" if case["policy"] == "scaled" else case["policy"]}
+    return case
 
 
 def _by_hand(case: dict, r: Random) -> dict:

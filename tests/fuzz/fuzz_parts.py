@@ -214,7 +214,7 @@ ALLOCATIONS = {
     "erk": lp.erk,
     "lamp": lp.lamp,
     "floor": lp.WithFloor(2),
-    "rates": lp.LayerRates({"*": 0.2}),
+    "rates": lp.LayerFractions({"*": 0.2}),
     "whole": lp.WholeFilters(),
 }
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from lightning.pytorch import Callback
-from removal import kept_indices, moved_state, removed
+from slicing import kept_indices, moved_state, removed
 from structured import structured
 from toys import fit
 

@@ -7,7 +7,7 @@ import torch
 from members import ALLOCATIONS, CRITERIA, most_unspent, named
 from unit_pruners import GRANULARITIES, VALUES, pruner_of
 
-from lightning_prune import LayerRates, globally, granularity
+from lightning_prune import LayerFractions, globally, granularity
 from lightning_prune.allocation.whole_filters import WholeFilters
 from lightning_prune.criteria import magnitude, random
 from lightning_prune.granularity.quantities import in_multiples
@@ -43,8 +43,8 @@ def test_a_granularity_names_its_paper_and_equals_its_copy(value):
 @pytest.mark.parametrize("value", GRANULARITIES, ids=repr)
 @pytest.mark.parametrize(("criterion", "allocation"), PAIRS)
 def test_any_criterion_and_allocation_hit_every_target_in_whole_units_and_never_revive(value, criterion, allocation):
-    if value.needs_groups and isinstance(allocation, LayerRates):
-        allocation = LayerRates({"head*": 0.1, "*": 0.2})  # that network has other names
+    if value.needs_groups and isinstance(allocation, LayerFractions):
+        allocation = LayerFractions({"head*": 0.1, "*": 0.2})  # that network has other names
     pruner, dead = pruner_of(value, criterion, allocation), {}
     pruner.rehearse(LEVELS)
     for cycle, sparsity in enumerate(LEVELS, start=1):

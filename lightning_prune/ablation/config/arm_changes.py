@@ -11,6 +11,7 @@ from lightning_prune.ablation.config.callback_objects import kind_in, name_in
 from lightning_prune.ablation.config.class_paths import full_path
 from lightning_prune.ablation.config.keys import Config, merged, set_value
 from lightning_prune.basics.dotted_paths import class_at
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import RIVALS, Kind
 
 
@@ -81,18 +82,18 @@ def entry(given: Any, owner: str) -> Config:
     """
     content: Any = {"class_path": given} if isinstance(given, str) else given
     if not isinstance(content, Mapping) or not isinstance(content.get("class_path"), str):
-        raise ValueError(
+        raise UserError(
             f"{owner}: {given!r} is no callback. Write its name, or {{class_path: LRRewind, init_args: {{to: 15ep}}}}."
         )
     unknown = sorted(content.keys() - {"class_path", "init_args", "dict_kwargs"})
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"{owner}: {content['class_path']} has {unknown[0]!r} beside class_path and init_args. Put arguments into "
             "init_args."
         )
     path = full_path(content["class_path"], owner)
     if not (isclass(found := class_at(path)) and issubclass(found, Callback)):
-        raise ValueError(f"{owner}: {path} is no callback. Give the path of a subclass of lightning.pytorch.Callback.")
+        raise UserError(f"{owner}: {path} is no callback. Give the path of a subclass of lightning.pytorch.Callback.")
     more = {"dict_kwargs": dict(content["dict_kwargs"])} if content.get("dict_kwargs") else {}
     return {"class_path": path, "init_args": dict(content.get("init_args") or {}), **more}
 
@@ -102,7 +103,7 @@ def _refuse_rivals(own: Sequence[Config], owner: str) -> None:
     for kind in RIVALS:
         rivals = [name_in(one) for one in own if kind_in(one) is kind]
         if len(rivals) > 1:
-            raise ValueError(f"{owner}: {' and '.join(rivals)} would take each other's place: keep one of them.")
+            raise UserError(f"{owner}: {' and '.join(rivals)} would take each other's place: keep one of them.")
 
 
 def _put(callbacks: list[Config], new: Config, own: Sequence[Config]) -> None:
@@ -126,7 +127,7 @@ def _leave_out(callbacks: list[Config], name: str, owner: str) -> None:
     left = [one for one in callbacks if name not in (one["class_path"], name_in(one))]
     if len(left) == len(callbacks):
         there = ", ".join(name_in(one) for one in callbacks) or "none"
-        raise ValueError(f"{owner}: `without: {name}` is not among the base's callbacks, which are {there}.")
+        raise UserError(f"{owner}: `without: {name}` is not among the base's callbacks, which are {there}.")
     callbacks[:] = left
 
 

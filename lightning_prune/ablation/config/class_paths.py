@@ -8,6 +8,7 @@ from lightning.pytorch import callbacks
 import lightning_prune
 from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 
 
 def full_path(name: str, owner: str) -> str:
@@ -28,7 +29,7 @@ def full_path(name: str, owner: str) -> str:
         'lightning_prune.LRRewind'
         >>> full_path("LRRewnd", "arm 'a'")
         Traceback (most recent call last):
-        ValueError: arm 'a': there is no lightning_prune.LRRewnd. Did you mean `LRRewind`?
+        lightning_prune.UserError: arm 'a': there is no lightning_prune.LRRewnd. Did you mean `LRRewind`?
     """
     known = "." in name or hasattr(lightning_prune, name) or not hasattr(callbacks, name)
     path = name if "." in name else f"{'lightning_prune' if known else 'lightning.pytorch.callbacks'}.{name}"
@@ -36,7 +37,7 @@ def full_path(name: str, owner: str) -> str:
         class_at(path)
     except (ImportError, AttributeError) as error:
         guess = suggest(name, dir(lightning_prune)) if "." not in name else ""
-        raise ValueError(f"{owner}: there is no {path}.{guess or f' {error}.'}") from error
+        raise UserError(f"{owner}: there is no {path}.{guess or f' {error}.'}") from error
     return path
 
 
@@ -53,11 +54,11 @@ def refuse_main(config: Any, owner: str) -> None:
     Example:
         >>> refuse_main({"model": {"class_path": "__main__.Net"}}, "Ablation.run")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: Ablation.run: `__main__.Net` is defined in the program or notebook that is running, ...
+        lightning_prune.UserError: Ablation.run: `__main__.Net` is defined in the program or notebook that ...
     """
     found = next((one for one in texts_in(config) if one.startswith("__main__.")), None)
     if found is not None:
-        raise ValueError(
+        raise UserError(
             f"{owner}: `{found}` is defined in the program or notebook that is running, which the processes that train "
             f"cannot import. Move it into a file beside it, such as mine.py, and give `mine{found[8:]}`; or train in "
             "this process with run(out, workers=0) and the local engine."

@@ -8,6 +8,7 @@ from typing import Any
 from lightning_prune.ablation.config.callback_objects import kind_in, name_in
 from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.basics.nearest import nearest
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import Kind
 
 Config = dict[str, Any]
@@ -31,10 +32,10 @@ def set_value(config: Config, key: str, value: Any, own: Sequence[str], owner: s
     """
     first, *rest = [part for part in key.split(".") if part != "init_args"]
     if [first, *rest][-1] == "class_path":
-        raise ValueError(f"{owner}: `{key}` would keep the arguments of another class. Write `{first}: {value}`.")
+        raise UserError(f"{owner}: `{key}` would keep the arguments of another class. Write `{first}: {value}`.")
     place = _place(config, first, own, owner)
     if not (rest or isinstance(value, Mapping)) and first in place and place is not config and first[:1].isupper():
-        raise ValueError(f"{owner}: `{key}` is a callback. Give its arguments, or leave it out (`without: {key}`).")
+        raise UserError(f"{owner}: `{key}` is a callback. Give its arguments, or leave it out (`without: {key}`).")
     for part in [first, *rest][:-1]:
         place = _inside(place, part, f"{owner}: `{key}`")
     place = _arguments(place)
@@ -51,12 +52,12 @@ def _place(config: Config, key: str, own: Sequence[str], owner: str) -> Config:
     """Find the dictionary to which a key belongs."""
     callbacks = config["trainer"]["callbacks"]
     if key == "seed_everything":
-        raise ValueError(f"{owner}: `seed_everything` is no part of an arm: every arm runs with the study's `seeds`.")
+        raise UserError(f"{owner}: `seed_everything` is no part of an arm: every arm runs with the study's `seeds`.")
     if key in SECTIONS:
         return config
     named = [one for one in callbacks if name_in(one) == key]
     if len(named) > 1:
-        raise ValueError(f"{owner}: the base has {len(named)} callbacks {key}. Give each arm its own with `callbacks`.")
+        raise UserError(f"{owner}: the base has {len(named)} callbacks {key}. Give each arm its own with `callbacks`.")
     if named:
         return {key: named[0]}
     for candidates in (
@@ -67,13 +68,13 @@ def _place(config: Config, key: str, own: Sequence[str], owner: str) -> Config:
         takers = [one for one in candidates if key in _parameters(one["class_path"])]
         if len(takers) > 1:
             names = " and ".join(name_in(one) for one in takers)
-            raise ValueError(f"{owner}: `{key}` is an argument of {names}. Write which, for instance `Class.{key}`.")
+            raise UserError(f"{owner}: `{key}` is an argument of {names}. Write which, for instance `Class.{key}`.")
         if takers:
             return takers[0]["init_args"]  # type: ignore[no-any-return]
     model = config.get("model")
     if isinstance(model, Mapping) and key in _parameters(str(model.get("class_path"))):
         return config["model"].setdefault("init_args", {})  # type: ignore[no-any-return]
-    raise ValueError(f"{owner}: there is no `{key}`. {_guess(key, config, own)}")
+    raise UserError(f"{owner}: there is no `{key}`. {_guess(key, config, own)}")
 
 
 def _guess(key: str, config: Config, own: Sequence[str]) -> str:
@@ -100,7 +101,7 @@ def _inside(place: Config, part: str, said: str) -> Config:
     inner = _arguments(place)
     inner[part] = found = _as_class(inner.get(part, {}))
     if not isinstance(found, dict):
-        raise ValueError(f"{said}: {part} is {found!r}, which has no arguments to change.")
+        raise UserError(f"{said}: {part} is {found!r}, which has no arguments to change.")
     return found
 
 

@@ -22,6 +22,7 @@ from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, data_content, file_fingerprints, prepare
 from lightning_prune.ablation.sharing.stretches import Stretch, pruning_of, stretches_of
 from lightning_prune.basics.dotted_paths import class_at
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback, Kind, find_clock, kind_of
 from lightning_prune.callbacks.fit.assembly import default_policy, refuse_rivals
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
@@ -79,7 +80,7 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
     made = parse(config, owner)
     trainer = made.trainer
     if trainer.world_size > 1:
-        raise ValueError(
+        raise UserError(
             f"{owner}: Trainer(devices=...) has {trainer.world_size} devices. A study trains each node on one. Give "
             "devices: 1, and train several nodes at once with `workers`."
         )
@@ -91,7 +92,7 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
                 find_clock(trainer, one)
         stretches = stretches_of(trainer, callbacks)
     except ValueError as error:
-        raise ValueError(f"{owner}: {error}") from error
+        raise UserError(f"{owner}: {error}") from error
     if (policy := missing_policy(callbacks)) is not None:
         made = parse(_with_callback(config, policy), owner)
     whole = yaml.safe_load(made.parser.dump(made.config, skip_validation=True))
@@ -162,9 +163,9 @@ def parse(config: Mapping[str, Any], owner: str) -> CommandLine:
         except SystemExit as error:
             text = said.getvalue().split("error: ", 1)[-1].split("\nEvery option is", 1)[0]
             message = " ".join(text.split())[:600] or "it cannot be parsed."
-            raise ValueError(f"{owner}: {message}") from error
+            raise UserError(f"{owner}: {message}") from error
         except Exception as error:  # From the user's class, or from a class that checks its arguments.
-            raise ValueError(f"{owner}: {_first_cause(error)}") from error
+            raise UserError(f"{owner}: {_first_cause(error)}") from error
 
 
 def _with_callback(config: Mapping[str, Any], callback: Config) -> Config:

@@ -7,7 +7,9 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelPruning
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import ADDED, RIVALS, CycleCallback, CycleClock, Kind, clock_of, kind_of
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.compat.weight_averaging import refuse_stochastic_averaging
 from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
 from lightning_prune.callbacks.policies import FineTune, LRRewind
@@ -140,7 +142,7 @@ def _refuse_retraining(callbacks: list[Callback]) -> None:
     for callback in callbacks:
         if kind_of(callback) in (Kind.LEARNING_RATE, Kind.WEIGHTS):
             name = type(callback).__name__
-            raise ValueError(
+            raise UserError(
                 "IterativePruning(during=...) prunes inside the dense run, whose weights and learning rates go on, and "
                 f"{name} would set them. Leave out {name}, or leave out during to retrain after the dense run."
             )
@@ -156,8 +158,8 @@ def refuse_rivals(callbacks: list[Callback]) -> None:
         ValueError: If there are two clocks, two policies or two starting points, or Lightning's own pruning.
     """
     for callback in callbacks:
-        if isinstance(callback, ModelPruning):
-            raise ValueError(
+        if isinstance(callback, everywhere(ModelPruning)):
+            raise UserError(
                 f"{type(callback).__name__} and IterativePruning would both prune: Lightning's puts a parametrization "
                 "of its own in the place of the weights, which IterativePruning leaves alone. Keep one of them."
             )
@@ -168,7 +170,7 @@ def refuse_rivals(callbacks: list[Callback]) -> None:
 def _at_most_one(callbacks: list[Callback], kind: Kind) -> None:
     found = [type(callback).__name__ for callback in callbacks if kind_of(callback) is kind]
     if len(found) > 1:
-        raise ValueError(f"{' and '.join(found)} would both {kind.value}: keep one of them.")
+        raise UserError(f"{' and '.join(found)} would both {kind.value}: keep one of them.")
 
 
 def _rank(callback: Callback) -> int:

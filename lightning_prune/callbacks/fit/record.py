@@ -10,9 +10,10 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor
 
+from lightning_prune.basics.file_formats import RECORD_FORMAT
 from lightning_prune.basics.file_names import RECORD
-from lightning_prune.basics.saved_state import RECORD_FORMAT
 from lightning_prune.basics.write_whole import write_whole
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.tally import Tally
 from lightning_prune.selection.prunable import Selected
@@ -66,6 +67,22 @@ class Record:
         for logger in trainer.loggers:
             logger.log_metrics(densities, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
 
+    def log_sparsity(self, trainer: "pl.Trainer", cycle: int, tally: Tally) -> None:
+        """Log the cycle and the sparsity where no epoch ends with them, beside the densities of the tensors.
+
+        Args:
+            trainer: The trainer.
+            cycle: The number of the cycle.
+            tally: What lives.
+        """
+        values = {
+            "pruning/cycle": float(cycle),
+            "pruning/sparsity": tally.sparsity,
+            "pruning/density": 1 - tally.sparsity,
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+
     def write(self, trainer: "pl.Trainer", finished: bool) -> None:
         """Write the file, whole."""
         if self._path is None or not self.writes:
@@ -111,6 +128,6 @@ class Record:
 
 def _path(trainer: "pl.Trainer") -> Path | None:
     """The path of the file. Every process has to call this, since the processes agree on the folder."""
-    if not trainer.loggers or isinstance(trainer.loggers[0], DummyLogger):
+    if not trainer.loggers or isinstance(trainer.loggers[0], everywhere(DummyLogger)):
         return None
     return None if trainer.log_dir is None else Path(trainer.log_dir) / RECORD

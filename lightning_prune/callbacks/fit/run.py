@@ -16,13 +16,15 @@ from torch.optim import Optimizer
 
 from lightning_prune.basics.saved_state import FORMAT
 from lightning_prune.callbacks.base import CycleCallback
+from lightning_prune.callbacks.compat.after_the_last_epoch import save_again, validate
 from lightning_prune.callbacks.compat.backbone_finetuning import settle_unfreezing
 from lightning_prune.callbacks.compat.early_stopping import leave_stops, note_stops
-from lightning_prune.callbacks.compat.weight_averaging import restart_averages
+from lightning_prune.callbacks.compat.weight_averaging import begin_averages_again
 from lightning_prune.callbacks.cycle import Cycle, announce_prune, listeners
 from lightning_prune.callbacks.fit.dense_run import DenseRun
 from lightning_prune.callbacks.fit.ending import Ending
 from lightning_prune.callbacks.fit.finite import refuse_diverged
+from lightning_prune.callbacks.fit.notices import say_cycle
 from lightning_prune.callbacks.fit.record import Record
 from lightning_prune.callbacks.fit.trained import Trained, leave_out, warn_of_untrained
 from lightning_prune.callbacks.masking.hold import Hold, gradients_are_read
@@ -32,8 +34,8 @@ from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep
 from lightning_prune.callbacks.resuming.exact_resume import settle
 from lightning_prune.callbacks.settings.refused_differences import refuse_differences
-from lightning_prune.callbacks.timing.limits import cycle_steps, has_length, steps_per_epoch
 from lightning_prune.callbacks.timing.position import Position
+from lightning_prune.callbacks.timing.step_counts import cycle_steps, has_length, steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import Timeline
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.schedules.durations import Duration
@@ -91,7 +93,7 @@ class Run:
     def measured_sparsity(self) -> float:
         """The fraction that is dead: by the masks while they hold, later by the weights."""
         tally = self.pruner.tally()
-        if self.hold.is_on or (zeros := self.hold.zeros()) == tally.size - tally.alive:
+        if self.hold.is_on or self.hold.is_cut or (zeros := self.hold.zeros()) == tally.size - tally.alive:
             return tally.sparsity
         return zeros / tally.size
 
@@ -220,10 +222,14 @@ class Run:
     def train_ended(self, trainer: "pl.Trainer") -> None:
         """At the end of the fit: look at what came of the last cycle, and write down whether it was trained to its end.
 
+        A cycle without a length begins here, after all that the dense run has validated and saved.
+
         Raises:
             ValueError: If it was, and its weights are NaN or infinite.
         """
         finished = self.ending.is_finished(trainer)
+        if finished and self.timeline.only_prunes and (self.at.cycle is None or self.at.untold is not None):
+            self._prune_at_the_end(trainer)
         if finished and self.at.cycle is not None:
             reshard(trainer.lightning_module)
             refuse_diverged(trainer.lightning_module, self.at.cycle)
@@ -240,11 +246,23 @@ class Run:
             self._tell(trainer, time.perf_counter())
         if self._begins_span(trainer):
             self._prune(trainer, 0, self.scheduled(0))
-            restart_averages(trainer)
+            begin_averages_again(trainer)
         due = self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense)
         for index in range((self.at.cycle.index if self.at.cycle else 0) + 1, min(due, self.timeline.cycles) + 1):
             self._begin(trainer, index)
         self.pruner.gatherer.begin_epoch(self.at.epoch)  # last: an epoch of a new cycle begins with its weights
+
+    def _prune_at_the_end(self, trainer: "pl.Trainer") -> None:
+        """Prune the network of a dense run that is over, and let it be validated and saved once more."""
+        self.at.look(trainer, self.timeline.dense)
+        if self.at.cycle is None:
+            self.at.dense_end = self.at.step
+            self._begin(trainer, 1)
+        else:  # resumed from a checkpoint that was saved while it began
+            self._tell(trainer, time.perf_counter())
+        self.record.log_sparsity(trainer, 1, self.pruner.tally())
+        validate(trainer)
+        save_again(trainer)
 
     def _begins_span(self, trainer: "pl.Trainer") -> bool:
         """Whether cycles inside the dense run start from a sparsity of their own, which is now due and not reached."""
@@ -279,10 +297,11 @@ class Run:
         self.hold.apply_()
         # From here on the weights are those that the cycle starts from, for whoever remembers or averages them.
         self.pruner.gatherer.begin_phase()
-        restart_averages(trainer)
+        begin_averages_again(trainer)
         self.ending.begin_cycle(trainer)
         # It has begun: a fit that resumes from here on does nothing of the above again.
         self.at.untold = None
+        say_cycle(trainer, self.at.cycle.index, self.timeline.cycles, self.pruner.tally())
         self.record.add(trainer, self.at.cycle, self.pruner.tally(), time.perf_counter() - began)
 
     def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:
@@ -321,7 +340,7 @@ class Run:
     def _lay_out(self, trainer: "pl.Trainer", index: int, sparsity: float) -> Cycle:
         """The cycle that begins: as long as planned, or as a callback asks for."""
         planned, length = self.timeline.retrain, None
-        for callback in trainer.callbacks if self.timeline.inside is None else ():  # type: ignore[attr-defined]
+        for callback in trainer.callbacks if self.timeline.retrains else ():  # type: ignore[attr-defined]
             if isinstance(callback, CycleCallback):
                 length = callback.length_of(trainer, trainer.lightning_module, index) or length
         timeline = replace(self.timeline, retrain=length or planned)

@@ -7,6 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.traceless import without_trace
 from lightning_prune.callbacks.gathering.training_batches import draw
 from lightning_prune.callbacks.gathering.training_steps import reason_against
@@ -31,13 +32,13 @@ def find_structures(module: "pl.LightningModule", weights: Mapping[str, Tensor])
     """
     owner = "IterativePruning(granularity=Structures())"
     if any(map(is_sharded, weights.values())):
-        raise ValueError(
+        raise UserError(
             f"{owner} needs whole weights, and these are sharded: train with DDP, or give granularity=Filters()."
         )
     if module.example_input_array is not None:
         return _of_parameters(module, structures_of(module))
     if (reason := reason_against(module, ())) is not None:
-        raise ValueError(
+        raise UserError(
             f"{owner} cannot run a training step: {reason}. Or set example_input_array in the module, to find the "
             "structures by its forward."
         )

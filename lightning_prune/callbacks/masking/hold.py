@@ -8,6 +8,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.masks.factors import Factors, as_factors, product
 from lightning_prune.masks.masks import multiply_
 from lightning_prune.masks.optimizer_state import has_skipped, is_elementwise, mask_moments_, owned_by, reset_
@@ -38,6 +39,7 @@ class Hold:
     ) -> None:
         self.weights = weights
         self._masks: dict[Tensor, Factors] = {}
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._optimizers = list(optimizers)
         self._owned: dict[int, list[_Pair]] = {}
         self._unowned: list[_Pair] = []
@@ -57,6 +59,11 @@ class Hold:
         """Whether dead weights are kept at zero. False after the fit."""
         return bool(self._handles)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether weights have become smaller since, because dead units were removed from them."""
+        return any(weight.shape != self._shapes[name] for name, weight in self.weights.items())
+
     def zeros(self) -> int:
         """How many masked weights are zero: after the fit the weights of another checkpoint may have been loaded."""
         masks = {weight: product(factors, weight.shape) for weight, factors in self._masks.items()}
@@ -73,6 +80,8 @@ class Hold:
         Args:
             weights: Weights by name.
         """
+        if self.is_cut:
+            return False
         held = {name: one for name, one in self.weights.items() if one in self._masks}
         masks = {name: product(self._masks[one], one.shape) for name, one in held.items()}
         return bool(masks) and all(
@@ -165,13 +174,18 @@ def gradients_are_read(trainer: "pl.Trainer", optimizer: Optimizer) -> bool:
     return (
         bool(trainer.gradient_clip_val)
         or not is_elementwise(optimizer)
-        or is_overridden("configure_gradient_clipping", module)
-        or is_overridden("on_before_optimizer_step", module)
+        or _overrides(module, "configure_gradient_clipping")
+        or _overrides(module, "on_before_optimizer_step")
         or any(_looks(callback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     )
+
+
+def _overrides(module: "pl.LightningModule", hook: str) -> bool:
+    parent = next((cls for cls in everywhere(pl.LightningModule) if isinstance(module, cls)), None)
+    return is_overridden(hook, module, parent)
 
 
 def _looks(callback: "pl.Callback") -> bool:
     ours = type(callback).__module__.startswith("lightning_prune.callbacks")
     hook = getattr(callback.on_before_optimizer_step, "__func__", None)  # a LambdaCallback has it on the object
-    return not ours and hook is not pl.Callback.on_before_optimizer_step
+    return not ours and hook not in [cls.on_before_optimizer_step for cls in everywhere(pl.Callback)]

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.packing import pack_bits
 from lightning_prune.masks.ticket import load_ticket
 from lightning_prune.selection.sharding import whole
@@ -43,7 +44,7 @@ def refuse_missing(given: str | Path | None) -> None:
         ValueError: If it is a path without a file.
     """
     if given is not None and given != "zeros" and not Path(given).is_file():
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(initial_masks={str(given)!r}) is not a file. Give the path of a ticket, which "
             "IterativePruning.save_ticket or lightning_prune.save_ticket writes, or 'zeros' for the weights that are "
             "zero already."
@@ -61,10 +62,10 @@ def refuse_regrowth(given: str | Path, sparsity: float, wanted: float) -> None:
     Raises:
         ValueError: Always.
     """
-    raise ValueError(
+    raise UserError(
         f"IterativePruning(sparsity=...) asks for sparsity {wanted:.4g} in cycle 1, but with "
         f"initial_masks={str(given)!r} {sparsity:.4g} of the weights are dead from the start, and dead weights "
-        f"never come back. Give a schedule that begins there: Geometric(rate=0.2, initial={sparsity:.4g})."
+        f"never come back. Give a schedule that begins there: Geometric(fraction=0.2, initial={sparsity:.4g})."
     )
 
 
@@ -82,7 +83,7 @@ def _of_ticket(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     masks = dict(load_ticket(path).masks)
     wrong = [name for name, mask in masks.items() if name not in weights or weights[name].shape != mask.shape]
     if wrong:
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(initial_masks='{path}') has masks for {', '.join(wrong)}, which is not prunable here, "
             "or has another shape. Give the ticket of this network, and the same prunable=... as it was made with."
         )

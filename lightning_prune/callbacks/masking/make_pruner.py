@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from lightning_prune.allocation import Allocation
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.operations import flops_of_step
 from lightning_prune.callbacks.gathering.structures_in_fit import find_structures
 from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps
@@ -78,7 +79,7 @@ def _operations(module: "pl.LightningModule", weights: Mapping[str, Tensor], uni
     shares = flops.of_entries(weights)
     amounts = {name: share * weights[name].numel() for name, share in shares.items()}
     if not sum(amounts.values()) > 0:
-        raise ValueError(
+        raise UserError(
             "IterativePruning(measure='flops') counts no operations with the prunable weights in a training step: it "
             "has no matrix products or convolutions that torch counts. Give measure='weights'."
         )

@@ -5,13 +5,13 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_prune.allocation import Allocation
-from lightning_prune.callbacks.gathering.gatherer import Gatherer
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.gathering.gatherer import Gatherer, Origin
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, is_elementwise
 from lightning_prune.criteria.scores import DEAD, Scores, as_floating, check_finite
@@ -58,13 +58,13 @@ class Pruner:
         """What else has to be the same where the run is resumed, by name."""
         return {}
 
-    def prune_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None" = None) -> None:
+    def prune_(self, cycle: int, sparsity: float, trainer: Origin | None = None) -> None:
         """Shrink the masks to a sparsity.
 
         Args:
             cycle: The number of the cycle, for the seed.
             sparsity: The fraction of the prunable weights that is to be dead, in [0, 1).
-            trainer: The trainer, for criteria that look at data or at the network.
+            trainer: The trainer, or another source, for criteria that look at data or at the network.
 
         Raises:
             ValueError: If evidence cannot be gathered, scores are not finite, or the allocation cannot be met. No
@@ -72,14 +72,9 @@ class Pruner:
         """
         before = dict(self.masks.living)
         self.shrink_(cycle, sparsity, trainer)
-        emptied = [name for name, living in self.masks.living.items() if before[name] and not living]
-        if emptied:
-            rank_zero_warn(
-                f"Cycle {cycle} leaves no weight alive in {', '.join(emptied)}: nothing passes through them any more. "
-                "Lower the sparsity, or allocate with lightning_prune.allocation.erk."
-            )
+        warn_of_emptied(f"Cycle {cycle}", before, self.masks.living)
 
-    def shrink_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None") -> None:
+    def shrink_(self, cycle: int, sparsity: float, trainer: Origin | None) -> None:
         """Decide which weights die, and remove them from the masks. See :meth:`prune_`."""
         self._gather(trainer, cycle, sparsity, rehearsal=False)
         scores = self._scores(cycle)
@@ -87,7 +82,7 @@ class Pruner:
             self.masks.shrink_(scores, self._allocate(scores, 1 - sparsity))
         self.gatherer.drop()
 
-    def rehearse(self, sparsities: Sequence[float], trainer: "pl.Trainer | None" = None) -> None:
+    def rehearse(self, sparsities: Sequence[float], trainer: Origin | None = None) -> None:
         """Score and allocate without pruning, to find before the training what would fail after it.
 
         Args:
@@ -178,7 +173,7 @@ class Pruner:
             return self.masks.sparsity
         return 1 - self.measure.left(self.masks.living) / self.measure.total()
 
-    def _gather(self, trainer: "pl.Trainer | None", cycle: int, sparsity: float, rehearsal: bool) -> None:
+    def _gather(self, trainer: Origin | None, cycle: int, sparsity: float, rehearsal: bool) -> None:
         masks = self.masks
         budget = max(min(round((1 - sparsity) * masks.size), masks.alive), 1)
         self.gatherer.gather(trainer, masks, cycle, budget, rehearsal)
@@ -205,7 +200,7 @@ class Pruner:
         given = self.criterion(weight, self.gatherer.for_weight(cycle, name, part, weight.device))
         score = as_floating(name, given, str(describe(self.criterion)))
         if score.shape != weight.shape:
-            raise ValueError(
+            raise UserError(
                 f"{describe(self.criterion)} gave scores of shape {tuple(score.shape)} for {name!r}, which has shape "
                 f"{tuple(weight.shape)}: a criterion returns one score for each weight."
             )
@@ -216,7 +211,7 @@ class Pruner:
         """Refuse a criterion that scores the same weight differently when it is asked again."""
         smallest = min(self.masks.shapes, key=lambda name: (self.masks.shapes[name].numel(), name))
         if not torch.equal(self._score(1, smallest, part=None), self._score(1, smallest, part=None)):
-            raise ValueError(
+            raise UserError(
                 f"{describe(self.criterion)} scored {smallest!r} differently when it was asked again. Large networks "
                 "are scored piece by piece, and more than once: draw what is random from `evidence.generator`, and do "
                 "not count calls."
@@ -228,6 +223,22 @@ class Pruner:
             check_finite(name, score, str(describe(self.criterion)))
             last = part is None or (part.step is None and part.stop >= self.weights[name].numel())
             self._unchecked -= {name} if last else set()
+
+
+def warn_of_emptied(said: str, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """Warn of tensors in which no weight is alive any more.
+
+    Args:
+        said: What has pruned them.
+        before: The number of living weights of each tensor before the prune, by name.
+        after: The number after it.
+    """
+    emptied = [name for name, living in after.items() if before[name] and not living]
+    if emptied:
+        rank_zero_warn(
+            f"{said} leaves no weight alive in {', '.join(emptied)}: nothing passes through them any more. "
+            "Lower the sparsity, or allocate with lightning_prune.allocation.erk."
+        )
 
 
 @contextmanager

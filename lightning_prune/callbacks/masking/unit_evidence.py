@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.gatherer import Gatherer
 from lightning_prune.criteria import Criterion, Evidence, needs_of
 from lightning_prune.criteria.evidence import OF_UNITS
@@ -57,7 +58,7 @@ def score_units(
             found["squared_gate_gradient"] = gates[group][:, None]
         score = as_floating(group, criterion(matrix, Evidence(generator, found)), said)
         if score.shape != (len(matrix),):
-            raise ValueError(
+            raise UserError(
                 f"{said} gave scores of shape {tuple(score.shape)} for the {len(matrix)} units of {group!r}: a "
                 "criterion of units returns one score for each row."
             )

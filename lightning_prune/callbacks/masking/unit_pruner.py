@@ -10,7 +10,9 @@ from torch import Tensor
 
 from lightning_prune.allocation import Allocation
 from lightning_prune.basics.random_state import seed_of
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.gate_gradients import squared_gate_gradients
+from lightning_prune.callbacks.gathering.gatherer import Origin
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.unit_evidence import score_units
 from lightning_prune.callbacks.settings.described import describe
@@ -119,7 +121,7 @@ class UnitPruner(Pruner):
         spread = self.units.factors({name: mask for name, mask in masks.items() if not bool(mask.all())})
         for name, mask in wanted.items() if exact else ():
             if name not in spread or not torch.equal(product(spread[name], shapes[name]) != 0, mask != 0):
-                raise ValueError(
+                raise UserError(
                     f"The mask of {name!r} has units that are dead in part: it was made with another granularity. "
                     "Give the ticket or the checkpoint of a run with the same granularity=..., or leave it out."
                 )
@@ -129,7 +131,7 @@ class UnitPruner(Pruner):
         packed = self.masks.pack()
         units = self.units.only(weights)
         if not units.shapes:
-            raise ValueError(
+            raise UserError(
                 "IterativePruning has no unit left to prune: all groups have a weight that nobody trains. Give the "
                 "optimizers of configure_optimizers the weights that are to be pruned."
             )
@@ -174,13 +176,13 @@ class UnitPruner(Pruner):
             return Tally(shapes, counts, 1 - self.measure.of_masks(masks) / self.measure.total())
         return Tally(shapes, counts, self._sparsity())
 
-    def _gather(self, trainer: "pl.Trainer | None", cycle: int, sparsity: float, rehearsal: bool) -> None:
+    def _gather(self, trainer: Origin | None, cycle: int, sparsity: float, rehearsal: bool) -> None:
         masks: dict[str, Tensor | None] = {**dict.fromkeys(self.weights), **self.whole_masks()}
         masks = {name: masks[name] for name in self.weights}
         alive = sum(w.numel() if (m := masks[n]) is None else int(m.sum()) for n, w in self.weights.items())
         size = sum(weight.numel() for weight in self.weights.values())
         self.gatherer.gather(trainer, masks, cycle, max(min(round((1 - sparsity) * size), alive), 1), rehearsal)
-        if "squared_gate_gradient" in self.gatherer.needs.kinds and trainer is not None:
+        if "squared_gate_gradient" in self.gatherer.needs.kinds and isinstance(trainer, pl.Trainer):
             batches, what = 1 if rehearsal else self.gatherer.needs.batches, str(describe(self.criterion))
             seed = seed_of(self.seed, cycle, "batches")
             self._gates = squared_gate_gradients(trainer, self.units, self.covered, batches, seed, what)
@@ -234,7 +236,7 @@ def refuse_other_units(saved: Mapping[str, Any], given: Mapping[str, Any]) -> No
         different = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
         if different:
             name = different[0]
-            raise ValueError(
+            raise UserError(
                 f"IterativePruning cannot resume: the {what} of this run are not those of the checkpoint. For "
                 f"{name!r} it has {theirs.get(name, 'none')}, and this run has {mine.get(name, 'none')}. Resume with "
                 "the same network and the same granularity=... and prunable=..."

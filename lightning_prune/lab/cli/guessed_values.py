@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning_prune import IterativePruning
+from lightning_prune.basics.config_files import FILES, require_config
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.fit.guesses import meant
 from lightning_prune.lab.cli.defaults import Tree, configs, options
-from lightning_prune.lab.cli.near_files import did_you_mean
 
-FILES = (".yaml", ".yml", ".json")
 CALLBACKS = "trainer.callbacks."
 
 
@@ -39,15 +39,14 @@ def refuse_guesses(words: Sequence[str]) -> None:
 
 
 def _refuse_missing(path: Path) -> None:
-    if path.suffix in FILES and not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"`--config {path}` {what}.{did_you_mean(path)} Give the path of a YAML file.")
+    if path.suffix in FILES:
+        require_config(f"`--config {path}`", path)
 
 
 def _refuse_study(tree: Tree, words: Sequence[str]) -> None:
     if "arms" in tree and "trainer" not in tree:
         given = next((value for key, value in options(words) if key in ("config", "c")), "STUDY")
-        raise ValueError(
+        raise UserError(
             f"`--config {given}` is a study: it has `arms`. Compare them with "
             f"{shlex.join(['lightning-prune', 'ablate', f'--config={given}'])}."
         )
@@ -76,7 +75,7 @@ def _refuse_values(callback: Mapping[str, Any]) -> None:
         if not _is_path(given) and (found := meant(name, given)) is not None:
             path, values = found
             right = {"class_path": path, "init_args": values} if values is not None else path
-            raise ValueError(
+            raise UserError(
                 f"IterativePruning({name}={given!r}) is not what it takes. Write `{name}: {_in_yaml(right)}`."
             )
 
@@ -111,7 +110,7 @@ def _refuse_other_callback(words: Sequence[str]) -> None:
     if "IterativePruning" not in names[:-1]:
         return
     for argument in _own(key.removeprefix(CALLBACKS) for key in keys if key.startswith(CALLBACKS)):
-        raise ValueError(
+        raise UserError(
             f"`--{CALLBACKS}{argument}` goes to the last callback of the config, {names[-1]}, and not to "
             "IterativePruning. On the command line only the last one can be changed. Write it into the config, or into "
             f"a copy: {shlex.join(['lightning-prune', *_without(words), '--print_config'])} > mine.yaml."

@@ -12,7 +12,21 @@ from lightning_prune.structures.rules.registry import Call, again, dims_of, fixe
 from lightning_prune.structures.trace import Trace
 
 
-@rule("slice", "select", "narrow", "diagonal", "roll", "unfold", "as_strided")
+@rule("as_strided", "as_strided_")
+def restrided(trace: Trace, call: Call) -> None:
+    """Another layout in memory for the same places, as pooling makes it. Anything else is not understood."""
+    shape = tuple(call["size"])
+    large = [dim for dim, size in enumerate(shape) if size > 1]
+    plain = torch.empty(shape, device="meta").stride()
+    same = all(call["stride"][dim] == plain[dim] for dim in large)
+    if shape == tuple(call.source.shape) and same and not call["storage_offset"]:
+        trace.set(call.result, trace.elements(call.source))
+        return
+    trace.pin_tensor(call.source, f"{call.name}{trace.here} is not understood")
+    trace.set(call.result, torch.full((), PLAIN))
+
+
+@rule("slice", "select", "narrow", "diagonal", "roll", "unfold")
 def taken(trace: Trace, call: Call) -> None:
     """Some places, which code knows by their numbers: along them nothing can be removed by itself."""
     source, dims = call.source, trace.dims(call.source)
@@ -24,10 +38,6 @@ def taken(trace: Trace, call: Call) -> None:
         named: Any = [call[name] for name in ("dim", "dim1", "dim2", "dimension") if call.get(name) is not None]
         along = call["dims"] or None if call.name == "aten.roll" else named or None
         labels = trace.glue(labels, dims_of(along, labels.dim()), fixed(trace, call))
-    if call.name == "aten.as_strided":
-        trace.pin(labels, f"{call.name} is not understood{trace.here}")
-        trace.set(call.result, torch.full((), PLAIN))
-        return
     set_all(trace, call, again(call, labels))
 
 
@@ -47,7 +57,7 @@ def divided(trace: Trace, call: Call) -> None:
             parts = parts.reshape(len(call.outputs), -1, *parts.shape[1:])
             trace.link(parts, parts[:1], fixed(trace, call))
         else:
-            trace.labels.note(trace.labels.literal, labels, f"{call.name} has fixed sizes{trace.here}")
+            trace.labels.note(trace.labels.literal, labels, f"{call.name}{trace.here} has fixed sizes")
     set_all(trace, call, again(call, labels))
 
 
@@ -63,7 +73,8 @@ def concatenated(trace: Trace, call: Call) -> None:
     varying = [d for d in others if any(not constant_along(one, d) for one in found)]
     labels = torch.cat([one_along(one, [d for d in others if d not in varying]) for one in found], dim)
     if varying:
-        labels = trace.glue(labels, [dim], f"{call.name} puts it beside values without it{trace.here}")
+        reason = f"{call.name}{trace.here} puts it beside values without it"
+        labels = trace.glue(labels, [dim], reason, mixes=False)
     trace.set(call.result, labels)
 
 
@@ -71,7 +82,7 @@ def concatenated(trace: Trace, call: Call) -> None:
 def stacked(trace: Trace, call: Call) -> None:
     """Side by side: the same has to be removed everywhere."""
     parts, dim = call["tensors"], dims_of(call["dim"], call.result.dim())[0]
-    reason = f"{call.name} puts it beside values without it{trace.here}"
+    reason = f"{call.name}{trace.here} puts it beside values without it"
     operands = [(part.shape, trace.elements(part)) for part in parts]
     trace.set(call.result, combine(trace, operands, parts[0].shape, reason).unsqueeze(dim))
 
@@ -82,7 +93,7 @@ def indexed(trace: Trace, call: Call) -> None:
     labels, indices = trace.elements(call.source), call["indices"]
     masks = [index is not None and index.dtype in (torch.bool, torch.uint8) for index in indices]
     if any(masks) and len(indices) > 1:
-        trace.pin(labels, f"{call.name} is not understood{trace.here}")
+        trace.pin(labels, f"{call.name}{trace.here} is not understood")
         trace.set(call.result, torch.full((), PLAIN))
         return
     along = range(indices[0].dim()) if any(masks) else [d for d, index in enumerate(indices) if index is not None]

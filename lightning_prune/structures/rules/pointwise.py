@@ -10,32 +10,32 @@ from lightning_prune.structures.rules.registry import Call
 from lightning_prune.structures.trace import Trace
 
 ADDITIONS = ("aten.add", "aten.add_", "aten.sub", "aten.sub_", "aten.rsub", "aten.lerp")
-WITHOUT_TAG = {
-    "aten.native_dropout",
-    "aten.dropout",
-    "aten.bernoulli",
-    "aten.masked_fill",
-    "aten.masked_fill_",
-    "aten.hardtanh",
-    "aten.hardtanh_",
-    "aten._prelu_kernel",
-    "aten.nan_to_num",
-    "aten.fill",
-    "aten.fill_",
-    "aten.zero_",
-    "aten._to_copy",
+WITHOUT_TAG = {  # not every version of torch marks them
+    *("relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "elu", "selu", "celu", "silu", "mish", "gelu"),
+    *("leaky_relu", "rrelu_with_noise", "_prelu_kernel", "threshold", "clamp", "sigmoid", "tanh", "softplus"),
+    *(
+        "native_dropout",
+        "dropout",
+        "bernoulli",
+        "masked_fill",
+        "lerp",
+        "nan_to_num",
+        "fill",
+        "zero",
+        "log_sigmoid_forward",
+    ),
 }
 
 
 def is_pointwise(call: Call) -> bool:
     """Whether an operation treats each element by itself."""
-    return torch.Tag.pointwise in call.operation.tags or call.name in WITHOUT_TAG
+    return torch.Tag.pointwise in call.operation.tags or call.name.removeprefix("aten.").rstrip("_") in WITHOUT_TAG
 
 
 def pointwise(trace: Trace, call: Call) -> None:
     """Tie the operands together wherever none of them is broadcast."""
     operands = [one for one in call.inputs if (one.dim() and one.numel() > 1) or trace.knows(one)]
-    reason = f"{call.name} combines it with data of a fixed size{trace.here}"
+    reason = f"{call.name}{trace.here} combines it with data of a fixed size"
     labels = [trace.elements(one) for one in operands]
     for operand in operands:
         trace.use(operand, -1, "within")

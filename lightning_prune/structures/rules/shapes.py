@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from lightning_prune.structures.labels import ANY, PLAIN, constant_along, without_repeats
-from lightning_prune.structures.rules.registry import Call, again, dims_of, fixed, rule, set_all
+from lightning_prune.structures.labels import ANY, PLAIN, constant_along
+from lightning_prune.structures.rules.registry import Call, again, dims_of, fixed, one_along, rule, set_all
 from lightning_prune.structures.trace import Trace
 
 COPIES = ("clone", "detach", "alias", "contiguous", "lift_fresh", "_to_copy", "detach_", "lift", "_conj")
@@ -87,7 +87,7 @@ def _note_splits(trace: Trace, labels: Tensor, before: list[int], after: list[in
                 last = (last[0], last[1] * after[j])
         old, new = range(first[0], i + 1), [size for size in after[first[1] : j + 1] if size > 1]
         if len(new) > 1 and any(not constant_along(labels, dim) for dim in old):
-            moved = without_repeats(labels.movedim(list(old), list(range(len(old)))).contiguous())
-            if moved.shape[: len(old)].numel() == last[0]:
-                trace.splits.append((moved.reshape(*new, -1), f"a view divides it into {new}{trace.here}"))
+            rest = [dim for dim in range(labels.dim()) if dim not in old and constant_along(labels, dim)]
+            moved = one_along(labels, rest).movedim(list(old), list(range(len(old))))
+            trace.splits.append((moved.reshape(*new, -1), f"a view divides it into {new}{trace.here}"))
         i, j = i + 1, j + 1

@@ -13,6 +13,7 @@ import torch
 
 from lightning_prune.ablation.training.job import Job, Outcome
 from lightning_prune.ablation.training.train_node import train
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.version import __version__
 
 
@@ -37,7 +38,7 @@ class Terms:
     versions: Mapping[str, str]
 
 
-class OtherMachine(ValueError):
+class OtherMachine(UserError):
     """Raised when a machine of the cluster cannot train a node as the other machines do."""
 
 
