@@ -27,6 +27,7 @@ LAYERS = [
     ["allocation"],
     ["masks", "flops", "initializations"],
     ["structures"],
+    ["granularity"],
     ["shrinking"],
     ["callbacks.cycle", "callbacks.settings", "callbacks.compat.namespaces"],
     ["callbacks.timing"],
@@ -66,6 +67,7 @@ MATHEMATICS = (
     "initializations",
     "structures",
     "shrinking",
+    "granularity",
 )
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
