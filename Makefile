@@ -3,31 +3,41 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo ablation evidence notebooks test test-slow lint bench clean
+.PHONY: help setup demo ablation claims evidence notebooks test test-slow lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-setup: .venv/.installed ## create .venv and install the package with everything it needs
+setup: .venv/.installed ## create .venv and install the package with everything that its tests need
 
-.venv/.installed: pyproject.toml
+.venv/.lab: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "lightning_prune needs Python 3.10 or newer; set PYTHON=/path/to/python3.10")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	@echo "Installing (about 80 s; torch is large) ..."
+	@echo "Installing the package with its lab extra. This takes MINUTES: torch is large ..."
+	$(BIN)/python -m pip install --quiet -e '.[lab]'
+	@touch $@
+
+.venv/.installed: .venv/.lab pyproject.toml
+	@echo "Installing what the tests need. This takes some more minutes ..."
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch $@
 
-demo: setup ## prune a network on real digits with two retraining variants; table and pictures
+demo: .venv/.lab ## prune a network on real digits with two retraining variants; table and pictures
+	@echo "Training two networks. This takes SECONDS ..."
 	$(BIN)/python -m lightning_prune.lab.demo
 
 ablation: setup ## compare six ways of retraining over three seeds; table and a page with pictures
 	OMP_NUM_THREADS=1 $(BIN)/lightning-prune ablate --config configs/ablations/digits_retraining.yaml --out runs/ablation --workers 2
 	$(BIN)/lightning-prune report runs/ablation
 
-evidence: setup ## measure the papers' claims (hours); CLAIM=3 one of them, DATA=folder images, FULL=1 on a GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.evidence $(if $(CLAIM),--claim $(CLAIM)) $(if $(FULL),--full) \
+claims: setup ## measure the papers' claims (hours); CLAIM=3 one of them, DATA=folder images, FULL=1 on a GPU
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.claims $(if $(CLAIM),--claim $(CLAIM)) $(if $(FULL),--full) \
 	  $(if $(DATA),--data "$(DATA)") $(if $(DATA_NAME),--data-name "$(DATA_NAME)") $(if $(WORKERS),--workers $(WORKERS))
+
+evidence: # the former name
+	@echo "make evidence is make claims now: write that; the former name goes."
+	@$(MAKE) claims
 
 notebooks: setup ## execute the notebooks afresh
 	OMP_NUM_THREADS=1 $(BIN)/python notebooks/refresh.py
@@ -46,6 +56,7 @@ test-slow: setup ## the long tests
 bench: setup ## speed and memory, against dense training and torch.nn.utils.prune
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python benchmarks/structures.py
 
 clean: ## remove the environment, caches and runs
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,4 +1,4 @@
-"""What sharing saves: the Digits study against its arms alone, two workers against one, and the cost of a node.
+"""Measure what sharing saves: the Digits study against its arms alone, two workers against one, and the cost of a node.
 
 Every figure is a ratio of times measured in one run of this script, or a count. Run by ``make bench``; ``--quick``
 takes one seed instead of three.

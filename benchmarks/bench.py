@@ -1,4 +1,4 @@
-"""What pruning costs: time and memory against dense training and against ``torch.nn.utils.prune``.
+"""Measure the cost of pruning: time and memory against dense training and against ``torch.nn.utils.prune``.
 
 Run with ``make bench``. Everything that concerns time is a ratio of medians of alternating measurements in one
 process, because absolute times depend on the machine and on what else it does.

@@ -39,7 +39,7 @@ def trained() -> pd.DataFrame:
     """Train LeNet-300-100 on digits for a dense run and four cycles, with replayed learning rates."""
     seed_everything(0, verbose=False)
     torch.set_num_threads(1)
-    pruning = IterativePruning(cycles=CYCLES, retrain=f"{RETRAIN}ep", sparsity=Geometric(rate=0.4))
+    pruning = IterativePruning(cycles=CYCLES, retrain=f"{RETRAIN}ep", sparsity=Geometric(fraction=0.4))
     curves = Curves(pruning)
     module = Classifier(
         LeNet300100(inputs=64),

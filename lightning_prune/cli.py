@@ -9,23 +9,44 @@ from collections.abc import Sequence
 from dis import opmap
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-
+from lightning_prune import __version__
+from lightning_prune.basics.config_files import require_config
 from lightning_prune.basics.file_names import STUDY
+from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 
-PACKAGE = Path(__file__).parent
 DEBUG = "LIGHTNING_PRUNE_DEBUG"
-EXPECTED = (
-    ValueError,
-    OSError,
-    MisconfigurationException,
-    RuntimeError,
-)
+DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."
+# The commands of a Trainer, which `lab.cli.command_line` runs, with their lines in --help.
+TRAINER_COMMANDS = {
+    "fit": "Train and prune a network, and log the run into a folder.",
+    "validate": "Measure a checkpoint on the validation data.",
+    "test": "Measure a checkpoint on the test data.",
+    "predict": "Write the predictions of a checkpoint into its run.",
+}
+# The other commands, with their lines in --help. A module has the command's `main(words)`, and `<command>_parser()` for
+# the completion by a shell. It is imported when the command is called, and imports what is slow in `main`.
+COMMANDS = {
+    "ablate": ("ablation.command", "Compare arms over seeds, training what they share only once."),
+    "report": (
+        "ablation.report.runs_command",
+        "Report a run, several runs or a study: tables, and a page with pictures.",
+    ),
+    "structures": ("lab.structures_command", "Show which channels, heads and neurons of a network can be removed."),
+    "shrink": ("lab.shrink_command", "Remove dead channels, heads and neurons, and write the small network."),
+    "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
+}
+NEED_NO_EXTRA = ("configs",)
+STUDY_REPORT = "ablation.report.report_command"  # `report`, given the folder of a study
+CONFIG = ("--config", "-c")
+CONTENT = frozenset(":{}\n")
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
     "report": "--out",
+    "shrink": "--out",
 }
 MAKING = {"instantiate_classes", "configure_optimizers"}
 OTHER_WEIGHTS = "Error(s) in loading state_dict for "
@@ -42,50 +63,123 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: The words after ``lightning-prune``. None: the arguments of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    missing = [name for name in (*LAB, *STUDIES) if find_spec(name) is None]
-    if missing:
-        sys.exit(
-            f"lightning-prune: {', '.join(missing)} not installed; the command line needs the `lab` extra: "
-            "pip install 'lightning-prune[lab]'"
-        )
+    if words in ([], ["--help"], ["-h"]):
+        print(overview())
+        sys.exit(0 if words else 2)
+    if words == ["--version"]:
+        print(f"lightning-prune {__version__}")
+        sys.exit()
     try:
-        run(words or ["--help"])
-    except SystemExit:
-        if words:
-            raise
-        sys.exit(2)  # the help was shown because no command was given
-    except EXPECTED as error:
-        message = complaint(error) or unwritable(error, words)
+        refuse_unknown(words[0])
+        refuse_missing_extra(words[0])
+        run(with_config_files(words))
+    except Exception as error:
+        message = refusal(error) or unwritable(error, words)
         if message is None or os.environ.get(DEBUG):
             raise
-        command = " ".join(["lightning-prune", *words[:1]])
+        command = " ".join(["lightning-prune", *(word for word in words[:1] if word in {*TRAINER_COMMANDS, *COMMANDS})])
         print(f"{command}: error: {message}\n({DEBUG}=1 shows where this was found.)", file=sys.stderr)
         sys.exit(2)
 
 
 def run(words: Sequence[str]) -> None:
-    """Run a command: ``ablate``, ``report``, or one of the Trainer's.
+    """Run a command.
 
     Args:
         words: The command and its arguments.
     """
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # class paths such as `mine.Net` for a mine.py in the current folder
-    # We import late, because the extra may be missing, and because the report needs no Trainer.
-    if words[:1] == ["ablate"]:
-        importlib.import_module("lightning_prune.ablation.command").main(words[1:])
-    elif words[:1] == ["report"]:
-        studied = any(Path(word, STUDY).is_file() for word in words[1:])
-        command = "ablation.report.report_command" if studied else "lab.report.run_command"
-        importlib.import_module(f"lightning_prune.{command}").main(words[1:])
-    else:
-        command_line = importlib.import_module("lightning_prune.lab.cli.command_line")
-        ablate = importlib.import_module("lightning_prune.ablation.command")
-        command_line.OTHER_COMMANDS["ablate"] = (ablate.ablate_parser, ablate.HELP)
-        command_line.CommandLine(words)
+    command = words[0]
+    if command in COMMANDS:
+        studied = command == "report" and any(Path(word, STUDY).is_file() for word in words[1:])
+        _module(STUDY_REPORT if studied else COMMANDS[command][0]).main(words[1:])
+        return
+    command_line = _module("lab.cli.command_line")
+    for name, (module, line) in COMMANDS.items():
+        command_line.OTHER_COMMANDS[name] = (getattr(_module(module), f"{name}_parser"), line)
+    command_line.CommandLine(words)
 
 
-def complaint(error: BaseException | None) -> str | None:
+def _module(name: str) -> Any:
+    return importlib.import_module(f"lightning_prune.{name}")
+
+
+def overview() -> str:
+    """The text of ``lightning-prune --help``: every command with a line.
+
+    Example:
+        >>> print(overview()[:32])
+        usage: lightning-prune [-h] [--v
+    """
+    lines = {**TRAINER_COMMANDS, **{name: line for name, (_, line) in COMMANDS.items()}}
+    listed = "\n".join(f"    {name:<10} {line}" for name, line in lines.items())
+    return (
+        f"usage: lightning-prune [-h] [--version] COMMAND ...\n\n{DESCRIPTION}\n\ncommands:\n{listed}\n\n"
+        "Every option is explained by: lightning-prune COMMAND --help"
+    )
+
+
+def refuse_unknown(command: str) -> None:
+    """Refuse a word that is no command.
+
+    Args:
+        command: The first word. An option is left to the parser.
+
+    Raises:
+        UserError: If there is no such command.
+    """
+    known = [*TRAINER_COMMANDS, *COMMANDS]
+    if not command.startswith("-") and command not in known:
+        raise UserError(f"There is no command `{command}`.{suggest(command, known)} There are {', '.join(known)}.")
+
+
+def refuse_missing_extra(command: str) -> None:
+    """Refuse a command whose libraries are not installed.
+
+    Args:
+        command: The command.
+
+    Raises:
+        UserError: If a library is missing. The message names the extra for pip.
+    """
+    missing = [name for name in (*LAB, *STUDIES) if command not in NEED_NO_EXTRA and find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"{', '.join(missing)} not installed. `{command}` needs the `lab` extra: pip install 'lightning-prune[lab]'"
+        )
+
+
+def with_config_files(words: Sequence[str]) -> list[str]:
+    """Replace the names of configs that come with the package by their files, and refuse a config that is missing.
+
+    Args:
+        words: The command and its arguments.
+
+    Returns:
+        The words. Only values of ``--config`` and ``-c`` of a Trainer's command and of ``structures`` are replaced.
+
+    Raises:
+        FileNotFoundError: If a config does not exist. The message names the nearest.
+
+    Example:
+        >>> with_config_files(["fit", "--config={trainer: {max_epochs: 3}}"])
+        ['fit', '--config={trainer: {max_epochs: 3}}']
+    """
+    found = list(words)
+    for place, (word, before) in enumerate(zip(words, ["", *words], strict=False)):
+        option, equals, value = word.partition("=")
+        if before in CONFIG:
+            option, equals, value = "", "", word
+        elif option not in CONFIG or not equals:
+            continue
+        if CONTENT.isdisjoint(value):  # a path or a name, and not YAML itself
+            file = require_config(f"`--config {value}`", value)
+            found[place] = f"{option}{equals}{file}" if words[0] in {*TRAINER_COMMANDS, "structures"} else word
+    return found
+
+
+def refusal(error: BaseException | None) -> str | None:
     """Tell a refusal of the user's input from a fault in the program.
 
     Args:
@@ -93,19 +187,26 @@ def complaint(error: BaseException | None) -> str | None:
 
     Returns:
         The message of a refusal. None for an error that may be a fault.
+
+    Example:
+        >>> from lightning_prune.basics.user_error import UserError
+        >>> refusal(UserError("`width` must be at least 1.")), refusal(ValueError("math domain error"))
+        ('`width` must be at least 1.', None)
     """
     if error is None:
         return None
-    if isinstance(error, MisconfigurationException):
+    if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":
         return str(error)
-    if isinstance(error, RuntimeError):
-        return _other_weights(str(error)) if str(error).startswith(OTHER_WEIGHTS) else None
+    if isinstance(error, RuntimeError) and str(error).startswith(OTHER_WEIGHTS):
+        return _other_weights(str(error))
+    if not isinstance(error, ValueError | OSError) or error.__traceback__ is None:
+        return None
     calls = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    where = Path(calls[-1].f_code.co_filename)
-    if "jsonargparse" in where.parts:
-        return complaint(error.__cause__)
-    checked = PACKAGE in where.parents or not MAKING.isdisjoint(call.f_code.co_name for call in calls)
-    return str(error) if checked and _was_raised_by_a_statement(error) else None
+    if "jsonargparse" in Path(calls[-1].f_code.co_filename).parts:
+        return refusal(error.__cause__)
+    # The user's own classes know no UserError: there, what a statement raised is a refusal.
+    made = not MAKING.isdisjoint(call.f_code.co_name for call in calls)
+    return str(error) if made and _was_raised_by_a_statement(error) else None
 
 
 def _was_raised_by_a_statement(error: BaseException) -> bool:

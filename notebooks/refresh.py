@@ -49,7 +49,7 @@ def _tidy(output: NotebookNode) -> None:
 
 
 def _smaller(png: str) -> str:
-    """The same picture in few colours, and no larger than it is shown."""
+    """The same picture in few colors, and no larger than it is shown."""
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     picture.thumbnail((WIDEST, WIDEST))
     buffer = io.BytesIO()

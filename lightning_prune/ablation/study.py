@@ -24,6 +24,7 @@ from lightning_prune.ablation.running.study_progress import Progress
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.storage.shared_store import choose_store, recorded_store, seen_from
 from lightning_prune.ablation.training.failures import said_of_disk
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import sweep
 from lightning_prune.lab.metric_names import lower_is_better
 
@@ -143,7 +144,7 @@ class Ablation:
         """
         workers = int(engine == "local") if workers is None else workers
         if errors not in ("raise", "keep"):
-            raise ValueError(f"Ablation.run(errors={errors!r}) is unknown. Give 'raise' or 'keep'.")
+            raise UserError(f"Ablation.run(errors={errors!r}) is unknown. Give 'raise' or 'keep'.")
         out = Path(out)
         guard(out, self.config, force)
         root = choose_store(out, store, force)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.scores import Scores
 
 
@@ -34,7 +35,7 @@ def budget_of(scores: Scores, density: float) -> int:
     """
     budget = min(round(density * scores.size), sum(scores.living.values()))
     if budget < 1:
-        raise ValueError(f"Density {density:.3g} keeps none of {scores.size} prunable weights: lower the sparsity.")
+        raise UserError(f"Density {density:.3g} keeps none of {scores.size} prunable weights: lower the sparsity.")
     return budget
 
 

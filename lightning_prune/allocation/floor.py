@@ -9,6 +9,7 @@ from torch import Tensor
 from lightning_prune.allocation import Allocation, globally
 from lightning_prune.allocation.budget import Counts, budget_of
 from lightning_prune.allocation.rule import Rule
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.scores import DEAD, Scores
 
 
@@ -46,12 +47,12 @@ class WithFloor(Rule):
     def __post_init__(self) -> None:
         number = isinstance(self.minimum, int | float) and not isinstance(self.minimum, bool)
         if not number or not (0 < self.minimum < 1 or (self.minimum >= 1 and self.minimum % 1 == 0)):
-            raise ValueError(
+            raise UserError(
                 f"WithFloor(minimum={self.minimum!r}) must be a number of weights, at least 1, or a fraction of all "
                 "prunable weights between 0 and 1."
             )
         if not callable(self.allocation):
-            raise ValueError(
+            raise UserError(
                 f"WithFloor(allocation={self.allocation!r}) is not callable: give lightning_prune.globally, not a name."
             )
 
@@ -60,7 +61,7 @@ class WithFloor(Rule):
         floors = {name: min(minimum, living) for name, living in scores.living.items()}
         budget = budget_of(scores, density)
         if sum(floors.values()) > budget:
-            raise ValueError(
+            raise UserError(
                 f"WithFloor(minimum={self.minimum!r}) cannot leave {minimum} weights in each of {len(floors)} tensors: "
                 f"that takes {sum(floors.values())}, and density {density:.3g} keeps {budget}. Lower `minimum`, or the "
                 "sparsity."
@@ -89,4 +90,6 @@ def _without(scores: Scores, held: Mapping[str, int]) -> Scores:
         return torch.full_like(scores[name], DEAD) if name in held else scores[name]
 
     living = {name: scores.living[name] * (name not in held) for name in scores}
-    return Scores(scores.shapes, living, whole, transposed=scores.transposed)
+    return Scores(
+        scores.shapes, living, whole, transposed=scores.transposed, kernels=scores.kernels, kinds=scores.kinds
+    )

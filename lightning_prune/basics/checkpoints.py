@@ -1,4 +1,4 @@
-"""Read checkpoint files, and refuse damaged files and unknown formats before their content is used.
+"""Read checkpoint files, and refuse damaged files before their content is used.
 
 torch writes a checksum for every record of a file, but does not compare the checksums when it loads the file. So a file
 with a changed byte would become a network with a changed weight. A file that was cut off would raise an error about
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from lightning_prune.version import __version__
+from lightning_prune.basics.user_error import UserError
 
 _ZIP = b"PK\x03\x04"
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, StructError, OSError, EOFError, RuntimeError, ValueError, OverflowError)
@@ -40,14 +40,14 @@ def read_checkpoint(path: str | Path, asker: str) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         what = "it is a folder: give the file in it" if path.is_dir() else "there is no such file"
-        raise ValueError(f"{asker} cannot read '{path}': {what}.")
+        raise UserError(f"{asker} cannot read '{path}': {what}.")
     refuse_damaged_file(path, f"{asker} cannot read", "give that one")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file that is not a checkpoint can raise any error
-        raise ValueError(f"{asker} cannot read '{path}': {why_unreadable(error)}") from error
+        raise UserError(f"{asker} cannot read '{path}': {why_unreadable(error)}") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{asker} cannot read '{path}': it holds a {type(found).__name__}, and no checkpoint.")
+        raise UserError(f"{asker} cannot read '{path}': it holds a {type(found).__name__}, and no checkpoint.")
     return found
 
 
@@ -73,31 +73,6 @@ def why_unreadable(error: BaseException) -> str:
     )
 
 
-def refuse_format(found: object, known: int, what: str) -> None:
-    """Refuse a file whose format is not the one that this version reads.
-
-    Args:
-        found: The format that the file names.
-        known: The format that this version reads.
-        what: The file, for the error.
-
-    Raises:
-        ValueError: If the two formats differ.
-
-    Example:
-        >>> refuse_format(1, 1, "ticket.safetensors")
-    """
-    if type(found) is int and found == known:
-        return
-    newer = type(found) is int and found > known
-    advice = (
-        "A newer version wrote it: install that one (pip install -U lightning-prune)."
-        if newer
-        else "It is damaged, or was not written by lightning_prune."
-    )
-    raise ValueError(f"{what} has format {found!r}, and lightning_prune {__version__} reads {known}. {advice}")
-
-
 def refuse_damaged_file(path: Path, said: str, advice: str) -> None:
     """Refuse a damaged file. The whole file is read once.
 
@@ -118,7 +93,7 @@ def refuse_damaged_file(path: Path, said: str, advice: str) -> None:
         if whole
         else "There is no whole checkpoint beside it to resume from: give another one, or start again."
     )
-    raise ValueError(f"{said} '{path}': the file is damaged ({damage}). {end}")
+    raise UserError(f"{said} '{path}': the file is damaged ({damage}). {end}")
 
 
 def find_damage(path: Path) -> str | None:

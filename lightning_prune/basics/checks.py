@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from lightning_prune.basics.user_error import UserError
+
 
 def require(holds: bool, owner: str, argument: str, given: object, expected: str) -> None:
     """Refuse an argument that is out of range. The message says which values are allowed.
@@ -20,10 +22,10 @@ def require(holds: bool, owner: str, argument: str, given: object, expected: str
         >>> require(8 > 0, "ConvNet", "width", 8, "be at least 1")
         >>> require(0 > 0, "ConvNet", "width", 0, "be at least 1")
         Traceback (most recent call last):
-        ValueError: ConvNet(width=0): `width` must be at least 1.
+        lightning_prune.UserError: ConvNet(width=0): `width` must be at least 1.
     """
     if not holds:
-        raise ValueError(f"{owner}({argument}={given!r}): `{argument}` must {expected}.")
+        raise UserError(f"{owner}({argument}={given!r}): `{argument}` must {expected}.")
 
 
 def require_positive(owner: str, **given: int) -> None:
@@ -39,7 +41,7 @@ def require_positive(owner: str, **given: int) -> None:
     Example:
         >>> require_positive("ResNet", classes=10, channels=0)
         Traceback (most recent call last):
-        ValueError: ResNet(channels=0): `channels` must be at least 1.
+        lightning_prune.UserError: ResNet(channels=0): `channels` must be at least 1.
     """
     for argument, value in given.items():
         require(value >= 1, owner, argument, value, "be at least 1")
@@ -59,7 +61,7 @@ def check_at_least_one(owner: object, name: str, value: object) -> None:
     Example:
         >>> check_at_least_one("SynFlow", "rounds", 0.5)
         Traceback (most recent call last):
-        ValueError: SynFlow(rounds=0.5) must be a whole number, at least 1.
+        lightning_prune.UserError: SynFlow(rounds=0.5) must be a whole number, at least 1.
     """
     holds = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     _check(holds, owner, name, value, "must be a whole number, at least 1")
@@ -93,7 +95,7 @@ def check_positive(owner: object, arguments: Mapping[str, float | None]) -> None
     Example:
         >>> check_positive("FineTune", {"lr": 0.0})
         Traceback (most recent call last):
-        ValueError: FineTune(lr=0.0) must be greater than 0.
+        lightning_prune.UserError: FineTune(lr=0.0) must be greater than 0.
     """
     for name, value in arguments.items():
         _check(value is None or value > 0, owner, name, value, "must be greater than 0")
@@ -115,4 +117,4 @@ def check_fraction(owner: object, arguments: Mapping[str, float]) -> None:
 
 def _check(holds: bool, owner: object, name: str, value: object, said: str) -> None:
     if not holds:
-        raise ValueError(f"{owner if isinstance(owner, str) else type(owner).__name__}({name}={value!r}) {said}.")
+        raise UserError(f"{owner if isinstance(owner, str) else type(owner).__name__}({name}={value!r}) {said}.")

@@ -4,6 +4,8 @@ import importlib
 from dataclasses import fields
 from typing import Any
 
+from lightning_prune.basics.user_error import UserError
+
 
 def dotted(thing: Any) -> str:
     """The path of a class or a function, as one would import it.
@@ -36,7 +38,7 @@ def class_at(path: str) -> Any:
     """
     module, _, name = path.rpartition(".")
     if not module:
-        raise ValueError(f"{path!r} is no dotted path.")
+        raise UserError(f"{path!r} is no dotted path.")
     return getattr(importlib.import_module(module), name)
 
 

@@ -1,19 +1,19 @@
-"""What was probably meant by a name that is not known: the known one that is most like it."""
+"""Find the known name that was probably meant by a misspelt one."""
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 
 def nearest(given: str, known: Iterable[str], least: float = 0.6) -> str | None:
-    """Find the known name that is most like a given one.
+    """Find the known name that is most similar to a given one.
 
     Args:
-        given: The name that is not known.
-        known: The known ones.
-        least: How alike they have to be, from 0 to 1, which is the same name.
+        given: An unknown name.
+        known: The known names.
+        least: The least similarity, from 0 (anything) to 1 (the same name).
 
     Returns:
-        The name; None if no name is so much alike.
+        The most similar known name, or None if every similarity is below ``least``.
 
     Example:
         >>> nearest("sillo", ["silo", "clr"]), nearest("adam", ["silo", "clr"])
@@ -23,15 +23,15 @@ def nearest(given: str, known: Iterable[str], least: float = 0.6) -> str | None:
 
 
 def suggest(given: object, known: Iterable[str], write: Callable[[str], str] = "`{}`".format) -> str:
-    """Ask whether the known name was meant that is most like a given one.
+    """Propose the known name that is most similar to a given one.
 
     Args:
-        given: The name that is not known.
-        known: The known ones.
+        given: An unknown name.
+        known: The known names.
         write: Puts the name between quotes.
 
     Returns:
-        A sentence with a blank before it; empty if no name is near.
+        A question with a space before it, or an empty string if no known name is similar.
 
     Example:
         >>> "There is no `sillo`." + suggest("sillo", ["silo", "clr"])

@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_prune.basics.checkpoints import refuse_format
+from lightning_prune.basics.file_formats import refuse_format
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.schedules.durations import parse_duration
 
 FORMAT = 1  # of the state of IterativePruning
-RECORD_FORMAT = 1  # of pruning.json
 _VERSION = "pytorch-lightning_version"
 _NUMBER = (int, float)
 _MAYBE = (int, type(None))
@@ -76,7 +76,7 @@ def refuse_mangled(checkpoint: object, said: str) -> None:
     if wrong is None and not checkpoint[_VERSION][:1].isdigit():  # type: ignore[index]
         wrong = f"'{_VERSION}' is no version"
     if wrong is not None:
-        raise ValueError(
+        raise UserError(
             f"{said}: it is no checkpoint of a Trainer ({wrong}). Give one that a Trainer saved. To start from weights "
             "alone, load them into the module."
         )
@@ -87,7 +87,7 @@ def refuse_mangled(checkpoint: object, said: str) -> None:
     for name, state in () if wrong else checkpoint["callbacks"].items():
         wrong = wrong or _mistake_of_state(name, state, said)
     if wrong is not None:
-        raise ValueError(f"{said}: {wrong}. It has changed since a Trainer saved it: give another checkpoint.")
+        raise UserError(f"{said}: {wrong}. It has changed since a Trainer saved it: give another checkpoint.")
 
 
 def find_mistake(value: Any, kind: Any, where: str) -> str | None:
@@ -154,6 +154,7 @@ def _mistake_of_clock(state: Mapping[str, Any], where: str) -> str | None:
         (cycle, _CYCLE, "position/cycle"),
         (settings, _SETTINGS, "settings"),
         (state["masks"], {str: Tensor}, "masks"),
+        (state.get("units"), {"masks": {str: Tensor}, "units": {str: [int]}}, "units"),
         (state.get("evidence", _NO_EVIDENCE), {"epoch": int, "remembered": {str: {str: Tensor}}}, "evidence"),
     )
     given = ((value, kind, name) for value, kind, name in checks if value is not None or name == "evidence")

@@ -3,6 +3,8 @@
 from abc import ABCMeta
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
+from lightning_prune.basics.user_error import UserError
+
 T = TypeVar("T")
 
 
@@ -24,7 +26,7 @@ class ObjectsOnly(ABCMeta):
         )
 
 
-class TooEarly(ValueError, AttributeError):
+class TooEarly(UserError, AttributeError):
     """An attribute does not exist yet. ``hasattr`` is false for the attribute."""
 
 

@@ -10,8 +10,10 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lightning_prune.basics.too_early import ObjectsOnly
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import in_both_namespaces
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.settings.described import describe_object
+from lightning_prune.callbacks.settings.described import describe_call, describe_object
 from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.callbacks.timing.timeline import Timeline
 from lightning_prune.schedules.durations import Duration
@@ -31,10 +33,15 @@ class Kind(Enum):
 RIVALS = (Kind.CLOCK, Kind.LEARNING_RATE, Kind.WEIGHTS)  # a fit has at most one of each
 
 
+@in_both_namespaces
 class CycleMember(Callback, metaclass=ObjectsOnly):
     """A callback that has a part in the cycles: the clock, or one that works beside it."""
 
     _kind: ClassVar[Kind] = Kind.BESIDE
+    _always_said: ClassVar[tuple[str, ...]] = ()
+
+    def __repr__(self) -> str:
+        return describe_call(self, self._always_said)
 
 
 class CycleClock(CycleMember):
@@ -46,6 +53,7 @@ class CycleClock(CycleMember):
     """
 
     _kind = Kind.CLOCK
+    _always_said = ("cycles", "retrain", "sparsity")
     cycles: int
     joined: bool = False
     _at: Position
@@ -216,7 +224,7 @@ def find_clock(trainer: "pl.Trainer", asker: Callback) -> CycleClock:
     if clock is not None:
         return clock
     name = type(asker).__name__
-    raise ValueError(
+    raise UserError(
         f"{name} does nothing without IterativePruning: it only says how the cycles are retrained. Add it: "
         f"Trainer(callbacks=[IterativePruning(cycles=10, retrain='15ep'), {name}(...)])."
     )

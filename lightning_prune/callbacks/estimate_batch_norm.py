@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightning_prune.basics.random_state import seed_of
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.gathering.traceless import without_trace
@@ -53,18 +54,18 @@ class EstimateBatchNorm(CycleCallback):
 
     def __init__(self, batches: int | None = None, seed: int = 0, mode: Mode = "average") -> None:
         if mode not in ("average", "ema"):
-            raise ValueError(f"EstimateBatchNorm(mode={mode!r}) is unknown: give 'average' or 'ema'.")
+            raise UserError(f"EstimateBatchNorm(mode={mode!r}) is unknown: give 'average' or 'ema'.")
         if batches is not None and batches < 1:
-            raise ValueError(f"EstimateBatchNorm(batches={batches}) sees no data: give at least 1, or None for all.")
+            raise UserError(f"EstimateBatchNorm(batches={batches}) sees no data: give at least 1, or None for all.")
         if seed < 0:
-            raise ValueError(f"EstimateBatchNorm(seed={seed}) is no seed: give a whole number of at least 0.")
+            raise UserError(f"EstimateBatchNorm(seed={seed}) is no seed: give a whole number of at least 0.")
         self.batches = batches
         self.seed = seed
         self.mode: Mode = mode
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if not any(isinstance(layer, _BatchNorm) and layer.track_running_stats for layer in pl_module.modules()):
-            raise ValueError(
+            raise UserError(
                 f"EstimateBatchNorm has nothing to estimate: {type(pl_module).__name__} has no BatchNorm layer with "
                 "running statistics. Leave it out."
             )

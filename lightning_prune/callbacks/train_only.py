@@ -7,12 +7,13 @@ import lightning.pytorch as pl
 from torch import nn
 from torch.optim import LBFGS, Optimizer
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.optimizer_state import reset_
 from lightning_prune.selection.parameters import matches, plain_name
 
-_NORMALISATION = re.compile(r"Norm(\d+d|Base)?$")  # the end of a class's name, or that of one it derives from
+_NORMALIZATION = re.compile(r"Norm(\d+d|Base)?$")  # the end of a class's name, or that of one it derives from
 
 
 class TrainOnly(CycleCallback):
@@ -43,7 +44,7 @@ class TrainOnly(CycleCallback):
 
     def __init__(self, parts: Sequence[str] = ("norm", "bias", "head")) -> None:
         if isinstance(parts, str) or not parts or not all(isinstance(part, str) for part in parts):
-            raise ValueError(f"TrainOnly(parts={parts!r}) has to be a list of names, such as ['norm', 'bias', 'head'].")
+            raise UserError(f"TrainOnly(parts={parts!r}) has to be a list of names, such as ['norm', 'bias', 'head'].")
         self.parts = parts
         self.forget()
 
@@ -99,7 +100,7 @@ def parameters_of(module: nn.Module, parts: Sequence[str]) -> dict[str, nn.Param
         kind = kinds.get(part)
         found = {n for n, one in named.items() if (matches(n, part) if kind is None else id(one) in kind)}
         if not found:
-            raise ValueError(
+            raise UserError(
                 f"TrainOnly(parts=[..., {part!r}, ...]) names no parameter of {type(module).__name__}. Give 'norm', "
                 f"'bias' or 'head' where there are such, or a pattern for the names, which are: {', '.join(named)}."
             )
@@ -113,7 +114,7 @@ def _of_normalizations(module: nn.Module) -> set[int]:
 
 
 def _is_normalization(layer: type[nn.Module]) -> bool:
-    return any(_NORMALISATION.search(kind.__name__) for kind in layer.__mro__)
+    return any(_NORMALIZATION.search(kind.__name__) for kind in layer.__mro__)
 
 
 def _biases(module: nn.Module) -> set[int]:

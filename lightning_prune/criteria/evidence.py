@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from lightning_prune.basics.checks import check_at_least_one
+from lightning_prune.basics.user_error import UserError
 
 MEASURED = ("gradient", "squared_gradient", "hessian_gradient")  # on batches of training data
 REMEMBERED = ("initial", "phase_start", "epoch_start")  # weights of an earlier moment
-KINDS = (*MEASURED, *REMEMBERED, "survival")
+OF_UNITS = ("scale", "squared_gate_gradient")  # of whole units, and only where their norms are known
+KINDS = (*MEASURED, *REMEMBERED, "survival", *OF_UNITS)
 
 BatchNorm = Literal["training", "evaluation"]
 
@@ -71,10 +73,20 @@ class Evidence:
         """The place of each weight in the order in which SynFlow's rounds remove weights. The last has the highest."""
         return self._look("survival")
 
+    @property
+    def scale(self) -> Tensor:
+        """The scales of the norms behind each unit: one row for each unit, one column for each norm."""
+        return self._look("scale")
+
+    @property
+    def squared_gate_gradient(self) -> Tensor:
+        """The square of each batch's derivative of the loss by a factor on the unit, averaged over the batches."""
+        return self._look("squared_gate_gradient")
+
     def _look(self, kind: str) -> Tensor:
         if kind in self.found:
             return self.found[kind]
-        raise ValueError(
+        raise UserError(
             f"The criterion uses evidence.{kind}, which was not gathered: declare it with "
             f"@lightning_prune.criteria.needs({kind!r}) above the function."
         )
@@ -102,8 +114,8 @@ class Needs:
 
     def __post_init__(self) -> None:
         if unknown := [kind for kind in self.kinds if kind not in KINDS]:
-            raise ValueError(f"needs({', '.join(map(repr, unknown))}) is unknown: give names among {', '.join(KINDS)}.")
+            raise UserError(f"needs({', '.join(map(repr, unknown))}) is unknown: give names among {', '.join(KINDS)}.")
         for name in ("batches", "rounds"):
             check_at_least_one("needs", name, getattr(self, name))
         if self.batch_norm not in ("training", "evaluation"):
-            raise ValueError(f"needs(batch_norm={self.batch_norm!r}) must be 'training' or 'evaluation'.")
+            raise UserError(f"needs(batch_norm={self.batch_norm!r}) must be 'training' or 'evaluation'.")

@@ -1,9 +1,11 @@
 """The scores of all weights as a mapping by name, which computes a piece at a time and stores none."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
+
+from lightning_prune.basics.user_error import UserError
 
 DEAD = float("-inf")  # the score of dead weights, so that living weights are kept before them
 _SMALL = (torch.bool, torch.uint8, torch.int8, torch.int16)  # whole numbers that single precision holds
@@ -28,6 +30,9 @@ class Scores(Mapping[str, Tensor]):
         part: Maps a name and a slice of the flat tensor to its scores. None if only whole tensors can be scored.
         transposed: The number of groups of each transposed convolution, by the name of its weight. The filters of these
             weights lie along the second dimension.
+        kernels: The shape of the weight behind each tensor, by name. It differs from the shape of the scores where
+            these are of units larger than a weight. None: the shapes.
+        kinds: What each tensor is, by name. Tensors of one kind can be compared. None: the number of dimensions.
 
     Example:
         >>> scores = Scores.of({"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([2.0, DEAD])})
@@ -42,9 +47,13 @@ class Scores(Mapping[str, Tensor]):
         whole: Whole,
         part: Part | None = None,
         transposed: Mapping[str, int] | None = None,
+        kernels: Mapping[str, torch.Size] | None = None,
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
         self.transposed = dict(transposed or {})
         self.shapes = dict(shapes)
+        self.kernels = self.shapes if kernels is None else dict(kernels)
+        self.kinds = {name: f"{len(one)} dimensions" for name, one in shapes.items()} if kinds is None else dict(kinds)
         self.living = dict(living)
         self._whole = whole
         self._part = part
@@ -57,7 +66,13 @@ class Scores(Mapping[str, Tensor]):
 
     def only(self, name: str) -> "Scores":
         """The scores of one tensor."""
-        return Scores({name: self.shapes[name]}, {name: self.living[name]}, self._whole, self._part, self.transposed)
+        return self.among([name])
+
+    def among(self, names: Iterable[str]) -> "Scores":
+        """The scores of some tensors."""
+        shapes = {name: self.shapes[name] for name in names}
+        living = {name: self.living[name] for name in shapes}
+        return Scores(shapes, living, self._whole, self._part, self.transposed, self.kernels, self.kinds)
 
     @property
     def size(self) -> int:
@@ -110,9 +125,9 @@ def as_floating(name: str, score: object, criterion: str) -> Tensor:
         tensor([1., 0.])
     """
     if not isinstance(score, Tensor):
-        raise ValueError(f"{criterion} gave {score!r} for {name!r}: a criterion returns a tensor, one score a weight.")
+        raise UserError(f"{criterion} gave {score!r} for {name!r}: a criterion returns a tensor, one score a weight.")
     if score.is_complex():
-        raise ValueError(
+        raise UserError(
             f"{criterion} gave complex scores for {name!r}, which cannot be ranked: return real ones, such as their "
             "absolute values, or give another criterion, such as lightning_prune.magnitude."
         )
@@ -122,7 +137,7 @@ def as_floating(name: str, score: object, criterion: str) -> Tensor:
         return score.float()
     wide = score.double()
     if wide.numel() and max(float(wide.max()), -float(wide.min())) >= _EXACT:
-        raise ValueError(
+        raise UserError(
             f"{criterion} gave whole numbers of 2**53 or more for {name!r} ({score.dtype}), which double precision "
             "rounds: scores that differ would be ranked as equal. Return smaller or floating-point scores."
         )
@@ -144,7 +159,7 @@ def check_finite(name: str, score: Tensor, criterion: str) -> None:
     if torch.isfinite(score.sum(dtype=torch.promote_types(score.dtype, torch.float32))) or score.isfinite().all():
         return
     wrong = int(torch.count_nonzero(~score.isfinite()))
-    raise ValueError(
+    raise UserError(
         f"{criterion} gave {wrong} scores for {name!r} that are NaN or infinite, and the run stops before it prunes by "
         "them. The run has probably diverged: lower the learning rate, or clip the gradients."
     )

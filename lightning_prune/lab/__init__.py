@@ -1,8 +1,10 @@
 """Networks, data modules and the classifier for runs from the command line."""
 
-from lightning_prune.basics.extras import needs_extra
+from typing import TYPE_CHECKING
 
-with needs_extra("lightning_prune.lab", "lab"):
+from lightning_prune.basics.late_names import late_names
+
+if TYPE_CHECKING:
     from lightning_prune.lab.classifier import Classifier
     from lightning_prune.lab.data import (
         CIFAR10,
@@ -40,3 +42,12 @@ __all__ = [
     "WideResNet",
     "torchvision_network",
 ]
+_DATA = ("CIFAR10", "CIFAR100", "MNIST", "Digits", "ImageFolders")
+
+if not TYPE_CHECKING:
+    _PLACES = dict.fromkeys(__all__, "networks") | dict.fromkeys(_DATA, "data") | {"Classifier": "classifier"}
+    __getattr__ = late_names(__name__, _PLACES, extra="lab")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

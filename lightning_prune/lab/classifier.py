@@ -15,6 +15,7 @@ from torch.optim import SGD, Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.user_error import UserError
 
 Batch = tuple[Tensor, Tensor]
 
@@ -66,7 +67,7 @@ class Classifier(LightningModule):
         torch.Size([2, 10])
         >>> Classifier(LeNet300100(), label_smoothing=1.0)
         Traceback (most recent call last):
-        ValueError: Classifier(label_smoothing=1.0): `label_smoothing` must lie in [0, 1).
+        lightning_prune.UserError: Classifier(label_smoothing=1.0): `label_smoothing` must lie in [0, 1).
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class Classifier(LightningModule):
         by_step = self.interval == "step"
         length = self.trainer.estimated_stepping_batches if by_step else self.trainer.max_epochs
         if length is None or not 0 < length < math.inf:
-            raise ValueError(
+            raise UserError(
                 f"Classifier(scheduler_length={self.scheduler_length!r}) cannot tell how long an endless run is. "
                 f"Set `Trainer(max_epochs=...)`, or write the length in the scheduler's own arguments."
             )

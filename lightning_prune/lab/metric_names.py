@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 
 STAGES = ("val", "valid", "validation")
 FAVOURITES = ("val/accuracy", "val_accuracy", "val/acc", "val_acc")
@@ -39,7 +40,7 @@ def choose_columns(names: Collection[str], metric: str | None = None) -> Columns
         Columns(metric='val_acc', train_metric='train_acc', train_loss='train_loss', val_loss='val_loss')
     """
     if metric is not None and metric not in names:
-        raise ValueError(f"`--metric {metric}` was not logged.{_advice(metric, names)}")
+        raise UserError(f"`--metric {metric}` was not logged.{_advice(metric, names)}")
     chosen = metric or main_metric(names)
     return Columns(
         metric=chosen,

@@ -2,6 +2,8 @@
 
 from unicodedata import category
 
+from lightning_prune.basics.user_error import UserError
+
 UNSEEN = {"Cc": "a control character", "Cs": "half a character", "Zl": "a line break", "Zp": "a line break"}
 KEPT = "\n\t"
 
@@ -46,11 +48,11 @@ def refuse_unseen(text: str, owner: str) -> None:
     Example:
         >>> refuse_unseen("a\tb", "Ablation(name)")
         Traceback (most recent call last):
-        ValueError: Ablation(name): 'a\tb' has a control character in it ('\t'). Leave it out.
+        lightning_prune.UserError: Ablation(name): 'a\tb' has a control character in it ('\t'). Leave it out.
     """
     found = next((one for one in text if not is_shown(one)), None)
     if found is not None:
-        raise ValueError(
+        raise UserError(
             f"{owner}: {text!r} has {UNSEEN.get(category(found), 'no character')} in it ({found!r}). Leave it out."
         )
 

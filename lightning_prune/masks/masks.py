@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from lightning_prune.allocation.ranking import find_cut, mark_above
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.scores import PIECE, Scores
 from lightning_prune.masks.packing import pack_bits, unpack_bits
 from lightning_prune.selection.sharding import blank_mask, own_parts, placed, whole
@@ -37,6 +38,9 @@ class Masks:
     def __getitem__(self, name: str) -> Tensor | None:
         """The mask of a weight, in the weight's shape. None while all of the weight lives."""
         return self._masks.get(name)
+
+    def __repr__(self) -> str:
+        return f"Masks({pruned_of(self.alive, self.size)} in {len(self.shapes)} tensors)"
 
     @property
     def size(self) -> int:
@@ -98,11 +102,25 @@ class Masks:
 
     def _unpacked(self, name: str, bits: Tensor) -> Tensor:
         if name not in self.shapes:
-            raise ValueError(f"There is a mask of {name!r}, which is not pruned here: give the checkpoint of this run.")
+            raise UserError(f"There is a mask of {name!r}, which is not pruned here: give the checkpoint of this run.")
         try:
             return blank_mask(self._like[name]).copy_(unpack_bits(bits, self.shapes[name]))
         except ValueError as error:
-            raise ValueError(f"The mask of {name!r} does not fit: {error}. Give the checkpoint of this run.") from error
+            raise UserError(f"The mask of {name!r} does not fit: {error}. Give the checkpoint of this run.") from error
+
+
+def pruned_of(alive: int, size: int) -> str:
+    """Say how many weights are pruned, for people.
+
+    Args:
+        alive: The number of living weights.
+        size: The number of prunable weights.
+
+    Example:
+        >>> pruned_of(15892, 24832)
+        '36.0 % of 24,832 weights pruned'
+    """
+    return f"{100 * (size - alive) / max(size, 1):.1f} % of {size:,} weights pruned"
 
 
 def multiply_(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
@@ -178,7 +196,7 @@ def keep_top_(mask: Tensor, scores: Scores, count: int, guess: float | None = No
     if guess is None or not _keep_above_(flat, scores, count, guess):
         cut = find_cut(scores, count).value
         if not _keep_above_(flat, scores, count, cut):
-            raise ValueError("The scores changed between two passes: give a criterion that always scores the same.")
+            raise UserError("The scores changed between two passes: give a criterion that always scores the same.")
     if not mask.is_contiguous():
         mask.copy_(flat.view_as(mask))
 
@@ -210,7 +228,7 @@ def check_counts(living: Mapping[str, int], counts: Mapping[str, int]) -> None:
             lists these tensors.
     """
     if living.keys() != counts.keys():
-        raise ValueError(
+        raise UserError(
             f"The allocation must name every prunable tensor once: missing {sorted(living.keys() - counts.keys())}, "
             f"unknown {sorted(counts.keys() - living.keys())}."
         )
@@ -220,4 +238,4 @@ def check_counts(living: Mapping[str, int], counts: Mapping[str, int]) -> None:
         if not 0 <= counts[name] <= living[name]
     ]
     if wrong:
-        raise ValueError(f"The allocation cannot be met in {', '.join(wrong)}: dead weights never come back.")
+        raise UserError(f"The allocation cannot be met in {', '.join(wrong)}: dead weights never come back.")

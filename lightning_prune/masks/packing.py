@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
+
 _BITS = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8)
 
 
@@ -44,7 +46,7 @@ def unpack_bits(bits: Tensor, shape: torch.Size) -> Tensor:
     """
     size = -(-shape.numel() // 8)
     if bits.dtype != torch.uint8 or bits.shape != (size,):
-        raise ValueError(
+        raise UserError(
             f"a mask of shape {tuple(shape)} takes {size} bytes at one bit a weight, and this is a {bits.dtype} tensor "
             f"of shape {tuple(bits.shape)}"
         )

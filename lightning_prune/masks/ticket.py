@@ -17,8 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lightning_prune.basics.checkpoints import read_checkpoint, refuse_format
+from lightning_prune.basics.checkpoints import read_checkpoint
+from lightning_prune.basics.file_formats import refuse_format
 from lightning_prune.basics.saved_state import find_mistake, refuse_mangled
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.masks.packing import pack_bits, unpack_bits
 from lightning_prune.selection.parameters import plain_name
@@ -27,7 +29,7 @@ _MASK, _WEIGHT = "masks/", "weights/"
 _FORMAT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ticket:
     """The masks of a pruned network, and the weights to start from.
 
@@ -49,6 +51,12 @@ class Ticket:
     weights: Mapping[str, Tensor]
     header: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        dead = sum(mask.numel() - int(torch.count_nonzero(mask)) for mask in self.masks.values())
+        start = "a rewind point" if self.weights else "no rewind point"
+        cycle = self.header.get("cycle", "?")
+        return f"Ticket(cycle {cycle}: {dead:,} dead weights in {len(self.masks)} tensors, {start})"
+
     def apply_(self, module: nn.Module) -> None:
         """Set a network to the weights of the rewind point, and its dead weights to zero.
 
@@ -65,7 +73,7 @@ class Ticket:
             if name not in tensors or tensors[name].shape != tensor.shape
         )
         if wrong:
-            raise ValueError(
+            raise UserError(
                 f"The ticket is of another network than this {type(module).__name__}: it has no, or another shape of, "
                 f"{', '.join(dict.fromkeys(wrong))}."
             )
@@ -91,7 +99,7 @@ def save_ticket(path: str | Path, checkpoint: str | Path) -> None:
     refuse_mangled(saved, asker)
     states = {name: state for name, state in saved.get("callbacks", {}).items() if isinstance(state, Mapping)}
     if not any({"masks", "position"} <= state.keys() for state in states.values()):
-        raise ValueError(
+        raise UserError(
             f"save_ticket(checkpoint='{checkpoint}') holds no masks, because it was made without IterativePruning or "
             "saved with save_weights_only=True. Give a full checkpoint of a pruned run."
         )
@@ -99,7 +107,7 @@ def save_ticket(path: str | Path, checkpoint: str | Path) -> None:
     try:
         ticket = ticket_of(states, shapes)
     except (KeyError, ValueError) as error:
-        raise ValueError(f"{asker} holds a mask that does not fit its weights ({error}). Give another one.") from error
+        raise UserError(f"{asker} holds a mask that does not fit its weights ({error}). Give another one.") from error
     write_ticket(path, ticket)
 
 
@@ -164,7 +172,7 @@ def load_ticket(path: str | Path) -> Ticket:
     """
     said = f"load_ticket('{path}')"
     if not Path(path).is_file():
-        raise ValueError(f"{said} is {'a folder' if Path(path).is_dir() else 'no file'}: give the file of a ticket.")
+        raise UserError(f"{said} is {'a folder' if Path(path).is_dir() else 'no file'}: give the file of a ticket.")
     none = f"{said} is not a ticket: give a file that save_ticket wrote (safetensors with a header)."
     try:
         with safe_open(path, framework="pt") as file:
@@ -172,14 +180,14 @@ def load_ticket(path: str | Path) -> Ticket:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         header = json.loads(metadata["ticket"])
     except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
-        raise ValueError(none) from error
+        raise UserError(none) from error
     if not isinstance(header, dict):
-        raise ValueError(none)
+        raise UserError(none)
     if metadata.get("checksum", here := _checksum(metadata["ticket"], tensors)) != here:  # older tickets lack it
-        raise ValueError(f"{said} is damaged: its content has changed since it was written. Make the ticket again.")
+        raise UserError(f"{said} is damaged: its content has changed since it was written. Make the ticket again.")
     refuse_format(header.get("format"), _FORMAT, said)
     if wrong := find_mistake(header, {"shapes": {str: [int]}}, ""):
-        raise ValueError(f"{said} is damaged: in its header {wrong}. Make the ticket again.")
+        raise UserError(f"{said} is damaged: in its header {wrong}. Make the ticket again.")
     return _ticket(said, header, tensors)
 
 
@@ -187,11 +195,11 @@ def _ticket(said: str, header: dict[str, Any], tensors: Mapping[str, Tensor]) ->
     shapes = header.pop("shapes")
     missing = sorted({f"{_MASK}{name}" for name in shapes} ^ {name for name in tensors if name.startswith(_MASK)})
     if missing:
-        raise ValueError(f"{said} is damaged: header and masks disagree about {missing[0]!r}. Make the ticket again.")
+        raise UserError(f"{said} is damaged: header and masks disagree about {missing[0]!r}. Make the ticket again.")
     try:
         masks = {name: unpack_bits(tensors[f"{_MASK}{name}"], torch.Size(shape)) for name, shape in shapes.items()}
     except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{said} is damaged: {error}. Make the ticket again.") from error
+        raise UserError(f"{said} is damaged: {error}. Make the ticket again.") from error
     weights = {name.removeprefix(_WEIGHT): tensor for name, tensor in tensors.items() if name.startswith(_WEIGHT)}
     _refuse_nan(said, weights)
     return Ticket({name: mask.bool() for name, mask in masks.items()}, weights, header)
@@ -200,7 +208,7 @@ def _ticket(said: str, header: dict[str, Any], tensors: Mapping[str, Tensor]) ->
 def _refuse_nan(said: str, weights: Mapping[str, Tensor]) -> None:
     found = [name for name, weight in weights.items() if bool(weight.isnan().any())]
     if found:
-        raise ValueError(
+        raise UserError(
             f"{said} has NaN in the weights of its rewind point: {', '.join(found[:8])}. Nothing can be trained from "
             "them: make the ticket of a run that had not diverged."
         )

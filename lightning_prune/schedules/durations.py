@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from lightning_prune.basics.user_error import UserError
+
 _PATTERN = re.compile(r"(\d+)\s*(ep|it)")
 
 
@@ -54,7 +56,7 @@ def parse_duration(value: str | int, argument: str) -> Duration:
         return Duration(value, "ep")
     match = _PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(
+        raise UserError(
             f"{argument}={value!r}) is not a duration: write '15ep' for 15 epochs, '500it' for 500 optimizer steps, "
             "or a whole number of epochs."
         )

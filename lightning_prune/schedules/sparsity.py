@@ -12,6 +12,8 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from lightning_prune.basics.checks import check_at_least
+from lightning_prune.basics.renamed import former_attribute, renamed_argument
+from lightning_prune.basics.user_error import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,32 +48,39 @@ class SparsitySchedule(ABC):
 
 @dataclass(frozen=True)
 class Geometric(SparsitySchedule):
-    """Remove the same fraction of the living weights at every cycle: ``1 - (1 - initial) * (1 - rate) ** cycle``.
+    """Remove the same fraction of the living weights at every cycle: ``1 - (1 - initial) * (1 - fraction) ** cycle``.
 
-    Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635 (rate 0.2).
+    Reference: Frankle & Carbin, The Lottery Ticket Hypothesis, 2019, https://arxiv.org/abs/1803.03635 (fraction 0.2).
 
     Args:
-        rate: The fraction of the living weights that each cycle removes, in (0, 1).
+        fraction: The fraction of the living weights that each cycle removes, in (0, 1).
         initial: The sparsity before the first cycle, in [0, 1).
+        rate: The former name of ``fraction``, which goes with the next version.
 
     Raises:
         ValueError: If an argument lies outside its range.
 
     Example:
-        >>> [round(Geometric(rate=0.2)(cycle), 3) for cycle in (0, 1, 2, 10)]
+        >>> [round(Geometric(fraction=0.2)(cycle), 3) for cycle in (0, 1, 2, 10)]
         [0.0, 0.2, 0.36, 0.893]
     """
 
-    rate: float = 0.2
+    fraction: float = 0.2
     initial: float = 0.0
 
-    def __post_init__(self) -> None:
-        _check_final(self, self.initial, "initial")
-        if not 0 < self.rate < 1:
-            raise ValueError(f"Geometric(rate={self.rate}) must lie strictly between 0 and 1, for instance 0.2.")
+    former_arguments = ("rate",)
+    rate = former_attribute("rate", "fraction")
+
+    def __init__(self, fraction: float = 0.2, initial: float = 0.0, rate: float | None = None) -> None:
+        fraction = renamed_argument(self, "rate", rate, fraction, default=0.2)
+        object.__setattr__(self, "fraction", fraction)
+        object.__setattr__(self, "initial", initial)
+        _check_final(self, initial, "initial")
+        if not 0 < fraction < 1:
+            raise UserError(f"Geometric(fraction={fraction}) must lie strictly between 0 and 1, for instance 0.2.")
 
     def __call__(self, cycle: int) -> float:
-        return float(1 - (1 - self.initial) * (1 - self.rate) ** cycle)
+        return float(1 - (1 - self.initial) * (1 - self.fraction) ** cycle)
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,21 @@ class OneShot(SparsitySchedule):
 
 
 @dataclass(frozen=True)
-class Linear(SparsitySchedule):
+class _Rise(SparsitySchedule):
+    """The common base of schedules that go from an initial to a final sparsity within a number of cycles."""
+
+    final: float
+    cycles: int
+    initial: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_final(self, self.final)
+        check_at_least(self, 1, {"cycles": self.cycles})
+        _check_initial(self, self.initial, self.final)
+
+
+@dataclass(frozen=True)
+class Linear(_Rise):
     """Remove the same number of weights at each of ``cycles`` cycles.
 
     Args:
@@ -115,21 +138,12 @@ class Linear(SparsitySchedule):
         [0.0, 0.25, 0.5, 0.5]
     """
 
-    final: float
-    cycles: int
-    initial: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_final(self, self.final)
-        check_at_least(self, 1, {"cycles": self.cycles})
-        _check_initial(self, self.initial, self.final)
-
     def __call__(self, cycle: int) -> float:
         return self.initial + (self.final - self.initial) * min(cycle / self.cycles, 1.0)
 
 
 @dataclass(frozen=True)
-class Cubic(SparsitySchedule):
+class Cubic(_Rise):
     """Remove many weights at first and fewer later: ``final + (initial - final) * (1 - cycle / cycles) ** 3``.
 
     Reference: Zhu & Gupta, To Prune, or Not to Prune, 2017, https://arxiv.org/abs/1710.01878.
@@ -146,15 +160,6 @@ class Cubic(SparsitySchedule):
         >>> [round(Cubic(final=0.8, cycles=2)(cycle), 3) for cycle in (0, 1, 2, 3)]
         [0.0, 0.7, 0.8, 0.8]
     """
-
-    final: float
-    cycles: int
-    initial: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_final(self, self.final)
-        check_at_least(self, 1, {"cycles": self.cycles})
-        _check_initial(self, self.initial, self.final)
 
     def __call__(self, cycle: int) -> float:
         return self.final + (self.initial - self.final) * (1 - min(cycle / self.cycles, 1.0)) ** 3
@@ -180,7 +185,7 @@ class Levels(SparsitySchedule):
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", [float(level) for level in self.levels])
         if not self.levels:
-            raise ValueError("Levels(levels=[]) is empty: give one sparsity for each cycle, for instance [0.5, 0.9].")
+            raise UserError("Levels(levels=[]) is empty: give one sparsity for each cycle, for instance [0.5, 0.9].")
         check_levels(f"Levels(levels={self.levels})", self.levels)
 
     @property
@@ -208,9 +213,8 @@ def refuse_unknown(kind: type, options: collections.abc.Iterable[str]) -> None:
     parameters = signature(kind).parameters
     unknown = [name for name in options if name not in parameters]
     if unknown and not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
-        raise TypeError(
-            f"{kind.__name__} has no argument `{unknown[0]}`: write {kind.__name__}({', '.join(parameters)})."
-        )
+        offered = [name for name in parameters if name not in getattr(kind, "former_arguments", ())]
+        raise TypeError(f"{kind.__name__} has no argument `{unknown[0]}`: write {kind.__name__}({', '.join(offered)}).")
 
 
 def scheduled(schedule: collections.abc.Callable[[int], float], cycle: int) -> float:
@@ -225,7 +229,7 @@ def scheduled(schedule: collections.abc.Callable[[int], float], cycle: int) -> f
         The sparsity, in [0, 1).
 
     Example:
-        >>> scheduled(Geometric(rate=0.2, initial=0.5), 0), scheduled(lambda cycle: [0.5, 0.9][cycle - 1], 0)
+        >>> scheduled(Geometric(fraction=0.2, initial=0.5), 0), scheduled(lambda cycle: [0.5, 0.9][cycle - 1], 0)
         (0.5, 0.0)
     """
     return float(schedule(cycle)) if cycle or isinstance(schedule, SparsitySchedule) else 0.0
@@ -243,9 +247,9 @@ def check_levels(owner: str, levels: list[float]) -> None:
     """
     for cycle, level in enumerate(levels, start=1):
         if not 0 <= level < 1:
-            raise ValueError(f"{owner} gives sparsity {level} at cycle {cycle}: it must lie in [0, 1).")
+            raise UserError(f"{owner} gives sparsity {level} at cycle {cycle}: it must lie in [0, 1).")
         if cycle > 1 and level < levels[cycle - 2]:
-            raise ValueError(
+            raise UserError(
                 f"{owner} falls from sparsity {levels[cycle - 2]} to {level} at cycle {cycle}: dead weights never come "
                 "back, so give sparsities that never fall."
             )
@@ -254,12 +258,12 @@ def check_levels(owner: str, levels: list[float]) -> None:
 def _check_final(owner: SparsitySchedule, final: float, argument: str = "final") -> None:
     if not 0 <= final < 1:
         name = type(owner).__name__
-        raise ValueError(f"{name}({argument}={final}) must lie in [0, 1): 0.9 removes 90 % of the weights.")
+        raise UserError(f"{name}({argument}={final}) must lie in [0, 1): 0.9 removes 90 % of the weights.")
 
 
 def _check_initial(owner: SparsitySchedule, initial: float, final: float) -> None:
     if not 0 <= initial <= final:
-        raise ValueError(
+        raise UserError(
             f"{type(owner).__name__}(initial={initial}, final={final}) would rise from above its end: give an initial "
             "sparsity from 0 to the final one."
         )

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import UninitializedParameter
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.selection.layer_types import outputs_of, path_of
 from lightning_prune.selection.parameters import Owned, matches, owned_parameters
 from lightning_prune.selection.unprunable import reason_of_parametrization, reason_of_storage
@@ -24,7 +25,7 @@ _DEFAULT_TYPES: tuple[type[nn.Module], ...] = (
 FROZEN = "frozen (requires_grad=False)"  # the reason for tensors that could be pruned if they were trained
 COMPUTED = "layers that compute their weights (parametrizations)"
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-_NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
+_NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Prunable(Selection):
             object.__setattr__(self, argument, _several(getattr(self, argument)))
         for one in self.types or ():  # type: ignore[union-attr]
             if not isinstance(one, type):
-                raise ValueError(f"Prunable(types={one!r}) is not a class: give the class of a layer, torch.nn.Linear.")
+                raise UserError(f"Prunable(types={one!r}) is not a class: give the class of a layer, torch.nn.Linear.")
 
     def __call__(self, module: nn.Module) -> Selected:
         tensors = list(owned_parameters(module))
@@ -141,7 +142,7 @@ class Prunable(Selection):
             if (reason := reasons[one.name])
         )
         if not prunable:
-            raise ValueError(_nothing_prunable(module, skipped))
+            raise UserError(_nothing_prunable(module, skipped))
         return Selected({tensor.name: tensor.parameter for tensor in prunable}, skipped)
 
     def _reason(self, tensor: Owned) -> str | None:
@@ -161,7 +162,7 @@ class Prunable(Selection):
         layer, foreign = type(owner).__name__, self.types is None and outputs_of(owner) is not None
         if reason := reason_of_parametrization(owner, leaf):
             return reason
-        if isinstance(owner, _NORMALISATIONS):
+        if isinstance(owner, _NORMALIZATIONS):
             return f"a parameter of a normalization layer ({layer})"
         if "bias" in leaf:
             return "a bias"
@@ -186,7 +187,7 @@ class Prunable(Selection):
         for owner, leaf in tensor.owners:
             if reason_of_parametrization(owner, leaf):
                 return COMPUTED
-            if "bias" in leaf or isinstance(owner, (*_NORMALISATIONS, *_EMBEDDINGS)):
+            if "bias" in leaf or isinstance(owner, (*_NORMALIZATIONS, *_EMBEDDINGS)):
                 return ""
             if self._reason_of_owner(owner, leaf, one):
                 return path_of(type(owner))
@@ -196,7 +197,7 @@ class Prunable(Selection):
         for argument in ("include", "exclude"):
             for pattern in getattr(self, argument):
                 if not any(matches(name, pattern) for name in names):
-                    raise ValueError(
+                    raise UserError(
                         f"Prunable({argument}=[{pattern!r}]) matches no parameter. The parameters are: "
                         f"{_first(names, 12)}."
                     )
@@ -205,7 +206,7 @@ class Prunable(Selection):
 def _refuse_uninitialized(module: nn.Module, tensors: list[Owned]) -> None:
     lazy = [tensor.name for tensor in tensors if isinstance(tensor.parameter, UninitializedParameter)]
     if lazy:
-        raise ValueError(
+        raise UserError(
             f"{type(module).__name__} has lazy layers that are not initialized: {_first(lazy, 8)}. Run one batch "
             "through it before the fit, or at the end of its configure_model."
         )

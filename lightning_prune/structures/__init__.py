@@ -1,1 +1,1 @@
-"""Structures: the slices of a network's tensors that can only be removed together, such as channels, heads and neurons."""
+"""Structures: slices of a network's tensors that can only be removed together: channels, heads and neurons."""

@@ -13,7 +13,7 @@ from toys import equal, fit, toy
 from lightning_prune import IterativePruning, Levels, OneShot
 from lightning_prune.allocation import globally, lamp, layerwise
 from lightning_prune.allocation.floor import WithFloor
-from lightning_prune.allocation.layer_rates import LayerRates
+from lightning_prune.allocation.layer_fractions import LayerFractions
 from lightning_prune.allocation.whole_filters import WholeFilters
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria.scores import DEAD, Scores
@@ -25,10 +25,10 @@ RULES = [
     *(WithFloor(1, allocation) for allocation in FUNCTIONS),
     WithFloor(2),
     WithFloor(1e-4),
-    WithFloor(2, LayerRates({"tiny": 0.05, "*": 0.3})),
-    LayerRates({"*": 0.2}),
-    LayerRates({"output": 0.1, "tiny": 0.01, "*": 0.2}),
-    LayerRates({"tiny": 0.0, "*": 0.9}),
+    WithFloor(2, LayerFractions({"tiny": 0.05, "*": 0.3})),
+    LayerFractions({"*": 0.2}),
+    LayerFractions({"output": 0.1, "tiny": 0.01, "*": 0.2}),
+    LayerFractions({"tiny": 0.0, "*": 0.9}),
 ]
 ALL = [*FUNCTIONS, *RULES]
 
@@ -254,50 +254,50 @@ def test_half_the_rate_for_the_output_layer_gives_the_papers_networks(rounds):
     }
     density = sum(left.values()) / scores.size
     assert round(100 * density, 1) == PAPER[rounds]
-    counts = LayerRates({"classifier": 0.1, "*": 0.2})(scores, density)
+    counts = LayerFractions({"classifier": 0.1, "*": 0.2})(scores, density)
     assert all(abs(counts[name] - left[name]) < 1 for name in left)
 
 
-def test_equal_rates_are_one_density_for_all():
+def test_equal_fractions_are_one_density_for_all():
     for density in (0.9, 0.31, 0.001):
         scores = Scores.of(network("normal"))
-        counts, even = LayerRates({"*": 0.7})(scores, density), layerwise(scores, density)
+        counts, even = LayerFractions({"*": 0.7})(scores, density), layerwise(scores, density)
         assert all(abs(counts[name] - even[name]) <= 1 for name in scores)
 
 
 def test_a_rate_of_zero_keeps_a_tensor_whole_and_the_others_pay():
     scores = Scores.of(network("normal"))
-    assert LayerRates({"output": 0.0, "*": 0.2})(scores, 0.05)["output"] == 5000
+    assert LayerFractions({"output": 0.0, "*": 0.2})(scores, 0.05)["output"] == 5000
     with pytest.raises(ValueError, match="never prunes 5000 weights, and density 0.03 keeps 4657"):
-        LayerRates({"output": 0.0, "*": 0.2})(scores, 0.03)
+        LayerFractions({"output": 0.0, "*": 0.2})(scores, 0.03)
 
 
 def test_the_first_pattern_that_matches_counts():
     scores = Scores.of({"head.weight": torch.rand(1000), "body.weight": torch.rand(1000)})
-    counts = LayerRates({"head": 0.0, "*.weight": 0.5})(scores, 0.75)
+    counts = LayerFractions({"head": 0.0, "*.weight": 0.5})(scores, 0.75)
     assert counts == {"head.weight": 1000, "body.weight": 500}
-    assert LayerRates({"*.weight": 0.5, "head": 0.0})(scores, 0.75) == {"head.weight": 750, "body.weight": 750}
+    assert LayerFractions({"*.weight": 0.5, "head": 0.0})(scores, 0.75) == {"head.weight": 750, "body.weight": 750}
 
 
 @pytest.mark.parametrize(
-    ("rates", "message"),
-    [({"haed": 0.1, "*": 0.2}, r"'haed' matches none of head"), ({"head": 0.1}, r"has no rate for body. Add '\*'")],
+    ("fractions", "message"),
+    [({"haed": 0.1, "*": 0.2}, r"'haed' matches none of head"), ({"head": 0.1}, r"has no fraction for body. Add '\*'")],
 )
-def test_patterns_that_do_not_fit_the_network_are_refused(rates, message):
+def test_patterns_that_do_not_fit_the_network_are_refused(fractions, message):
     with pytest.raises(ValueError, match=message):
-        LayerRates(rates)(Scores.of({"head": torch.rand(4), "body": torch.rand(4)}), 0.5)
+        LayerFractions(fractions)(Scores.of({"head": torch.rand(4), "body": torch.rand(4)}), 0.5)
 
 
-@pytest.mark.parametrize("rates", [{}, {"*": 1.0}, {"*": -0.1}, {"a": 0.5, "b": math.nan}])
-def test_rates_outside_their_range_are_refused(rates):
-    with pytest.raises(ValueError, match=r"LayerRates\(rates=.*\) needs rates in \[0, 1\)"):
-        LayerRates(rates)
+@pytest.mark.parametrize("fractions", [{}, {"*": 1.0}, {"*": -0.1}, {"a": 0.5, "b": math.nan}])
+def test_fractions_outside_their_range_are_refused(fractions):
+    with pytest.raises(ValueError, match=r"LayerFractions\(fractions=.*\) needs fractions in \[0, 1\)"):
+        LayerFractions(fractions)
 
 
 # In a run.
 
 
-@pytest.mark.parametrize("allocation", [lamp, WithFloor(5), LayerRates({"net.7": 0.1, "*": 0.2})], ids=named)
+@pytest.mark.parametrize("allocation", [lamp, WithFloor(5), LayerFractions({"net.7": 0.1, "*": 0.2})], ids=named)
 def test_a_run_has_the_density_asked_for_and_goes_on_where_it_was_stopped(allocation, tmp_path):
     def run(ckpt_path=None):
         pruning = IterativePruning(cycles=3, retrain="1ep", sparsity=Levels([0.5, 0.8, 0.95]), allocation=allocation)

@@ -3,10 +3,9 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import MixedPrecision
 from policies_in_runs import Watch
-from resumed_runs import compare
+from resumed_runs import resume_from_every_epoch
 from torch import nn
 from toys import Images, equal, fit, make_trainer, toy
 from zoo import Adversaries, Attentive, Regressor, lbfgs, perceptron, searching_lbfgs, vectors
@@ -15,7 +14,6 @@ from lightning_prune import IterativePruning, LRRewind, TrainOnly
 from lightning_prune.callbacks.train_only import parameters_of
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),
     pytest.mark.filterwarnings("ignore:It is recommended to use `self.log"),
 ]
@@ -162,7 +160,7 @@ def test_under_a_gradient_scaler():
     assert moved(states.states, 18, 24) == PARTS[("norm",)]
 
 
-def test_every_normalisation_layer_of_torch_is_one():
+def test_every_normalization_layer_of_torch_is_one():
     kinds = {name: kind for name, kind in vars(nn).items() if name.rstrip("123d").endswith("Norm")}
     kinds = {name: kind for name, kind in kinds.items() if "Lazy" not in name and "LocalResponse" not in name}
     assert len(kinds) >= 10
@@ -174,15 +172,15 @@ def test_every_normalisation_layer_of_torch_is_one():
 
 
 class Scale(nn.LayerNorm):
-    """A normalisation layer by what it derives from."""
+    """A normalization layer by what it derives from."""
 
 
-class NormalisedLinear(nn.Linear):
+class NormalizedLinear(nn.Linear):
     """A layer that is none, whatever it is called."""
 
 
 def test_layers_of_other_names_and_attention():
-    network = nn.Sequential(NormalisedLinear(4, 4), Scale(4), Attentive())
+    network = nn.Sequential(NormalizedLinear(4, 4), Scale(4), Attentive())
     assert set(parameters_of(network, ["norm"])) == {"1.weight", "1.bias"}
     assert "2.attention.in_proj_bias" in parameters_of(network, ["bias"])
     assert list(parameters_of(network, ["head"])) == ["2.head.weight", "2.head.bias"]
@@ -207,19 +205,8 @@ def test_a_part_that_names_nothing_is_refused_before_training(part):
         run(["bias", part], toy(plain=True))
 
 
-def resumable(folder, ckpt_path=None):
-    keep = ModelCheckpoint(
-        folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    callbacks = [IterativePruning(cycles=2, retrain=2), TrainOnly(["norm", "bias"]), keep]
-    return fit(callbacks, toy(), Images(shuffle=True), ckpt_path, enable_checkpointing=True, max_epochs=2)
-
-
 def test_stopped_at_any_epoch_end_it_ends_the_same(tmp_path):
-    resumable(tmp_path / "whole")
-    for epoch in range(5):
-        resumable(tmp_path / f"{epoch}", tmp_path / "whole" / f"epoch={epoch}.ckpt")
-        assert compare(tmp_path / "whole", tmp_path / f"{epoch}", range(epoch + 1, 6)) == 5 - epoch
+    resume_from_every_epoch(tmp_path, lambda: TrainOnly(["norm", "bias"]))
 
 
 class Keep(Callback):

@@ -75,7 +75,7 @@ def run(
     """Train dense and two cycles, from the same start every time."""
     seed_everything(0, verbose=False)
     module = make()
-    pruning = IterativePruning(CYCLES, f"{RETRAIN}ep", Geometric(rate=0.2), prunable=prunable)
+    pruning = IterativePruning(CYCLES, f"{RETRAIN}ep", Geometric(fraction=0.2), prunable=prunable)
     checkpoints = any(isinstance(callback, ModelCheckpoint) for callback in beside)
     options = {"max_epochs": DENSE, "limit_val_batches": 0, "enable_checkpointing": checkpoints, **options}
     trainer = make_trainer([pruning, *beside], **options)

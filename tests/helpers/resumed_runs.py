@@ -48,6 +48,28 @@ def compare(folder, again, epochs):
     return compared
 
 
+def resume_from_every_epoch(tmp_path, make, retrain=2):
+    """Resume a run of two cycles at the end of each of its epochs, and see that it ends as the uninterrupted one.
+
+    Args:
+        tmp_path: An empty folder.
+        make: Makes the callback that is beside the clock.
+        retrain: The length of a cycle. Such that the run has six epochs.
+    """
+
+    def train(folder, ckpt_path=None):
+        keep = ModelCheckpoint(
+            folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True, enable_version_counter=False
+        )
+        callbacks = [IterativePruning(cycles=2, retrain=retrain), make(), keep]
+        fit(callbacks, toy(), Images(shuffle=True), ckpt_path, enable_checkpointing=True, max_epochs=2)
+
+    train(tmp_path / "whole")
+    for epoch in range(5):
+        train(tmp_path / f"{epoch}", tmp_path / "whole" / f"epoch={epoch}.ckpt")
+        assert compare(tmp_path / "whole", tmp_path / f"{epoch}", range(epoch + 1, 6)) == 5 - epoch
+
+
 def timeless(state):
     """A callback's state without how long its prunes and its epochs took."""
     cycles = [{k: v for k, v in cycle.items() if k != "seconds"} for cycle in state.get("cycles", [])]

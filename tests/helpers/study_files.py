@@ -1,4 +1,4 @@
-"""The studies of `make evidence` as their configs have them, and tables as if they had been trained."""
+"""The studies of `make claims` as their configs have them, and tables as if they had been trained."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,12 @@ import numpy
 import pandas as pd
 
 import lightning_prune
-from benchmarks.evidence import studies
+from benchmarks.claims import studies
 from lightning_prune.ablation.config.study_config import StudyConfig, read_study
 
 ROOT = Path(lightning_prune.__file__).parents[1]
 SIZES = ("cpu", "full")
-STUDIES = sorted((path.parent.name, path.stem) for path in (ROOT / "configs/evidence").glob("*/*_*.yaml"))
+STUDIES = sorted((path.parent.name, path.stem) for path in (ROOT / "configs/claims").glob("*/*_*.yaml"))
 
 
 def studies_of_topic(topic: str) -> list[tuple[str, str]]:

@@ -88,7 +88,7 @@ def _record(cycles: int, dense: int, retrain: int, finished: bool) -> dict:
         "settings": {
             "cycles": cycles if finished else cycles + 3,
             "retrain": f"{retrain}ep",
-            "sparsity": "Geometric(rate=0.2)",
+            "sparsity": "Geometric(fraction=0.2)",
             "criterion": "lightning_prune.criteria.magnitude",
             "allocation": "lightning_prune.allocation.globally",
             "learning_rate": "LRRewind(to=None)",

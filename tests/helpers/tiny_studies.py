@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from benchmarks.evidence.__main__ import main, parse
+from benchmarks.claims.__main__ import main, parse
 
-PAGE = Path("docs", "evidence.md")
+PAGE = Path("docs", "claims.md")
 BASE: dict[str, Any] = {
     "trainer": {
         "max_epochs": 2,
@@ -40,7 +40,10 @@ BASE: dict[str, Any] = {
 TUNED = {"callbacks": "FineTune"}
 REPLAYED = {"callbacks": {"class_path": "LRRewind", "init_args": {"to": "1ep"}}}
 # Its first cycle is the one-shot arm's: trained once.
-HALVED = {"cycles": 2, "sparsity": {"class_path": "lightning_prune.schedules.Geometric", "init_args": {"rate": 0.5}}}
+HALVED = {
+    "cycles": 2,
+    "sparsity": {"class_path": "lightning_prune.schedules.Geometric", "init_args": {"fraction": 0.5}},
+}
 REWINDING = {
     f"{name}, {how}": {**changes, **more}
     for how, more in (("one-shot", {}), ("iterative", HALVED))
@@ -50,7 +53,7 @@ REWINDING = {
 
 def write_study(name: str, arms: dict[str, Any], seeds: int, **others: Any) -> None:
     """Write a study and its base into this folder."""
-    folder = Path("configs", "evidence", "cpu")
+    folder = Path("configs", "claims", "cpu")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "digits.yaml").write_text(yaml.safe_dump(BASE))
     study = {"base": "digits.yaml", "seeds": seeds, "arms": arms, **others}

@@ -12,7 +12,7 @@ from lightning_prune.masks.optimizer_state import mask_moments_
 pytestmark = pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader` but have no `validation_step`")
 
 
-class Normalising(optim.Optimizer):
+class Normalizing(optim.Optimizer):
     """Divides every gradient by the norm of all of them."""
 
     def __init__(self, params):
@@ -53,7 +53,7 @@ def root(matrix):
     return vectors @ torch.diag(values**-0.25) @ vectors.T
 
 
-@pytest.mark.parametrize("kind", [Normalising, Shampoo])
+@pytest.mark.parametrize("kind", [Normalizing, Shampoo])
 def test_an_optimizer_of_somebody_elses_that_mixes_weights_is_handled_by_default(kind):
     module, witness = run(kind, {})
     assert witness.steps == 4 * STEPS

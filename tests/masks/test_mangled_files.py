@@ -13,8 +13,6 @@ from toys import equal, fit, toy
 from lightning_prune import IterativePruning, WeightRewind, load_ticket, save_ticket
 from lightning_prune.basics.saved_state import find_mistake
 
-RESUMED = "ignore:The dirpath has changed from"
-
 
 def whole_run():
     return [IterativePruning(cycles=1), WeightRewind(to="1ep")]
@@ -119,7 +117,6 @@ def resume(path):
     return fit([*whole_run(), Untrained()], toy(), ckpt_path=path, max_epochs=2)
 
 
-@pytest.mark.filterwarnings(RESUMED)
 @pytest.mark.parametrize("value", [..., "x"], ids=["missing", "text"])
 def test_what_a_resumption_needs_is_looked_at_before_it_is_used(value, saved, tmp_path):
     path = tmp_path / "mangled.ckpt"
@@ -129,7 +126,6 @@ def test_what_a_resumption_needs_is_looked_at_before_it_is_used(value, saved, tm
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(RESUMED)
 @pytest.mark.filterwarnings("ignore")  # what is harmless may be a line that Lightning points out
 def test_no_mangled_checkpoint_gives_a_raw_error_where_a_fit_resumes(saved, tmp_path):
     path = tmp_path / "mangled.ckpt"
@@ -178,7 +174,6 @@ def test_a_folder_and_a_missing_file_are_said_to_be_that(way, tmp_path):
         save_ticket(tmp_path / "ticket", tmp_path / "gone.ckpt")
 
 
-@pytest.mark.filterwarnings(RESUMED)
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_checkpoint_of_a_newer_format_is_refused_with_what_to_do(way, saved, tmp_path):
     for name, state in saved.items():
@@ -326,7 +321,6 @@ class Mine(Callback):
         self.found = state_dict
 
 
-@pytest.mark.filterwarnings(RESUMED)
 def test_the_states_of_other_callbacks_are_their_own_affair(tmp_path):
     fit([IterativePruning(cycles=1), Mine()], toy(), max_epochs=1).save_checkpoint(tmp_path / "last.ckpt")
     mine = Mine()

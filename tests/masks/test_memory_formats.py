@@ -9,11 +9,6 @@ from toys import STEPS, Images, Toy, equal, fit, seed_everything
 
 from lightning_prune import IterativePruning, LRRewind, WeightRewind
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
-
 
 class Layered(Toy):
     """Two convolutions and a linear layer; its weights lie as a function lays them."""

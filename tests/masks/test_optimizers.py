@@ -12,11 +12,7 @@ from toys import STEPS, equal
 from lightning_prune import LRRewind, WeightRewind
 from lightning_prune.masks.optimizer_state import is_elementwise, reset_
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-    pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader` but have no `validation_step`"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader` but have no `validation_step`")
 
 KINDS = {
     name: kind

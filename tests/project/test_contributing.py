@@ -25,6 +25,7 @@ def test_there_is_a_row_for_each_kind_of_thing_that_is_added():
     kinds = {
         "criterion",
         "allocation",
+        "granularity",
         "sparsity schedule",
         "learning-rate policy",
         "starting point",
@@ -39,6 +40,7 @@ def test_there_is_a_row_for_each_kind_of_thing_that_is_added():
     [
         ("criterion", "synflow", "lightning_prune/criteria/flow.py"),
         ("allocation", "WithFloor", "lightning_prune/allocation/floor.py"),
+        ("granularity", "Blocks", "lightning_prune/granularity/blocks.py"),
         ("sparsity schedule", "Cubic", "lightning_prune/schedules/sparsity.py"),
         ("learning-rate policy", "AdaptiveLinearRestart", "lightning_prune/callbacks/policies/adaptive.py"),
         ("starting point", "ScratchTrain", "lightning_prune/callbacks/starting_points/scratch_train.py"),
@@ -53,12 +55,12 @@ def test_a_member_that_exists_is_imported_in_the_files_of_its_row(kind, member, 
     package = ROOT / "lightning_prune"
     importers = {
         path.relative_to(ROOT).as_posix()
-        for path in package.rglob("__init__.py")
+        for path in [*package.rglob("__init__.py"), package / "public_names.py"]
         if re.search(rf"import[^\n]*\b{member}\b|^ +{member},$", path.read_text(), flags=re.MULTILINE)
     }
     assert Path(home).parent.as_posix() == folder
     assert importers <= {*listed, "lightning_prune/criteria/__init__.py", "lightning_prune/allocation/__init__.py"} | (
-        {"lightning_prune/__init__.py"} if kind in ("criterion", "allocation") else set()
+        {"lightning_prune/public_names.py"} if kind in ("criterion", "allocation") else set()
     )
     if kind not in ("criterion", "allocation"):
         assert importers == listed - {home}

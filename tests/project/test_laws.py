@@ -34,7 +34,7 @@ def test_the_members_of_the_papers_are_found_and_public():
     }  # fmt: skip
     assert {type(c).__name__ for c in CRITERIA} >= {"OnBatches", "SynFlow", "Filters"}
     assert {named(a) for a in ALLOCATIONS} >= {"globally", "layerwise", "erk", "lamp"}
-    assert {type(a).__name__ for a in ALLOCATIONS} >= {"WithFloor", "LayerRates", "WholeFilters"}
+    assert {type(a).__name__ for a in ALLOCATIONS} >= {"WithFloor", "LayerFractions", "WholeFilters"}
     assert all(hasattr(criteria, named(c)) or hasattr(criteria, type(c).__name__) for c in CRITERIA)
 
 

@@ -171,17 +171,18 @@ def test_the_control_takes_the_masks_that_the_config_of_the_tickets_records():
 
 
 @pytest.mark.parametrize("config", PRUNING, ids=name_of)
-def test_the_sparsities_of_lottery_tickets_follow_from_the_rates_of_their_layers(config):
+def test_the_sparsities_of_lottery_tickets_follow_from_the_fractions_of_their_layers(config):
     tree = tree_of(config)
     pruning = tree["trainer"]["callbacks"][0]["init_args"]
-    rates = pruning["allocation"]["init_args"]["rates"]
+    fractions = pruning["allocation"]["init_args"]["fractions"]
     with torch.device("meta"):
         model = CommandLine([f"--config={config}"], run=False).model
     weights = {name: one.numel() for name, one in model.named_parameters() if one.dim() > 1}
-    rate = {name: next((r for part, r in rates.items() if name.startswith(part)), rates.get("*")) for name in weights}
+    by_name = {name: [one for part, one in fractions.items() if name.startswith(part)] for name in weights}
+    fraction = {name: (found or [fractions.get("*")])[0] for name, found in by_name.items()}
     total = sum(weights.values())
     for cycle, level in enumerate(pruning["sparsity"]["init_args"]["levels"], start=1):
-        left = sum(size * (1 - rate[name]) ** cycle for name, size in weights.items())
+        left = sum(size * (1 - fraction[name]) ** cycle for name, size in weights.items())
         assert level == pytest.approx(1 - left / total, abs=1e-5)
 
 
@@ -189,7 +190,7 @@ def test_phases_of_the_same_share_reach_their_target():
     for name, phases in (("budgeted", 4), ("wrn28_10_adaptive", 3)):
         pruning = tree_of(ROOT / "zimmer_2023" / f"{name}.yaml")["trainer"]["callbacks"][0]["init_args"]
         assert pruning["cycles"] == phases
-        assert (1 - pruning["sparsity"]["init_args"]["rate"]) ** phases == pytest.approx(1 - 0.9, abs=1e-5)
+        assert (1 - pruning["sparsity"]["init_args"]["fraction"]) ** phases == pytest.approx(1 - 0.9, abs=1e-5)
     tree = tree_of(ROOT / "zimmer_2023" / "budgeted.yaml")["trainer"]
     assert tree["max_epochs"] + 4 * int(tree["callbacks"][0]["init_args"]["retrain"].removesuffix("ep")) == 160
 

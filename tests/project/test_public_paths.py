@@ -49,7 +49,7 @@ TOP = [
     "Geometric",
     "IterativePruning",
     "LRRewind",
-    "LayerRates",
+    "LayerFractions",
     "LearningRatePolicy",
     "Levels",
     "LinearRestart",
@@ -73,6 +73,7 @@ TOP = [
 MOVED = {
     "lightning_prune.callbacks.initialisations.sparse_fan_in_": "lightning_prune.initializations.sparse_fan_in_",
     "lightning_prune.callbacks.learning_rate.FineTune": "lightning_prune.FineTune",
+    "lightning_prune.LayerRates": "lightning_prune.LayerFractions",
     "lightning_prune.scores.Scores": "lightning_prune.criteria.scores.Scores",
     "lightning_prune.rates.s_shape": "lightning_prune.schedules.rates.s_shape",
     "lightning_prune.durations.Duration": "lightning_prune.schedules.durations.Duration",

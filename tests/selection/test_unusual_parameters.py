@@ -94,7 +94,7 @@ def test_what_makes_a_weight_plain_makes_it_prunable(tmp_path):
 
 
 @pytest.mark.parametrize("prunable", [Prunable(), Prunable(exclude=["network.0"])])
-def test_a_layer_that_is_not_initialised_when_the_fit_starts_is_refused(prunable):
+def test_a_layer_that_is_not_initialized_when_the_fit_starts_is_refused(prunable):
     module = Regressor(nn.Sequential(nn.LazyLinear(12), nn.Tanh(), nn.Linear(12, 4)))
     message = (
         "Regressor has lazy layers that are not initialized: network.0.weight, network.0.bias. Run one batch through "

@@ -12,6 +12,7 @@ import yaml
 
 from lightning_prune.ablation.config.former_keys import with_present_keys
 from lightning_prune.ablation.config.parser_errors import named_errors
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.command_line import CommandLine
 from lightning_prune.lab.cli.defaults import defaults_for
 from lightning_prune.lab.cli.sections import SECTIONS, in_full, with_list
@@ -143,8 +144,8 @@ def _refuse_path(path: str, value: Any, owner: str) -> None:
     first, last = path.split(".")[0], path.split(".")[-1]
     if last == "class_path":
         where = path.rpartition(".")[0]
-        raise ValueError(f"{owner}: `{path}` would keep the arguments of another class. Write `{where}: {value}`.")
+        raise UserError(f"{owner}: `{path}` would keep the arguments of another class. Write `{where}: {value}`.")
     if first == "seed_everything":
-        raise ValueError(f"{owner}: `seed_everything` is no part of an arm: every arm runs with the study's `seeds`.")
+        raise UserError(f"{owner}: `seed_everything` is no part of an arm: every arm runs with the study's `seeds`.")
     if path in SECTIONS and isinstance(value, Mapping) and "class_path" not in value and path != "pruning":
-        raise ValueError(f"{owner}: the base has no `{path}` whose arguments could change. Name a class: class_path.")
+        raise UserError(f"{owner}: the base has no `{path}` whose arguments could change. Name a class: class_path.")

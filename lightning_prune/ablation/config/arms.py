@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.visible import refuse_unseen
 
 RESERVED = ("name", "grid", "search")
@@ -74,13 +75,13 @@ def read_arms(given: Any, grid: Mapping[str, Any] | None = None) -> list[Arm]:
     """
     arms = [arm for one in _as_list(given) for arm in _written_out(one, grid or {})]
     if not arms:
-        raise ValueError("Ablation(arms): there is no arm. Give at least one, for instance `arms: {FineTune: {}}`.")
+        raise UserError("Ablation(arms): there is no arm. Give at least one, for instance `arms: {FineTune: {}}`.")
     names = [arm.name for arm in arms]
     twice = next((name for name in names if names.count(name) > 1), None)
     for name in names:
         refuse_unseen(name, "Ablation(arms)")
     if twice is not None:
-        raise ValueError(f"Ablation(arms): {names.count(twice)} arms are called {twice!r}. Give each its own name.")
+        raise UserError(f"Ablation(arms): {names.count(twice)} arms are called {twice!r}. Give each its own name.")
     return arms
 
 
@@ -88,16 +89,16 @@ def _as_list(given: Any) -> list[Mapping[str, Any]]:
     if isinstance(given, Mapping):
         given = [{"name": name, **_mapping(name, changes)} for name, changes in given.items()]
     if not isinstance(given, Sequence) or isinstance(given, str):
-        raise ValueError(f"Ablation(arms) must be a list of arms, or a mapping from names to changes, not {given!r}.")
+        raise UserError(f"Ablation(arms) must be a list of arms, or a mapping from names to changes, not {given!r}.")
     for one in given:
         if not isinstance(one, Mapping) or one.get("name") in (None, ""):
-            raise ValueError(f"Ablation(arms): an arm is a mapping with a `name`, not {one!r}.")
+            raise UserError(f"Ablation(arms): an arm is a mapping with a `name`, not {one!r}.")
     return list(given)
 
 
 def _mapping(name: Any, changes: Any) -> Mapping[str, Any]:
     if changes is not None and not isinstance(changes, Mapping):
-        raise ValueError(f"Ablation(arms): arm {name!r} must be a mapping of changes, not {changes!r}.")
+        raise UserError(f"Ablation(arms): arm {name!r} must be a mapping of changes, not {changes!r}.")
     return changes or {}
 
 
@@ -106,19 +107,19 @@ def _written_out(given: Mapping[str, Any], everywhere: Mapping[str, Any]) -> Ite
     changes = {key: value for key, value in given.items() if key not in RESERVED}
     own = _mapping(name, given.get("grid"))
     if "grid" in given and not own:
-        raise ValueError(f"Ablation(arms): the grid of arm {name!r} is empty. Give values by key, or leave it out.")
+        raise UserError(f"Ablation(arms): the grid of arm {name!r} is empty. Give values by key, or leave it out.")
     grid = {**own, **everywhere}
     for key, values in grid.items():
         if not isinstance(values, list | tuple) or not values:
-            raise ValueError(
+            raise UserError(
                 f"Ablation(arms): the grid of arm {name!r} gives no values for `{key}`: {values!r}. Give a list of at "
                 f"least one, or leave `{key}` out."
             )
         if key in changes or (key in own and key in everywhere):
-            raise ValueError(f"Ablation(arms): arm {name!r} sets `{key}`, and a grid gives it values, too. Keep one.")
+            raise UserError(f"Ablation(arms): arm {name!r} sets `{key}`, and a grid gives it values, too. Keep one.")
     search = _read_search(name, given.get("search"))
     if search is not None and (both := next((key for key in search.values if key in {**changes, **grid}), None)):
-        raise ValueError(f"Ablation(arms): arm {name!r} sets `{both}`, and its search tries values for it. Keep one.")
+        raise UserError(f"Ablation(arms): arm {name!r} sets `{both}`, and its search tries values for it. Keep one.")
     for values, texts in zip(_combinations(grid), product(*map(_texts, grid.values())), strict=True):
         said = [f"{key}={text}" for key, text in zip(values, texts, strict=True)]
         yield Arm(" ".join([name, *said]), {**changes, **values}, search, " ".join(said[len(own) :]))
@@ -135,22 +136,22 @@ def _read_search(name: str, given: Any) -> Search | None:
         return None
     owner = f"Ablation(arms): the search of arm {name!r}"
     if not isinstance(given, Mapping):
-        raise ValueError(f"{owner} must give values by argument, such as {{peak: [0.01, 0.1]}}, not {given!r}.")
+        raise UserError(f"{owner} must give values by argument, such as {{peak: [0.01, 0.1]}}, not {given!r}.")
     values = {key: value for key, value in given.items() if key not in ("sampler", "trials")}
     sampler, trials = given.get("sampler", "grid"), given.get("trials", 0)
     if not values:
-        raise ValueError(f"{owner} has nothing to try. Give values by argument, such as {{peak: [0.01, 0.1]}}.")
+        raise UserError(f"{owner} has nothing to try. Give values by argument, such as {{peak: [0.01, 0.1]}}.")
     if sampler not in ("grid", "optuna"):
-        raise ValueError(f"{owner}: sampler={sampler!r} is unknown. Give 'grid' or 'optuna'.")
+        raise UserError(f"{owner}: sampler={sampler!r} is unknown. Give 'grid' or 'optuna'.")
     if sampler == "optuna" and not (isinstance(trials, int) and trials >= 1):
-        raise ValueError(f"{owner}: sampler='optuna' needs `trials`, at least 1, not {trials!r}.")
+        raise UserError(f"{owner}: sampler='optuna' needs `trials`, at least 1, not {trials!r}.")
     if sampler == "optuna" and find_spec("optuna") is None:
-        raise ValueError(f"{owner}: sampler='optuna' needs Optuna: pip install 'lightning-prune[optuna]'")
+        raise UserError(f"{owner}: sampler='optuna' needs Optuna: pip install 'lightning-prune[optuna]'")
     for key, value in values.items():
         listed = isinstance(value, list | tuple) and len(value) > 0
         ranged = isinstance(value, Mapping) and {"low", "high"} <= value.keys()
         if not (listed or (sampler == "optuna" and ranged)):
-            raise ValueError(
+            raise UserError(
                 f"{owner}: `{key}` must be a list of values{' or a range (low, high)' * (sampler == 'optuna')}, not "
                 f"{value!r}."
             )

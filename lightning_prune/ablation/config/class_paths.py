@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lightning_prune.basics.user_error import UserError
+
 
 def refuse_main(config: Any, owner: str) -> None:
     """Refuse classes that are defined in the program or the notebook itself. No other process can import them.
@@ -17,11 +19,11 @@ def refuse_main(config: Any, owner: str) -> None:
     Example:
         >>> refuse_main({"model": {"class_path": "__main__.Net"}}, "Ablation.run")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: Ablation.run: `__main__.Net` is defined in the program or notebook that is running, ...
+        lightning_prune.UserError: Ablation.run: `__main__.Net` is defined in the program or notebook that ...
     """
     found = next((one for one in texts_in(config) if one.startswith("__main__.")), None)
     if found is not None:
-        raise ValueError(
+        raise UserError(
             f"{owner}: `{found}` is defined in the program or notebook that is running, which the processes that train "
             f"cannot import. Move it into a file beside it, such as mine.py, and give `mine{found[8:]}`; or train in "
             "this process with run(out, workers=0) and the local engine."

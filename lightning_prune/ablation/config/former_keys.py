@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.basics.nearest import nearest
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.sections import SECTIONS, section_of
 from lightning_prune.lab.cli.short_names import full_name
 
@@ -25,7 +26,7 @@ def with_present_keys(changes: Mapping[str, Any], base: Mapping[str, Any], owner
         owner: The caller's name for errors.
 
     Raises:
-        ValueError: If there is no such key, or if two callbacks of the arm have one section.
+        UserError: If there is no such key, or if two callbacks of the arm have one section.
 
     Example:
         >>> base = {"pruning": {"class_path": "lightning_prune.IterativePruning"}}
@@ -60,7 +61,7 @@ def _left_out(names: list[Any], base: Mapping[str, Any], owner: str) -> dict[str
         left = [one for one in listed if name not in _names_of(one)]
         if not sections and len(left) == len(listed):
             there = [_names_of(one)[-1] for one in [*map(base.get, SECTIONS), *listed] if one]
-            raise ValueError(
+            raise UserError(
                 f"{owner}: `without: {name}` is not among the base's callbacks, which are {', '.join(there) or 'none'}."
             )
         found |= dict.fromkeys(sections) if sections else {LIST: left}
@@ -75,7 +76,7 @@ def _replaced(own: list[Any], listed: list[Any], owner: str) -> dict[str, Any]:
         section = section_of(one)
         if section in found:
             names = f"{_names_of(found[section])[-1]} and {_names_of(one)[-1]}"
-            raise ValueError(f"{owner}: {names} would take each other's place: keep one of them.")
+            raise UserError(f"{owner}: {names} would take each other's place: keep one of them.")
         if section is not None:
             found[section] = one
     clock = found.get("pruning")
@@ -95,7 +96,7 @@ def _moved(key: str, value: Any, own: Mapping[str, Any], base: Mapping[str, Any]
     named = next((one for one in SECTIONS if whole.get(one) and first == _names_of(whole[one])[-1]), None)
     if named is not None:
         if not rest and not isinstance(value, Mapping):
-            raise ValueError(f"{owner}: `{key}` is a callback. Give its arguments, or switch it off: `{named}: null`.")
+            raise UserError(f"{owner}: `{key}` is a callback. Give its arguments, or switch it off: `{named}: null`.")
         return {f"{named}.{rest}" if rest else named: value}
     for section in (*own, "pruning", *SECTIONS, "model"):
         if first in _parameters(whole.get(section)):
@@ -107,7 +108,7 @@ def _moved(key: str, value: Any, own: Mapping[str, Any], base: Mapping[str, Any]
         if argument in _parameters(one):
             listed[index] = {**entry, "init_args": {**(entry.get("init_args") or {}), argument: value}}
             return {LIST: listed}
-    raise ValueError(f"{owner}: there is no `{key}`. {_guess(first, whole)}")
+    raise UserError(f"{owner}: there is no `{key}`. {_guess(first, whole)}")
 
 
 def _guess(key: str, base: Mapping[str, Any]) -> str:

@@ -6,6 +6,8 @@ from io import StringIO
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from lightning_prune.basics.user_error import UserError
+
 
 @contextmanager
 def named_errors(owner: str) -> Iterator[None]:
@@ -15,7 +17,7 @@ def named_errors(owner: str) -> Iterator[None]:
         owner: The arm's name for errors.
 
     Raises:
-        ValueError: If the parser exits, or if anything else fails.
+        UserError: If the parser exits, or if anything else fails.
     """
     said = StringIO()
     try:
@@ -24,9 +26,9 @@ def named_errors(owner: str) -> Iterator[None]:
     except SystemExit as error:
         text = said.getvalue().split("error: ", 1)[-1].split("\nEvery option is", 1)[0]
         message = " ".join(text.split())[:600] or "it cannot be parsed."
-        raise ValueError(f"{owner}: {message}") from error
+        raise UserError(f"{owner}: {message}") from error
     except Exception as error:  # From the user's class, or from a class that checks its arguments.
-        raise ValueError(f"{owner}: {_first_cause(error)}") from error
+        raise UserError(f"{owner}: {_first_cause(error)}") from error
 
 
 def _first_cause(error: BaseException) -> str:

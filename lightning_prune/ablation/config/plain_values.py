@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
+from lightning_prune.basics.config_files import require_config
 from lightning_prune.basics.dotted_paths import dotted
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.documents import TooLarge, load
-from lightning_prune.lab.cli.near_files import did_you_mean
 
 
 def plain(value: Any, where: str) -> Any:
@@ -39,7 +40,7 @@ def plain(value: Any, where: str) -> Any:
         return dotted(value)
     if callable(getattr(value, "item", None)) and getattr(value, "size", 0) == 1:  # A number of numpy.
         return value.item()
-    raise ValueError(
+    raise UserError(
         f"Ablation({where}) is {value!r}, which no config can hold. Give numbers, text, lists, or class_path and "
         "init_args."
     )
@@ -57,17 +58,15 @@ def read_yaml(path: Path, owner: str) -> dict[str, Any]:
         ValueError: If the file is no YAML, holds no keys, or holds a key twice. If its aliases stand for too many
             values.
     """
-    if not path.is_file():
-        what = "is a folder, not a YAML file" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"{owner}: {path} {what}.{did_you_mean(path)}")
+    require_config(f"{owner}: {path}", path)
     try:
         content = load(path.read_text(), _Loader)  # _Loader is a SafeLoader.
     except TooLarge as error:
-        raise ValueError(f"{owner}: {path}: {error}") from error
+        raise UserError(f"{owner}: {path}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{owner}: {path} is no YAML file: {' '.join(str(error).split())}") from error
+        raise UserError(f"{owner}: {path} is no YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(content, Mapping):
-        raise ValueError(f"{owner}: {path} holds no keys.")
+        raise UserError(f"{owner}: {path} holds no keys.")
     return dict(content)
 
 

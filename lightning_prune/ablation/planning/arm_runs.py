@@ -19,6 +19,7 @@ from lightning_prune.ablation.planning.resolving import Resolved, draws_in_cycle
 from lightning_prune.ablation.sharing.node import Node, key_of
 from lightning_prune.ablation.sharing.stretches import Stretch
 from lightning_prune.basics.dotted_paths import class_at
+from lightning_prune.basics.user_error import UserError
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def refuse_outside(run: ArmRun, values: Mapping[str, Any], tried: Resolved, owne
     else:
         return
     said = ", ".join(f"{key}: {value!r}" for key, value in values.items())
-    raise ValueError(
+    raise UserError(
         f"{owner}: its search cannot try {{{said}}}: {why}. Search for what a cycle may change from the same network, "
         "such as the peak of a learning-rate policy. Compare other values as arms, with `grid`."
     )

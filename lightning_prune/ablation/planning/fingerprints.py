@@ -14,8 +14,9 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from lightning_prune import __version__
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.data.content_hash import content_of
-from lightning_prune.version import __version__
 
 LIBRARIES = {"lightning_prune": __version__, "lightning": lightning.__version__, "torch": torch.__version__}
 STANDARD = Path(sysconfig.get_paths()["stdlib"])
@@ -61,7 +62,7 @@ def refuse_other_code(planned: Mapping[str, str], found: Mapping[str, str]) -> N
         ValueError: If a file was edited, or a library updated, since the study was started.
     """
     if others := [name for name in planned if name in found and found[name] != planned[name]]:
-        raise ValueError(
+        raise UserError(
             f"{', '.join(others)} has changed since the study was started. Run it again: what depends on it is trained "
             "again, the rest stays."
         )
@@ -106,7 +107,7 @@ def prepare(data: LightningDataModule, config: Any, owner: str) -> None:
     try:
         data.prepare_data()
     except Exception as error:
-        raise ValueError(f"{owner}: {type(data).__name__}.prepare_data() failed: {error}") from error
+        raise UserError(f"{owner}: {type(data).__name__}.prepare_data() failed: {error}") from error
     _prepared.add(key)
 
 

@@ -16,6 +16,7 @@ from lightning_prune.ablation.sharing.node import Node
 from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.masking.follower import source_of
 from lightning_prune.callbacks.masking.recorded_masks import Recorded
 from lightning_prune.masks.chain import Chain, digest_of
@@ -69,7 +70,7 @@ def leaders_of(arms: Sequence[Arm], configs: Mapping[str, Config]) -> dict[str, 
     for follower, leader in leaders.items():
         why = "follows masks itself" if leader.name in leaders else "is a search" if leader.search else None
         if why is not None:
-            raise ValueError(
+            raise UserError(
                 f"Ablation(arms): arm {follower!r} follows the masks of {leader.name!r}, which {why}. Follow an arm "
                 "whose cycles prune, without a search."
             )
@@ -90,20 +91,20 @@ def refuse_unlike(owner: str, follower: Resolved, name: str, leader: Resolved) -
     """
     mine, theirs = (_levels(one) for one in (follower, leader))
     if len(mine) > len(theirs):
-        raise ValueError(
+        raise UserError(
             f"{owner} has {len(mine)} cycles and follows the masks of {name!r}, which has {len(theirs)}. Give it as "
             "many at most."
         )
     differing = [cycle for cycle, level in enumerate(mine, start=1) if level != theirs[cycle - 1]]
     if differing:
         cycle = differing[0]
-        raise ValueError(
+        raise UserError(
             f"{owner} asks for sparsity {mine[cycle - 1]:.5g} in cycle {cycle}, and {name!r}, whose masks it follows, "
             f"for {theirs[cycle - 1]:.5g}. Give both the same `sparsity`, for instance in the base."
         )
     if follower.shapes and leader.shapes and follower.shapes != leader.shapes:
         wrong = sorted(set(follower.shapes.items()) ^ set(leader.shapes.items()))
-        raise ValueError(
+        raise UserError(
             f"{owner} prunes another network than {name!r}, whose masks it follows: "
             f"{', '.join(dict.fromkeys(one for one, _ in wrong))}."
         )
@@ -129,7 +130,7 @@ def recorded_before(owner: str, follower: Resolved) -> tuple[str, ...]:
     try:
         return tuple(digest_of(ticket.masks) for ticket in source.read(clock.cycles))
     except ValueError as error:
-        raise ValueError(f"{owner}: {error}") from error
+        raise UserError(f"{owner}: {error}") from error
 
 
 def _levels(resolved: Resolved) -> list[float]:
@@ -142,7 +143,7 @@ def _find(follower: Arm, name: str, arms: Sequence[Arm]) -> Arm | None:
     known = {arm.name: arm for arm in arms}
     leader = known.get(name) or known.get(f"{name} {follower.crossed}")
     if leader is None and not Path(name).exists():
-        raise ValueError(
+        raise UserError(
             f"Ablation(arms): arm {follower.name!r}: `{RECORD}: {name}` is neither an arm of this study nor a path."
             f"{suggest(name, known, write=repr)}"
         )

@@ -20,6 +20,7 @@ from lightning_prune.ablation.config.parser_errors import named_errors
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, data_content, file_fingerprints, prepare
 from lightning_prune.ablation.sharing.stretches import Stretch, pruning_of, stretches_of
 from lightning_prune.basics.dotted_paths import class_at
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback, Kind, find_clock, kind_of
 from lightning_prune.callbacks.fit.assembly import default_policy, refuse_rivals
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
@@ -78,7 +79,7 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
     made = parse(config, owner)
     trainer = made.trainer
     if trainer.world_size > 1:
-        raise ValueError(
+        raise UserError(
             f"{owner}: Trainer(devices=...) has {trainer.world_size} devices. A study trains each node on one. Give "
             "devices: 1, and train several nodes at once with `workers`."
         )
@@ -90,7 +91,7 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
                 find_clock(trainer, one)
         stretches = stretches_of(trainer, callbacks)
     except ValueError as error:
-        raise ValueError(f"{owner}: {error}") from error
+        raise UserError(f"{owner}: {error}") from error
     if (policy := missing_policy(callbacks)) is not None:
         made = parse(_with_callback(config, policy), owner)
     whole = with_list(yaml.safe_load(made.parser.dump(made.config, skip_validation=True)))

@@ -13,6 +13,7 @@ from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.table_checks import MEASURED
 from lightning_prune.ablation.storage.shared_store import WRITE_ANEW
 from lightning_prune.basics.file_names import METRICS, STUDY
+from lightning_prune.basics.user_error import NothingThere, UserError
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.read_run import read_run
 
@@ -35,9 +36,7 @@ def read_study(folder: Path) -> Study:
         ValueError: If a file is damaged or of another format.
     """
     if not (folder / STUDY).is_file():
-        raise FileNotFoundError(
-            f"`report {folder}`: there is no {STUDY} in it. Give the folder of a study (its --out)."
-        )
+        raise NothingThere(f"`report {folder}`: there is no {STUDY} in it. Give the folder of a study (its --out).")
     facts = _read_facts(folder / STUDY)
     return Study(folder, *rename(facts, _read_table(folder, str(facts["command"]))))
 
@@ -85,29 +84,29 @@ def _read_facts(path: Path) -> Mapping[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}). {WRITE_ANEW}") from error
+        raise UserError(f"{path} is damaged ({error}). {WRITE_ANEW}") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         found = facts.get("format") if isinstance(facts, dict) else None
-        raise ValueError(
+        raise UserError(
             f"{path} has format {found!r}, this version reads {FORMAT}. Report with the version that wrote it."
         )
     if missing := [key for key in KEYS if key not in facts]:
-        raise ValueError(f"{path} lacks {', '.join(missing)}. {WRITE_ANEW}")
+        raise UserError(f"{path} lacks {', '.join(missing)}. {WRITE_ANEW}")
     return facts
 
 
 def _read_table(folder: Path, command: str) -> pd.DataFrame:
     paths = [path for path in (folder / TABLE, folder / CSV) if path.is_file()]
     if not paths:
-        raise FileNotFoundError(f"`report {folder}`: there is no {TABLE} yet. Let the study go on with\n  {command}")
+        raise NothingThere(f"`report {folder}`: there is no {TABLE} yet. Let the study go on with\n  {command}")
     try:
         table = pd.read_parquet(paths[0]) if paths[0].name == TABLE else _read_csv(paths[0])
     except (ValueError, OSError) as error:
-        raise ValueError(
+        raise UserError(
             f"{paths[0]} cannot be read ({str(error).strip()}). Run the study again:\n  {command}"
         ) from error
     if missing := [name for name in COLUMNS if name not in table]:
-        raise ValueError(f"{paths[0]} has no column {', '.join(missing)}. Run the study again:\n  {command}")
+        raise UserError(f"{paths[0]} has no column {', '.join(missing)}. Run the study again:\n  {command}")
     numbers = [name for name in NUMBERS if name in table]
     return table.astype(dict.fromkeys(numbers, float)).astype({"seed": int, "arm": str})
 

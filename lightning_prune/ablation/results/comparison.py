@@ -28,6 +28,7 @@ from lightning_prune.ablation.results.table_checks import (
     require_cycle,
     require_metric,
 )
+from lightning_prune.basics.user_error import UserError
 
 Mode = Literal["max", "min"]
 
@@ -99,7 +100,7 @@ def compare(
     require_arms("compare", table, a=a, b=b)
     require_metric("compare", table, metric)
     if a == b:
-        raise ValueError(f"`compare(a={a!r}, b={b!r})` compares an arm with itself. Give two arms.")
+        raise UserError(f"`compare(a={a!r}, b={b!r})` compares an arm with itself. Give two arms.")
     least = least_spreads(table, a, b, metric)
     paired = paired_differences(by_seed(table, a, metric), by_seed(table, b, metric), confidence, least)
     paired["verdict"] = verdicts(paired, a, b, lower_wins(metric, mode))

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from lightning_prune.ablation.results.resolution import least_spread
+from lightning_prune.basics.user_error import UserError
 
 UNDECIDED = "undecided"
 
@@ -39,7 +40,7 @@ def intervals(values: pd.DataFrame, confidence: float = 0.95, least: float | pd.
         [[2.0, 1.0, -3.49, 5.49]]
     """
     if not 0 < confidence < 1:
-        raise ValueError(f"`confidence={confidence}` must lie strictly between 0 and 1, such as 0.95.")
+        raise UserError(f"`confidence={confidence}` must lie strictly between 0 and 1, such as 0.95.")
     count = values.notna().sum(axis=1)
     mean = values.mean(axis=1)
     spread = np.maximum(values.std(axis=1), least)

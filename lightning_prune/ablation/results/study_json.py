@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from lightning_prune import __version__
 from lightning_prune.ablation.config.study_config import StudyConfig
 from lightning_prune.ablation.planning.arm_runs import ArmRun
 from lightning_prune.ablation.planning.followed_arms import pointed
@@ -17,9 +18,9 @@ from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.storage.shared_store import WRITE_ANEW, seen_from
 from lightning_prune.ablation.training.evaluation import name_on_test
 from lightning_prune.basics.file_names import STUDY
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.lab.metric_names import lower_is_better
-from lightning_prune.version import __version__
 
 
 def guard(out: Path, config: StudyConfig, force: bool) -> None:
@@ -40,12 +41,12 @@ def guard(out: Path, config: StudyConfig, force: bool) -> None:
     try:
         saved = read_json(out / STUDY)
     except ValueError as error:
-        raise ValueError(f"{out / STUDY} is damaged ({error.__cause__}). {WRITE_ANEW}") from error
+        raise UserError(f"{out / STUDY} is damaged ({error.__cause__}). {WRITE_ANEW}") from error
     way_out = "Give a new folder (--out), or --force to go on in this one: what is still the same is not trained again."
     if not isinstance(saved, Mapping) or not isinstance(saved.get("config"), Mapping):
-        raise ValueError(f"{out / STUDY} is not the record of a study. {way_out}")
+        raise UserError(f"{out / STUDY} is not the record of a study. {way_out}")
     if saved.get("version") != __version__:
-        raise ValueError(
+        raise UserError(
             f"{out} was written by version {saved.get('version')}, and this is {__version__}, which may train "
             f"otherwise. {way_out}"
         )
@@ -53,7 +54,7 @@ def guard(out: Path, config: StudyConfig, force: bool) -> None:
     if adds_only(saved["config"], given):
         return
     if changes := list(differences(saved["config"], given)):
-        raise ValueError(f"{out} holds a study with another config:\n  " + "\n  ".join(changes) + f"\n{way_out}")
+        raise UserError(f"{out} holds a study with another config:\n  " + "\n  ".join(changes) + f"\n{way_out}")
 
 
 def adds_only(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

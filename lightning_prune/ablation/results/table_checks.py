@@ -3,6 +3,7 @@
 import pandas as pd
 
 from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 
 COSTS = ("loss_last", "epochs", "epochs_shared", "seconds", "seconds_shared")
 MEASURED = ("val_last", "val_best", "test_last", "test_best", *COSTS, "best_epoch", "peak_lr")
@@ -21,16 +22,16 @@ def require_arms(where: str, table: pd.DataFrame, **arms: str) -> None:
         ValueError: If a name is not in the table. The message names the nearest arm.
 
     Example:
-        >>> require_arms("compare", pd.DataFrame({"arm": ["silo", "clr"]}), a="sillo")
+        >>> require_arms("compare", pd.DataFrame({"arm": ["silo", "clr"]}), a="sillo")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: `compare(a='sillo')` is no arm of this study. Did you mean 'silo'? The arms are 'silo', 'clr'.
+        lightning_prune.UserError: `compare(a='sillo')` is no arm of this study. Did you mean 'silo'? The arms are ...
     """
     known = [str(arm) for arm in table["arm"].drop_duplicates()]
     for argument, arm in arms.items():
         if arm not in known:
             guess = suggest(arm, known, write=repr)
             arms_are = f"The arms are {', '.join(map(repr, known))}."
-            raise ValueError(f"`{where}({argument}={arm!r})` is no arm of this study.{guess} {arms_are}")
+            raise UserError(f"`{where}({argument}={arm!r})` is no arm of this study.{guess} {arms_are}")
 
 
 def require_metric(where: str, table: pd.DataFrame, metric: str) -> None:
@@ -41,7 +42,7 @@ def require_metric(where: str, table: pd.DataFrame, metric: str) -> None:
     """
     known = [name for name in MEASURED if name in table]
     if metric not in known:
-        raise ValueError(
+        raise UserError(
             f"`{where}(metric={metric!r})` is no measured column of this table.{suggest(metric, known, write=repr)} "
             f"Measured are {', '.join(known)}."
         )
@@ -55,7 +56,7 @@ def require_cycle(where: str, table: pd.DataFrame, cycle: int) -> None:
     """
     known = sorted({int(one) for one in table["cycle"].dropna()})
     if cycle not in known:
-        raise ValueError(
+        raise UserError(
             f"`{where}(cycle={cycle})`: no arm has such a cycle. The cycles are {', '.join(map(str, known)) or 'none'}."
         )
 
@@ -81,7 +82,7 @@ def cycle_at(table: pd.DataFrame, density: float) -> int:
     ratios = (means / density - 1).abs() if density > 0 else pd.Series(dtype=float)
     if ratios.empty or ratios.min() > NEAR:
         known = ", ".join(f"{mean:.3g}" for mean in means)
-        raise ValueError(f"`best(density={density})`: no cycle was trained near it. The densities are {known}.")
+        raise UserError(f"`best(density={density})`: no cycle was trained near it. The densities are {known}.")
     return int(ratios.index[int(ratios.argmin())])
 
 
@@ -96,5 +97,5 @@ def lower_wins(metric: str, mode: str) -> bool:
         (False, True)
     """
     if mode not in ("max", "min"):
-        raise ValueError(f"`mode={mode!r}` must be 'max' (more is better) or 'min' (less is better).")
+        raise UserError(f"`mode={mode!r}` must be 'max' (more is better) or 'min' (less is better).")
     return mode == "min" or metric in COSTS

@@ -11,6 +11,7 @@ from lightning_prune.ablation.planning.arm_runs import ArmRun, reseeded
 from lightning_prune.ablation.planning.resolving import resolve
 from lightning_prune.ablation.sharing.node import Node, key_of
 from lightning_prune.ablation.sharing.stretches import Stretch
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.metric_names import lower_is_better
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -73,11 +74,11 @@ def _best_of(run: ArmRun, search: Search, stretch: Stretch, parent: Node) -> Gen
     scores = [_score(results[node.key]) for node in nodes]
     metric = next((row["metric"] for result in results.values() for row in result["rows"] if row["metric"]), None)
     if all("error" in result for result in results.values()):
-        raise ValueError(next(result["error"] for result in results.values()))
+        raise UserError(next(result["error"] for result in results.values()))
     if metric is None:
-        raise ValueError(f"arm {run.arm!r} searches, but no validation metric is logged to choose by.")
+        raise UserError(f"arm {run.arm!r} searches, but no validation metric is logged to choose by.")
     if not any(score == score for score in scores if score is not None):
-        raise ValueError(f"arm {run.arm!r}: every value that its search tried came to {metric} = nan.")
+        raise UserError(f"arm {run.arm!r}: every value that its search tried came to {metric} = nan.")
     sign = -1 if lower_is_better(metric) else 1
     chosen = max(range(len(nodes)), key=lambda index: _rank(scores[index], sign))
     return nodes[chosen], Tried([dict(node.tried or {}) for node in nodes], scores, chosen)

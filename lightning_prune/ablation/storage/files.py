@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lightning_prune.basics.user_error import UserError
+
 
 def read_json(path: Path) -> Any:
     """Read a JSON file.
@@ -15,7 +17,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}). Delete it, and run the study again.") from error
+        raise UserError(f"{path} is damaged ({error}). Delete it, and run the study again.") from error
 
 
 def see_writable(folder: Path, argument: str) -> None:
@@ -31,15 +33,15 @@ def see_writable(folder: Path, argument: str) -> None:
     try:
         str(folder).encode()
     except UnicodeEncodeError as error:
-        raise ValueError(
+        raise UserError(
             f"`{argument} {str(folder).encode(errors='backslashreplace').decode()}`: the name is not UTF-8, and tables "
             "cannot be written there. Give another one."
         ) from error
     there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     if not there.is_dir():
         what = "is a file" if there == folder.absolute() else f"lies in {there}, which is a file"
-        raise ValueError(f"`{argument} {folder}` {what}. Give a folder, or the name of a new one.")
+        raise UserError(f"`{argument} {folder}` {what}. Give a folder, or the name of a new one.")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(
+        raise UserError(
             f"`{argument} {folder}`: {there} may not be written. Give a folder that you may write, or get the right."
         )

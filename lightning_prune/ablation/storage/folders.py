@@ -11,6 +11,7 @@ from filelock import FileLock
 from lightning_prune.ablation.sharing.node import Node
 from lightning_prune.ablation.storage.files import read_json
 from lightning_prune.ablation.storage.notes import harmless_notes
+from lightning_prune.basics.user_error import UserError
 
 RESULT = "result.json"
 JOB = "job.json"
@@ -132,7 +133,7 @@ def read_result(path: Path) -> Mapping[str, Any]:
     rows = result.get("rows") if isinstance(result, Mapping) else None
     whole = isinstance(rows, list) and all(isinstance(row, Mapping) and row.keys() >= ROW for row in rows)
     if not (whole and rows and result.keys() >= WHOLE and isinstance(result["notes"], Mapping)):
-        raise ValueError(
+        raise UserError(
             f"{path} is not what a node leaves behind. Delete {path.parent}, and run the study again. The node is then "
             "trained again."
         )

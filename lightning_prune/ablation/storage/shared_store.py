@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_prune.ablation.storage.files import read_json, see_writable
 from lightning_prune.basics.file_names import STUDY
+from lightning_prune.basics.user_error import UserError
 
 WRITE_ANEW = (
     "Run the command of the study again with --force, and with its --store if it had one. The file is then written "
@@ -77,7 +78,7 @@ def choose_store(out: Path, given: str | Path | None, force: bool) -> Path:
     if given is None:
         store = recorded or out
         if not store.is_dir() and store != out and not force:
-            raise ValueError(
+            raise UserError(
                 f"{out} keeps its nodes in {store}, which is not there. Put it back (the path is relative to {out}), "
                 "or give --store and --force: what is not in the folder that you give is trained again."
             )
@@ -89,7 +90,7 @@ def choose_store(out: Path, given: str | Path | None, force: bool) -> Path:
     see_writable(store, "--store")
     elsewhere = recorded_store(store)
     if elsewhere is not None and not _same(elsewhere, store):
-        raise ValueError(
+        raise UserError(
             f"`--store {store}` is the folder of a study that keeps its nodes in {elsewhere}. Give that one."
         )
     return store
@@ -97,7 +98,7 @@ def choose_store(out: Path, given: str | Path | None, force: bool) -> Path:
 
 def _refuse_another(out: Path, store: Path, recorded: Path | None) -> None:
     if recorded is not None and not _same(recorded, store):
-        raise ValueError(
+        raise UserError(
             f"`--store {store}`: the study in {out} keeps its nodes in {recorded}. Leave --store out to go on with "
             f"them, or give --force to go on in {store}: what is not finished there is trained again."
         )

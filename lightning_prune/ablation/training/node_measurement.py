@@ -14,6 +14,7 @@ from lightning_prune.ablation.planning.followed_arms import masks_name
 from lightning_prune.ablation.training.own_generators import own_generators
 from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.base import CycleClock, clock_of
 from lightning_prune.lab.metric_names import choose_columns, lower_is_better
@@ -140,7 +141,7 @@ class NodeEnd(Checkpoint):
         row["epochs"] += 1
         if self.metric not in (None, metric):
             if self._validated or self._is_over(trainer):
-                raise ValueError(f"Ablation(metric={self.metric!r}) was not logged.{_what_was(metrics, self.metric)}")
+                raise UserError(f"Ablation(metric={self.metric!r}) was not logged.{_what_was(metrics, self.metric)}")
             metric = None
         if metric:  # Without a metric the epoch had no validation, and the value of the epoch before still counts.
             row |= {"metric": metric, "val_last": metrics[metric]}

@@ -15,6 +15,7 @@ import torch
 from filelock import Timeout
 from lightning.pytorch import Trainer
 
+from lightning_prune import __version__
 from lightning_prune.ablation.config.callback_objects import make_callbacks
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, refuse_other_code
 from lightning_prune.ablation.planning.resolving import parse, quiet
@@ -27,10 +28,10 @@ from lightning_prune.ablation.training.job import Job, Outcome
 from lightning_prune.ablation.training.node_config import config_of
 from lightning_prune.ablation.training.node_measurement import NodeEnd
 from lightning_prune.basics.file_names import LAST
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.fit.assembly import complete
 from lightning_prune.callbacks.resuming.damaged_checkpoints import find_damage
-from lightning_prune.version import __version__
 
 START = "start.ckpt"
 
@@ -129,7 +130,7 @@ def _load(path: Path) -> Mapping[str, Any]:
     damage = _damage(path) if path.is_file() else ""
     if damage is not None:
         what = f"is damaged ({damage})" if damage else "is missing"
-        raise ValueError(f"{path} {what}. Delete {path.parent}, and run the study again: it is trained again.")
+        raise UserError(f"{path} {what}. Delete {path.parent}, and run the study again: it is trained again.")
     saved: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return saved
 

@@ -6,8 +6,10 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
 from torch import nn
 
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.settings.described import describe
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import Timeline, in_steps
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.prunable import Selected, Selection
@@ -33,7 +35,7 @@ def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningM
         for parameter in frozen:
             parameter.requires_grad_(False)
     if not isinstance(selected, Selected):
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(prunable={describe(prunable)}) returned a {type(selected).__name__}: give "
             "lightning_prune.Prunable(include=[...], exclude=[...]), with names of layers, or a "
             "lightning_prune.selection.Selection, which returns a Selected."
@@ -48,7 +50,7 @@ def unfrozen_later(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> li
         trainer: The trainer, with its callbacks set up.
         pl_module: The module that is to be pruned.
     """
-    found = any(isinstance(callback, BackboneFinetuning) for callback in _finetunings(trainer))
+    found = any(isinstance(callback, everywhere(BackboneFinetuning)) for callback in _finetunings(trainer))
     return list(_backbone(pl_module).parameters()) if found and hasattr(pl_module, "backbone") else []
 
 
@@ -66,14 +68,14 @@ def settle_unfreezing(trainer: "pl.Trainer", selected: Selected, timeline: Timel
     """
     for callback in _finetunings(trainer):
         frozen = [one.name for one in selected.skipped if one.reason.startswith("frozen")]
-        if isinstance(callback, BackboneFinetuning):
+        if isinstance(callback, everywhere(BackboneFinetuning)):
             if timeline.cycles:
                 _refuse_late(trainer, callback, selected, timeline, first_epoch)
             started: int = trainer.fit_loop.epoch_progress.current.started  # type: ignore[attr-defined]
             if started > callback.unfreeze_backbone_at_epoch:  # the callback itself leaves it frozen
                 callback.make_trainable(_backbone(trainer.lightning_module))
         elif frozen and timeline.cycles:
-            raise ValueError(
+            raise UserError(
                 f"{type(callback).__name__} unfreezes weights at an epoch that IterativePruning cannot know, and what "
                 f"is pruned is selected when the fit starts: {', '.join(frozen)} would stay dense. Use "
                 "BackboneFinetuning, or say that they stay dense: "
@@ -92,7 +94,7 @@ def _refuse_late(
     if timeline.dense.unit == "it":
         point = in_steps(point, steps_per_epoch(trainer), argument)
     if point.amount >= timeline.dense.amount:
-        raise ValueError(
+        raise UserError(
             f"{argument} unfreezes the backbone after the dense run of {timeline.dense}: its weights would be pruned "
             "while they are frozen. Unfreeze it earlier, train the dense network for longer, or say that it stays "
             "dense: IterativePruning(prunable=Prunable(exclude=['backbone']))."
@@ -100,7 +102,8 @@ def _refuse_late(
 
 
 def _finetunings(trainer: "pl.Trainer") -> list[BaseFinetuning]:
-    return [callback for callback in trainer.callbacks if isinstance(callback, BaseFinetuning)]  # type: ignore[attr-defined]
+    kinds = everywhere(BaseFinetuning)
+    return [callback for callback in trainer.callbacks if isinstance(callback, kinds)]  # type: ignore[attr-defined]
 
 
 def _backbone(pl_module: "pl.LightningModule") -> Any:

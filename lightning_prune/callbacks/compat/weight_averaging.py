@@ -8,8 +8,11 @@ from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere
 
-def restart_averages(trainer: "pl.Trainer") -> None:
+
+def begin_averages_again(trainer: "pl.Trainer") -> None:
     """Let the averages of ``WeightAveraging`` and its like start afresh from the pruned network.
 
     An average over networks of different sparsity has none of theirs. Started from masked weights, every later average
@@ -19,7 +22,7 @@ def restart_averages(trainer: "pl.Trainer") -> None:
         trainer: The trainer.
     """
     for average in _averages(trainer):
-        _restart(average, trainer.lightning_module)
+        _begin_again(average, trainer.lightning_module)
 
 
 def put_back_averages(trainer: "pl.Trainer", saved: Mapping[str, Tensor]) -> None:
@@ -47,8 +50,8 @@ def refuse_stochastic_averaging(callbacks: list[Callback]) -> None:
     Raises:
         ValueError: If it is among them.
     """
-    if any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks):
-        raise ValueError(
+    if any(isinstance(callback, everywhere(StochasticWeightAveraging)) for callback in callbacks):
+        raise UserError(
             "StochasticWeightAveraging and IterativePruning cannot go together: it replaces the learning-rate "
             "schedules, moves the end of the fit, and averages networks of different sparsity. Use WeightAveraging or "
             "EMAWeightAveraging instead: their average starts afresh in every cycle."
@@ -60,7 +63,7 @@ def _averages(trainer: "pl.Trainer") -> list[AveragedModel]:
     return [one for one in found if isinstance(one, AveragedModel)]
 
 
-def _restart(average: AveragedModel, module: "pl.LightningModule") -> None:
+def _begin_again(average: AveragedModel, module: "pl.LightningModule") -> None:
     with torch.no_grad():
         theirs = [*average.module.parameters(), *average.module.buffers()]
         for tensor, current in zip(theirs, [*module.parameters(), *module.buffers()], strict=True):

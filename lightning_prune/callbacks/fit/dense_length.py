@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.schedules.durations import Duration, parse_duration
 
@@ -34,14 +35,14 @@ def length_of(checkpoint: Mapping[str, Any], given: str) -> Duration:
     if last or not current["started"]:
         return Duration(epochs, "ep")
     if within:
-        raise ValueError(_not_over(given, f"within epoch {epochs + 1}"))
+        raise UserError(_not_over(given, f"within epoch {epochs + 1}"))
     return Duration(int(checkpoint["global_step"]), "it")  # the fit is over, in the middle of an epoch
 
 
 def _recorded(ours: Mapping[str, Any], epochs: int, steps: int, stopped: bool, given: str) -> Duration:
     position, settings = ours["position"], ours["settings"]
     if position.get("cycle") is not None:
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(dense_run={given!r}) is a checkpoint of cycle {position['cycle']['index']}, whose "
             "network is pruned. Give the last checkpoint of the dense run; to go on with this one, give it as "
             "trainer.fit(..., ckpt_path=...)."
@@ -56,7 +57,7 @@ def _recorded(ours: Mapping[str, Any], epochs: int, steps: int, stopped: bool, g
         return dense
     if stopped:
         return done
-    raise ValueError(_not_over(given, f"after {done} of {dense}"))
+    raise UserError(_not_over(given, f"after {done} of {dense}"))
 
 
 def _was_stopped(states: list[Mapping[str, Any]], epochs: int) -> bool:

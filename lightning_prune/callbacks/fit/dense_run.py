@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_prune.basics.checkpoints import read_checkpoint
 from lightning_prune.basics.saved_state import refuse_mangled
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.fit.dense_length import length_of
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.policies.dense_rates import rehearse_rates
@@ -52,7 +53,7 @@ class DenseRun:
         if self.given is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if trainer.max_epochs != 0 or trainer.max_steps != -1:
-            raise ValueError(
+            raise UserError(
                 f"IterativePruning(dense_run={self.given!r}) says that the dense run is over, but "
                 f"Trainer(max_epochs={trainer.max_epochs}, max_steps={trainer.max_steps}) would train one. Give "
                 "Trainer(max_epochs=0)."
@@ -84,7 +85,7 @@ class DenseRun:
             ValueError: If so.
         """
         if self.given is not None and self.length is None:
-            raise ValueError(_neither(self.given))
+            raise UserError(_neither(self.given))
 
     def hand_over(self, trainer: "pl.Trainer") -> dict[str, Any]:
         """Give the network and the callbacks what the dense run left. Called before the first step.
@@ -102,7 +103,7 @@ class DenseRun:
             return {}
         checkpoint = None if self.path is None else _read(self.path, self.given)
         if checkpoint is not None and length_of(checkpoint, self.given) != self.length:
-            raise ValueError(
+            raise UserError(
                 f"IterativePruning(dense_run={self.given!r}) is another file than when the callback was made: the "
                 f"dense run in it had {self.length} then. Do not write to it before the fit has started."
             )
@@ -131,7 +132,7 @@ class DenseRun:
         elif isinstance(callback, WeightRewind):
             state = saved.get(callback.state_key)
             if state is None or callback.lacks(state):
-                raise ValueError(
+                raise UserError(
                     f"{callback.written} needs the weights of that point, and "
                     f"IterativePruning(dense_run={self.given!r}) does not hold them. Give the checkpoint of a dense "
                     f"run that was made with IterativePruning(cycles=0) and {callback.written}."
@@ -168,7 +169,7 @@ def read_dense_run(given: str | int | Path | None) -> DenseRun:
     except ValueError:
         if path.suffix and path.suffix[1:].isidentifier():
             return DenseRun(str(given))
-        raise ValueError(_neither(str(given))) from None
+        raise UserError(_neither(str(given))) from None
 
 
 def _neither(given: str) -> str:
@@ -182,7 +183,7 @@ def _read(path: Path, given: str) -> dict[str, Any]:
     asker = f"IterativePruning(dense_run={given!r})"
     checkpoint = read_checkpoint(path, asker)
     if "callbacks" not in checkpoint or "optimizer_states" not in checkpoint:
-        raise ValueError(
+        raise UserError(
             f"{asker} holds weights only (save_weights_only=True), or is no Lightning checkpoint. Load its weights "
             "into the module, and give the length of the dense run instead, for instance dense_run='160ep'."
         )
@@ -194,7 +195,7 @@ def _load(trainer: "pl.Trainer", checkpoint: dict[str, Any]) -> None:
     """Weights, buffers, optimizers and the scale of gradients, as Lightning restores them."""
     module = trainer.lightning_module
     if any(is_sharded(parameter) for parameter in module.parameters()):
-        raise ValueError(
+        raise UserError(
             "IterativePruning(dense_run=<checkpoint>) cannot load into sharded weights. Load them in configure_model, "
             "and give the length of the dense run instead, for instance dense_run='160ep'."
         )

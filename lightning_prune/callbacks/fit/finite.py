@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.selection.sharding import whole
 from lightning_prune.selection.unprunable import reason_of_storage
@@ -28,7 +29,7 @@ def refuse_diverged(module: "pl.LightningModule", cycle: Cycle | None) -> None:
         phase = "The dense run" if cycle is None else f"Cycle {cycle.index}"
         name, count = next(iter(wrong.items()))
         more = f", and in {len(wrong) - 1} more tensors" if len(wrong) > 1 else ""
-        raise ValueError(
+        raise UserError(
             f"{phase} ended with {count} weights of {name!r} that are NaN or infinite{more}, and the run stops here. "
             "It has probably diverged: lower the learning rate, or clip the gradients "
             "(Trainer(gradient_clip_val=...)). Checkpoints of this phase may hold such weights, too."

@@ -7,10 +7,11 @@ from typing import Any
 
 from lightning_prune import allocation, criteria, schedules
 from lightning_prune.basics.nearest import nearest
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.settings.described import describe
 
 _EXAMPLES = {
-    "sparsity": "lightning_prune.Geometric(rate=0.2)",
+    "sparsity": "lightning_prune.Geometric(fraction=0.2)",
     "criterion": "lightning_prune.magnitude",
     "allocation": "lightning_prune.globally",
     "prunable": "lightning_prune.Prunable()",
@@ -38,12 +39,12 @@ def refuse_guess(name: str, given: object) -> None:
     written = given.__name__ if isinstance(given, type) else describe(given) if callable(given) else repr(given)
     argument = f"IterativePruning({name}={written})"
     if isinstance(given, type):
-        raise ValueError(f"{argument} is the class: give an object of it, {given.__name__}{_brackets(given)}.")
+        raise UserError(f"{argument} is the class: give an object of it, {given.__name__}{_brackets(given)}.")
     if not callable(given):
-        raise ValueError(f"{argument} is not callable: give {_written(name, given)}, not a {_kind(given)}.")
+        raise UserError(f"{argument} is not callable: give {_written(name, given)}, not a {_kind(given)}.")
     takes = _CALLED_WITH[name]
     if not _can_be_called(given, len(takes)):
-        raise ValueError(
+        raise UserError(
             f"{argument} cannot be called with {' and '.join(takes)}: give {_EXAMPLES[name]}, or a function of "
             f"({', '.join(takes)})."
         )
@@ -107,7 +108,7 @@ def _is_choice(module: ModuleType, name: str, value: object) -> bool:
         return issubclass(value, schedules.SparsitySchedule | criteria.Scorer) and value is not criteria.Scorer
     if not inspect.isfunction(value):
         return False
-    return tuple(inspect.signature(value).parameters) in _CALLED_WITH.values()
+    return tuple(inspect.signature(value).parameters) in (*_CALLED_WITH.values(), ("units", "evidence"))
 
 
 def _brackets(kind: type) -> str:

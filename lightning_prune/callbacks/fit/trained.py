@@ -8,6 +8,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.optimizer_state import owned_by
 from lightning_prune.selection.parameters import identity, owned_parameters
 from lightning_prune.selection.prunable import Selected, Skipped
@@ -116,7 +117,7 @@ def leave_out(selected: Selected, reasons: Mapping[str, str], module: str) -> Se
     rest = {name: weight for name, weight in selected.weights.items() if name not in reasons}
     if not rest:
         listed = ", ".join(f"{name} ({reason})" for name, reason in list(reasons.items())[:8])
-        raise ValueError(
+        raise UserError(
             f"{module} has nothing to prune that is trained: {listed}. Give the optimizers of configure_optimizers the "
             "weights that are to be pruned, or select others: IterativePruning(prunable=...)."
         )

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.gathering.training_batches import draw
 from lightning_prune.selection.sharding import is_sharded
 
@@ -45,7 +47,7 @@ def flow_of(module: nn.Module, weights: Mapping[str, Tensor], ones: Tensor) -> C
         slopes = torch.autograd.grad(total, list(masked.values()), allow_unused=True, materialize_grads=True)
         scores = {name: (slope * masked[name]).detach().abs() for name, slope in zip(weights, slopes, strict=True)}
         if not all(score.isfinite().all() for score in scores.values()):
-            raise ValueError(f"SynFlow's flow through {type(module).__name__} overflows even in float64: {_HINT}.")
+            raise UserError(f"SynFlow's flow through {type(module).__name__} overflows even in float64: {_HINT}.")
         return scores
 
     return flow
@@ -65,8 +67,8 @@ def ones_for(trainer: "pl.Trainer", seed: int) -> Tensor:
         ValueError: If the module has no ``forward``, or its input is no tensor of floating-point numbers.
     """
     module = trainer.lightning_module
-    if type(module).forward is pl.LightningModule.forward:
-        raise ValueError(
+    if type(module).forward in [cls.forward for cls in everywhere(pl.LightningModule)]:
+        raise UserError(
             f"SynFlow puts ones into {type(module).__name__}, which has no forward: write one that goes through the "
             "network, or give another criterion, such as lightning_prune.magnitude."
         )
@@ -76,7 +78,7 @@ def ones_for(trainer: "pl.Trainer", seed: int) -> Tensor:
     if isinstance(example, list | tuple) and example:
         example = example[0]
     if not isinstance(example, Tensor) or not example.is_floating_point() or not example.dim():
-        raise ValueError(
+        raise UserError(
             f"SynFlow puts ones into {type(module).__name__}, whose input must be one tensor of floating-point "
             f"numbers: {_HINT}."
         )
@@ -93,12 +95,12 @@ def refuse(parameters: Mapping[str, Tensor]) -> None:
         ValueError: If there is one.
     """
     if named := next((name for name, parameter in parameters.items() if parameter.is_complex()), None):
-        raise ValueError(
+        raise UserError(
             f"SynFlow puts ones through the absolute values of real weights, and {named!r} is complex: give another "
             "criterion, such as lightning_prune.magnitude."
         )
     if any(map(is_sharded, parameters.values())):
-        raise ValueError(
+        raise UserError(
             "SynFlow needs whole weights, and these are sharded: train with DDP, or give another criterion, such as "
             "lightning_prune.magnitude."
         )

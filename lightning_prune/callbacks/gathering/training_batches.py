@@ -20,6 +20,7 @@ from torch.utils.data import (
 )
 
 from lightning_prune.basics.random_state import seed_all
+from lightning_prune.basics.user_error import UserError
 
 _WHOLE = (SequentialSampler, RandomSampler, DistributedSampler)  # samplers that go through all of the data
 
@@ -48,7 +49,7 @@ def draw(trainer: "pl.Trainer", count: int, seed: int) -> list[Any]:
         trainer.strategy.reduce(torch.tensor(len(batches), device=trainer.strategy.root_device), reduce_op="min")
     )
     if not common:
-        raise ValueError(
+        raise UserError(
             "IterativePruning(criterion=...) takes gradients on batches of the training data, and found none on every "
             "process: give more data, smaller batches, or a criterion without gradients, such as "
             "lightning_prune.magnitude."
@@ -156,7 +157,7 @@ def _copy(stream: Any) -> Any:
     try:
         return copy.deepcopy(stream)
     except Exception as error:
-        raise ValueError(
+        raise UserError(
             "IterativePruning(criterion=...) takes gradients on batches of the training data, and "
             f"{type(stream).__name__} cannot be copied to read them without moving its place ({error}). Give it a "
             "__deepcopy__, or a criterion without gradients, such as lightning_prune.magnitude."

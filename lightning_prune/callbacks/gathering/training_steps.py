@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_prune.basics.random_state import seed_all
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.training_batches import loaders_of
 from lightning_prune.selection.sharding import is_sharded
 
@@ -81,7 +82,7 @@ def refuse_without_steps(trainer: "pl.Trainer", owner: str) -> None:
     if reason is None and any(map(_is_stream, loaders_of(trainer))):
         reason = "the training data is a stream, and what is read from it would be missing in the fit"
     if reason is not None:
-        raise ValueError(f"{owner} tries out training steps without a trace, which it cannot here: {reason}.")
+        raise UserError(f"{owner} tries out training steps without a trace, which it cannot here: {reason}.")
 
 
 def loss_in(output: Any) -> Tensor | None:

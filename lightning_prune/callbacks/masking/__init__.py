@@ -1,1 +1,1 @@
-"""Which weights live: masks decided, held, and equal on every process."""
+"""Decide the masks, hold them, and keep them equal on every process."""

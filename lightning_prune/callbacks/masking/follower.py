@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import lightning.pytorch as pl
 from torch import Tensor
 
 from lightning_prune import criteria
 from lightning_prune.allocation import globally
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.gathering.gatherer import Origin
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.recorded_masks import MaskSource, Recorded
 from lightning_prune.masks.chain import Chain
@@ -32,18 +33,20 @@ class Follower(Pruner):
     def settings(self) -> dict[str, list[str]]:
         return {"recorded": self.chain.digests()}
 
-    def rehearse(self, sparsities: Sequence[float], trainer: "pl.Trainer | None" = None) -> None:
+    def rehearse(self, sparsities: Sequence[float], trainer: Origin | None = None) -> None:
         first = self.chain.packed(1) if sparsities else {}
-        for name, mask in self.held().items():
+        for name in self.weights:
+            if (mask := self.masks[name]) is None:
+                continue
             dead = whole(mask).cpu() == 0
             living = unpack_bits(first[name], dead.shape).bool() if name in first else ~dead | dead
             if bool((living & dead).any()):
-                raise ValueError(
+                raise UserError(
                     f"IterativePruning(masks_from=...) lets weights of {name!r} live in cycle 1 that are dead from the "
                     "start (initial_masks=...), and dead weights never come back. Give one of the two."
                 )
 
-    def shrink_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None") -> None:
+    def shrink_(self, cycle: int, sparsity: float, trainer: Origin | None) -> None:
         self.masks.unpack_(self.chain.packed(cycle))
 
 
@@ -64,7 +67,7 @@ def source_of(given: object) -> MaskSource | None:
         return given
     if isinstance(given, str | Path) and str(given).strip():
         return Recorded(str(given))
-    raise ValueError(
+    raise UserError(
         f"IterativePruning(masks_from={given!r}) is no record of a run: give its folder, or "
         "lightning_prune.Recorded(folder, shuffle='layerwise') for other masks of the same size."
     )
@@ -91,7 +94,7 @@ def follow(
     chain = source({name: weight.shape for name, weight in weights.items()}, cycles, seed)
     recorded = [*chain.sparsities, *(sparsity(cycle) for cycle in range(chain.cycles + 1, cycles + 1))][:cycles]
     size = sum(weight.numel() for weight in weights.values())
-    if sparsity != Geometric(rate=0.2):  # the default, which nobody has to leave out
+    if sparsity != Geometric(fraction=0.2):  # the default, which nobody has to leave out
         refuse_another_sparsity(sparsity, recorded, size)
     return Follower(weights, chain), Levels(recorded)
 
@@ -109,7 +112,7 @@ def refuse_another_sparsity(sparsity: SparsitySchedule, recorded: Sequence[float
     """
     for cycle, level in enumerate(recorded, start=1):
         if round((1 - sparsity(cycle)) * size) != round((1 - level) * size):
-            raise ValueError(
+            raise UserError(
                 f"IterativePruning(sparsity={sparsity!r}) asks for sparsity {sparsity(cycle):.5g} in cycle {cycle}, "
                 f"and the run that masks_from names has {level:.5g} there. Leave sparsity out: the run has decided it."
             )

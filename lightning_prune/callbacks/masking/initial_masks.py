@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.packing import pack_bits
 from lightning_prune.masks.ticket import load_ticket
 from lightning_prune.selection.sharding import whole
@@ -43,32 +44,29 @@ def refuse_missing(given: str | Path | None) -> None:
         ValueError: If it is a path without a file.
     """
     if given is not None and given != "zeros" and not Path(given).is_file():
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(initial_masks={str(given)!r}) is not a file. Give the path of a ticket, which "
             "IterativePruning.save_ticket or lightning_prune.save_ticket writes, or 'zeros' for the weights that are "
             "zero already."
         )
 
 
-def refuse_regrowth(given: str | Path, alive: int, size: int, sparsities: list[float]) -> None:
+def refuse_regrowth(given: str | Path, sparsity: float, wanted: float) -> None:
     """Refuse a schedule that asks for more weights than are alive from the start.
 
     Args:
         given: What ``initial_masks`` was given, for the error.
-        alive: How many prunable weights live.
-        size: How many there are.
-        sparsities: The sparsities of the cycles.
+        sparsity: The sparsity from the start.
+        wanted: The sparsity of cycle 1, which is lower.
 
     Raises:
-        ValueError: If it does.
+        ValueError: Always.
     """
-    if sparsities and round((1 - sparsities[0]) * size) > alive:
-        sparsity = 1 - alive / size
-        raise ValueError(
-            f"IterativePruning(sparsity=...) asks for sparsity {sparsities[0]:.4g} in cycle 1, but with "
-            f"initial_masks={str(given)!r} {sparsity:.4g} of the weights are dead from the start, and dead weights "
-            f"never come back. Give a schedule that begins there: Geometric(rate=0.2, initial={sparsity:.4g})."
-        )
+    raise UserError(
+        f"IterativePruning(sparsity=...) asks for sparsity {wanted:.4g} in cycle 1, but with "
+        f"initial_masks={str(given)!r} {sparsity:.4g} of the weights are dead from the start, and dead weights "
+        f"never come back. Give a schedule that begins there: Geometric(fraction=0.2, initial={sparsity:.4g})."
+    )
 
 
 def _of_zeros(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -85,7 +83,7 @@ def _of_ticket(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     masks = dict(load_ticket(path).masks)
     wrong = [name for name, mask in masks.items() if name not in weights or weights[name].shape != mask.shape]
     if wrong:
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(initial_masks='{path}') has masks for {', '.join(wrong)}, which is not prunable here, "
             "or has another shape. Give the ticket of this network, and the same prunable=... as it was made with."
         )

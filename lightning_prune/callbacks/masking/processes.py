@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.masks import Masks
 
 REFUSED = {
@@ -27,7 +28,7 @@ def refuse_strategy(strategy: object) -> None:
     refuse_precision(getattr(strategy, "precision_plugin", None))
     for kind in type(strategy).__mro__:
         if kind.__name__ in REFUSED:
-            raise ValueError(
+            raise UserError(
                 f"IterativePruning cannot prune under {kind.__name__}: it {REFUSED[kind.__name__]}; use DDP, or FSDP2 "
                 "(ModelParallelStrategy)."
             )
@@ -44,7 +45,7 @@ def refuse_precision(precision: object) -> None:
     """
     for kind in type(precision).__mro__:
         if kind.__name__ in ("TransformerEnginePrecision", "BitsandbytesPrecision"):
-            raise ValueError(
+            raise UserError(
                 f"IterativePruning cannot prune under {kind.__name__}: it replaces linear layers by some whose weights "
                 "have a format of their own, which masks do not reach; train with Trainer(precision='bf16-mixed')."
             )

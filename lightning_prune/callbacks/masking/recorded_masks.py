@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from lightning_prune.basics.checkpoints import find_damage
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.chain import Chain
 from lightning_prune.masks.shuffling import SHUFFLES
 from lightning_prune.masks.ticket import Ticket, load_ticket, ticket_of
@@ -85,7 +86,7 @@ class Recorded(MaskSource):
 
     def __post_init__(self) -> None:
         if self.shuffle is not None and self.shuffle not in SHUFFLES:
-            raise ValueError(f"Recorded(shuffle={self.shuffle!r}) is unknown: give {', '.join(map(repr, SHUFFLES))}.")
+            raise UserError(f"Recorded(shuffle={self.shuffle!r}) is unknown: give {', '.join(map(repr, SHUFFLES))}.")
 
     def __call__(self, shapes: Mapping[str, torch.Size], cycles: int, seed: int) -> Chain:
         tickets = self.read(cycles)
@@ -94,7 +95,7 @@ class Recorded(MaskSource):
         try:
             chain = Chain.of([one.masks for one in tickets], shapes, [_sparsity(one) for one in tickets])
         except ValueError as error:
-            raise ValueError(f"{self._said}: {error}. They are not of one run: give the folder of one.") from error
+            raise UserError(f"{self._said}: {error}. They are not of one run: give the folder of one.") from error
         if self.shuffle is None:
             return chain
         return Chain(SHUFFLES[self.shuffle](chain.deaths, seed), chain.sparsities)
@@ -110,7 +111,7 @@ class Recorded(MaskSource):
         """
         found = self._by_cycle()
         if missing := [cycle for cycle in range(1, cycles + 1) if cycle not in found]:
-            raise ValueError(
+            raise UserError(
                 f"{self._said} has no masks of cycle {', '.join(map(str, missing))}; it has those of "
                 f"{', '.join(map(str, sorted(found))) or 'none'}. Record the run with CycleCheckpoint() beside its "
                 f"IterativePruning, or ask for fewer cycles: IterativePruning(cycles=...)."
@@ -133,7 +134,7 @@ class Recorded(MaskSource):
             cycle = int(ticket.header["cycle"])
             other = found.setdefault(cycle, (path, ticket))
             if not _same(other[1], ticket):
-                raise ValueError(
+                raise UserError(
                     f"{self._said} holds other masks of cycle {cycle} in '{path}' than in '{other[0]}': they are of "
                     "different runs, or one was saved while it was pruned. Give the folder of one run, such as "
                     f"'{path.parent}', or leave one of them out."
@@ -145,7 +146,7 @@ class Recorded(MaskSource):
         found: list[Path] = []
         for place in map(Path, given):
             if not place.exists():
-                raise ValueError(
+                raise UserError(
                     f"{self._said}: there is no '{place}'. Give the folder of a run that was recorded with "
                     "CycleCheckpoint(), a checkpoint or a ticket, or a list of these."
                 )
@@ -158,18 +159,18 @@ class Recorded(MaskSource):
         if path.suffix == TICKET:
             return _of_ticket(path)
         if (damage := find_damage(path)) is not None:
-            raise ValueError(f"{self._said}: '{path}' is damaged ({damage}). Put it right or delete it.")
+            raise UserError(f"{self._said}: '{path}' is damaged ({damage}). Put it right or delete it.")
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except (RuntimeError, pickle.UnpicklingError) as error:
-            raise ValueError(f"{self._said}: '{path}' cannot be read as a checkpoint. Leave it out.") from error
+            raise UserError(f"{self._said}: '{path}' cannot be read as a checkpoint. Leave it out.") from error
         return _of_cycle(saved)
 
     def _refuse_another_network(self, ticket: Ticket, shapes: Mapping[str, torch.Size]) -> None:
         wrong = {name for name, mask in ticket.masks.items() if shapes.get(name) != mask.shape}
         wrong |= set(ticket.header["alive"]) ^ set(shapes)
         if wrong:
-            raise ValueError(
+            raise UserError(
                 f"{self._said} is of another network: {', '.join(sorted(wrong))} is prunable in one of the two only, "
                 "or has another shape there. Give the record of this network, and the same prunable=... as it has."
             )

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from lightning_prune.basics.renamed import former_classes
 from lightning_prune.callbacks.policies.adaptive import AdaptiveLinearRestart as AdaptiveLinearRestart
 from lightning_prune.callbacks.policies.adaptive import PruningAware as PruningAware
 from lightning_prune.callbacks.policies.constant import ConstantRate as ConstantRate
@@ -19,7 +20,6 @@ from lightning_prune.callbacks.policies.restarts import ScaledRestart as ScaledR
 from lightning_prune.callbacks.policies.scheduler import TorchScheduler as TorchScheduler
 from lightning_prune.callbacks.policies.steps import SILOSchedule as SILOSchedule
 from lightning_prune.callbacks.policies.steps import WarmupSteps as WarmupSteps
-from lightning_prune.renamed import former_classes
 
 if not TYPE_CHECKING:  # type checkers know the names of today only
     __getattr__ = former_classes(__name__)

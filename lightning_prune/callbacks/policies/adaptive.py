@@ -7,16 +7,18 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from lightning_prune.basics.checks import check_at_least, check_fraction, check_positive
+from lightning_prune.basics.checks import check_at_least, check_positive
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import ShapedRate
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.policies.restarts import LinearRestart
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import in_steps
 from lightning_prune.schedules import rates
 from lightning_prune.selection.sharding import whole
 
 
-class AdaptiveLinearRestart(ShapedRate):
+class AdaptiveLinearRestart(LinearRestart):
     """ALLR: like ``LinearRestart``, but it starts higher the more norm the prune removed, or the longer the cycle is.
 
     The peak is ``max_lr * clip(d, budget, 1)`` with ``d = |W - W'| / (|W| * sqrt(s))``. Here ``|W - W'|`` is the norm
@@ -43,13 +45,6 @@ class AdaptiveLinearRestart(ShapedRate):
         [0.0, 0.02, 0.04, 0.02, 0.00222]
     """
 
-    def __init__(self, max_lr: float | None = None, warmup: float = 0.1) -> None:
-        super().__init__()
-        check_positive(self, {"max_lr": max_lr})
-        check_fraction(self, {"warmup": warmup})
-        self.max_lr = max_lr
-        self.warmup = warmup
-
     def forget(self) -> None:
         super().forget()
         self.fraction = 1.0  # of the highest rate, in the cycle that is under way
@@ -57,7 +52,7 @@ class AdaptiveLinearRestart(ShapedRate):
 
     def on_train_start(self, trainer: "pl.Trainer", *_: Any) -> None:
         if self.clock.dense_length.amount == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            raise ValueError(
+            raise UserError(
                 "AdaptiveLinearRestart compares the length of a cycle with that of the dense run, but there is none "
                 "(max_epochs=0). Say how long it was: IterativePruning(dense_run='160ep'), or use LinearRestart()."
             )
@@ -74,9 +69,6 @@ class AdaptiveLinearRestart(ShapedRate):
 
     def highest(self, cycle: Cycle) -> float:
         return self.fraction * (self.dense_peak if self.max_lr is None else self.max_lr)
-
-    def learning_rate(self, step: int, cycle: Cycle) -> float:
-        return rates.warmup_anneal(step, cycle.steps, 0.0, self.highest(cycle), 0.0, self.warmup, rates.linear)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "fraction": self.fraction}
@@ -124,9 +116,9 @@ class PruningAware(ShapedRate):
         check_positive(self, {"base": base, "turn": turn, "beta": beta})
         check_at_least(self, 0, {"drop": drop})
         if turn >= 1:
-            raise ValueError(f"PruningAware(turn={turn}) is a sparsity: give a number between 0 and 1, such as 0.12.")
+            raise UserError(f"PruningAware(turn={turn}) is a sparsity: give a number between 0 and 1, such as 0.12.")
         if drop > base:
-            raise ValueError(f"PruningAware(base={base}, drop={drop}) would fall below 0: give a drop of at most base.")
+            raise UserError(f"PruningAware(base={base}, drop={drop}) would fall below 0: give a drop of at most base.")
         self.base = base
         self.turn = turn
         self.beta = beta

@@ -5,6 +5,7 @@ from typing import Literal
 
 import lightning.pytorch as pl
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 
@@ -24,7 +25,7 @@ def check_drops(owner: object, drops: Sequence[float], largest: float = float("i
     """
     if any(not 0 < drop <= largest for drop in drops) or list(drops) != sorted(drops):
         what = "be positive" if largest == float("inf") else f"lie in (0, {largest}]"
-        raise ValueError(f"{type(owner).__name__}(drops={list(drops)}) must {what} and rise, for instance (0.5, 0.75).")
+        raise UserError(f"{type(owner).__name__}(drops={list(drops)}) must {what} and rise, for instance (0.5, 0.75).")
 
 
 def check_interval(owner: object, interval: str) -> None:
@@ -38,7 +39,7 @@ def check_interval(owner: object, interval: str) -> None:
         ValueError: If the interval is anything else.
     """
     if interval not in ("step", "epoch"):
-        raise ValueError(f"{type(owner).__name__}(interval={interval!r}) must be 'step' or 'epoch'.")
+        raise UserError(f"{type(owner).__name__}(interval={interval!r}) must be 'step' or 'epoch'.")
 
 
 def check_length(policy: LearningRatePolicy, trainer: "pl.Trainer", interval: Interval) -> None:
@@ -54,7 +55,7 @@ def check_length(policy: LearningRatePolicy, trainer: "pl.Trainer", interval: In
     """
     length = policy.clock.cycle_length
     if interval == "epoch" and length.unit != "ep" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-        raise ValueError(
+        raise UserError(
             f"{type(policy).__name__}(interval='epoch') changes the rate once an epoch, but cycles of {length} are "
             "counted in steps. Give interval='step', or give IterativePruning(retrain=...) and the dense run in epochs."
         )

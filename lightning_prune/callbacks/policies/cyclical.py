@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lightning_prune.basics.checks import check_at_least, check_positive
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.policies.peaked import ConstantPeak, Course, PeakedRate, SPeak
 from lightning_prune.schedules import rates
 
@@ -64,7 +65,7 @@ class Cyclical(PeakedRate):
     def __init__(self, max_lr: float | None = None, bottom: float = 0.0, half_period: int | float = 0.1) -> None:
         super().__init__(ConstantPeak(max_lr), Triangles(bottom, half_period))
         if max_lr is not None and bottom > max_lr:
-            raise ValueError(f"Cyclical(max_lr={max_lr}, bottom={bottom}): the bottom lies above the peak; swap them.")
+            raise UserError(f"Cyclical(max_lr={max_lr}, bottom={bottom}): the bottom lies above the peak; swap them.")
         self.max_lr, self.bottom, self.half_period = max_lr, bottom, half_period
 
 
@@ -110,6 +111,6 @@ class SCyclical(PeakedRate):
     ) -> None:
         super().__init__(SPeak(low, rise, beta, delay), Triangles(bottom, half_period))
         if bottom > low:
-            raise ValueError(f"SCyclical(low={low}, bottom={bottom}): the bottom lies above the lowest peak; lower it.")
+            raise UserError(f"SCyclical(low={low}, bottom={bottom}): the bottom lies above the lowest peak; lower it.")
         self.low, self.rise, self.beta, self.delay = low, rise, beta, delay
         self.bottom, self.half_period = bottom, half_period

@@ -7,8 +7,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.policies.tape import Tape, read_rates
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import in_steps
 from lightning_prune.schedules.durations import Duration
 
@@ -66,7 +67,7 @@ def _refuse_unforeseeable(trainer: "pl.Trainer") -> None:
         if config.reduce_on_plateau or isinstance(config.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             reason = "ReduceLROnPlateau depends on what is measured while it trains"
     if reason is not None:
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(dense_run=...) cannot tell the learning rates of the dense run: {reason}. Give the "
             "checkpoint of a dense run that was made with IterativePruning(cycles=0), which records them."
         )

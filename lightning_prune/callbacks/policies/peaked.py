@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lightning_prune.basics.checks import check_positive
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import ShapedRate
 from lightning_prune.schedules import rates
@@ -113,7 +114,7 @@ class SPeak(Peak):
         check_positive(owner, {"low": self.low, "beta": self.beta})
         if self.rise < 0 or self.delay < 0:
             name = type(owner).__name__
-            raise ValueError(f"{name}(rise={self.rise}, delay={self.delay}): none may be negative.")
+            raise UserError(f"{name}(rise={self.rise}, delay={self.delay}): none may be negative.")
 
 
 class PeakedRate(ShapedRate):

@@ -8,11 +8,12 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_prune.basics.checks import check_fraction
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import ADDED
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.policies.tape import Rate, Tape
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import is_shorter
 from lightning_prune.schedules.durations import Duration, parse_duration
 from lightning_prune.schedules.rates.curves import cosine, whole
@@ -57,7 +58,7 @@ class LRRewind(LearningRatePolicy):
         refuse_no_dense_run(self)
         warn_of_no_schedule(self, trainer)
         if self.rewind_point is None and is_shorter(dense, retrain, steps_per_epoch(trainer)):
-            raise ValueError(
+            raise UserError(
                 f"LRRewind() cannot replay the last {retrain} of a dense run of {dense}. Retrain for at most as long "
                 f"(IterativePruning(retrain='{dense}')), or train the dense network for longer."
             )
@@ -199,7 +200,7 @@ def refuse_no_dense_run(policy: LearningRatePolicy) -> None:
         ValueError: If there is no dense run.
     """
     if policy.clock.dense_length.amount == 0:
-        raise ValueError(
+        raise UserError(
             f"{type(policy).__name__} replays the learning rate of the dense run, but there is none (max_epochs=0). "
             "Say what it was: IterativePruning(dense_run=...), or use a policy with a rate of its own, such as "
             "OneCycleRetrain(max_lr=...)."

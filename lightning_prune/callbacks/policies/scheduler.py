@@ -13,11 +13,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lightning_prune.basics.checks import check_positive
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import Interval, check_interval, check_length, place
 from lightning_prune.callbacks.policies.base import LearningRatePolicy, in_proportion
 from lightning_prune.callbacks.policies.tape import Rate, Tape, read_rates
-from lightning_prune.callbacks.timing.limits import steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 
 
 class TorchScheduler(LearningRatePolicy):
@@ -59,7 +60,7 @@ class TorchScheduler(LearningRatePolicy):
     ) -> None:
         super().__init__()
         if not callable(scheduler):
-            raise ValueError(
+            raise UserError(
                 f"TorchScheduler(scheduler={scheduler!r}) must make a scheduler from an optimizer: give a function, "
                 "such as lambda optimizer: StepLR(optimizer, 5), or in YAML the class path and arguments."
             )
@@ -132,12 +133,12 @@ def _rehearse(player: _Player, length: int) -> None:
         try:
             lowest = min(rate.lr for rate in player.advance(step))
         except Exception as error:
-            raise ValueError(
+            raise UserError(
                 f"TorchScheduler(scheduler=...) fails after {step} of the {length} steps of a cycle: {error} Give it "
                 f"arguments that fit the cycle, such as total_steps={length}."
             ) from error
         if not 0 <= lowest < math.inf:
-            raise ValueError(
+            raise UserError(
                 f"TorchScheduler(scheduler=...) gives the rate {lowest} in step {step} of the {length} of a cycle: "
                 "a learning rate is finite, and at least 0. Change its arguments."
             )
@@ -151,7 +152,7 @@ def _refuse_bare(scheduler: Callable[[Optimizer], LRScheduler]) -> None:
     needed = [one.name for one in others if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
     if needed:
         arguments = ", ".join(f"{name}=..." for name in needed)
-        raise ValueError(
+        raise UserError(
             f"TorchScheduler(scheduler={scheduler.__name__}) lacks {' and '.join(needed)}: give "
             f"functools.partial({scheduler.__name__}, {arguments}), or in YAML the class path and init_args."
         )
@@ -159,7 +160,7 @@ def _refuse_bare(scheduler: Callable[[Optimizer], LRScheduler]) -> None:
 
 def _refuse_plateau(kind: object) -> None:
     if isinstance(kind, type) and issubclass(kind, ReduceLROnPlateau):
-        raise ValueError(
+        raise UserError(
             "TorchScheduler(scheduler=ReduceLROnPlateau) cannot work: that schedule depends on what is measured, and "
             "the rates of a cycle follow from the step alone. Give another schedule."
         )

@@ -15,6 +15,7 @@ from lightning_prune.basics.checkpoints import find_damage as find_damage
 from lightning_prune.basics.checkpoints import newest_whole as newest_whole
 from lightning_prune.basics.checkpoints import refuse_damaged_file, why_unreadable
 from lightning_prune.basics.saved_state import refuse_mangled
+from lightning_prune.basics.user_error import UserError
 
 _RESUME = "IterativePruning cannot resume from"
 
@@ -40,7 +41,7 @@ def check_before_loading(strategy: Strategy) -> Callable[[], object]:
         try:
             found = load(checkpoint_path, *args, **options)
         except (UnpicklingError, EOFError, LookupError, RecursionError, UnicodeDecodeError) as error:
-            raise ValueError(f"{_RESUME} '{checkpoint_path}': {why_unreadable(error)}") from error
+            raise UserError(f"{_RESUME} '{checkpoint_path}': {why_unreadable(error)}") from error
         # A strategy that shards has loaded the weights by now, and does not hand them on.
         whole = {"state_dict": {}, **found} if strategy.restore_checkpoint_after_setup else found
         refuse_mangled(whole, f"{_RESUME} '{checkpoint_path}'")
@@ -63,7 +64,7 @@ def keep_saved(trainer: "pl.Trainer") -> None:
     save = trainer.save_checkpoint
 
     def guarded(filepath: Any, *args: Any, **options: Any) -> None:
-        if trainer.state.status is not TrainerStatus.INTERRUPTED:  # a tuner saves what it is going to put back
+        if trainer.state.status != TrainerStatus.INTERRUPTED:  # a tuner saves what it is going to put back
             save(filepath, *args, **options)
         else:
             rank_zero_warn(f"The fit failed before its first batch: nothing is new, so '{filepath}' is not written.")

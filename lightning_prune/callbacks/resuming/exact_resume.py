@@ -9,16 +9,20 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_prune.basics.random_state import put_back, take
+from lightning_prune.basics.renamed import states_under_present_names
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import clock_of
+from lightning_prune.callbacks.compat.namespaces import in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.compat.weight_averaging import put_back_averages
-from lightning_prune.callbacks.resuming import lightning_loops as restart
+from lightning_prune.callbacks.resuming import lightning_loops
 from lightning_prune.callbacks.resuming.damaged_checkpoints import keep_saved, save_again
 from lightning_prune.callbacks.resuming.moment import refuse_moment
 from lightning_prune.callbacks.resuming.slurm import Requeue
 from lightning_prune.callbacks.resuming.unrounded import Unrounded
-from lightning_prune.renamed import states_under_present_names
+from lightning_prune.callbacks.settings.described import describe_call
 
 
+@in_both_namespaces
 class ExactResume(Callback):
     """Resume exactly, wherever the run was stopped. ``IterativePruning`` adds this callback by itself.
 
@@ -45,12 +49,16 @@ class ExactResume(Callback):
     """
 
     def __init__(self) -> None:
+        join_namespaces()
         self._loaded: dict[str, Any] = {}
         self._rounded: dict[str, torch.Tensor] = {}
         self._averaged: dict[str, torch.Tensor] = {}
         self._scalars: Unrounded | None = None
         self._requeue: Requeue | None = None
         self._reopen: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return describe_call(self)
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         self._loaded, self._rounded, self._averaged, self._scalars = {}, {}, {}, None
@@ -76,10 +84,10 @@ class ExactResume(Callback):
         self._sharpen(pl_module)  # under 64-true Lightning loads into float32, and makes that double afterwards
         self._put_back(trainer)
 
-    def settle(self, trainer: "pl.Trainer", over: restart.Over = "") -> None:
+    def settle(self, trainer: "pl.Trainer", over: lightning_loops.Over = "") -> None:
         """Repair Lightning's loop counters. The first code that needs them in ``on_train_start`` calls this."""
         trainer._logger_connector._callback_metrics.update(self._loaded.get("metrics", {}))
-        self._reopen = restart.settle(trainer, over) or self._reopen
+        self._reopen = lightning_loops.settle(trainer, over) or self._reopen
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         resumed = trainer.ckpt_path is not None
@@ -93,7 +101,7 @@ class ExactResume(Callback):
         if self._scalars is not None:
             self._scalars.put_back_(trainer.optimizers)
             self._scalars = None
-            trainer.accumulate_grad_batches = restart.window_of(trainer)
+            trainer.accumulate_grad_batches = lightning_loops.window_of(trainer)
         self._put_back(trainer)  # what was done since on_fit_start may have drawn
         if self._loaded and not resumed:  # a dense run before this fit: what comes now is its next epoch
             iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
@@ -117,7 +125,7 @@ class ExactResume(Callback):
         self._let_go()
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        restart.close_validation(trainer)
+        lightning_loops.close_validation(trainer)
 
     def reopen(self) -> None:
         """At the end of an epoch: undo what :meth:`settle` did to end it, before Lightning asks if it was whole."""
@@ -165,13 +173,13 @@ class ExactResume(Callback):
 def _refuse_without_clock(trainer: "pl.Trainer", checkpoint: dict[str, Any]) -> None:
     pruned = any("masks" in state for state in checkpoint.get("callbacks", {}).values() if isinstance(state, dict))
     if pruned and clock_of(trainer.callbacks) is None:  # type: ignore[attr-defined]
-        raise ValueError(
+        raise UserError(
             "The checkpoint is of a run with IterativePruning, which is missing among the callbacks: it would go on "
             "without masks, and dead weights would come back. Add the callbacks that the run was begun with."
         )
 
 
-def settle(trainer: "pl.Trainer", over: restart.Over) -> None:
+def settle(trainer: "pl.Trainer", over: lightning_loops.Over) -> None:
     """Repair Lightning's loop counters after a resume, before other code reads them in ``on_train_start``.
 
     Args:

@@ -1,1 +1,1 @@
-"""What a run was made with, as plain values, and how two runs differ."""
+"""Record the settings of a run as plain values, and list how two runs differ."""

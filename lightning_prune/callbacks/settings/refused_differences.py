@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_prune.renamed import with_present_names
+from lightning_prune.basics.renamed import with_present_names
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.settings.later_settings import LATER
 
 # The sparsities are compared one by one, and where a run came from does not matter once it is under way.
 _MAY_DIFFER = (
@@ -37,7 +39,12 @@ def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun
     differing = [
         f"  {name}: the checkpoint has {saved.get(name)!r}, this run {given.get(name)!r}"
         for name in saved  # what is not in it, an earlier version did not write
-        if name not in (*free, _RECORDED) and not _is_same(saved[name], given.get(name))
+        if name not in (*free, _RECORDED, *LATER) and not _is_same(saved[name], given.get(name))
+    ]
+    differing += [
+        f"  {name}: the checkpoint has {old!r}, this run {new!r}"
+        for name, default in LATER.items()
+        if (old := saved.get(name, default)) != (new := given.get(name, default))
     ]
     if given["cycles"] < begun:
         differing.append(f"  cycles: the checkpoint is in cycle {begun}, this run has {given['cycles']}")
@@ -46,7 +53,7 @@ def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun
         differing.append(f"  sparsity: the checkpoint has {saved['sparsity']}, this run {given['sparsity']}")
     differing += _other_masks(saved, given, common)
     if differing:
-        raise ValueError(
+        raise UserError(
             "IterativePruning cannot resume: the checkpoint was made with other settings.\n"
             + "\n".join(differing)
             + "\nResume with the settings of the checkpoint, or start a new fit without ckpt_path."
@@ -87,7 +94,7 @@ def refuse_foreign(ckpt_path: str | Path | None) -> None:
         ValueError: If there is one.
     """
     if ckpt_path is not None:
-        raise ValueError(
+        raise UserError(
             f"IterativePruning cannot resume from '{ckpt_path}': it holds no masks, because it was made without "
             "IterativePruning or saved with save_weights_only=True. Give a full checkpoint of a pruned run. To start "
             "from the weights in it, load them into the module and prune before the first step: Trainer(max_epochs=0) "

@@ -1,1 +1,1 @@
-"""Where the weights of a cycle start."""
+"""Set the weights that a cycle starts from."""

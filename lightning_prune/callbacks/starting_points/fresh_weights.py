@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_prune.basics.random_state import forked
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.initializations import Initialization
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import is_sharded
@@ -62,7 +63,7 @@ def refuse_without_fresh_weights(module: nn.Module, owner: str, initialize: Init
     named = {plain_name(name): one for name, one in module.named_parameters()}
     trained = {name: one for name, one in named.items() if one.requires_grad}
     if sharded := [name for name, one in trained.items() if is_sharded(one)]:
-        raise ValueError(
+        raise UserError(
             f"{owner} cannot draw weights that are spread over several devices: {', '.join(sharded[:8])}. Train with "
             "DDP, which holds them whole."
         )
@@ -76,7 +77,7 @@ def refuse_without_fresh_weights(module: nn.Module, owner: str, initialize: Init
     finally:
         _put_(before)
     if kept:
-        raise ValueError(
+        raise UserError(
             f"{owner} cannot draw {', '.join(kept[:8])}{' and others' if len(kept) > 8 else ''} anew: neither a "
             "reset_parameters() of the layer that holds it nor the LightningModule's init_weights() sets it. Give the "
             f"layer a reset_parameters(), {type(module).__name__} an init_weights(), or {owner}(initialize=...) a "

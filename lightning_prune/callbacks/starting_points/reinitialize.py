@@ -6,6 +6,8 @@ import lightning.pytorch as pl
 from torch import nn
 
 from lightning_prune.basics.random_state import seed_of
+from lightning_prune.basics.renamed import renamed_argument
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleClock
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.starting_points.base import StartingPoint
@@ -13,11 +15,37 @@ from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weight
 from lightning_prune.initializations import Initialization
 from lightning_prune.masks.masks import multiply_
 from lightning_prune.masks.optimizer_state import reset_
-from lightning_prune.renamed import renamed_argument
 from lightning_prune.selection.parameters import plain_name
 
 
-class Reinitialize(StartingPoint):
+class FreshStart(StartingPoint):
+    """The common base of callbacks that draw all weights again at the start of every cycle.
+
+    Args:
+        seed: The seed of the draw, at least 0.
+        draw: ``"every-cycle"`` draws other weights in every cycle. ``"once"`` gives every cycle the same weights.
+        initialize: A function that draws weights of the module in place. It is called last. None: not called.
+
+    Raises:
+        ValueError: If an argument lies outside its range.
+    """
+
+    former_arguments = ("initialise",)
+
+    def __init__(self, seed: int, draw: str, initialize: Initialization | None) -> None:
+        check_draw(self, seed, draw, initialize)
+        self.seed = seed
+        self.draw = draw
+        self.initialize = initialize
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialize)
+
+    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
+        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialize)
+
+
+class Reinitialize(FreshStart):
     """Draw all weights again at the start of every cycle, and keep the masks.
 
     This is the control of lottery tickets if the masks come from the tickets.
@@ -55,8 +83,6 @@ class Reinitialize(StartingPoint):
         Duration(amount=0, unit='ep')
     """
 
-    former_arguments = ("initialise",)
-
     def __init__(
         self,
         seed: int = 0,
@@ -64,17 +90,7 @@ class Reinitialize(StartingPoint):
         initialize: Initialization | None = None,
         initialise: Initialization | None = None,
     ) -> None:
-        initialize = renamed_argument(self, "initialise", initialise, initialize)
-        check_draw(self, seed, draw, initialize)
-        self.seed = seed
-        self.draw = draw
-        self.initialize = initialize
-
-    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialize)
-
-    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
-        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialize)
+        super().__init__(seed, draw, renamed_argument(self, "initialise", initialise, initialize))
 
 
 def start_anew(
@@ -125,15 +141,15 @@ def check_draw(owner: object, seed: Any, draw: str, initialize: Any) -> None:
         owner: The callback, for the error.
         seed: The seed.
         draw: The kind of draw.
-        initialize: The initialisation.
+        initialize: The initialization.
 
     Raises:
         ValueError: If one lies outside its range.
     """
     name = type(owner).__name__
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"{name}(seed={seed!r}) is no seed: give a whole number of at least 0.")
+        raise UserError(f"{name}(seed={seed!r}) is no seed: give a whole number of at least 0.")
     if draw not in ("every-cycle", "once"):
-        raise ValueError(f"{name}(draw={draw!r}) is unknown: give 'every-cycle' or 'once'.")
+        raise UserError(f"{name}(draw={draw!r}) is unknown: give 'every-cycle' or 'once'.")
     if initialize is not None and not callable(initialize):
-        raise ValueError(f"{name}(initialize={initialize!r}) is not callable: give a function of a module, or None.")
+        raise UserError(f"{name}(initialize={initialize!r}) is not callable: give a function of a module, or None.")

@@ -3,24 +3,19 @@
 from typing import Literal
 
 import lightning.pytorch as pl
-import torch
 from torch import Tensor
 
-from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.gathering.traceless import without_trace
-from lightning_prune.callbacks.gathering.training_batches import as_in_training
-from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps, training_steps
-from lightning_prune.callbacks.starting_points.base import StartingPoint
-from lightning_prune.callbacks.starting_points.fresh_weights import refuse_without_fresh_weights
-from lightning_prune.callbacks.starting_points.reinitialize import check_draw, seed_of_cycle, start_anew
-from lightning_prune.flops import Flops, count_flops
+from lightning_prune.basics.renamed import renamed_argument
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.gathering.operations import flops_of_step
+from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps
+from lightning_prune.callbacks.starting_points.reinitialize import FreshStart
 from lightning_prune.initializations import Initialization
-from lightning_prune.renamed import renamed_argument
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.parameters import plain_name
 
 
-class ScratchTrain(StartingPoint):
+class ScratchTrain(FreshStart):
     """Train the pruned network from scratch in every cycle, for the epochs or for the operations of the dense run.
 
     ``Reinitialize`` draws weights in the same way. With ``"equal-flops"`` a cycle lasts ``int(dense * min(FLOPs(dense)
@@ -55,8 +50,6 @@ class ScratchTrain(StartingPoint):
         Duration(amount=0, unit='ep')
     """
 
-    former_arguments = ("initialise",)
-
     def __init__(
         self,
         budget: Literal["equal-epochs", "equal-flops"] = "equal-epochs",
@@ -66,25 +59,21 @@ class ScratchTrain(StartingPoint):
         initialize: Initialization | None = None,
         initialise: Initialization | None = None,
     ) -> None:
-        initialize = renamed_argument(self, "initialise", initialise, initialize)
-        check_draw(self, seed, draw, initialize)
+        super().__init__(seed, draw, renamed_argument(self, "initialise", initialise, initialize))
         if budget not in ("equal-epochs", "equal-flops"):
-            raise ValueError(f"ScratchTrain(budget={budget!r}) is unknown: give 'equal-epochs' or 'equal-flops'.")
+            raise UserError(f"ScratchTrain(budget={budget!r}) is unknown: give 'equal-epochs' or 'equal-flops'.")
         if cap is not None and not cap >= 1:
-            raise ValueError(f"ScratchTrain(cap={cap}) is in lengths of the dense run: give at least 1, or None.")
+            raise UserError(f"ScratchTrain(cap={cap}) is in lengths of the dense run: give at least 1, or None.")
         if cap is not None and budget == "equal-epochs":
-            raise ValueError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'. Equal epochs need no cap.")
+            raise UserError(f"ScratchTrain(cap={cap}) is for budget='equal-flops'. Equal epochs need no cap.")
         self.budget = budget
         self.cap = cap
-        self.seed = seed
-        self.draw = draw
-        self.initialize = initialize
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        refuse_without_fresh_weights(pl_module, "ScratchTrain", self.initialize)
+        super().on_train_start(trainer, pl_module)
         planned, dense = self.clock.cycle_length, self.clock.dense_length
         if planned != dense and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            raise ValueError(
+            raise UserError(
                 f"ScratchTrain(budget={self.budget!r}) says how long a cycle lasts, and IterativePruning(retrain="
                 f"'{planned}') says otherwise (the dense run has {dense}). Leave retrain out, or use Reinitialize()."
             )
@@ -102,9 +91,6 @@ class ScratchTrain(StartingPoint):
         amount = scratch_length(self.clock.dense_length.amount, flops.total, flops.pruned(densities), self.cap)
         # Batches differ, and with sequences so may what is counted: all processes have to stop together.
         return Duration(int(trainer.strategy.broadcast(amount)), self.clock.dense_length.unit)
-
-    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
-        start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialize)
 
 
 def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: float | None = None) -> int:
@@ -127,25 +113,10 @@ def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: flo
         (243, 180, 3)
     """
     if not pruned_flops > 0:
-        raise ValueError(
+        raise UserError(
             f"ScratchTrain(budget='equal-flops') counts {dense_flops:g} operations in a dense training step and "
             f"{pruned_flops:g} in a pruned one, which is no ratio: the training step has no matrix products or "
             "convolutions that torch counts, or all of their weights are dead. Use budget='equal-epochs'."
         )
     ratio = max(dense_flops / pruned_flops, 1.0)
     return int(dense * (ratio if cap is None else min(ratio, cap)))
-
-
-def flops_of_step(trainer: "pl.Trainer") -> Flops:
-    """Count the operations of one training step's forward pass, for layers that hold the module's own parameters.
-
-    Args:
-        trainer: The trainer, with its data loaded.
-
-    Returns:
-        The operations.
-    """
-    with without_trace(trainer, seed=0), torch.no_grad():
-        for step in training_steps(trainer, as_in_training(trainer, 1, seed=0), seed=0):
-            return count_flops(trainer.lightning_module, step)
-    return Flops(0, {})

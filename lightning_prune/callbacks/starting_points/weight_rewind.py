@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 from lightning_prune.masks.optimizer_state import mask_moments_, put_back_, snapshot_of
@@ -57,9 +58,9 @@ class WeightRewind(StartingPoint):
         moments: Literal["reset", "rewind"] = "reset",
     ) -> None:
         if moments not in ("reset", "rewind"):
-            raise ValueError(f"WeightRewind(moments={moments!r}) is unknown: give 'reset' or 'rewind'.")
+            raise UserError(f"WeightRewind(moments={moments!r}) is unknown: give 'reset' or 'rewind'.")
         if batch_norm not in ("rewind", "keep"):
-            raise ValueError(f"WeightRewind(batch_norm={batch_norm!r}) is unknown: give 'rewind' or 'keep'.")
+            raise UserError(f"WeightRewind(batch_norm={batch_norm!r}) is unknown: give 'rewind' or 'keep'.")
         self.to = to
         self.batch_norm = batch_norm
         self.moments = moments
@@ -72,7 +73,7 @@ class WeightRewind(StartingPoint):
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if self.moments == "rewind" and any(map(is_sharded, pl_module.parameters())):
-            raise ValueError(
+            raise UserError(
                 "WeightRewind(moments='rewind') needs whole weights, and these are sharded: train with DDP, or leave "
                 "moments at 'reset'."
             )

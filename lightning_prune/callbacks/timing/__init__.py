@@ -1,1 +1,1 @@
-"""When things happen: the clock, the plan of the cycles, and Lightning's limits."""
+"""Keep the time of a fit: the clock, the plan of the cycles, and Lightning's limits."""

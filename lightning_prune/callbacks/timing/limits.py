@@ -1,14 +1,20 @@
 """Move the limits of Lightning's loops for the cycles, and put them back afterwards."""
 
-import math
-
 import lightning.pytorch as pl
-from lightning.fabric.utilities.data import sized_len
-from lightning.pytorch.callbacks import GradientAccumulationScheduler, Timer
+from lightning.pytorch.callbacks import Timer
 
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.timing.plan import Rewind, plan
 from lightning_prune.callbacks.timing.plan_gradual import plan_inside
 from lightning_prune.callbacks.timing.position import Position
+from lightning_prune.callbacks.timing.step_counts import (
+    has_length,
+    scheduling,
+    steps_of_epoch,
+    steps_per_epoch,
+    windows,
+)
 from lightning_prune.callbacks.timing.timeline import Timeline
 from lightning_prune.schedules.durations import Duration
 
@@ -32,9 +38,9 @@ class Limits:
         self.min_epochs, self.min_steps = trainer.min_epochs, trainer.min_steps
         self._first_epoch = self._first_step = 0
         if self.max_epochs == -1 and self.max_steps == -1:
-            raise ValueError(_endless(trainer))
+            raise UserError(_endless(trainer))
         if trainer.limit_train_batches == 0:
-            raise ValueError(
+            raise UserError(
                 "IterativePruning prunes after a dense run, but Trainer(limit_train_batches=0) trains nothing. Leave "
                 "limit_train_batches out, or IterativePruning."
             )
@@ -73,13 +79,13 @@ class Limits:
         if self.max_epochs == -1:
             return Duration(self._steps, "it")
         if not has_length(trainer):
-            raise ValueError(
+            raise UserError(
                 f"Trainer(max_epochs={self.max_epochs}, max_steps={self.max_steps}) ends the dense run by whichever "
                 "comes first, but the training data has no length, so IterativePruning cannot tell which one that is. "
                 "Give one of the two."
             )
         epochs = range(self._first_epoch, self._first_epoch + self._epochs)
-        in_epochs = sum(_steps(trainer, epoch) or 0 for epoch in epochs)
+        in_epochs = sum(steps_of_epoch(trainer, epoch) or 0 for epoch in epochs)
         return Duration(self._steps, "it") if self._steps < in_epochs else Duration(self._epochs, "ep")
 
     def plan(
@@ -111,7 +117,7 @@ class Limits:
             return Timeline(Duration(1, "ep"), Duration(1, "it"), cycles)
         dense = self.dense(trainer)
         if dense.unit == "it" and len(trainer.optimizers) > 1:
-            raise ValueError(
+            raise UserError(
                 f"Trainer(max_steps={self.max_steps}) counts the steps of all {len(trainer.optimizers)} optimizers "
                 "together, which is no length of the dense run in batches. Give Trainer(max_epochs=...)."
             )
@@ -119,9 +125,9 @@ class Limits:
             _refuse_several(trainer, during)
             return plan_inside(dense, during, retrain, cycles, steps_per_epoch(trainer))
         timeline = plan(dense, retrain, cycles, rewind, steps_per_epoch(trainer), before)
-        if timeline.retrain.unit == "ep" and not has_length(trainer) and len(_windows(trainer)) > 1:
-            raise ValueError(
-                f"GradientAccumulationScheduler(scheduling={_scheduling(trainer)}) changes how many batches a step "
+        if timeline.retrain.unit == "ep" and not has_length(trainer) and len(windows(trainer)) > 1:
+            raise UserError(
+                f"GradientAccumulationScheduler(scheduling={scheduling(trainer)}) changes how many batches a step "
                 "takes, and the training data has no length, so IterativePruning cannot tell how many steps a cycle of "
                 f"retrain='{timeline.retrain}' has. Give retrain in steps, for instance retrain='500it'."
             )
@@ -145,7 +151,7 @@ class Limits:
             timeline: What is to come.
             over: Whether the dense run is over.
         """
-        if not over or not timeline.cycles or timeline.inside:
+        if not over or not timeline.retrains:
             # The user's own limits, counted from the start of this fit. A stop that ends a dense run without cycles
             # moves the end of the epochs, hence the epoch of the plan.
             epochs = -1 if self.max_epochs == -1 else at.trainer_epoch(self._epochs)
@@ -191,68 +197,16 @@ def _ahead(limit: int, first: int) -> int:
     return limit - first if limit > first else limit
 
 
-def steps_per_epoch(trainer: "pl.Trainer") -> int | None:
-    """Optimizer steps in an epoch of a fit with loaded data. None if the data has no length, or if epochs differ."""
-    steps = {_steps_of(trainer, window) for window in _windows(trainer)}
-    return steps.pop() if len(steps) == 1 else None
-
-
-def cycle_steps(trainer: "pl.Trainer", timeline: Timeline, counted: int) -> int:
-    """How many optimizer steps the cycle has that begins with the current epoch, or within it.
-
-    Args:
-        trainer: The trainer, with the data of this epoch loaded.
-        timeline: The lengths.
-        counted: The steps of the last epoch, for data without a length.
-    """
-    if timeline.retrain.unit == "it":
-        return timeline.retrain.amount
-    first = trainer.current_epoch
-    planned = [_steps(trainer, epoch) for epoch in range(first, first + timeline.retrain.amount)]
-    if not has_length(trainer) and counted:  # it may end before limit_train_batches
-        return sum(min(steps or counted, counted) for steps in planned)
-    return sum(steps or 0 for steps in planned)
-
-
-def _steps(trainer: "pl.Trainer", epoch: int) -> int | None:
-    """Optimizer steps in one epoch of the trainer. None if the data has no length."""
-    scheduling = _scheduling(trainer)
-    window = scheduling[max(e for e in scheduling if e <= epoch)] if scheduling else trainer.accumulate_grad_batches
-    return _steps_of(trainer, window)
-
-
-def _steps_of(trainer: "pl.Trainer", window: int) -> int | None:
-    batches = trainer.num_training_batches
-    return None if math.isinf(batches) else math.ceil(batches / window)
-
-
-def _windows(trainer: "pl.Trainer") -> set[int]:
-    """How many batches a step takes, over all epochs."""
-    return set(_scheduling(trainer).values()) or {trainer.accumulate_grad_batches}
-
-
-def _scheduling(trainer: "pl.Trainer") -> dict[int, int]:
-    """Batches per step by the first epoch they apply to, if a callback changes them. Epoch 0 is always named."""
-    callbacks = [c for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]  # type: ignore[attr-defined]
-    return callbacks[-1].scheduling if callbacks else {}
-
-
-def has_length(trainer: "pl.Trainer") -> bool:
-    """Whether the data says how long it is, not only ``limit_train_batches``."""
-    loader = trainer.fit_loop._combined_loader
-    return loader is not None and all(sized_len(one) is not None for one in loader.flattened)
-
-
 def _refuse_several(trainer: "pl.Trainer", during: str) -> None:
     if during.strip().endswith("it") and len(trainer.optimizers) > 1:
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(during={during!r}) counts the steps of all {len(trainer.optimizers)} optimizers "
             "together, which is no length in batches. Give the span in epochs."
         )
 
 
 def _endless(trainer: "pl.Trainer") -> str:
-    timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    timed = any(isinstance(callback, everywhere(Timer)) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     given = "a limit of time alone (max_time, Timer) ends the whole fit" if timed else "Trainer(max_epochs=-1) never is"
     return (
         f"IterativePruning prunes when the dense run is over, but {given}. Give the length of the dense run, for "

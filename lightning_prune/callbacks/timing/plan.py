@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.timing.timeline import Timeline, common, is_shorter
 from lightning_prune.schedules.durations import Duration, parse_duration
 
@@ -54,6 +55,8 @@ def plan(
     """
     given = None if retrain is None else parse_duration(retrain, "IterativePruning(retrain")
     length = resolve_retrain(given, before or dense, rewind, per_epoch)
+    if not length.amount:
+        return Timeline(dense, Duration(0, dense.unit), cycles, before)
     return Timeline(dense, length, cycles, before).in_one_unit(per_epoch)
 
 
@@ -86,12 +89,12 @@ def resolve_retrain(given: Duration | None, dense: Duration, rewind: Rewind | No
         return given
     remaining = dense if rewind is None else _remaining(rewind, dense, per_epoch)
     if given is None and not remaining.amount:
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(retrain=None) takes the length of the dense run, which is {dense}: say how long each "
             "cycle lasts, for instance retrain='15ep'."
         )
     if given is not None and is_shorter(given, remaining, per_epoch):
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(retrain='{given}') and {rewind} disagree: the replay would stop short of the end of the "
             f"dense run ({dense}), at a learning rate that was never meant to be the last. Change one of the two: "
             f"retrain='{remaining}' (or leave it out), or a rewind point from which '{given}' remain."
@@ -105,7 +108,7 @@ def _check_point(rewind: Rewind, dense: Duration, per_epoch: int | None) -> None
     point, end = common(rewind.point, dense, str(rewind), per_epoch)
     if point.amount >= end.amount:
         length = f"{dense}" if end == dense else f"{dense}, which is {end}"
-        raise ValueError(
+        raise UserError(
             f"{rewind} lies at or after the end of the dense run ({length}): there is nothing to go back to. Give an "
             "earlier point, or train the dense network for longer (Trainer(max_epochs=...))."
         )

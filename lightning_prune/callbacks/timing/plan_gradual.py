@@ -1,5 +1,6 @@
 """Plan cycles inside the dense run: gradual pruning, while the network is trained."""
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.timing.timeline import Timeline, in_steps
 from lightning_prune.schedules.durations import Duration, parse_duration
 
@@ -26,7 +27,7 @@ def parse_span(during: str) -> tuple[Duration, Duration]:
     except ValueError:
         start = end = Duration(0, "ep")
     if start.unit != end.unit or start.amount >= end.amount:
-        raise ValueError(
+        raise UserError(
             f"IterativePruning(during={during!r}) is not a span: write '5ep:25ep' for the epochs from 5 to 25, or "
             "'500it:2500it' for optimizer steps."
         )
@@ -69,7 +70,7 @@ def plan_inside(
     if interval.unit != span.unit:
         start, end, span, interval = (in_steps(x, per_epoch, f"{argument})") for x in (start, end, span, interval))
     if interval.amount * cycles != span.amount:
-        raise ValueError(
+        raise UserError(
             f"{argument}, cycles={cycles}, retrain='{interval}') do not agree: {cycles} intervals of {interval} are "
             f"not {span}. Leave retrain out to divide the span evenly, or change one of them."
         )
@@ -82,7 +83,7 @@ def _refuse_late_end(total: Duration, end: Duration, argument: str, per_epoch: i
     if last.unit != length.unit:
         last, length = (in_steps(x, per_epoch, f"{argument})") for x in (end, total))
     if last.amount >= length.amount:
-        raise ValueError(
+        raise UserError(
             f"{argument}) ends at or after the end of the dense run ({total}), so the last sparsity would never be "
             "trained with. Give a span that ends before, or train for longer."
         )
@@ -93,7 +94,7 @@ def _share(span: Duration, argument: str, cycles: int, per_epoch: int | None) ->
     if span.amount % cycles:
         span = in_steps(span, per_epoch, f"{argument})")
     if span.amount % cycles:
-        raise ValueError(
+        raise UserError(
             f"{argument}, cycles={cycles}) cannot be divided into {cycles} equal intervals of whole optimizer steps. "
             "Change the number of cycles, or the span."
         )

@@ -7,6 +7,8 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from lightning_prune.basics.user_error import UserError
+
 SIMPLE = ("None", "bool", "int", "float", "complex", "str", "bytes", "list", "dict", "tuple", "set", "Tensor", "Any")
 
 
@@ -25,11 +27,11 @@ def refuse_calls(config: Any) -> None:
         >>> refuse_calls({"model": {"class_path": "torch.nn.Linear"}, "criterion": "os.system"})
         >>> refuse_calls({"criterion": {"class_path": "os.system"}})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: `criterion`: class_path 'os.system' is no class, nor a function that says which class it makes. ...
+        lightning_prune.UserError: `criterion`: class_path 'os.system' is no class, nor a function that says ...
     """
     for where, path in class_paths(config):
         if not _makes_an_object(_found_at(path)):
-            raise ValueError(
+            raise UserError(
                 f"`{where}`: class_path {path!r} is no class, nor a function that says which class it makes. Give a "
                 "class, or annotate what the function returns. A function that is to be called later is given by its "
                 f"name alone: `{path}`."

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import clock_of
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.lab.runs.progress import CycleProgressBar
@@ -60,7 +61,7 @@ def refuse_endless_dense_run(given: Sequence[Callback], settings: Mapping[str, A
         return
     lengths = (settings["max_epochs"], settings["max_time"], settings["fast_dev_run"] or None)
     if settings["max_steps"] == -1 and lengths == (None, None, None):
-        raise ValueError(
+        raise UserError(
             "nothing would be pruned, and 1,000 dense epochs trained: there is no `pruning`, and trainer.max_epochs is "
             "missing. Give a config (--config=...), or add --trainer.max_epochs=20 --pruning.cycles=10 "
             "--pruning.retrain=5ep. For a dense run alone, add --trainer.max_epochs=20."

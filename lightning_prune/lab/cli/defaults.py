@@ -12,7 +12,9 @@ from typing import Any
 
 import yaml
 
+from lightning_prune.basics.config_files import config_file, config_name
 from lightning_prune.basics.nearest import suggest
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.documents import TooLarge, load
 
 MODEL = {"class_path": "lightning_prune.lab.Classifier"}
@@ -38,8 +40,16 @@ def defaults_for(words: Sequence[str]) -> dict[str, Any]:
     """
     given = list(trees(words))
     network = {} if _is_named(given, "model.network") else {"init_args": {"network": NETWORK}}
-    defaults: dict[str, Any] = {"model": {**MODEL, **network}, "data": DATA, "trainer.logger": LOGGER}
+    logger = {**LOGGER, **_named_after(words)}
+    defaults: dict[str, Any] = {"model": {**MODEL, **network}, "data": DATA, "trainer.logger": logger}
     return {key: value for key, value in defaults.items() if not _is_named(given, key)}
+
+
+def _named_after(words: Sequence[str]) -> dict[str, Any]:
+    """Let the run's folder have the name of the first config, for a config that names no folder."""
+    given = next((value for key, value in options(words) if key in ("config", "c")), None)
+    path = None if given is None else config_file(given)
+    return {} if path is None else {"init_args": {"name": config_name(path)}}
 
 
 def refuse_unknown_sections(words: Sequence[str], known: Iterable[str]) -> None:
@@ -57,7 +67,7 @@ def refuse_unknown_sections(words: Sequence[str], known: Iterable[str]) -> None:
     for section in empty:
         if section not in sections:
             advice = suggest(section, sections) or f" There are {', '.join(sorted(sections))}."
-            raise ValueError(f"There is no `{section}`.{advice}")
+            raise UserError(f"There is no `{section}`.{advice}")
 
 
 def trees(words: Sequence[str]) -> Iterator[Tree]:
@@ -105,7 +115,7 @@ def load_value(text: str) -> Any:
     try:
         return load(content)
     except TooLarge as error:  # The parser would go on for hours.
-        raise ValueError(f"`{text if content != text else content[:40]}`: {error}") from error
+        raise UserError(f"`{text if content != text else content[:40]}`: {error}") from error
     except (yaml.YAMLError, ValueError):
         return None
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import yaml
 
+from lightning_prune.basics.user_error import UserError
+
 # The most values of a document in which every alias is written out. The largest config of this project has 300.
 MOST = 100_000
 
 
-class TooLarge(ValueError):
+class TooLarge(UserError):
     """Raised for a document whose aliases stand for more values than any config needs."""
 
 

@@ -9,14 +9,14 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from lightning_prune.basics.config_files import FILES, require_config
 from lightning_prune.basics.dotted_paths import class_at
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.fit.guesses import meant
 from lightning_prune.lab.cli.defaults import Tree, configs, load_value, options, trees
-from lightning_prune.lab.cli.near_files import did_you_mean
 from lightning_prune.lab.cli.sections import SECTIONS, in_full
 from lightning_prune.lab.cli.short_names import full_name
 
-FILES = (".yaml", ".yml", ".json")
 CALLBACKS = "trainer.callbacks."
 
 
@@ -42,15 +42,14 @@ def refuse_guesses(words: Sequence[str]) -> None:
 
 
 def _refuse_missing(path: Path) -> None:
-    if path.suffix in FILES and not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"`--config {path}` {what}.{did_you_mean(path)} Give the path of a YAML file.")
+    if path.suffix in FILES:
+        require_config(f"`--config {path}`", path)
 
 
 def _refuse_study(tree: Tree, words: Sequence[str]) -> None:
     if "arms" in tree and "trainer" not in tree:
         given = next((value for key, value in options(words) if key in ("config", "c")), "STUDY")
-        raise ValueError(
+        raise UserError(
             f"`--config {given}` is a study: it has `arms`. Compare them with "
             f"{shlex.join(['lightning-prune', 'ablate', f'--config={given}'])}."
         )
@@ -80,7 +79,7 @@ def _refuse_values(arguments: Mapping[str, Any]) -> None:
             continue
         path, values = found
         right = {"class_path": path, "init_args": values} if values is not None else path
-        raise ValueError(f"IterativePruning({name}={given!r}) is not what it takes. Write `{name}: {_in_yaml(right)}`.")
+        raise UserError(f"IterativePruning({name}={given!r}) is not what it takes. Write `{name}: {_in_yaml(right)}`.")
 
 
 def _is_name(given: object) -> bool:
@@ -119,7 +118,7 @@ def _refuse_former_options(words: Sequence[str]) -> None:
     for argument in [key.removeprefix(CALLBACKS) for key in keys if key.startswith(CALLBACKS)]:
         for section in SECTIONS:
             if any(argument.split(".")[0] in _takes(section, tree.get(section)) for tree in whole):
-                raise ValueError(f"`--{CALLBACKS}{argument}` goes to no callback. Write `--{section}.{argument}`.")
+                raise UserError(f"`--{CALLBACKS}{argument}` goes to no callback. Write `--{section}.{argument}`.")
 
 
 def _takes(section: str, given: Any) -> list[str]:

@@ -135,8 +135,10 @@ def _known(modules: tuple[str, ...]) -> dict[str, str]:
     """The dotted paths of the public names in some modules. Functions are found in the first, classes in the last."""
     known: dict[str, str] = {}
     for module in modules:
-        for name, value in vars(importlib.import_module(module)).items():
-            is_own = getattr(value, "__module__", "").startswith("lightning_prune.") and not name.startswith("_")
+        place = importlib.import_module(module)
+        for name in [name for name in dir(place) if not name.startswith("_")]:  # Some are imported only when asked for.
+            value = getattr(place, name)
+            is_own = getattr(value, "__module__", "").startswith("lightning_prune.")
             if is_own and (isclass(value) or (isfunction(value) and name not in known)):
                 known[name] = f"{module}.{name}"
     return known

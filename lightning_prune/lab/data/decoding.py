@@ -16,6 +16,8 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.transforms import v2
 
+from lightning_prune.basics.user_error import UserError
+
 FILES_PER_TASK = 256
 SECONDS_OF_SILENCE = 10.0
 
@@ -50,7 +52,7 @@ class Decoder:
                 _refuse_deep(path, file.mode)
                 image = file.convert("RGB" if self.channels == 3 else "L")
         except OSError as error:
-            raise ValueError(f"{path} cannot be decoded: {error}. Repair or remove the file.") from error
+            raise UserError(f"{path} cannot be decoded: {error}. Repair or remove the file.") from error
         if image.size != (self.size, self.size):
             image = v2.functional.center_crop(v2.functional.resize(image, [self.size]), [self.size])
         pixels = numpy.array(image, dtype=numpy.uint8).reshape(self.size, self.size, self.channels)
@@ -60,7 +62,7 @@ class Decoder:
 def _refuse_deep(path: Path, mode: str) -> None:
     """Refuse modes whose values Pillow would cut off at 255 instead of scaling them."""
     if mode in ("I", "F") or mode.startswith("I;16"):
-        raise ValueError(
+        raise UserError(
             f"{path} has more than 8 bits a pixel (Pillow's mode {mode!r}), which bytes cannot hold. "
             "Scale the images to 8 bits first."
         )

@@ -7,6 +7,7 @@ from urllib.error import URLError
 
 from torchvision.datasets import VisionDataset
 
+from lightning_prune.basics.user_error import NothingThere
 from lightning_prune.lab.data.augmentation import Augmentation
 from lightning_prune.lab.data.data_module import ImageData, ImageSource
 from lightning_prune.lab.data.image_set import ImagesInMemory
@@ -78,7 +79,7 @@ class DownloadedImages(ImageData, ABC):
             self.dataset(self.root, train=False, download=True)
         except NOT_DOWNLOADED as error:
             reason = str(getattr(error, "reason", error)).rstrip(". \n")
-            raise FileNotFoundError(f"{self._described()} could not download: {reason}. {self._advice()}") from error
+            raise NothingThere(f"{self._described()} could not download: {reason}. {self._advice()}") from error
 
     def load(self) -> ImageSource:
         train, test = self._read(train=True), self._read(train=False)
@@ -89,9 +90,7 @@ class DownloadedImages(ImageData, ABC):
             return self.dataset(self.root, train=train)
         except RuntimeError as error:
             found = sorted(file.name for file in Path(self.root).glob("*")) or "nothing"
-            raise FileNotFoundError(
-                f"{self._described()} found {found}, no complete data set. {self._advice()}"
-            ) from error
+            raise NothingThere(f"{self._described()} found {found}, no complete data set. {self._advice()}") from error
 
     def _advice(self) -> str:
         otherwise = "look at the network connection" if self.download else "set `download=True`"

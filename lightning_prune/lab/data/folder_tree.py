@@ -4,6 +4,8 @@ from pathlib import Path
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from lightning_prune.basics.user_error import NothingThere, UserError
+
 LabelledFiles = list[tuple[Path, int]]
 
 LAYOUT = "The layout is <root>/train/<class>/<image> and <root>/test/<class>/<image>, and <root>/val/... if you like"
@@ -24,7 +26,7 @@ def class_names(root: Path) -> tuple[str, ...]:
     Example:
         >>> class_names(Path("/nowhere"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        FileNotFoundError: ImageFolders(root='/nowhere') has no classes: the folder does not exist. The layout ...
+        lightning_prune.basics.user_error.NothingThere: ImageFolders(root='/nowhere') has no classes: ...
     """
     train = root / "train"
     names = tuple(sorted(entry.name for entry in train.iterdir() if entry.is_dir())) if train.is_dir() else ()
@@ -52,13 +54,13 @@ def labelled_files(root: Path, part: str, classes: tuple[str, ...]) -> LabelledF
     Example:
         >>> labelled_files(Path("/nowhere"), "test", ("cat", "dog"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        FileNotFoundError: ImageFolders(root='/nowhere') has no images in test/: the folder does not exist. ...
+        lightning_prune.basics.user_error.NothingThere: ImageFolders(root='/nowhere') has no images in test/: ...
     """
     folder = root / part
     if folder.is_dir():
         unknown = sorted({entry.name for entry in folder.iterdir() if entry.is_dir()} - set(classes))
         if unknown:
-            raise ValueError(
+            raise UserError(
                 f"ImageFolders(root={str(root)!r}) has classes in {part}/ that train/ does not have: "
                 f"{', '.join(unknown)}. Add them to train/ or remove them."
             )
@@ -85,6 +87,6 @@ def whereabouts(folder: Path) -> str:
     return f"the folder {folder.name}/ has {', '.join(found[:8]) or 'nothing'} in it"
 
 
-def missing(root: Path, what: str) -> FileNotFoundError:
+def missing(root: Path, what: str) -> NothingThere:
     """Word the error about a tree in which something is missing."""
-    return FileNotFoundError(f"ImageFolders(root={str(root)!r}) {what}. {LAYOUT}.")
+    return NothingThere(f"ImageFolders(root={str(root)!r}) {what}. {LAYOUT}.")

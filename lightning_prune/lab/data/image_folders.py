@@ -53,9 +53,9 @@ class ImageFolders(ImageData):
         FileNotFoundError: If the folder tree is not as described. It is raised once the tree is read.
 
     Example:
-        >>> ImageFolders(root="flowers", image_size=64, mean=[0.5])
+        >>> ImageFolders(root="flowers", image_size=64, mean=[0.5])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: ImageFolders(mean=[0.5]): `mean` must have 3 values, as many as `channels`, or be None.
+        lightning_prune.UserError: ImageFolders(mean=[0.5]): `mean` must have 3 values, as many as ...
     """
 
     places = ("root", "cache")  # arguments that a study ignores, because `fingerprint` identifies the images

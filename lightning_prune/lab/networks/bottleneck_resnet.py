@@ -32,7 +32,7 @@ class BottleneckResNet(nn.Module):
         869530
         >>> BottleneckResNet(depth=82)
         Traceback (most recent call last):
-        ValueError: BottleneckResNet(depth=82): `depth` must be 9n+2: 11, 20, 29, 38 and so on.
+        lightning_prune.UserError: BottleneckResNet(depth=82): `depth` must be 9n+2: 11, 20, 29, 38 and so on.
 
     Reference:
         He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2016,

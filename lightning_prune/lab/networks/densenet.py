@@ -29,7 +29,7 @@ class DenseNet(nn.Module):
         1019722
         >>> DenseNet(depth=41)
         Traceback (most recent call last):
-        ValueError: DenseNet(depth=41): `depth` must be 3n+4: 22, 40, 100 and so on.
+        lightning_prune.UserError: DenseNet(depth=41): `depth` must be 3n+4: 22, 40, 100 and so on.
 
     Reference:
         Huang, Liu, van der Maaten and Weinberger, "Densely Connected Convolutional Networks", 2017,

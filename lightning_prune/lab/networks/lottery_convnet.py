@@ -30,7 +30,7 @@ class LotteryConvNet(nn.Module):
         [4301642, 2425930, 2262602]
         >>> LotteryConvNet(convolutions=3)
         Traceback (most recent call last):
-        ValueError: LotteryConvNet(convolutions=3): `convolutions` must be 2, 4 or 6.
+        lightning_prune.UserError: LotteryConvNet(convolutions=3): `convolutions` must be 2, 4 or 6.
 
     Reference:
         Frankle and Carbin, "The Lottery Ticket Hypothesis", 2019, https://arxiv.org/abs/1803.03635 (figure 2)

@@ -34,7 +34,7 @@ class ResNet(nn.Module):
         269722
         >>> ResNet(depth=21)
         Traceback (most recent call last):
-        ValueError: ResNet(depth=21): `depth` must be 6n+2: 20, 32, 44, 56, 110 and so on.
+        lightning_prune.UserError: ResNet(depth=21): `depth` must be 6n+2: 20, 32, 44, 56, 110 and so on.
 
     Reference:
         He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2016,

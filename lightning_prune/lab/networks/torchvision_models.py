@@ -7,6 +7,7 @@ from torch import nn
 from torchvision import models
 
 from lightning_prune.basics.checks import require_positive
+from lightning_prune.basics.user_error import UserError
 
 
 def torchvision_network(name: str, classes: int = 10, **kwargs: bool | int | float | str) -> nn.Module:
@@ -28,12 +29,12 @@ def torchvision_network(name: str, classes: int = 10, **kwargs: bool | int | flo
         Linear(in_features=512, out_features=7, bias=True)
         >>> torchvision_network("resnet17")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: torchvision_network(name='resnet17'): no such classifier. Did you mean resnet18, ...?
+        lightning_prune.UserError: torchvision_network(name='resnet17'): no such classifier. Did you mean resnet18, ...?
     """
     require_positive("torchvision_network", classes=classes)
     names = models.list_models(module=models)
     if name.lower() not in names:
         close = get_close_matches(name.lower(), names)
         advice = f"Did you mean {', '.join(close)}?" if close else f"Choose one of {', '.join(names)}."
-        raise ValueError(f"torchvision_network(name={name!r}): no such classifier. {advice}")
+        raise UserError(f"torchvision_network(name={name!r}): no such classifier. {advice}")
     return cast(nn.Module, models.get_model(name, weights=None, num_classes=classes, **kwargs))

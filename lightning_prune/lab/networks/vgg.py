@@ -39,7 +39,7 @@ class VGG(nn.Module):
         14724042
         >>> VGG(depth=12)
         Traceback (most recent call last):
-        ValueError: VGG(depth=12): `depth` must be one of 11, 13, 16, 19.
+        lightning_prune.UserError: VGG(depth=12): `depth` must be one of 11, 13, 16, 19.
 
     Reference:
         Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2015,

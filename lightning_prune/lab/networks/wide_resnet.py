@@ -28,7 +28,7 @@ class WideResNet(nn.Module):
         10961370
         >>> WideResNet(depth=18)
         Traceback (most recent call last):
-        ValueError: WideResNet(depth=18): `depth` must be 6n+4: 10, 16, 22, 28, 40 and so on.
+        lightning_prune.UserError: WideResNet(depth=18): `depth` must be 6n+4: 10, 16, 22, 28, 40 and so on.
 
     Reference:
         Zagoruyko and Komodakis, "Wide Residual Networks", 2016, https://arxiv.org/abs/1605.07146

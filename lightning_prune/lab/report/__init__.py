@@ -1,5 +1,1 @@
-"""Report runs: read the logged files, make tables, and draw pictures."""
-
-from lightning_prune.lab.report.run_command import report
-
-__all__ = ["report"]
+"""Read the logged files of runs, make tables, and draw the parts that all pictures share."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lightning_prune.basics.file_names import METRICS
+from lightning_prune.basics.user_error import NothingThere
 
 
 def find_run(path: Path) -> Path:
@@ -15,7 +16,7 @@ def find_run(path: Path) -> Path:
     """
     if not path.is_dir():
         what = "is a file" if path.is_file() else "does not exist"
-        raise FileNotFoundError(f"`report {path}`: {path} {what}. Give the folder of a run, the one with {METRICS}.")
+        raise NothingThere(f"`report {path}`: {path} {what}. Give the folder of a run, the one with {METRICS}.")
     if (path / METRICS).is_file():
         return path
     versions = _versions(path)
@@ -60,12 +61,12 @@ def _versions(path: Path) -> list[Path]:
 def _refuse(path: Path) -> NoReturn:
     runs = [str(run) for run in runs_below(path)]
     if runs:
-        raise FileNotFoundError(
+        raise NothingThere(
             f"`report {path}`: {path} is not a run but holds {len(runs)}:\n  " + "\n  ".join(runs) + "\n"
             f"Report {'it' if len(runs) == 1 else 'and compare them'} with\n  lightning-prune report {' '.join(runs)}"
         )
     found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
-    raise FileNotFoundError(
+    raise NothingThere(
         f"`report {path}`: there is no {METRICS} in {path} nor in a version_* folder of it; found {found}. "
         "Give the folder of a run that logged with a CSVLogger."
     )

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lightning_prune.basics.checkpoints import refuse_format
+from lightning_prune.basics.file_formats import RECORD_FORMAT, refuse_format
 from lightning_prune.basics.file_names import METRICS, RATES, RECORD
-from lightning_prune.basics.saved_state import RECORD_FORMAT
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.report.finding import find_run, short_names
 from lightning_prune.lab.report.logged_run import CYCLE, Run
 
@@ -50,16 +50,16 @@ def read_run(folder: Path, name: str) -> Run:
     path = folder / METRICS
     rows = _read_csv(path)
     if rows.empty:
-        raise ValueError(f"`report {folder}`: {path} is empty. Wait for the first epoch to end, then report again.")
+        raise UserError(f"`report {folder}`: {path} is empty. Wait for the first epoch to end, then report again.")
     if CYCLE not in rows:
-        raise ValueError(
+        raise UserError(
             f"`report {folder}`: {path} has no column {CYCLE}, only {', '.join(map(str, rows.columns[:8]))}. "
             "Was `lightning_prune.IterativePruning` among the callbacks, and one epoch finished?"
         )
     _require_columns(path, rows, ("epoch", "step", CYCLE))
     fit = rows_of_the_fit(rows)
     if fit["step"].isna().all():
-        raise ValueError(f"{path} is damaged: no row has a step. Mend the column, or give another run.")
+        raise UserError(f"{path} is damaged: no row has a step. Mend the column, or give another run.")
     results = {stage: _read_table(folder / f"{stage}.csv") for stage in EVALUATIONS}
     results["test"] = _tests_of_old(rows) if results["test"].empty else results["test"]
     rates = _read_table(folder / RATES)
@@ -99,7 +99,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a CSV file ({str(error).strip()}). Mend or delete it.") from error
+        raise UserError(f"{path} cannot be read as a CSV file ({str(error).strip()}). Mend or delete it.") from error
 
 
 def require_numbers(path: Path, table: pd.DataFrame, names: Collection[str]) -> None:
@@ -123,14 +123,14 @@ def require_numbers(path: Path, table: pd.DataFrame, names: Collection[str]) -> 
             fits &= np.isfinite(numbers)
         if wrong := table[name][~fits & table[name].notna()].tolist():
             kind = "a whole number" if name in WHOLE else "a number"
-            raise ValueError(f"{path} is damaged: column {name} holds {wrong[0]!r}, not {kind}. Mend that row.")
+            raise UserError(f"{path} is damaged: column {name} holds {wrong[0]!r}, not {kind}. Mend that row.")
 
 
 def _require_columns(path: Path, table: pd.DataFrame, columns: Collection[str]) -> None:
     """Refuse a table without the columns that every run logs, or with other values than numbers in such a column."""
     for column in columns:
         if column not in table:
-            raise ValueError(f"{path} has no column {column}, only {', '.join(map(str, table.columns[:8]))}.")
+            raise UserError(f"{path} has no column {column}, only {', '.join(map(str, table.columns[:8]))}.")
     require_numbers(path, table, [str(name) for name in table if str(name).startswith(NUMBERS)])
 
 
@@ -140,15 +140,15 @@ def _read_record(path: Path) -> Mapping[str, Any] | None:
     try:
         record = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}). Delete it to report what {METRICS} holds.") from error
+        raise UserError(f"{path} is damaged ({error}). Delete it to report what {METRICS} holds.") from error
     if isinstance(record, dict) and "format" in record:
         refuse_format(record["format"], RECORD_FORMAT, str(path))
     missing = _missing_keys(record)
     if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}. Delete it to report what {METRICS} holds.")
+        raise UserError(f"{path} lacks {', '.join(missing)}. Delete it to report what {METRICS} holds.")
     for what, value, fits in _contents(record):
         if not fits:
-            raise ValueError(
+            raise UserError(
                 f"{path} is damaged: {what} is {str(value)[:40]!r}, which it cannot be. Delete the file to report what "
                 f"{METRICS} holds."
             )

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lightning_prune.basics.file_names import LAST, METRICS
+from lightning_prune.basics.user_error import NothingThere, UserError
 
 CHECKPOINTS = "checkpoints"
 
@@ -27,12 +28,12 @@ def find_checkpoint(given: str, roots: Sequence[Path]) -> Path:
     """
     if given != "last":
         if not Path(given).exists():
-            raise FileNotFoundError(f"`--ckpt_path {given}` does not exist. Give a checkpoint, or `last`.")
+            raise NothingThere(f"`--ckpt_path {given}` does not exist. Give a checkpoint, or `last`.")
         return Path(given)
     patterns = (f"*/{CHECKPOINTS}/{LAST}", f"{CHECKPOINTS}/{LAST}", LAST)
     candidates = [path for root in roots for pattern in patterns for path in root.glob(pattern)]
     if not candidates:
-        raise FileNotFoundError(
+        raise NothingThere(
             f"`--ckpt_path last`: no run in {' or '.join(map(str, roots))} has a {CHECKPOINTS}/{LAST}. Give the path "
             "of a checkpoint, or leave it out to start a new run."
         )
@@ -57,9 +58,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="meta", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"`--ckpt_path {path}` cannot be read ({reason}). Give a whole checkpoint file.") from error
+        raise UserError(f"`--ckpt_path {path}` cannot be read ({reason}). Give a whole checkpoint file.") from error
     if not isinstance(content, dict) or not {"state_dict", "global_step"} <= content.keys():
-        raise ValueError(f"`--ckpt_path {path}` is no checkpoint of a Trainer. Give one from a `{CHECKPOINTS}` folder.")
+        raise UserError(f"`--ckpt_path {path}` is no checkpoint of a Trainer. Give one from a `{CHECKPOINTS}` folder.")
     return content
 
 

@@ -1,25 +1,37 @@
-"""Show the progress of a run with the cycle and the sparsity, in Lightning's rich bar, or in lines of text."""
+"""Show the progress of a run: a line per cycle, a bar of one line in a terminal, and the results at the end."""
 
+import math
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
 from rich import get_console
 from rich.progress import ProgressColumn, Task
+from rich.table import Column
 from rich.text import Text
 
 from lightning_prune.callbacks.base import CycleClock, clock_of
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.lab.metric_names import main_metric
 from lightning_prune.lab.report.terminal import percent, score
-from lightning_prune.lab.runs.progress_lines import ProgressLines
+from lightning_prune.lab.runs.end_of_fit import print_end
+from lightning_prune.lab.runs.progress_lines import SECONDS_OF_SILENCE, ProgressLines
+
+# Characters of the bar's parts with the space behind each: "cycle 14/14 · sparsity 95.6 %", "Epoch 269/269",
+# "1563/1563", "0:01:23 • 0:00:12" and "1234.56it/s".
+PLACE, EPOCH, BATCHES, TIME, SPEED = 30, 14, 10, 18, 12
+METRICS = 20  # "val/accuracy: 0.978"
+NARROWEST, WIDEST = 6, 40  # The bar itself.
 
 
 class CycleProgressBar(RichProgressBar):
     """Show the cycle and the sparsity along with Lightning's own progress.
 
-    If the output is not a terminal, the bar is off, and every cycle writes a line at its end.
+    Every cycle writes a line at its end. In a terminal, a bar of one line stands below these lines. At the end of a
+    fit, the table of the cycles, the folder of the run and the next command follow. In a notebook there is only the
+    bar.
 
     Args:
         refresh_rate: The number of times per second that the bar is drawn. 0 switches the bar off.
@@ -37,23 +49,62 @@ class CycleProgressBar(RichProgressBar):
         self.where = ""
         self._lines: ProgressLines | None = None
         self._seen: Cycle | None = None
+        self._room = math.inf
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         console = get_console()
-        if console.is_terminal or console.is_jupyter:
+        if console.is_jupyter:
             return
-        self.disable()
+        silence = math.inf if console.is_terminal else SECONDS_OF_SILENCE  # The bar is never silent.
+        if not console.is_terminal:
+            self.disable()
         if trainer.is_global_zero and stage == "fit":
-            self._lines = ProgressLines(partial(console.print, soft_wrap=True, highlight=False, markup=False))
+            write = partial(console.print, soft_wrap=True, highlight=False, markup=False)
+            self._lines = ProgressLines(write, silence=silence)
+
+    def teardown(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        super().teardown(trainer, pl_module, stage)
+        if self._lines is not None and trainer.log_dir is not None and not trainer.interrupted:
+            for logger in trainer.loggers:
+                logger.save()
+            print_end(Path(trainer.log_dir), get_console())
+        self._lines = None
 
     def configure_columns(self, trainer: "pl.Trainer") -> list[ProgressColumn]:
-        columns: list[ProgressColumn] = super().configure_columns(trainer)
-        return [_CycleColumn(self), *columns]
+        """Choose the columns that fit side by side. A narrow terminal has no time and no speed."""
+        description, bar, batches, time, speed = super().configure_columns(trainer)
+        width = get_console().width
+        left = width - PLACE - EPOCH - BATCHES - METRICS - NARROWEST - 1
+        kept = [(time, TIME)] if left >= TIME else []
+        kept += [(speed, SPEED)] if left >= TIME + SPEED else []
+        left -= sum(room for _, room in kept)
+        bar.bar_width = min(NARROWEST + max(left, 0), WIDEST)
+        return [_CycleColumn(self), description, bar, batches, *(column for column, _ in kept)]
+
+    def _init_progress(self, trainer: "pl.Trainer") -> None:
+        super()._init_progress(trainer)
+        if self.progress is None or self._metric_component is None:
+            return
+        for column in self.progress.columns:  # A column that wraps would make a second line.
+            if isinstance(column, ProgressColumn):
+                column._table_column = Column(no_wrap=True)
+        shown = [column for column in self.progress.columns if column is not self._metric_component]
+        others = PLACE + EPOCH + BATCHES + sum((TIME, SPEED)[: len(shown) - 4]) + shown[2].bar_width + 1  # type: ignore[union-attr]
+        self._room = max(get_console().width - others, 1)
+        self._metric_component._table_column = Column(no_wrap=True, overflow="ellipsis", max_width=int(self._room))
 
     def get_metrics(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> dict[str, Any]:
+        """Show the metrics that fit into the line, and the validation metric before all others."""
         metrics = super().get_metrics(trainer, pl_module)
-        return {name: value for name, value in metrics.items() if name != "v_num"}
+        first = main_metric(list(metrics))
+        shown: dict[str, Any] = {}
+        left = self._room
+        for name in sorted(metrics.keys() - {"v_num"}, key=lambda name: (name != first, list(metrics).index(name))):
+            left -= len(f"{name}: 0.000 ")
+            if left >= -1 or not shown:  # No space stands behind the last.
+                shown[name] = metrics[name]
+        return shown
 
     def on_train_batch_end(self, trainer: "pl.Trainer", *args: Any, **kwargs: Any) -> None:
         self._look(trainer)

@@ -1,4 +1,4 @@
-"""Show the progress of a run without a terminal: a line at the end of a cycle, and now and then in a long cycle."""
+"""Show the progress of a run in lines: one at the end of a cycle, and without a bar now and then in a long cycle."""
 
 import time
 from collections.abc import Callable
@@ -12,6 +12,7 @@ class ProgressLines:
     Args:
         write: Called with each line.
         now: Returns the time in seconds.
+        silence: The number of seconds after which a line is written within a cycle.
 
     Example:
         >>> lines = ProgressLines(print, now=iter([0.0, 1.0, 12.1, 13.0]).__next__)
@@ -21,9 +22,15 @@ class ProgressLines:
         dense · val/accuracy 97.0 % · 12.1 s
     """
 
-    def __init__(self, write: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        now: Callable[[], float] = time.monotonic,
+        silence: float = SECONDS_OF_SILENCE,
+    ) -> None:
         self.write = write
         self.now = now
+        self.silence = silence
         self.where: str | None = None
         self.result: str | None = None
         self.entered = 0.0
@@ -50,7 +57,7 @@ class ProgressLines:
         """
         self.result = result
         now = self.now()
-        if now - self.written > SECONDS_OF_SILENCE:
+        if now - self.written > self.silence:
             self.written = now
             self._line(epoch, result)
 

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from filelock import FileLock
 from killed_studies import COUNT, assert_same, epochs_counted, finished, killed, processes, run_until, small
@@ -21,12 +20,7 @@ from lightning_prune.ablation.storage.folders import Store
 EPOCHS = 2 + 2 * 2  # the dense run, and a cycle of each arm
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

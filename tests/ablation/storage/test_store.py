@@ -6,7 +6,6 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from killed_studies import COUNT, assert_same, epochs_counted, finished, killed, processes, run_until, small
 from rich.console import Console
@@ -22,12 +21,7 @@ REWIND = {"callbacks": {"class_path": "WeightRewind", "init_args": {"to": "1ep"}
 DENSE, CYCLE = 2, 2  # epochs
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def ablation(name, **others):

@@ -105,7 +105,7 @@ def planted(file):
             "class_path": CLOCK,
             "init_args": {
                 **clock,
-                "sparsity": {"class_path": "lightning_prune.Geometric", "init_args": {"rate": call}},
+                "sparsity": {"class_path": "lightning_prune.Geometric", "init_args": {"fraction": call}},
             },
         },
         "of the package": {"class_path": "lightning_prune.lab.runs.chosen_checkpoint.Path", "init_args": {"a": 1}},

@@ -7,10 +7,7 @@ from toys import Images, Toy, fit, seed_everything
 
 from lightning_prune import IterativePruning, LRRewind
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-    pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint")
 LIVING = {0: 706, 1: 565, 2: 452}
 
 

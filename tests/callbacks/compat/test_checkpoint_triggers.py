@@ -9,11 +9,6 @@ from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 from toys import Images, equal, toy
 from watched import LIVING, run
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
-
 TRIGGERS = {  # and the steps that are saved
     "steps": ({"every_n_train_steps": 5}, range(5, 49, 5)),
     "epochs": ({"every_n_epochs": 2}, range(12, 49, 12)),

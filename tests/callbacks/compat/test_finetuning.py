@@ -10,8 +10,6 @@ from watched import LIVING, POLICIES, alive, check, run
 from lightning_prune import IterativePruning, Prunable, WeightRewind
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
     pytest.mark.filterwarnings("ignore:The provided params to be frozen already exist"),  # BatchNorm's are not frozen
 ]
 

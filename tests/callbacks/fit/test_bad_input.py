@@ -39,7 +39,7 @@ AT_ONCE = {
     "no retraining": (lambda: IterativePruning(retrain=0), r"IterativePruning\(retrain=0\) must be at least one"),
     "fewer than no cycles": (lambda: IterativePruning(cycles=-1), r"IterativePruning\(cycles=-1\) must be a whole number, at least 0"),
     "an initial sparsity above the final one": (lambda: Cubic(final=0.5, cycles=2, initial=0.6), r"Cubic\(initial=0.6, final=0.5\) would rise from above its end"),
-    "a rate of one": (lambda: Geometric(rate=1.0), r"Geometric\(rate=1.0\) must lie strictly between 0 and 1"),
+    "a rate of one": (lambda: Geometric(fraction=1.0), r"Geometric\(fraction=1.0\) must lie strictly between 0 and 1"),
     "a sparsity of one": (lambda: OneShot(final=1.0), r"OneShot\(final=1.0\) must lie in \[0, 1\): 0.9 removes 90 %"),
     "a percentage": (lambda: Linear(final=90, cycles=3), r"Linear\(final=90\) must lie in"),
     "no cycles to spread over": (lambda: Cubic(final=0.9, cycles=0), r"Cubic\(cycles=0\) must be at least 1"),

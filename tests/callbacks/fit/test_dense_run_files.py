@@ -11,11 +11,6 @@ from toys import STEPS, Images, Rates, equal, fit, toy
 from lightning_prune import FineTune, IterativePruning, LRRewind, WeightRewind
 from lightning_prune.callbacks.fit.dense_run import read_dense_run
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
-
 
 @pytest.fixture
 def dense(tmp_path):

@@ -12,10 +12,7 @@ from transfer_learning import Transfer
 
 from lightning_prune import IterativePruning
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-    pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint")
 
 
 def finished(folder):

@@ -25,7 +25,6 @@ from lightning_prune.schedules.durations import Duration
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fit.ckpt_path="),  # Lightning, of its own saver
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
     pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended"),
 ]
 

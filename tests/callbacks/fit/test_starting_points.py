@@ -21,11 +21,6 @@ from lightning_prune import (
     save_ticket,
 )
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
-
 
 def length(policy):
     return None if policy[0].rewind_point is not None else "2ep"
@@ -186,7 +181,7 @@ def test_a_network_that_is_sparse_already_keeps_its_zeros_and_is_pruned_further(
     module, dead = sparse()
     dead_before = {name: module.get_parameter(name) == 0 for name in PRUNABLE}
     watch = StaySparse()
-    schedule = Geometric(rate=0.2, initial=dead / SIZE)
+    schedule = Geometric(fraction=0.2, initial=dead / SIZE)
     pruning = IterativePruning(cycles=2, retrain="1ep", sparsity=schedule, initial_masks="zeros")
     fit([pruning, LRRewind(), watch], module)
     alive = SIZE - dead
@@ -200,7 +195,7 @@ def test_a_schedule_that_would_bring_weights_back_is_refused():
     module, _ = sparse()
     pruning = IterativePruning(cycles=2, retrain="1ep", initial_masks="zeros")
     with pytest.raises(
-        ValueError, match=r"asks for sparsity 0.2 in cycle 1, but .*0.466 .*Geometric\(rate=0.2, initial=0.466\)"
+        ValueError, match=r"asks for sparsity 0.2 in cycle 1, but .*0.466 .*Geometric\(fraction=0.2, initial=0.466\)"
     ):
         fit([pruning], module)
 
@@ -226,7 +221,7 @@ def test_a_ticket_brings_masks_and_the_rewind_point_to_another_run(of, tmp_path)
     assert ticket.header["cycle"] == 2
     assert ticket.header["rewind_point"] == "0ep"
     assert ticket.header["sparsity"] == pruning.measured_sparsity
-    assert ticket.header["settings"]["sparsity"] == "Geometric(rate=0.2, initial=0.0)"
+    assert ticket.header["settings"]["sparsity"] == "Geometric(fraction=0.2, initial=0.0)"
     assert equal(dict(ticket.masks), {name: first.get_parameter(name) != 0 for name in PRUNABLE})
     assert equal(dict(ticket.weights), initial)
 

@@ -15,7 +15,6 @@ from lightning_prune import IterativePruning, LRRewind, Prunable, WeightRewind
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:IterativePruning leaves .* dense. no gradient came to them"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
     pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint"),
 ]
 OWN = ["network.0.weight", "network.2.weight"]

@@ -10,7 +10,6 @@ from lightning_prune import Geometric, IterativePruning, LRRewind, OneCycleRetra
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The fit failed before its first batch"),
     pytest.mark.filterwarnings("ignore:.*fit.ckpt_path="),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
 ]
 
 

@@ -68,7 +68,7 @@ def test_changes_are_measured_from_the_right_moment(name):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated", "ignore:The dirpath has changed from")
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended")
 @every_needy
 def test_resumed_is_uninterrupted_within_and_across_cycles(criterion, tmp_path):

@@ -14,8 +14,6 @@ from toys import STEPS, Images, Toy, equal, fit, seed_everything
 from lightning_prune import IterativePruning, LRRewind, WeightRewind
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),  # torch, tracing self.log
 ]
 

@@ -9,11 +9,6 @@ from toys import STEPS, Images, equal, fit, make_trainer, toy
 
 from lightning_prune import IterativePruning, LRRewind, OneShot, WeightRewind, erk, globally, layerwise
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
-
 PRUNED = ("net.0.weight", "net.4.weight", "net.7.weight")
 SIZE = 36 + 640 + 30
 TYPES = {

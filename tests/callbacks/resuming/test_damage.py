@@ -18,8 +18,6 @@ from lightning_prune.callbacks.resuming.damaged_checkpoints import (
     refuse_damaged,
 )
 
-RESUMED = "ignore:The dirpath has changed from"
-
 
 def callbacks(folder, **options):
     keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True, **options)
@@ -148,7 +146,6 @@ def test_what_has_nothing_to_check_is_left_to_lightning(tmp_path, saved):
         refuse_damaged(path)
 
 
-@pytest.mark.filterwarnings(RESUMED)
 @pytest.mark.parametrize("weights_only", [None, True, False])
 def test_a_fit_refuses_before_anything_is_loaded_and_resumes_from_the_file_it_names(folder, weights_only):
     path = folder / "epoch=5.ckpt"

@@ -24,11 +24,6 @@ from lightning_prune import (
     random,
 )
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
-
 
 @pytest.mark.parametrize(
     ("scheduler", "optimizer"), [("steps", "sgd"), ("one cycle", "adamw"), ("plateau", "sgd"), ("none", "adamw")]
@@ -77,7 +72,7 @@ def saved_in_cycle_one(tmp_path):
     [
         ({"criterion": random}, "criterion: the checkpoint has 'lightning_prune.criteria.magnitude', this run 'lightning_prune.criteria.random'"),
         ({"allocation": layerwise}, "allocation"),
-        ({"sparsity": OneShot(0.5)}, r"sparsity: the checkpoint has Geometric\(rate=0.2, initial=0.0\), this run OneShot\(final=0.5\)"),
+        ({"sparsity": OneShot(0.5)}, r"sparsity: the checkpoint has Geometric\(fraction=0.2, initial=0.0\), this run OneShot\(final=0.5\)"),
         ({"sparsity": Geometric(0.3)}, "sparsity"),
         ({"retrain": "1ep"}, "retrain: the checkpoint has '2ep', this run '1ep'"),
         ({"prunable": Prunable(last_layer=False)}, "prunable"),

@@ -17,11 +17,6 @@ from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.settings.described import describe, describe_object
 from lightning_prune.callbacks.settings.refused_differences import refuse_differences
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
-
 
 class Mine(CycleCallback):
     """One of the user's own, with a counter that is saved."""

@@ -10,7 +10,6 @@ from lightning_prune import IterativePruning
 stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is in the dev extra")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # torchdata calls it
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
     pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended"),
 ]
 

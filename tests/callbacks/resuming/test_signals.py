@@ -14,7 +14,6 @@ from lightning_prune import IterativePruning, LRRewind, WeightRewind
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
     pytest.mark.filterwarnings("ignore:.*fit.ckpt_path="),
     pytest.mark.filterwarnings("ignore:.*Found .* module"),
 ]

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from policies_in_runs import Watch
-from resumed_runs import compare
+from resumed_runs import resume_from_every_epoch
 from torch import nn
 from toys import STEPS, Images, Rates, Toy, equal, fit, toy
 from zoo import Adversaries, Attentive, Language, Late, Recurrent, Shared
@@ -29,9 +29,7 @@ from lightning_prune.basics.random_state import seed_of, take
 from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weights_, refuse_without_fresh_weights
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
     pytest.mark.filterwarnings("ignore:It is recommended to use `self.log"),
 ]
 
@@ -217,19 +215,8 @@ def test_a_resumed_run_that_names_another_start_is_refused(tmp_path):
         fit([IterativePruning(cycles=1), Reinitialize(seed=1)], ckpt_path=tmp_path / "epoch=4.ckpt")
 
 
-def resumable(folder, ckpt_path=None):
-    keep = ModelCheckpoint(
-        folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    callbacks = [IterativePruning(cycles=2), Reinitialize(), keep]
-    return fit(callbacks, toy(), Images(shuffle=True), ckpt_path, enable_checkpointing=True, max_epochs=2)
-
-
 def test_stopped_at_any_epoch_end_it_ends_the_same(tmp_path):
-    resumable(tmp_path / "whole")
-    for epoch in range(5):
-        resumable(tmp_path / f"{epoch}", tmp_path / "whole" / f"epoch={epoch}.ckpt")
-        assert compare(tmp_path / "whole", tmp_path / f"{epoch}", range(epoch + 1, 6)) == 5 - epoch
+    resume_from_every_epoch(tmp_path, Reinitialize, retrain=None)
 
 
 class Keep(Callback):

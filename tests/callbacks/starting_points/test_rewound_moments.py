@@ -12,11 +12,7 @@ from lightning_prune import IterativePruning, OneShot, WeightRewind
 from lightning_prune.callbacks.starting_points import weight_rewind
 from lightning_prune.masks.optimizer_state import put_back_, snapshot_of
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:.*removes nothing in cycle 2"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*removes nothing in cycle 2")
 OPTIMIZERS = {
     "SGD": sgd,
     "Adam": partial(torch.optim.Adam, lr=0.01, amsgrad=True),

@@ -18,8 +18,6 @@ from lightning_prune.callbacks.starting_points.scratch_train import scratch_leng
 from lightning_prune.flops import count_flops
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),
     pytest.mark.filterwarnings("ignore:It is recommended to use `self.log"),
 ]

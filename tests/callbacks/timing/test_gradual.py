@@ -9,10 +9,6 @@ from toys import STEPS, Images, Rates, equal, fit, one_cycle_lr, plateau, step_d
 from lightning_prune import Cubic, Geometric, IterativePruning, Linear, LRRewind, WeightRewind
 from lightning_prune.schedules.sparsity import SparsitySchedule
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-]
 SIZE = 706
 
 

@@ -9,11 +9,7 @@ from toys import STEPS, Images, Toy, equal, fit, one_cycle_lr, seed_everything
 
 from lightning_prune import IterativePruning, LRRewind, WeightRewind
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The dirpath has changed from"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-    pytest.mark.filterwarnings("ignore:.*lr_scheduler.step.* before `optimizer.step"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*lr_scheduler.step.* before `optimizer.step")
 
 PRUNED = (0, 4, 7)
 SIZE = 36 + 640 + 30

@@ -13,11 +13,12 @@ import pytest
 import torch
 import yaml
 from command_line_runs import PRUNING, QUICK, failure, in_an_empty_folder, write  # noqa: F401
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 
 import lightning_prune.cli as cli
+from lightning_prune import UserError, __version__
 from lightning_prune.cli import main
-from lightning_prune.version import __version__
 
 
 def rows(folder: str) -> list[dict[str, str]]:
@@ -101,7 +102,6 @@ def test_what_is_trained_again_replaces_what_was_logged() -> None:
     assert len(Path("runs/version_0/metrics.previous.csv").read_text().splitlines()) == 1 + len(whole)
 
 
-@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_a_run_resumed_elsewhere_leaves_the_first_alone() -> None:
     main(["fit", "--trainer.max_epochs=2", *QUICK])
     before = Path("runs/version_0/metrics.csv").read_text()
@@ -208,7 +208,6 @@ def test_the_traceback_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["fit", "--model.label_smoothing=2.0"])
 
 
-@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 @pytest.mark.parametrize("logger", ["", "CSVLogger", "false", "list"])
 def test_last_is_found_or_refused_with_any_logger(capsys: pytest.CaptureFixture[str], logger: str) -> None:
     words = {
@@ -259,13 +258,13 @@ def test_what_only_the_start_of_the_fit_finds_is_one_message(
 def test_a_refused_run_leaves_the_old_one_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     quick = ["--trainer.logger.version=one", *QUICK]
     main(["fit", f"--config={write(PRUNING.format(dense=2, cycles=1, to='1ep'))}", *quick])
-    files = {path: path.read_bytes() for path in Path("runs/one").glob("*.*")}
-    last = "--ckpt_path=runs/one/checkpoints/last.ckpt"
+    files = {path: path.read_bytes() for path in Path("runs/config/one").glob("*.*")}
+    last = "--ckpt_path=runs/config/one/checkpoints/last.ckpt"
     config = write(PRUNING.format(dense=2, cycles=2, to="0"))
     assert "cannot resume" in failure(capsys, "fit", f"--config={config}", last, *quick)
     config = write(PRUNING.format(dense=2, cycles=2, to="9ep"))
     failure(capsys, "fit", f"--config={config}", *quick)
-    assert {path: path.read_bytes() for path in Path("runs/one").glob("*.*")} == files
+    assert {path: path.read_bytes() for path in Path("runs/config/one").glob("*.*")} == files
 
 
 def test_older_logs_are_numbered() -> None:
@@ -299,6 +298,22 @@ class Log(CSVLogger):
     assert Path("here/own/version_4/metrics.csv").exists()
 
 
+def test_a_run_is_named_after_its_config_and_report_finds_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """`report runs/NAME` finds the newest run, also of a config that names no folder."""
+    config = write(PRUNING.format(dense=1, cycles=1, to="0"))
+    Path("mine").mkdir()
+    Path(config).rename("mine/wide.yaml")
+    main(["fit", "--config=mine/wide.yaml", *QUICK])
+    main(["report", "runs/wide"])
+    assert Path("runs/wide/version_0/report/cycles.csv").exists()
+    main(["fit", "--config=mine/wide.yaml", "--trainer.logger.name=other", *QUICK])
+    assert Path("runs/other/version_0/metrics.csv").exists()
+    main(["fit", "--config", "digits/lr_rewind", "--trainer.max_epochs=1", "--trainer.callbacks=IterativePruning",
+          "--trainer.callbacks.cycles=1", "--trainer.callbacks.retrain=1ep", *QUICK])  # fmt: skip
+    main(["report", "runs/digits/lr_rewind"])
+    assert [path.name for path in Path("runs").iterdir() if path.name.startswith("version_")] == []
+
+
 def test_an_empty_misspelt_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "There is no `modell`. Did you mean `model`?" in failure(capsys, "fit", f"--config={write('modell: {}')}")
 
@@ -312,30 +327,57 @@ def test_faults_are_never_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["fit", "--trainer.max_epochs=1", *QUICK])
 
 
-def test_a_complaint_is_what_a_raise_statement_says() -> None:
-    """However the line reads, and where no source is installed."""
-    assert cli.complaint(raised_in_the_package("if True: raise ValueError('give 1')")) == "give 1"
-    assert (
-        cli.complaint(raised_in_the_package("raise FileNotFoundError('no such run') from OSError()")) == "no such run"
-    )
-    assert cli.complaint(raised_in_the_package("raised = int('x')")) is None
-    assert cli.complaint(raised_in_the_package("raise_ = open('no/such/file')")) is None
+def raised(code: str, function: str = "f") -> BaseException:
+    """The error of a function in a file of somebody else."""
+    names = {"UserError": UserError, "MisconfigurationException": MisconfigurationException}
+    try:
+        exec(compile(f"def {function}(): {code}\n{function}()", "somebody/elses.py", "exec"), names)
+    except Exception as error:
+        return error
+    raise AssertionError(code)
 
 
-def raised_in_the_package(code: str) -> BaseException:
-    with pytest.raises((ValueError, OSError)) as caught:
-        exec(compile(code, str(cli.PACKAGE / "compiled.py"), "exec"))
-    return caught.value
+def test_only_what_is_said_to_the_user_is_a_refusal() -> None:
+    """A fault in the program looks the same from outside, and shows its traceback."""
+    assert cli.refusal(raised("raise UserError('give 1')")) == "give 1"
+    assert cli.refusal(raised("raise MisconfigurationException('no GPU')")) == "no GPU"
+    for fault in (
+        "raise ValueError('a fault')",
+        "raise OSError('a fault')",
+        "int('x')",
+        "{}['key']",
+        "open('no/such')",
+    ):
+        assert cli.refusal(raised(fault)) is None, fault
+
+
+def test_an_own_class_refuses_with_any_value_error() -> None:
+    """A class of the user knows no UserError. While it is made, a `raise` is a refusal, and a slip is not."""
+    for function in ("instantiate_classes", "configure_optimizers"):
+        assert cli.refusal(raised("raise ValueError('lr=-1')", function)) == "lr=-1"
+        assert cli.refusal(raised("raise OSError('no such file')", function)) == "no such file"
+        assert cli.refusal(raised("int('x')", function)) is None
+        assert cli.refusal(raised("open('no/such/file')", function)) is None
+
+
+def test_a_fault_in_the_package_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(words: object) -> None:
+        raise ValueError("a fault in the package")
+
+    monkeypatch.setattr("lightning_prune.ablation.report.runs_command.main", broken)
+    with pytest.raises(ValueError, match="a fault in the package"):
+        main(["report", "runs"])
 
 
 def test_a_missing_run_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
     assert "runs/none does not exist" in failure(capsys, "report", "runs/none")
 
 
-def test_a_missing_extra_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_one_message(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "rich" else object())
-    with pytest.raises(SystemExit, match=r"rich not installed; .* pip install 'lightning-prune\[lab\]'"):
-        main(["fit"])
+    assert "rich not installed. `fit` needs the `lab` extra: pip install 'lightning-prune[lab]'" in failure(
+        capsys, "fit"
+    )
 
 
 def test_the_module_is_the_command() -> None:
@@ -411,17 +453,17 @@ def test_every_rate_is_written_and_a_resumed_run_writes_the_same(capsys: pytest.
     words = [f"--config={write(RATES)}", "--trainer.max_epochs=2", *QUICK]
     main(["fit", *words, "--trainer.logger.version=whole", "--trainer.callbacks+=test_cli.Rates"])
     seen = import_module("test_cli").Rates.seen  # the module that the class path names, which is not this one
-    assert every_step("runs/whole/rates.csv") == {step: repr(rate) for step, rate in seen.items()}
+    assert every_step("runs/config/whole/rates.csv") == {step: repr(rate) for step, rate in seen.items()}
     assert len(seen) == 24
-    coded = [int(row["step"]) for row in table("runs/whole/rates.csv")]
+    coded = [int(row["step"]) for row in table("runs/config/whole/rates.csv")]
     assert coded[0] == 0
     assert coded[1] >= 8  # one row for the whole dense training
     assert coded[-1] == 23
     with pytest.raises(SystemExit):
         main(["fit", *words, "--trainer.logger.version=parts", "--trainer.callbacks+=test_cli.Interrupt"])
-    last = "--ckpt_path=runs/parts/checkpoints/last.ckpt"
+    last = "--ckpt_path=runs/config/parts/checkpoints/last.ckpt"
     main(["fit", "--trainer.logger.version=parts", last, *words])
-    assert every_step("runs/parts/rates.csv") == every_step("runs/whole/rates.csv")
+    assert every_step("runs/config/parts/rates.csv") == every_step("runs/config/whole/rates.csv")
 
 
 class Rates(Callback):

@@ -10,9 +10,9 @@ import torch
 import yaml
 from command_line_runs import PRUNING, QUICK, failure, in_an_empty_folder, write  # noqa: F401
 
+from lightning_prune.basics.config_files import did_you_mean
 from lightning_prune.basics.extras import needs_extra
 from lightning_prune.cli import main, unwritable
-from lightning_prune.lab.cli.near_files import did_you_mean
 
 
 def pruning(text: str, more: str = "") -> str:
@@ -52,7 +52,7 @@ def test_a_guess_in_a_config_is_answered_with_what_to_write(capsys, text, words)
 def test_one_pattern_and_one_type_are_taken():
     config = pruning(PRUNABLE.format("types: torch.nn.Linear, include: network.hidden"))
     main(["fit", f"--config={config}", *QUICK])
-    pruned = yaml.safe_load(Path("runs/version_0/pruning.json").read_text())["pruned"]
+    pruned = yaml.safe_load(Path("runs/config/version_0/pruning.json").read_text())["pruned"]
     assert [one["name"] for one in pruned] == ["network.hidden.1.weight", "network.hidden.3.weight"]
 
 
@@ -176,19 +176,21 @@ def test_a_refused_resumption_does_not_offer_the_command_that_failed(capsys):
     quick = ["--trainer.logger.version=one", *QUICK]
     main(["fit", f"--config={write(PRUNING.format(dense=2, cycles=1, to='1ep'))}", *quick])
     config = write(PRUNING.format(dense=2, cycles=1, to="0"))
-    printed = failure(capsys, "fit", f"--config={config}", "--ckpt_path=runs/one/checkpoints/last.ckpt", *quick)
+    printed = failure(capsys, "fit", f"--config={config}", "--ckpt_path=runs/config/one/checkpoints/last.ckpt", *quick)
     assert "cannot resume" in printed
     assert "To resume" not in printed
 
 
-@pytest.mark.parametrize(("part", "missing"), [("lab", "torchvision"), ("ablation", "pandas")])
-def test_an_import_without_the_extra_names_it(monkeypatch, part, missing):
-    for name in [name for name in sys.modules if name.startswith((f"lightning_prune.{part}", missing))]:
-        monkeypatch.delitem(sys.modules, name)
+@pytest.mark.parametrize(
+    ("part", "name", "missing"), [("lab", "Digits", "torchvision"), ("ablation", "Ablation", "pandas")]
+)
+def test_an_import_without_the_extra_names_it(monkeypatch, part, name, missing):
+    for loaded in [one for one in sys.modules if one.startswith((f"lightning_prune.{part}", missing))]:
+        monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(
         ModuleNotFoundError, match=rf"lightning_prune.{part} needs {missing}.*pip install 'lightning-prune\[lab\]'"
     ):
-        import_module(f"lightning_prune.{part}")
+        getattr(import_module(f"lightning_prune.{part}"), name)
     with pytest.raises(ModuleNotFoundError, match="^No module named 'lightning_prune.gone'$"), needs_extra("x", "y"):
         import_module("lightning_prune.gone")

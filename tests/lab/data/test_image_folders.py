@@ -1,4 +1,4 @@
-"""Folder trees: sizes and colours, the cache and when it is thrown away, and what is said of a wrong tree."""
+"""Folder trees: sizes and colors, the cache and when it is thrown away, and what is said of a wrong tree."""
 
 import os
 

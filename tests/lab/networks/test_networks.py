@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lightning_prune.lab import VGG, BottleneckResNet, ConvNet, LeNet300100, ResNet, WideResNet, torchvision_network
+from lightning_prune.lab.networks import DenseNet, LotteryConvNet
 
 
 def parameters(network: nn.Module) -> int:
@@ -110,6 +111,10 @@ def test_lenet_and_convnet_parameters():
         (VGG(11, classes=7, width=4), (3, 32, 32)),
         (VGG(16, classes=7, channels=1, width=4), (1, 64, 64)),
         (torchvision_network("mobilenet_v3_small", classes=7), (3, 32, 32)),
+        (DenseNet(10, growth=4, classes=7, channels=1, width=8), (1, 8, 8)),
+        (DenseNet(13, growth=4, classes=7, dropout=0.2), (3, 33, 17)),
+        (LotteryConvNet(2, classes=7, channels=1, size=8, width=4), (1, 8, 8)),
+        (LotteryConvNet(6, classes=7, width=4), (3, 32, 32)),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
 )

@@ -47,23 +47,6 @@ def test_the_lottery_convnets_have_the_papers_weights(convolutions, all_millions
     assert round(parameters(network) / 1e6, 1) == all_millions
 
 
-@pytest.mark.parametrize(
-    ("network", "image"),
-    [
-        (DenseNet(10, growth=4, classes=7, channels=1, width=8), (1, 8, 8)),
-        (DenseNet(13, growth=4, classes=7, dropout=0.2), (3, 33, 17)),
-        (LotteryConvNet(2, classes=7, channels=1, size=8, width=4), (1, 8, 8)),
-        (LotteryConvNet(6, classes=7, width=4), (3, 32, 32)),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
-)
-def test_forward_and_backward(network, image):
-    scores = network(torch.randn(2, *image))
-    assert scores.shape == (2, 7)
-    scores.sum().backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
-
-
 def test_a_dense_layer_hands_on_what_it_got():
     layer = DenseNet(10, growth=4).blocks[0][0]
     images = torch.randn(2, 16, 4, 4)

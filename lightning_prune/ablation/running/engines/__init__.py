@@ -1,1 +1,1 @@
-"""Where nodes are trained: in this process, in several of this machine, or on a cluster."""
+"""Train nodes in this process, in several processes of this machine, or on a cluster."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from lightning_prune.ablation.running.engines.engine import Engine
 from lightning_prune.ablation.running.engines.here import Here
 from lightning_prune.ablation.running.engines.local import Local
+from lightning_prune.basics.user_error import UserError
 
 Chosen = Literal["local", "ray"]
 
@@ -26,16 +27,16 @@ def make_engine(name: str, workers: int, out: Path, options: Mapping[str, Any] |
         ValueError: If there is no such engine, or the number is negative.
     """
     if type(workers) is not int or workers < 0:
-        raise ValueError(
+        raise UserError(
             f"Ablation.run(workers={workers!r}) must be a whole number, at least 0: 0 trains in this process, or as "
             "many as a cluster has room for."
         )
     if name == "ray":
         if find_spec("ray") is None:
-            raise ValueError("Ablation.run(engine='ray') needs Ray: pip install 'lightning-prune[ray]'")
+            raise UserError("Ablation.run(engine='ray') needs Ray: pip install 'lightning-prune[ray]'")
         from lightning_prune.ablation.running.engines.on_ray import OnRay  # Ray is an extra.
 
         return OnRay(workers, logs=out / "logs", **(options or {}))
     if name != "local":
-        raise ValueError(f"Ablation.run(engine={name!r}) is unknown. Give 'local' or 'ray'.")
+        raise UserError(f"Ablation.run(engine={name!r}) is unknown. Give 'local' or 'ray'.")
     return Local(workers, out / "logs") if workers else Here()

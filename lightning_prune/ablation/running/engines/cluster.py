@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 import ray
 from ray._private.services import canonicalize_bootstrap_address_or_die
 
+from lightning_prune.basics.user_error import UserError
+
 PATIENCE = 10.0  # Seconds to wait for the answer of a cluster.
+
+
+class NoCluster(UserError, ConnectionError):
+    """Raised when no Ray cluster runs where the user says that one does."""
 
 
 def connect(address: str | None) -> None:
@@ -33,7 +39,7 @@ def connect(address: str | None) -> None:
     except (OSError, ValueError) as error:
         place = "on this machine" if asked == "auto" else f"at {asked!r}"
         reason = str(error).partition(". ")[0]
-        raise ConnectionError(
+        raise NoCluster(
             f"Ablation.run(engine='ray', address={address!r}) finds no running cluster {place} ({reason}). Start one "
             "with `ray start --head`, and let each further machine join: `ray start --address=<the first one>:6379`."
         ) from error

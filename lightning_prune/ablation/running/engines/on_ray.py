@@ -15,6 +15,7 @@ from lightning_prune.ablation.running.engines.engine import Engine
 from lightning_prune.ablation.running.engines.ray_task import OtherMachine, Terms, train_there, versions
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.training.job import Job, Outcome
+from lightning_prune.basics.user_error import UserError
 
 RETRIES = 3  # For a node whose worker or machine died. Each retry goes on from the node's last checkpoint.
 SECONDS_TO_STOP = 10.0
@@ -100,7 +101,7 @@ class OnRay(Engine):
     def _make_task(self) -> Any:
         found = machines()
         if room(found, self.cpus, self.gpus) == 0:
-            raise ValueError(
+            raise UserError(
                 f"Ablation.run(engine='ray', cpus={self.cpus:g}, gpus={self.gpus:g}) fits on no machine of the "
                 f"cluster: they have {_describe(found)}. Ask for less, or let a larger machine join."
             )
@@ -143,9 +144,9 @@ def own_paths() -> list[str]:
 
 def _check(cpus: float, gpus: float) -> None:
     if not cpus > 0:
-        raise ValueError(f"Ablation.run(cpus={cpus!r}) must be above 0: the CPUs that a node takes.")
+        raise UserError(f"Ablation.run(cpus={cpus!r}) must be above 0: the CPUs that a node takes.")
     if not gpus >= 0 or (gpus > 1 and gpus != int(gpus)):
-        raise ValueError(f"Ablation.run(gpus={gpus!r}) must be a share of one GPU, from 0 to 1, or a whole number.")
+        raise UserError(f"Ablation.run(gpus={gpus!r}) must be a share of one GPU, from 0 to 1, or a whole number.")
 
 
 def _describe(found: list[Mapping[str, float]]) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 import lightning
 import torch
 
+from lightning_prune import __version__
 from lightning_prune.ablation.training.job import Job, Outcome
 from lightning_prune.ablation.training.train_node import train
-from lightning_prune.version import __version__
+from lightning_prune.basics.user_error import UserError
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Terms:
     versions: Mapping[str, str]
 
 
-class OtherMachine(ValueError):
+class OtherMachine(UserError):
     """Raised when a machine of the cluster cannot train a node as the other machines do."""
 
 

@@ -1,0 +1,95 @@
+"""Find the groups of units of a network, and what cannot be removed from it."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from lightning_prune.selection.parameters import plain_name
+from lightning_prune.structures.counting import costs_in
+from lightning_prune.structures.groups import FoundStructures, Kept
+from lightning_prune.structures.running import trace_of
+from lightning_prune.structures.sides import FILTER_SIZE, Side, sides_of
+from lightning_prune.structures.splits import settle_splits
+from lightning_prune.structures.units import Units, groups_of, number_units
+
+ALONE = "it is the only unit"
+UNREAD = "no weight reads it"
+UNMADE = "no weight makes it"
+UNUSED = "the forward pass does not use it"
+
+
+def structures_of(module: nn.Module, example: Any = None) -> FoundStructures:
+    """Find the units of a network that can be removed: channels, heads, neurons.
+
+    The network runs once, in eval mode and without gradients, on the first sample of the example. Afterwards its mode,
+    parameters, buffers, hooks and attributes and the random state are as before. What an operation mixes, such as the
+    channels of a LayerNorm, and what goes through an operation that we do not know, is in ``kept``, with the reason.
+
+    Args:
+        module: The network. It may be on the meta device, for which nothing is computed.
+        example: A batch for ``training_step`` if the module has one, otherwise the input of ``forward``: a tensor, or a
+            tuple of positional or a dictionary of named arguments. None: ``example_input_array``, for ``forward``.
+
+    Returns:
+        The groups, what is kept and why, and the costs.
+
+    Raises:
+        UserError: If there is no example, or the network does not run on it.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
+        >>> print(structures_of(network, torch.ones(1, 3, 8, 8)))
+        group  units  weights  operations  coupled  tensors and dimensions
+        0      8      99.2 %   100.0 %     no       0.weight[0], 0.bias[0], 1.weight[0], 1.bias[0], 3.weight[1]
+        <BLANKLINE>
+        Never removed:
+          aten.convolution in 0 reads data of a fixed size: 0.weight[1]
+          the network returns it: 3.weight[0], 3.bias[0]
+    """
+    trace = trace_of(module, example)
+    settle_splits(trace)
+    sides, bad = sides_of(trace)
+    members = _members(sides, bad)
+    units = number_units(trace, sides, members)
+    groups = groups_of(trace, sides, members, units)
+    named = (*module.named_parameters(), *module.named_buffers())
+    shapes = {plain_name(name): tuple(tensor.shape) for name, tensor in named}
+    kept = tuple(_kept(module, sides, units, bad))
+    return FoundStructures(groups, kept, shapes, costs_in(trace, groups, units))
+
+
+def _members(sides: Sequence[Side], bad: dict[int, str]) -> dict[tuple[int, ...], list[int]]:
+    """The sets by the sides on which they lie. What nothing computes or reads is added to ``bad``."""
+    never = np.fromiter(bad, dtype=np.int64)
+    good = [np.unique(side.roots[~np.isin(side.roots, never)]) for side in sides]
+    roots = np.concatenate([*good, np.empty(0, np.int64)])
+    numbers = np.repeat(np.arange(len(sides)), [len(one) for one in good])
+    order = np.lexsort((numbers, roots))
+    starts = np.flatnonzero(np.diff(roots[order], prepend=-1))
+    by_root = zip(roots[order][starts].tolist(), np.split(numbers[order], starts[1:]), strict=False)
+    found: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for root, where in by_root:
+        found[tuple(where.tolist())].append(root)
+    for signature, together in list(found.items()):
+        roles = {sides[number].axis.role for number in signature}
+        reason = ALONE if len(together) < 2 else UNREAD if "consumer" not in roles else None
+        reason = UNMADE if roles <= {"consumer", "statistic", None} else reason
+        if reason is not None:
+            bad.update(dict.fromkeys(together, reason))
+            del found[signature]
+    return dict(sorted(found.items()))  # in the order of the forward pass
+
+
+def _kept(module: nn.Module, sides: Sequence[Side], units: Units, bad: Mapping[int, str]) -> Iterator[Kept]:
+    parameters = {plain_name(name): None for name, _ in module.named_parameters()}
+    for side in sides:
+        if side.axis.tensor in parameters and (units.group[side.roots] < 0).all():
+            reason = next((bad[root] for root in side.roots.tolist() if root in bad), ALONE)
+            if reason != FILTER_SIZE:
+                yield Kept(side.axis.tensor, side.dim, reason)
+    seen = {side.axis.tensor for side in sides}
+    yield from (Kept(name, 0, UNUSED) for name in parameters if name not in seen)

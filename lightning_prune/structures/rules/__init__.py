@@ -1,0 +1,1 @@
+"""How operations carry labels: one small rule for each kind of operation of aten."""
