@@ -25,7 +25,7 @@ setup: .venv/.installed ## create .venv and install the package with everything 
 
 demo: .venv/.lab ## prune a network on real digits with two retraining variants; table and pictures
 	@echo "Training two networks, which takes about a minute ..."
-	$(BIN)/python -m lightning_prune.demo
+	$(BIN)/python -m lightning_prune.lab.demo
 
 ablation: setup ## compare six ways of retraining over three seeds; table and a page with pictures
 	OMP_NUM_THREADS=1 $(BIN)/lightning-prune ablate --config configs/ablations/digits_retraining.yaml --out runs/ablation --workers 2
@@ -56,6 +56,7 @@ test-slow: setup ## the long tests
 bench: setup ## speed and memory, against dense training and torch.nn.utils.prune
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python benchmarks/structures.py
 
 clean: ## remove the environment, caches and runs
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache
