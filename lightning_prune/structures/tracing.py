@@ -22,7 +22,7 @@ from lightning_prune.structures.rules import (
     shapes,
 )
 from lightning_prune.structures.rules.pointwise import is_pointwise, pointwise
-from lightning_prune.structures.rules.registry import RULES, Call, bind
+from lightning_prune.structures.rules.registry import RULES, Call, bind, tensors_in
 from lightning_prune.structures.trace import Trace
 
 RULE_FILES = (
@@ -94,7 +94,7 @@ class Tracing(TorchDispatchMode):
 
 
 def _strided(values: Any) -> list[Tensor]:
-    return [one for one in tree_leaves(values) if isinstance(one, Tensor) and one.layout is torch.strided]
+    return [one for one in tensors_in([values]) if one.layout is torch.strided]
 
 
 def _memory(tensor: Tensor) -> int:
