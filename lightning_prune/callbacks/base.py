@@ -11,8 +11,9 @@ from torch import Tensor
 
 from lightning_prune.basics.too_early import ObjectsOnly
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import in_both_namespaces
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.settings.described import describe_object
+from lightning_prune.callbacks.settings.described import describe_call, describe_object
 from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.callbacks.timing.timeline import Timeline
 from lightning_prune.schedules.durations import Duration
@@ -32,10 +33,15 @@ class Kind(Enum):
 RIVALS = (Kind.CLOCK, Kind.LEARNING_RATE, Kind.WEIGHTS)  # a fit has at most one of each
 
 
+@in_both_namespaces
 class CycleMember(Callback, metaclass=ObjectsOnly):
     """A callback that has a part in the cycles: the clock, or one that works beside it."""
 
     _kind: ClassVar[Kind] = Kind.BESIDE
+    _always_said: ClassVar[tuple[str, ...]] = ()
+
+    def __repr__(self) -> str:
+        return describe_call(self, self._always_said)
 
 
 class CycleClock(CycleMember):
@@ -47,6 +53,7 @@ class CycleClock(CycleMember):
     """
 
     _kind = Kind.CLOCK
+    _always_said = ("cycles", "retrain", "sparsity")
     cycles: int
     joined: bool = False
     _at: Position

@@ -9,9 +9,12 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_prune.callbacks.base import find_clock
+from lightning_prune.callbacks.compat.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.callbacks.settings.described import describe_call
 
 
+@in_both_namespaces
 class CycleCheckpoint(ModelCheckpoint):
     """Keep the last checkpoint of every cycle, and the best one by a metric.
 
@@ -35,6 +38,7 @@ class CycleCheckpoint(ModelCheckpoint):
     def __init__(
         self, monitor: str | None = None, mode: str = "min", dirpath: str | None = None, **options: Any
     ) -> None:
+        join_namespaces()
         super().__init__(
             dirpath=dirpath,
             monitor=monitor,
@@ -45,6 +49,9 @@ class CycleCheckpoint(ModelCheckpoint):
             **options,
         )
         self._name_after(0, 1.0)
+
+    def __repr__(self) -> str:
+        return describe_call(self)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         cycle = find_clock(trainer, self).cycle
@@ -58,8 +65,16 @@ class CycleCheckpoint(ModelCheckpoint):
         super().on_train_epoch_end(trainer, pl_module)
         # Not by save_last: what Lightning means by it depends on its version, lately only what was among the best.
         if not trainer.fast_dev_run and self._is_due(trainer):  # type: ignore[attr-defined]
-            self.last_model_path = str(Path(str(self.dirpath)) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}")
-            trainer.save_checkpoint(self.last_model_path, self.save_weights_only)
+            self.save_last_of_cycle(trainer)
+
+    def save_last_of_cycle(self, trainer: "pl.Trainer") -> None:
+        """Save the network as the last of the cycle.
+
+        Args:
+            trainer: The trainer.
+        """
+        self.last_model_path = str(Path(str(self.dirpath)) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}")
+        trainer.save_checkpoint(self.last_model_path, self.save_weights_only)
 
     def _is_due(self, trainer: "pl.Trainer") -> bool:
         return (trainer.current_epoch + 1) % max(self._every_n_epochs, 1) == 0
@@ -92,7 +107,9 @@ def warn_of_mixed_sparsities(callbacks: list[Callback]) -> None:
         callbacks: The callbacks of the fit.
     """
     for callback in callbacks:
-        if isinstance(callback, ModelCheckpoint) and not isinstance(callback, CycleCheckpoint) and callback.monitor:
+        if not isinstance(callback, everywhere(ModelCheckpoint)) or isinstance(callback, CycleCheckpoint):
+            continue
+        if callback.monitor:
             last = (
                 " Nor is its last.ckpt the last network: with a monitor, save_last=True writes it only when one of the "
                 "best was saved, so that it may be dense at the end of a pruned run."

@@ -13,7 +13,7 @@ from lightning_prune.masks.packing import pack_bits
 LIVES = torch.iinfo(torch.int16).max  # in place of a cycle, for weights that live to the end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Chain:
     """The masks of cycles 1, 2, ... as one number per weight, because dead weights never live again.
 
@@ -55,6 +55,9 @@ class Chain:
                     raise UserError(f"weights of {name!r} that are dead in cycle {cycle - 1} live in cycle {cycle}")
                 death[before & ~living] = cycle
         return cls(deaths, tuple(sparsities))
+
+    def __repr__(self) -> str:
+        return f"Chain({self.cycles} cycles of {len(self.deaths)} tensors, sparsities {list(self.sparsities)})"
 
     @property
     def cycles(self) -> int:

@@ -39,6 +39,9 @@ class Masks:
         """The mask of a weight, in the weight's shape. None while all of the weight lives."""
         return self._masks.get(name)
 
+    def __repr__(self) -> str:
+        return f"Masks({pruned_of(self.alive, self.size)} in {len(self.shapes)} tensors)"
+
     @property
     def size(self) -> int:
         """The number of prunable weights."""
@@ -104,6 +107,20 @@ class Masks:
             return blank_mask(self._like[name]).copy_(unpack_bits(bits, self.shapes[name]))
         except ValueError as error:
             raise UserError(f"The mask of {name!r} does not fit: {error}. Give the checkpoint of this run.") from error
+
+
+def pruned_of(alive: int, size: int) -> str:
+    """Say how many weights are pruned, for people.
+
+    Args:
+        alive: The number of living weights.
+        size: The number of prunable weights.
+
+    Example:
+        >>> pruned_of(15892, 24832)
+        '36.0 % of 24,832 weights pruned'
+    """
+    return f"{100 * (size - alive) / max(size, 1):.1f} % of {size:,} weights pruned"
 
 
 def multiply_(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:

@@ -29,7 +29,7 @@ _MASK, _WEIGHT = "masks/", "weights/"
 _FORMAT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ticket:
     """The masks of a pruned network, and the weights to start from.
 
@@ -50,6 +50,12 @@ class Ticket:
     masks: Mapping[str, Tensor]
     weights: Mapping[str, Tensor]
     header: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        dead = sum(mask.numel() - int(torch.count_nonzero(mask)) for mask in self.masks.values())
+        start = "a rewind point" if self.weights else "no rewind point"
+        cycle = self.header.get("cycle", "?")
+        return f"Ticket(cycle {cycle}: {dead:,} dead weights in {len(self.masks)} tensors, {start})"
 
     def apply_(self, module: nn.Module) -> None:
         """Set a network to the weights of the rewind point, and its dead weights to zero.

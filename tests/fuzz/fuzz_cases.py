@@ -1,6 +1,6 @@
 """Random configurations: a case is a handful of words and numbers, drawn from one seed."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from random import Random
 
 
@@ -43,6 +43,8 @@ class Case:
     sanity: int = 0
     samples: int = 32
     batch: int = 8
+    granularity: str = "weights"
+    measure: str = "weights"
 
     def __str__(self) -> str:
         plain = asdict(Case())
@@ -53,7 +55,19 @@ def draw(seed: int) -> Case:
     """The case of a seed."""
     random = Random(seed)
     drawn = {**_network(random), **_training(random), **_pruning(random), **_length(random), **_around(random)}
-    return Case(**_sensible(drawn, random))
+    return Case(**_without_retraining(_sensible(drawn, random), random))
+
+
+def draw_units(seed: int) -> Case:
+    """The case of a seed with larger units than weights, drawn apart so that the other cases stay what they are."""
+    case, random = draw(seed), Random(f"units {seed}")
+    plain = {"criterion": "magnitude"} if case.criterion == "filters" else {}
+    plain |= {"allocation": "globally"} if case.allocation == "whole" else {}
+    measures = ["weights", "units"] if case.network in ("recurrent", "twins") else ["weights", "units", "flops"]
+    units = random.choice(["filters", "filters l2", "blocks", "blocks max", "structures", "structures 2"])
+    if case.network in ("twins", "shared") and "structures" in units:  # has no groups, or no loss to follow
+        units = "filters"
+    return replace(case, **plain, granularity=units, measure=random.choice(measures))
 
 
 def _network(r: Random) -> dict:
@@ -146,6 +160,13 @@ def _sensible(case: dict, r: Random) -> dict:
     if case["optimizer"] == "lbfgs":
         case |= {"groups": 1, "clip": None, "precision": "32-true"}
     return case | (_by_hand(case, r) if case["network"] == "twins" else {})
+
+
+def _without_retraining(case: dict, r: Random) -> dict:
+    """Some of those that may prune at the end of the dense run and train no more, drawn last of all."""
+    if r.random() < 0.1 and not case["during"] and case["start"] != "scratch" and "rewind" not in case["policy"]:
+        case |= {"cycles": 1, "retrain": "0ep", "policy": "fine-tune" if case["policy"] == "scaled" else case["policy"]}
+    return case
 
 
 def _by_hand(case: dict, r: Random) -> dict:

@@ -1,1 +1,1 @@
-"""Other callbacks of Lightning beside ours, one file each."""
+"""Other callbacks of Lightning beside ours, one file each, and the two namespaces that they come from."""

@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
 from torch import nn
 
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import Timeline, in_steps
@@ -49,7 +50,7 @@ def unfrozen_later(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> li
         trainer: The trainer, with its callbacks set up.
         pl_module: The module that is to be pruned.
     """
-    found = any(isinstance(callback, BackboneFinetuning) for callback in _finetunings(trainer))
+    found = any(isinstance(callback, everywhere(BackboneFinetuning)) for callback in _finetunings(trainer))
     return list(_backbone(pl_module).parameters()) if found and hasattr(pl_module, "backbone") else []
 
 
@@ -67,7 +68,7 @@ def settle_unfreezing(trainer: "pl.Trainer", selected: Selected, timeline: Timel
     """
     for callback in _finetunings(trainer):
         frozen = [one.name for one in selected.skipped if one.reason.startswith("frozen")]
-        if isinstance(callback, BackboneFinetuning):
+        if isinstance(callback, everywhere(BackboneFinetuning)):
             if timeline.cycles:
                 _refuse_late(trainer, callback, selected, timeline, first_epoch)
             started: int = trainer.fit_loop.epoch_progress.current.started  # type: ignore[attr-defined]
@@ -101,7 +102,8 @@ def _refuse_late(
 
 
 def _finetunings(trainer: "pl.Trainer") -> list[BaseFinetuning]:
-    return [callback for callback in trainer.callbacks if isinstance(callback, BaseFinetuning)]  # type: ignore[attr-defined]
+    kinds = everywhere(BaseFinetuning)
+    return [callback for callback in trainer.callbacks if isinstance(callback, kinds)]  # type: ignore[attr-defined]
 
 
 def _backbone(pl_module: "pl.LightningModule") -> Any:

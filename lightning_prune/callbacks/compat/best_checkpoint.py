@@ -5,6 +5,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint
 
@@ -45,7 +46,8 @@ def warn_of_old_best(trainer: "pl.Trainer", cycle: Cycle | None) -> None:
 
 
 def _comparing(trainer: "pl.Trainer") -> list[ModelCheckpoint]:
-    saving = [callback for callback in trainer.callbacks if isinstance(callback, ModelCheckpoint)]  # type: ignore[attr-defined]
+    kinds = everywhere(ModelCheckpoint)
+    saving = [callback for callback in trainer.callbacks if isinstance(callback, kinds)]  # type: ignore[attr-defined]
     return [one for one in saving if one.monitor is not None and not isinstance(one, CycleCheckpoint)]
 
 

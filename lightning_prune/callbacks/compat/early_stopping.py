@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 from lightning_prune.callbacks.base import find_clock
+from lightning_prune.callbacks.compat.namespaces import everywhere
 
 
 @dataclass
@@ -90,4 +91,4 @@ def start_afresh(trainer: "pl.Trainer") -> None:
 
 
 def _early_stoppings(trainer: "pl.Trainer") -> list[EarlyStopping]:
-    return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
+    return [callback for callback in trainer.callbacks if isinstance(callback, everywhere(EarlyStopping))]  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from pathlib import Path
 from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere
 
 _HOOKS = ("on_fit_start", "on_train_start", "on_train_epoch_start", "on_train_batch_start")
 
@@ -20,7 +21,8 @@ def refuse_tuning(callbacks: list[Callback], ckpt_path: str | Path | None) -> No
         ValueError: If one of them would tune a resumed fit, or within the fit.
     """
     for callback in callbacks:
-        kind = next((kind for kind in (BatchSizeFinder, LearningRateFinder) if isinstance(callback, kind)), None)
+        kinds = (*everywhere(BatchSizeFinder), *everywhere(LearningRateFinder))
+        kind = next((kind for kind in kinds if isinstance(callback, kind)), None)
         if kind is None:
             continue
         name = type(callback).__name__

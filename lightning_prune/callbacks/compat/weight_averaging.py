@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere
 
 
 def begin_averages_again(trainer: "pl.Trainer") -> None:
@@ -49,7 +50,7 @@ def refuse_stochastic_averaging(callbacks: list[Callback]) -> None:
     Raises:
         ValueError: If it is among them.
     """
-    if any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks):
+    if any(isinstance(callback, everywhere(StochasticWeightAveraging)) for callback in callbacks):
         raise UserError(
             "StochasticWeightAveraging and IterativePruning cannot go together: it replaces the learning-rate "
             "schedules, moves the end of the fit, and averages networks of different sparsity. Use WeightAveraging or "

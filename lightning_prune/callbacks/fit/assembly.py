@@ -9,12 +9,14 @@ from lightning.pytorch.callbacks import Callback, ModelPruning
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import ADDED, RIVALS, CycleCallback, CycleClock, Kind, clock_of, kind_of
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.compat.weight_averaging import refuse_stochastic_averaging
 from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
 from lightning_prune.callbacks.policies import FineTune, LRRewind
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.callbacks.settings.described import describe
+from lightning_prune.callbacks.settings.later_settings import without_defaults
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 from lightning_prune.callbacks.timing.plan import Rewind
 from lightning_prune.callbacks.timing.timeline import Timeline
@@ -122,7 +124,7 @@ def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") ->
     Returns:
         Plain values by name.
     """
-    own = {name: describe(getattr(clock, name)) for name in signature(type(clock)).parameters}
+    own = without_defaults({name: describe(getattr(clock, name)) for name in signature(type(clock)).parameters})
     callbacks = [one for one in trainer.callbacks if isinstance(one, CycleCallback)]  # type: ignore[attr-defined]
     given = {kind: [one.as_given for one in callbacks if kind_of(one) is kind] for kind in Kind}
     return {
@@ -156,7 +158,7 @@ def refuse_rivals(callbacks: list[Callback]) -> None:
         ValueError: If there are two clocks, two policies or two starting points, or Lightning's own pruning.
     """
     for callback in callbacks:
-        if isinstance(callback, ModelPruning):
+        if isinstance(callback, everywhere(ModelPruning)):
             raise UserError(
                 f"{type(callback).__name__} and IterativePruning would both prune: Lightning's puts a parametrization "
                 "of its own in the place of the weights, which IterativePruning leaves alone. Keep one of them."

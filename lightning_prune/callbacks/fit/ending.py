@@ -41,11 +41,13 @@ class Ending:
     def is_finished(self, trainer: "pl.Trainer") -> bool:
         """Whether the last cycle was trained to its end, when the fit ends: something else may have stopped it."""
         at, timeline = self.at, self.timeline
-        if not timeline.cycles and timeline.dense.unit == "it":
+        if timeline.only_prunes and self.stops.ended:
+            return True
+        if not timeline.retrains and not timeline.inside and timeline.dense.unit == "it":
             return at.has_reached(trainer, timeline.dense)
         if timeline.inside and timeline.inside.unit == "it":
             return at.has_reached(trainer, timeline.inside)
-        if timeline.cycles and not timeline.by_epochs and not timeline.inside:
+        if timeline.retrains and not timeline.by_epochs:
             return self._has_made_last_step
         whole = not trainer.should_stop or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         return whole and at.scheduled(trainer.current_epoch) >= timeline.epochs
@@ -138,11 +140,11 @@ class Ending:
     @property
     def _ends_with_limits(self) -> bool:
         """Whether the user's limits are those of the whole fit: no cycle comes after the dense run."""
-        return not self.timeline.cycles or self.timeline.inside is not None
+        return not self.timeline.retrains
 
     @property
     def _has_made_last_step(self) -> bool:
         """Whether the last step of the last cycle is made. Never true in a run that ends by its limits."""
-        if self.timeline.by_epochs or self.timeline.inside:
+        if self.timeline.by_epochs or not self.timeline.retrains:
             return False
         return self.timeline.index(0, self.at.steps_since_dense) > self.timeline.cycles

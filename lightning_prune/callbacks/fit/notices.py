@@ -2,9 +2,12 @@
 
 import logging
 
+import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import nn
 
+from lightning_prune.masks.masks import pruned_of
+from lightning_prune.masks.tally import Tally
 from lightning_prune.schedules.sparsity import OneShot, SparsitySchedule
 from lightning_prune.selection.coverage import told_of
 from lightning_prune.selection.prunable import FROZEN, Selected
@@ -46,6 +49,19 @@ def say_what_stays_dense(module: nn.Module, selected: Selected) -> None:
         )
     if told := told_of(module, selected):
         rank_zero_warn(told)
+
+
+def say_cycle(trainer: "pl.Trainer", cycle: int, cycles: int, tally: Tally) -> None:
+    """Say which cycle begins, and how much is pruned. A progress bar that shows the cycle says it in its own way.
+
+    Args:
+        trainer: The trainer.
+        cycle: The number of the cycle.
+        cycles: How many there are.
+        tally: What lives in it.
+    """
+    if not getattr(trainer.progress_bar_callback, "shows_cycle", False):
+        rank_zero_info(f"cycle {cycle} of {cycles}: {pruned_of(tally.alive, tally.size)}")
 
 
 def say_where_nothing_dies(cycles: int, sparsity: SparsitySchedule) -> None:

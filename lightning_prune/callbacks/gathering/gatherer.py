@@ -1,7 +1,7 @@
 """Gather the evidence that a criterion declares, before each prune: gradients, earlier weights, SynFlow's rounds."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
@@ -9,17 +9,22 @@ from torch import Tensor, nn
 
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.callbacks.gathering import loss_gradients, synaptic_flow
-from lightning_prune.callbacks.gathering.traceless import without_trace
-from lightning_prune.callbacks.gathering.training_batches import draw
+from lightning_prune.callbacks.gathering import synaptic_flow
+from lightning_prune.callbacks.gathering.source import OfFit, Source
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, Evidence, needs_of
 from lightning_prune.criteria.evidence import MEASURED, REMEMBERED
 from lightning_prune.criteria.flow import order_of_death
-from lightning_prune.masks.masks import Masks
 from lightning_prune.selection.sharding import whole
 
 Found = dict[str, dict[str, Tensor]]
+Origin = pl.Trainer | Source
+
+
+class LivingMasks(Protocol):
+    """Masks by the names of weights, None where all of a weight lives."""
+
+    def __getitem__(self, name: str, /) -> Tensor | None: ...
 
 
 class Gatherer:
@@ -48,12 +53,12 @@ class Gatherer:
         self._epoch = -1
         self._remembered: Found = {}
 
-    def gather(self, trainer: "pl.Trainer | None", masks: Masks, cycle: int, budget: int, rehearsal: bool) -> None:
+    def gather(self, trainer: Origin | None, masks: LivingMasks, cycle: int, budget: int, rehearsal: bool) -> None:
         """Find the evidence that the criterion needs for a prune. All processes have to call this.
 
         Args:
-            trainer: The trainer. It may be None if nothing has to be measured.
-            masks: What lives.
+            trainer: The trainer, or another source. It may be None if nothing has to be measured.
+            masks: The mask of each weight, by name. None where all of it lives.
             cycle: The number of the cycle.
             budget: How many weights are to live, at least 1 and at most what lives.
             rehearsal: Whether this call only has to show that the evidence can be found. One batch or round is then
@@ -70,18 +75,19 @@ class Gatherer:
             raise UserError(
                 f"{describe(self.criterion)} needs a Trainer: it looks at the network, not at weights alone."
             )
+        source = trainer if isinstance(trainer, Source) else OfFit(trainer)
         if measured:
-            loss_gradients.refuse(trainer.lightning_module, self.weights, str(describe(self.criterion)), measured)
+            source.refuse(self.weights, str(describe(self.criterion)), measured)
         if flows:
-            synaptic_flow.refuse(dict(trainer.lightning_module.named_parameters()))
+            synaptic_flow.refuse(dict(source.module.named_parameters()))
         seed = seed_of(self.seed, cycle, "batches")
-        with without_trace(trainer, seed):
+        with source.without_trace(seed):
             if measured:
-                self._set_batch_norm(trainer.lightning_module)
-                batches = draw(trainer, 1 if rehearsal else self.needs.batches, seed)
-                self._found |= loss_gradients.measure(trainer, self.weights, measured, batches, seed)
+                self._set_batch_norm(source.module)
+                batches = 1 if rehearsal else self.needs.batches
+                self._found |= source.gradients(self.weights, measured, batches, seed)
             if flows:
-                self._found["survival"] = self._survival(trainer, masks, budget, 1 if rehearsal else None, seed)
+                self._found["survival"] = self._survival(source, masks, budget, 1 if rehearsal else None, seed)
 
     def drop(self) -> None:
         """Free what was gathered for a prune."""
@@ -148,10 +154,9 @@ class Gatherer:
                     one.training = False  # put back with the other attributes
 
     def _survival(
-        self, trainer: "pl.Trainer", masks: Masks, budget: int, rounds: int | None, seed: int
+        self, source: Source, masks: LivingMasks, budget: int, rounds: int | None, seed: int
     ) -> dict[str, Tensor]:
-        module = trainer.lightning_module
-        ones = synaptic_flow.ones_for(trainer, seed)
+        module, ones = source.module, source.ones(seed)
         module.eval()  # put back with the other attributes
         living = {name: torch.ones_like(w, dtype=torch.bool) for name, w in self.weights.items()}
         living |= {name: mask.bool() for name in living if (mask := masks[name]) is not None}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.gathering.training_batches import draw
 from lightning_prune.selection.sharding import is_sharded
 
@@ -66,7 +67,7 @@ def ones_for(trainer: "pl.Trainer", seed: int) -> Tensor:
         ValueError: If the module has no ``forward``, or its input is no tensor of floating-point numbers.
     """
     module = trainer.lightning_module
-    if type(module).forward is pl.LightningModule.forward:
+    if type(module).forward in [cls.forward for cls in everywhere(pl.LightningModule)]:
         raise UserError(
             f"SynFlow puts ones into {type(module).__name__}, which has no forward: write one that goes through the "
             "network, or give another criterion, such as lightning_prune.magnitude."

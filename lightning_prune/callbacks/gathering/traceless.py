@@ -7,10 +7,11 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers.logger import DummyLogger
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_prune.basics.random_state import forked
 from lightning_prune.basics.snapshot import attributes_kept
+from lightning_prune.callbacks.compat.namespaces import everywhere
 
 
 @contextmanager
@@ -25,11 +26,21 @@ def without_trace(trainer: "pl.Trainer", seed: int) -> Iterator[None]:
         trainer: The trainer.
         seed: Decides what is drawn in the meantime, in [0, 2^63).
     """
+    with module_kept(trainer.lightning_module, seed), _options_kept(trainer), _nothing_logged(trainer):
+        yield
+
+
+@contextmanager
+def module_kept(module: nn.Module, seed: int) -> Iterator[None]:
+    """Let a module be used that has no trainer, and put back what that changes, as in :func:`without_trace`.
+
+    Args:
+        module: The module.
+        seed: Decides what is drawn in the meantime, in [0, 2^63).
+    """
     with ExitStack() as undo:
         undo.enter_context(forked(seed))
-        undo.enter_context(attributes_kept(trainer.lightning_module))
-        undo.enter_context(_options_kept(trainer))
-        undo.enter_context(_nothing_logged(trainer))
+        undo.enter_context(attributes_kept(module))
         undo.enter_context(torch.compiler.set_stance("force_eager"))
         undo.enter_context(torch.enable_grad())
         yield
@@ -68,7 +79,7 @@ def _nothing_logged(trainer: "pl.Trainer") -> Iterator[None]:
     loggers = trainer.loggers
     trainer.loggers = [DummyLogger() for _ in loggers]
     for one in trainer.lightning_module.modules():
-        if isinstance(one, pl.LightningModule):
+        if isinstance(one, everywhere(pl.LightningModule)):
             one.__dict__.update(log=_ignore, log_dict=_ignore)  # taken away with the other attributes
     try:
         yield

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import lightning.pytorch as pl
 from torch import Tensor
 
 from lightning_prune import criteria
 from lightning_prune.allocation import globally
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.gathering.gatherer import Origin
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.recorded_masks import MaskSource, Recorded
 from lightning_prune.masks.chain import Chain
@@ -33,9 +33,11 @@ class Follower(Pruner):
     def settings(self) -> dict[str, list[str]]:
         return {"recorded": self.chain.digests()}
 
-    def rehearse(self, sparsities: Sequence[float], trainer: "pl.Trainer | None" = None) -> None:
+    def rehearse(self, sparsities: Sequence[float], trainer: Origin | None = None) -> None:
         first = self.chain.packed(1) if sparsities else {}
-        for name, mask in self.held().items():
+        for name in self.weights:
+            if (mask := self.masks[name]) is None:
+                continue
             dead = whole(mask).cpu() == 0
             living = unpack_bits(first[name], dead.shape).bool() if name in first else ~dead | dead
             if bool((living & dead).any()):
@@ -44,7 +46,7 @@ class Follower(Pruner):
                     "start (initial_masks=...), and dead weights never come back. Give one of the two."
                 )
 
-    def shrink_(self, cycle: int, sparsity: float, trainer: "pl.Trainer | None") -> None:
+    def shrink_(self, cycle: int, sparsity: float, trainer: Origin | None) -> None:
         self.masks.unpack_(self.chain.packed(cycle))
 
 

@@ -64,7 +64,7 @@ def keep_saved(trainer: "pl.Trainer") -> None:
     save = trainer.save_checkpoint
 
     def guarded(filepath: Any, *args: Any, **options: Any) -> None:
-        if trainer.state.status is not TrainerStatus.INTERRUPTED:  # a tuner saves what it is going to put back
+        if trainer.state.status != TrainerStatus.INTERRUPTED:  # a tuner saves what it is going to put back
             save(filepath, *args, **options)
         else:
             rank_zero_warn(f"The fit failed before its first batch: nothing is new, so '{filepath}' is not written.")

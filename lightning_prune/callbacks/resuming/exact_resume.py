@@ -12,14 +12,17 @@ from lightning_prune.basics.random_state import put_back, take
 from lightning_prune.basics.renamed import states_under_present_names
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import clock_of
+from lightning_prune.callbacks.compat.namespaces import in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.compat.weight_averaging import put_back_averages
 from lightning_prune.callbacks.resuming import lightning_loops
 from lightning_prune.callbacks.resuming.damaged_checkpoints import keep_saved, save_again
 from lightning_prune.callbacks.resuming.moment import refuse_moment
 from lightning_prune.callbacks.resuming.slurm import Requeue
 from lightning_prune.callbacks.resuming.unrounded import Unrounded
+from lightning_prune.callbacks.settings.described import describe_call
 
 
+@in_both_namespaces
 class ExactResume(Callback):
     """Resume exactly, wherever the run was stopped. ``IterativePruning`` adds this callback by itself.
 
@@ -46,12 +49,16 @@ class ExactResume(Callback):
     """
 
     def __init__(self) -> None:
+        join_namespaces()
         self._loaded: dict[str, Any] = {}
         self._rounded: dict[str, torch.Tensor] = {}
         self._averaged: dict[str, torch.Tensor] = {}
         self._scalars: Unrounded | None = None
         self._requeue: Requeue | None = None
         self._reopen: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return describe_call(self)
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         self._loaded, self._rounded, self._averaged, self._scalars = {}, {}, {}, None

@@ -15,6 +15,8 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loops.evaluation_loop import RestartStage as EvaluationStage
 from lightning.pytorch.loops.training_epoch_loop import RestartStage as EpochStage
 
+from lightning_prune.callbacks.compat.namespaces import everywhere
+
 Over = Literal["", "stop", "limit"]  # why an epoch has no batch left: a stop, which is validated first, or max_steps
 
 
@@ -59,7 +61,7 @@ def window_of(trainer: "pl.Trainer") -> int:
     """
     window = trainer.accumulate_grad_batches
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, GradientAccumulationScheduler):
+        if isinstance(callback, everywhere(GradientAccumulationScheduler)):
             window = callback.get_accumulate_grad_batches(trainer.current_epoch)
     return window
 

@@ -9,6 +9,8 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
+from lightning_prune.callbacks.compat.namespaces import everywhere
+
 
 class Requeue:
     """Holds the signal back until the batch is done.
@@ -25,7 +27,7 @@ class Requeue:
         self._handler: Callable[..., object] | None = None
         environment = trainer._accelerator_connector.cluster_environment
         in_main = threading.current_thread() is threading.main_thread()
-        if isinstance(environment, SLURMEnvironment) and environment.auto_requeue and in_main:
+        if isinstance(environment, everywhere(SLURMEnvironment)) and environment.auto_requeue and in_main:
             self._signal = environment.requeue_signal or signal.SIGUSR1
             handler = signal.getsignal(self._signal)
             if callable(handler):

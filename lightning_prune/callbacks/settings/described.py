@@ -1,6 +1,6 @@
 """Write the settings of a run as plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from inspect import signature
 from numbers import Integral, Number
@@ -72,3 +72,27 @@ def describe_object(thing: object) -> str:
     names = [name for name in signature(type(thing)).parameters if name not in former]
     values = {name: describe(getattr(thing, name, None)) for name in names}
     return f"{type(thing).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+
+def describe_call(thing: object, always: Sequence[str] = ()) -> str:
+    """Write a callback as a user would make it: with the arguments that differ from their defaults.
+
+    Args:
+        thing: The callback, whose attributes bear the names of its arguments.
+        always: Arguments to write in any case.
+
+    Example:
+        >>> from lightning_prune import IterativePruning, LRRewind, criteria
+        >>> describe_call(IterativePruning(cycles=3, criterion=criteria.taylor))
+        'IterativePruning(cycles=3, criterion=taylor)'
+        >>> describe_call(LRRewind())
+        'LRRewind()'
+    """
+    former = getattr(thing, "former_arguments", ())
+    written = []
+    for name, parameter in signature(type(thing)).parameters.items():
+        given = getattr(thing, name, parameter.default)
+        is_named = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and name not in former
+        if is_named and (name in always or describe(given) != describe(parameter.default)):
+            written.append(f"{name}={given.__name__ if hasattr(given, '__qualname__') else repr(given)}")
+    return f"{type(thing).__name__}({', '.join(written)})"

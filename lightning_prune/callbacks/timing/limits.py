@@ -4,6 +4,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Timer
 
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.timing.plan import Rewind, plan
 from lightning_prune.callbacks.timing.plan_gradual import plan_inside
 from lightning_prune.callbacks.timing.position import Position
@@ -150,7 +151,7 @@ class Limits:
             timeline: What is to come.
             over: Whether the dense run is over.
         """
-        if not over or not timeline.cycles or timeline.inside:
+        if not over or not timeline.retrains:
             # The user's own limits, counted from the start of this fit. A stop that ends a dense run without cycles
             # moves the end of the epochs, hence the epoch of the plan.
             epochs = -1 if self.max_epochs == -1 else at.trainer_epoch(self._epochs)
@@ -205,7 +206,7 @@ def _refuse_several(trainer: "pl.Trainer", during: str) -> None:
 
 
 def _endless(trainer: "pl.Trainer") -> str:
-    timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    timed = any(isinstance(callback, everywhere(Timer)) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     given = "a limit of time alone (max_time, Timer) ends the whole fit" if timed else "Trainer(max_epochs=-1) never is"
     return (
         f"IterativePruning prunes when the dense run is over, but {given}. Give the length of the dense run, for "

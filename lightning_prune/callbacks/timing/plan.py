@@ -55,6 +55,8 @@ def plan(
     """
     given = None if retrain is None else parse_duration(retrain, "IterativePruning(retrain")
     length = resolve_retrain(given, before or dense, rewind, per_epoch)
+    if not length.amount:
+        return Timeline(dense, Duration(0, dense.unit), cycles, before)
     return Timeline(dense, length, cycles, before).in_one_unit(per_epoch)
 
 

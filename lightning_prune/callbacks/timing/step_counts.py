@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.timing.timeline import Timeline
 
 
@@ -59,7 +60,8 @@ def windows(trainer: "pl.Trainer") -> set[int]:
 
 def scheduling(trainer: "pl.Trainer") -> dict[int, int]:
     """Batches per step by the first epoch they apply to, if a callback changes them. Epoch 0 is always named."""
-    callbacks = [c for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]  # type: ignore[attr-defined]
+    kinds = everywhere(GradientAccumulationScheduler)
+    callbacks = [c for c in trainer.callbacks if isinstance(c, kinds)]  # type: ignore[attr-defined]
     return callbacks[-1].scheduling if callbacks else {}
 
 

@@ -15,7 +15,7 @@ class Timeline:
 
     Args:
         dense: The length of the dense run.
-        retrain: The length of a cycle, at least 1.
+        retrain: The length of a cycle. 0: the one cycle trains nothing, and prunes when the dense run is over.
         cycles: How many cycles.
         before: The length of the dense run that came before the fit, if there was one. ``dense`` is 0 then.
         inside: The length of the fit, if cycles lie inside the dense run. ``dense`` is then the length before the first
@@ -44,6 +44,16 @@ class Timeline:
         return self.dense.unit == "ep" and self.retrain.unit == "ep"
 
     @property
+    def only_prunes(self) -> bool:
+        """Whether the one cycle has no length: the network is pruned at the end of the dense run, and not trained."""
+        return self.cycles > 0 and self.inside is None and not self.retrain.amount
+
+    @property
+    def retrains(self) -> bool:
+        """Whether cycles are trained after the dense run."""
+        return self.cycles > 0 and self.inside is None and self.retrain.amount > 0
+
+    @property
     def epochs(self) -> int:
         """How many epochs the whole run has, if it goes by epochs."""
         return self.inside.amount if self.inside else self.dense.amount + self.cycles * self.retrain.amount
@@ -70,12 +80,15 @@ class Timeline:
             steps_since_dense: The optimizer steps made since the dense run ended. None while the dense run goes on.
 
         Returns:
-            0 in the dense run, ``cycles + 1`` after the last cycle.
+            0 in the dense run, ``cycles + 1`` after the last cycle. 0 always where the cycle has no length: no batch
+            belongs to it.
         """
         if self.by_epochs:
             since, length = epoch - self.dense.amount, self.retrain.amount
         else:
             since, length = -1 if steps_since_dense is None else steps_since_dense, self.retrain.amount
+        if self.only_prunes:
+            return 0
         return 0 if since < 0 else 1 + since // length
 
 

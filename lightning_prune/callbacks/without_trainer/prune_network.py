@@ -1,0 +1,219 @@
+"""Prune a network at once, by the same criteria and allocations as in a fit, and load masks into a network."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+
+from lightning_prune import allocation as allocations
+from lightning_prune import criteria
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.fit.finite import count_not_finite
+from lightning_prune.callbacks.fit.guesses import refuse_guess
+from lightning_prune.callbacks.fit.selected import refuse_other_filters
+from lightning_prune.callbacks.masking.initial_masks import initial_masks as read_masks
+from lightning_prune.callbacks.masking.initial_masks import refuse_missing
+from lightning_prune.callbacks.masking.pruner import Pruner, warn_of_emptied
+from lightning_prune.callbacks.settings.described import describe
+from lightning_prune.callbacks.without_trainer.network_masks import (
+    NetworkMasks,
+    mask_for,
+    masks_in,
+    refuse_other_network,
+)
+from lightning_prune.callbacks.without_trainer.own_loss import Loss, OwnLoss
+from lightning_prune.criteria.evidence import REMEMBERED
+from lightning_prune.masks.packing import pack_bits
+from lightning_prune.masks.ticket import Ticket, load_ticket
+from lightning_prune.selection.coverage import told_of
+from lightning_prune.selection.filter_layout import transposed_groups
+from lightning_prune.selection.parameters import plain_name
+from lightning_prune.selection.prunable import Prunable, Selected, Selection
+
+_KNOWN: WeakKeyDictionary[nn.Module, NetworkMasks] = WeakKeyDictionary()
+
+
+def prune(
+    module: nn.Module,
+    sparsity: float,
+    allocation: allocations.Allocation = allocations.globally,
+    prunable: Selection | Callable[[nn.Module], Selected] = Prunable(),
+    criterion: criteria.Criterion = criteria.magnitude,
+    batches: Iterable[Any] | None = None,
+    loss: Loss | None = None,
+    seed: int = 0,
+    initial_masks: str | Path | None = None,
+) -> NetworkMasks:
+    """Set the weights of a network that matter least to zero, in place, without a Trainer.
+
+    Exactly ``round((1 - sparsity) * size)`` of the ``size`` prunable weights live afterwards. A second call for the
+    same network goes on from the masks of the first: dead weights stay dead, and optimizers that were held stay held.
+    To train the network on, hold its optimizer: ``masks.hold(optimizer)``.
+
+    Args:
+        module: The network: an ``nn.Module``, or the ``LightningModule`` that holds it.
+        sparsity: The fraction of the prunable weights that is to be dead, in [0, 1).
+        allocation: How many weights each tensor keeps.
+        prunable: Selects the weights that may be pruned.
+        criterion: How much each weight matters. Criteria that look at weights of an earlier moment of a fit
+            (``movement`` and its like) are refused.
+        batches: Batches for criteria that take gradients, such as a data loader. The first ones are used, as many as
+            the criterion asks for. For ``synflow`` a batch tells the shape of the input.
+        loss: The loss for criteria that take gradients: a function of the network and a batch, on the network's device.
+            The network is used in the mode in which it is, and is left as it was.
+        seed: Decides, with the number of the call, what is drawn.
+        initial_masks: The weights of a network that are dead before the first call. ``"zeros"``: the prunable weights
+            that are zero. A path: the dead weights of the ticket in this file. None: those of an earlier call, or none.
+
+    Returns:
+        The masks, the same object at each call for the same network.
+
+    Raises:
+        ValueError: If an argument is out of range or does not fit the network. The network has not changed then.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Linear(8, 10), nn.ReLU(), nn.Linear(10, 2))
+        >>> masks = prune(network, sparsity=0.8)
+        >>> masks.alive, masks.size, int((network[0].weight != 0).sum() + (network[2].weight != 0).sum())
+        (20, 100, 20)
+        >>> prune(network, sparsity=0.9) is masks
+        True
+    """
+    with _said_of_prune():
+        _refuse_arguments(sparsity, allocation=allocation, prunable=prunable, criterion=criterion)
+        selected = prunable(module)
+        if not isinstance(selected, Selected):
+            raise UserError(
+                f"prune(prunable={describe(prunable)}) returned a {type(selected).__name__}: give "
+                "lightning_prune.Prunable(include=[...], exclude=[...]), with names of layers."
+            )
+        refuse_other_filters(module, selected, criterion, allocation)
+        _refuse_diverged(selected.weights)
+        masks = _KNOWN.get(module) or NetworkMasks({})
+        pruner = Pruner(selected.weights, criterion, allocation, seed, transposed_groups(module))
+        pruner.load(_before(masks, selected.weights, initial_masks))
+        _refuse_regrowth(sparsity, pruner)
+        before = dict(pruner.masks.living)
+        pruner.shrink_(masks.prunes + 1, sparsity, OwnLoss(module, batches, loss))
+        warn_of_emptied(f"prune(sparsity={sparsity})", before, pruner.masks.living)
+        if told := told_of(module, selected):
+            rank_zero_warn(told.replace("IterativePruning", "prune"))
+    masks.prunes += 1
+    masks.take_(selected.weights, {name: mask for name in pruner.weights if (mask := pruner.masks[name]) is not None})
+    _KNOWN[module] = masks
+    return masks
+
+
+def load_masks(module: nn.Module, source: Mapping[str, Any] | Ticket | str | Path) -> NetworkMasks:
+    """Give a network the masks of another process, and set its dead weights to zero.
+
+    Args:
+        module: The network, of the same names and shapes.
+        source: The ``state_dict()`` of masks, a ticket, or the path of a ticket.
+
+    Returns:
+        The masks, from which :func:`prune` goes on. Hold the optimizer by them again: ``masks.hold(optimizer)``.
+
+    Raises:
+        ValueError: If the masks are of another network, or ``source`` is neither of these. The network has not changed
+            then.
+
+    Example:
+        >>> first, second = nn.Linear(4, 5), nn.Linear(4, 5)
+        >>> masks = load_masks(second, prune(first, sparsity=0.8).state_dict())
+        >>> masks.alive, int((second.weight != 0).sum())
+        (4, 4)
+    """
+    weights: dict[str, Tensor] = {plain_name(name): weight for name, weight in module.named_parameters()}
+    if isinstance(source, str | Path):
+        source = load_ticket(source)
+    if isinstance(source, Ticket):
+        prunes = int(source.header.get("cycle", 1))
+        refuse_other_network({name: mask.shape for name, mask in source.masks.items()}, weights)
+        bits = {name: pack_bits(mask.byte()) for name, mask in source.masks.items()}
+        chosen = {name: weights[name] for name in {**source.header.get("alive", {}), **bits} if name in weights}
+        found = {name: mask_for(weights[name], packed) for name, packed in bits.items()}
+    else:
+        chosen, found = masks_in(source, weights)
+        prunes = int(source["prunes"])
+    masks = _KNOWN.get(module) or NetworkMasks({})
+    masks.prunes = prunes
+    masks.take_(chosen, found)
+    _KNOWN[module] = masks
+    return masks
+
+
+@contextmanager
+def _said_of_prune() -> Iterator[None]:
+    """Errors of functions that are shared with a fit name ``IterativePruning``."""
+    try:
+        yield
+    except ValueError as error:
+        if "IterativePruning" not in str(error):
+            raise
+        raise UserError(str(error).replace("IterativePruning", "prune")) from error
+
+
+def _refuse_arguments(sparsity: float, **functions: object) -> None:
+    if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0 <= sparsity < 1:
+        final = getattr(sparsity, "final", None)
+        meant = f"{final if final is not None else 0.8}"
+        if isinstance(sparsity, int | float) and 1 < sparsity < 100:
+            meant = f"{sparsity / 100:g}"
+        raise UserError(
+            f"prune(sparsity={sparsity!r}) must be a number in [0, 1), the fraction to remove: sparsity={meant}."
+        )
+    for name, function in functions.items():
+        refuse_guess(name, function)
+    criterion: Any = functions["criterion"]
+    if earlier := [kind for kind in criteria.needs_of(criterion).kinds if kind in REMEMBERED]:
+        raise UserError(
+            f"prune(criterion={describe(criterion)}) looks at the weights of an earlier moment ({', '.join(earlier)}), "
+            "which nobody remembers without a fit: prune in a Trainer, or give another criterion, such as "
+            "lightning_prune.magnitude."
+        )
+
+
+def _refuse_diverged(weights: Mapping[str, Tensor]) -> None:
+    for name, weight in weights.items():
+        if count := count_not_finite(weight):
+            raise UserError(f"prune: {count} weights of {name!r} are NaN or infinite, so their size says nothing.")
+
+
+def _before(masks: NetworkMasks, weights: Mapping[str, Tensor], given: str | Path | None) -> dict[str, Tensor]:
+    """The packed masks from which a prune goes on."""
+    if given is not None and len(masks):
+        raise UserError(
+            f"prune(initial_masks={str(given)!r}) is for the first call, and this network has masks already: leave it "
+            "out, or load the masks with lightning_prune.load_masks(module, path)."
+        )
+    if given is not None:
+        refuse_missing(given)
+        return read_masks(given, weights)
+    return {name: bits for name, bits in masks.packed().items() if name in weights}
+
+
+def _refuse_regrowth(sparsity: float, pruner: Pruner) -> None:
+    masks = pruner.masks
+    if round((1 - sparsity) * masks.size) > masks.alive:
+        raise UserError(
+            f"prune(sparsity={sparsity}) would bring weights back: {masks.sparsity:.4g} of the prunable weights are "
+            "dead already, and dead weights stay dead. Give a higher sparsity, or begin with fresh weights and "
+            "lightning_prune.forget_masks(module)."
+        )
+
+
+def forget_masks(module: nn.Module) -> None:
+    """Forget the masks of a network and let its optimizers go. The next :func:`prune` begins anew.
+
+    Args:
+        module: The network. A network without masks is left as it is.
+    """
+    masks = _KNOWN.pop(module, None)
+    if masks is not None:
+        masks.release()
