@@ -25,7 +25,7 @@ setup: .venv/.installed ## create .venv and install the package with everything 
 
 demo: .venv/.lab ## prune a network on real digits with two retraining variants; table and pictures
 	@echo "Training two networks. This takes SECONDS ..."
-	$(BIN)/python -m lightning_prune.demo
+	$(BIN)/python -m lightning_prune.lab.demo
 
 ablation: setup ## compare six ways of retraining over three seeds; table and a page with pictures
 	OMP_NUM_THREADS=1 $(BIN)/lightning-prune ablate --config configs/ablations/digits_retraining.yaml --out runs/ablation --workers 2

@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from lightning_prune import __version__
 from lightning_prune.basics.config_files import require_config
 from lightning_prune.basics.file_names import STUDY
 from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.version import __version__
 
 DEBUG = "LIGHTNING_PRUNE_DEBUG"
 DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."

@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # From the bottom to the top, by the longest name that fits; a file imports only from its own layer or from below.
 LAYERS = [
-    ["version", "basics.user_error"],
+    ["basics.user_error"],
     ["basics.renamed", "basics.checks", "basics.extras"],
     ["basics.late_names"],
     ["schedules"],
@@ -27,6 +27,7 @@ LAYERS = [
     ["allocation"],
     ["masks", "flops", "initializations"],
     ["structures"],
+    ["granularity"],
     ["shrinking"],
     ["callbacks.cycle", "callbacks.settings", "callbacks.compat.namespaces"],
     ["callbacks.timing"],
@@ -54,7 +55,7 @@ LAYERS = [
     ["ablation.results"],
     ["ablation"],
     ["ablation.report"],
-    ["cli", "demo"],
+    ["cli", "lab.demo"],
 ]
 MATHEMATICS = (
     "schedules",
@@ -66,6 +67,7 @@ MATHEMATICS = (
     "initializations",
     "structures",
     "shrinking",
+    "granularity",
 )
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}

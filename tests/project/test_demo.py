@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from short_configs import shortened
 
-from lightning_prune import demo
+from lightning_prune.lab import demo
 
 
 def test_the_demo_trains_compares_and_can_be_repeated(

@@ -13,6 +13,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from lightning_prune import __version__
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.calls import refuse_calls
 from lightning_prune.lab.cli.default_callbacks import default_callbacks, refuse_endless_dense_run
@@ -25,7 +26,6 @@ from lightning_prune.lab.runs.chosen_checkpoint import find_checkpoint, read_che
 from lightning_prune.lab.runs.run_folder import RunConfig, RunLogger
 from lightning_prune.lab.runs.run_lookup import checkpoint_roots, last_checkpoint, loggers_of, resuming
 from lightning_prune.shrinking.small_file import is_small_file
-from lightning_prune.version import __version__
 
 DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."
 TRAINER_DEFAULTS = {"log_every_n_steps": 10}

@@ -17,9 +17,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 
 import lightning_prune.cli as cli
-from lightning_prune import UserError
+from lightning_prune import UserError, __version__
 from lightning_prune.cli import main
-from lightning_prune.version import __version__
 
 
 def rows(folder: str) -> list[dict[str, str]]:

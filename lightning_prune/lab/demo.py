@@ -1,4 +1,4 @@
-"""``python -m lightning_prune.demo``: prune a network on real digits with two retraining variants, and compare."""
+"""``python -m lightning_prune.lab.demo``: prune a network on real digits with two retraining variants, and compare."""
 
 import sys
 import time
