@@ -13,7 +13,9 @@ from lightning_prune.basics.user_error import UserError
 # Modules that users may have named, with the place that each has now. They go with the next version.
 MODULES = {
     "allocation.layer_rates": "allocation.layer_fractions",
-    "callbacks.batch_norm": "callbacks.estimate_batch_norm",
+    "callbacks.batch_norm": "callbacks.beside.estimate_batch_norm",
+    "callbacks.estimate_batch_norm": "callbacks.beside.estimate_batch_norm",
+    "callbacks.train_only": "callbacks.beside.train_only",
     "callbacks.clock": "callbacks.base",
     "callbacks.exact_resume": "callbacks.resuming.exact_resume",
     "callbacks.initialisations": "initializations",
@@ -24,7 +26,6 @@ MODULES = {
     "callbacks.tape": "callbacks.policies.tape",
     "callbacks.weight_rewind": "callbacks.starting_points.weight_rewind",
     "durations": "schedules.durations",
-    "lab.demo": "demo",
     "lab.progress": "lab.runs.progress",
     "lab.rate_log": "lab.runs.rate_log",
     "lab.run_folder": "lab.runs.run_folder",
