@@ -54,7 +54,10 @@ def test_an_arm_may_be_called_by_a_number():
 
 BASE = {
     "trainer": {"callbacks": [{"class_path": "lightning_prune.IterativePruning", "init_args": {"cycles": 2}}]},
-    "model": {"class_path": "lightning_prune.lab.Classifier", "init_args": {"network": "LeNet300100", "optimizer": "torch.optim.SGD"}},
+    "model": {
+        "class_path": "lightning_prune.lab.Classifier",
+        "init_args": {"network": "LeNet300100", "optimizer": "torch.optim.SGD"},
+    },
     "data": "lightning_prune.lab.Digits",
 }
 

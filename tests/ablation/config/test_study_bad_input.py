@@ -67,7 +67,10 @@ ARMS = {
     "unknown argument of a callback": ({"IterativePruning.cycels": 3}, "no `cycels`. Did you mean `cycles`?"),
     "unknown key of the trainer": ({"trainer.max_epoch": 3}, "max_epoch"),
     "unknown key of the data": ({"data.batch_sise": 3}, "no `batch_sise`. Did you mean `batch_size`?"),
-    "misspelt class": ({"callbacks": "LRRewnd"}, "trainer.callbacks: given was `['LRRewnd']`, expected a dotted path (such as torch.nn.Linear) or null. Did you mean `LRRewind`?"),
+    "misspelt class": (
+        {"callbacks": "LRRewnd"},
+        "trainer.callbacks: given was `['LRRewnd']`, expected a dotted path (such as torch.nn.Linear) or null. Did you mean `LRRewind`?",
+    ),
     "unknown module": ({"callbacks": "mine.nowhere.Policy"}, "mine.nowhere.Policy"),
     "unknown function": ({"criterion": "lightning_prune.criteria.magnitud"}, "magnitud"),
     "missing argument": ({"callbacks": "WeightRewind"}, "WeightRewind: `to` is missing"),
@@ -76,7 +79,10 @@ ARMS = {
     "a callback as a value": ({"IterativePruning": None}, "`IterativePruning` is a callback"),
     "seed": ({"seed_everything": 3}, "every arm runs with the study's `seeds`"),
     "nothing to leave out": ({"without": "LRRewind"}, "is not among the base's callbacks, which are IterativePruning"),
-    "an argument below a number": ({"trainer.max_epochs.more": 3}, "trainer.max_epochs: given was `{more=3}`, expected int or null."),
+    "an argument below a number": (
+        {"trainer.max_epochs.more": 3},
+        "trainer.max_epochs: given was `{more=3}`, expected int or null.",
+    ),
     "two devices": ({"trainer.devices": 2}, "Trainer(devices=...) has 2 devices"),
     "a search for nothing": ({"search": {"peek": [1]}}, "there is no `peek`"),
     "point after the end": (

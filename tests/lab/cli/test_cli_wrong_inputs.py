@@ -118,9 +118,7 @@ def test_nothing_but_the_command_shows_the_help(capsys):
 
 def test_a_fit_of_nothing_but_defaults_is_refused_and_its_advice_works(capsys):
     printed = failure(capsys, "fit")
-    assert (
-        "nothing would be pruned, and 1,000 dense epochs trained: there is no `pruning`" in printed
-    )
+    assert "nothing would be pruned, and 1,000 dense epochs trained: there is no `pruning`" in printed
     assert not Path("runs").exists()
     advice = [word.rstrip(".") for word in printed.split(", or add ")[1].split(" For a dense run")[0].split()]
     short = {
