@@ -51,8 +51,8 @@ LAYERS = [
     ["ablation.training"],
     ["ablation.running"],
     ["ablation.results"],
-    ["ablation"],
     ["ablation.report"],
+    ["ablation"],
     ["cli"],
 ]
 MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "structures", "flops", "initializations")
