@@ -48,6 +48,8 @@ class Ablation:
             ``arms``, which may hold Python objects.
         base: What the arms change: ``{"model": Net, "data": Data, "trainer": {"max_epochs": 4, "callbacks": [...]}}``.
             Modules are given by their classes, or by ``functools.partial(Net, width=20)``. Every run makes its own.
+            Without ``data``, the module has loaders of its own. A change of their data is not seen by a study that is
+            run again.
         arms: From the name of an arm to its callbacks, or to its changes by key.
         seeds: How many seeds, or a list of seeds.
         metric: The logged value that chooses the best epoch. None: the validation accuracy, else the validation loss.

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 
 from lightning_prune.ablation.config.callback_objects import entry_of
+from lightning_prune.ablation.config.loaders_of_module import LoadersOfModule
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleMember
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
@@ -20,14 +21,17 @@ def written_base(base: Any) -> Any:
 
     Args:
         base: ``{"model": ..., "data": ..., "trainer": {"max_epochs": ..., "callbacks": [...]}}``, or the path of a
-            config.
+            config. A module without ``data`` has loaders of its own.
 
     Example:
         >>> from lightning_prune import IterativePruning
         >>> written_base({"trainer": {"callbacks": [IterativePruning(cycles=3)]}})["trainer"]["callbacks"]
         [{'class_path': 'lightning_prune.callbacks.iterative_pruning.IterativePruning', 'init_args': {'cycles': 3}}]
     """
-    return written(base, "base")
+    found = written(base, "base")
+    if isinstance(found, dict) and "model" in found:
+        found.setdefault("data", entry_of(LoadersOfModule, {}))  # and not the data of the command line's default
+    return found
 
 
 def written_arms(arms: Any) -> Any:
