@@ -12,6 +12,7 @@ from policy_members import example, members
 from studies import BASE, Dropping, study
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
 
 import lightning_prune as lp
 from lightning_prune import allocation, criteria
@@ -150,3 +151,28 @@ def test_classes_of_the_running_program_are_trained_in_its_process(tmp_path, mon
     monkeypatch.setattr(Net, "__module__", "__main__")
     frame = of_objects("LR rewinding").run(tmp_path / "out")
     assert frame["error"].isna().all()
+
+
+class Loading(Net):
+    """The same with loaders of its own, and no data module."""
+
+    def train_dataloader(self):
+        return loader(96)
+
+    def val_dataloader(self):
+        return loader(32)
+
+
+def loader(count):
+    generator = torch.Generator().manual_seed(count)
+    images, labels = torch.rand(count, 8, 8, generator=generator), torch.arange(count) % 10
+    return DataLoader(TensorDataset(images, labels), batch_size=16)
+
+
+def test_a_module_with_loaders_of_its_own_needs_no_data_module(tmp_path):
+    pruning = lp.IterativePruning(cycles=1, retrain="1ep", sparsity=lp.OneShot(0.5))
+    base = {"model": Loading, "trainer": {"max_epochs": 1, "accelerator": "cpu", "callbacks": [pruning]}}
+    frame = Ablation(base=base, arms={"fine-tuning": []}, seeds=1).run(tmp_path / "out", workers=0)
+    assert frame["error"].isna().all()
+    assert frame["val_last"].notna().all()
+    assert frame["epochs"].sum() == 2
