@@ -8,17 +8,23 @@ export PYTHONUNBUFFERED := 1
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-setup: .venv/.installed ## create .venv and install the package with everything it needs
+setup: .venv/.installed ## create .venv and install the package with everything that its tests need
 
-.venv/.installed: pyproject.toml
+.venv/.lab: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "lightning_prune needs Python 3.10 or newer; set PYTHON=/path/to/python3.10")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	@echo "Installing (about 80 s; torch is large) ..."
+	@echo "Installing the package with its lab extra. This takes MINUTES: torch is large ..."
+	$(BIN)/python -m pip install --quiet -e '.[lab]'
+	@touch $@
+
+.venv/.installed: .venv/.lab pyproject.toml
+	@echo "Installing what the tests need. This takes some more minutes ..."
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch $@
 
-demo: setup ## prune a network on real digits with two retraining variants; table and pictures
+demo: .venv/.lab ## prune a network on real digits with two retraining variants; table and pictures
+	@echo "Training two networks. This takes SECONDS ..."
 	$(BIN)/python -m lightning_prune.lab.demo
 
 ablation: setup ## compare six ways of retraining over three seeds; table and a page with pictures
@@ -50,6 +56,7 @@ test-slow: setup ## the long tests
 bench: setup ## speed and memory, against dense training and torch.nn.utils.prune
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python benchmarks/structures.py
 
 clean: ## remove the environment, caches and runs
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

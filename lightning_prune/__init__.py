@@ -5,12 +5,13 @@ one training at one sparsity. Cycle 0 is the dense run. A step is an optimizer s
 alive. A criterion gives scores, and an allocation gives counts.
 """
 
+__version__ = "0.1.0"  # first: the modules below read it
+
 import importlib
 from typing import TYPE_CHECKING, Any
 
 from lightning_prune.basics.late_names import module_of
 from lightning_prune.basics.renamed import former_classes, keep_former_names
-from lightning_prune.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from lightning_prune.public_names import *  # noqa: F403

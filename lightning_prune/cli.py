@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from lightning_prune import __version__
 from lightning_prune.basics.config_files import require_config
 from lightning_prune.basics.file_names import STUDY
 from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.version import __version__
 
 DEBUG = "LIGHTNING_PRUNE_DEBUG"
 DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."
@@ -30,7 +30,12 @@ TRAINER_COMMANDS = {
 # the completion by a shell. It is imported when the command is called, and imports what is slow in `main`.
 COMMANDS = {
     "ablate": ("ablation.command", "Compare arms over seeds, training what they share only once."),
-    "report": ("lab.run_command", "Report runs with a table per cycle, CSV files and pictures."),
+    "report": (
+        "ablation.report.runs_command",
+        "Report a run, several runs or a study: tables, and a page with pictures.",
+    ),
+    "structures": ("lab.structures_command", "Show which channels, heads and neurons of a network can be removed."),
+    "shrink": ("lab.shrink_command", "Remove dead channels, heads and neurons, and write the small network."),
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
 NEED_NO_EXTRA = ("configs",)
@@ -41,6 +46,7 @@ NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEX
 FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
     "report": "--out",
+    "shrink": "--out",
 }
 MAKING = {"instantiate_classes", "configure_optimizers"}
 OTHER_WEIGHTS = "Error(s) in loading state_dict for "
@@ -151,7 +157,7 @@ def with_config_files(words: Sequence[str]) -> list[str]:
         words: The command and its arguments.
 
     Returns:
-        The words. Only values of ``--config`` and ``-c`` of a Trainer's command are replaced.
+        The words. Only values of ``--config`` and ``-c`` of a Trainer's command and of ``structures`` are replaced.
 
     Raises:
         FileNotFoundError: If a config does not exist. The message names the nearest.
@@ -169,7 +175,7 @@ def with_config_files(words: Sequence[str]) -> list[str]:
             continue
         if CONTENT.isdisjoint(value):  # a path or a name, and not YAML itself
             file = require_config(f"`--config {value}`", value)
-            found[place] = f"{option}{equals}{file}" if words[0] in TRAINER_COMMANDS else word
+            found[place] = f"{option}{equals}{file}" if words[0] in {*TRAINER_COMMANDS, "structures"} else word
     return found
 
 

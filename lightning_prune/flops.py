@@ -37,6 +37,23 @@ class Flops:
         """
         return self.total - sum(count * (1 - _density(layer, densities)) for layer, count in self.by_layer.items())
 
+    def of_entries(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+        """Share the operations of each layer out among the entries of its matrices, in equal parts.
+
+        Args:
+            weights: Weights by name.
+
+        Returns:
+            The number of operations for each entry of a weight, by name.
+        """
+        shares: dict[Tensor, float] = {}
+        for layer, count in self.by_layer.items():
+            matrices = matrices_of(layer)
+            size = sum(one.numel() for one in matrices)
+            for one in matrices:
+                shares[one] = shares.get(one, 0.0) + count / size
+        return {name: shares.get(weight, 0.0) for name, weight in weights.items()}
+
 
 def count_flops(network: nn.Module, run: Callable[[], object]) -> Flops:
     """Count the operations of a computation, by layer of a network.
@@ -89,8 +106,17 @@ def _small_operations() -> Iterator[None]:
 
 def _density(layer: nn.Module, densities: Mapping[Tensor, float]) -> float:
     """The fraction of a layer's own matrices that is alive. 1 if the layer has no matrices."""
-    own = list(layer.parameters(recurse=False))
-    own += list(layer.parametrizations.parameters()) if is_parametrized(layer) else []  # type: ignore[union-attr]
-    matrices = [one for one in own if one.dim() > 1]
+    matrices = matrices_of(layer)
     size = sum(one.numel() for one in matrices)
     return sum(one.numel() * densities.get(one, 1.0) for one in matrices) / size if size else 1.0
+
+
+def matrices_of(layer: nn.Module) -> list[nn.Parameter]:
+    """A layer's own matrices: its parameters with more than one dimension, without those of the layers in it.
+
+    Args:
+        layer: The layer.
+    """
+    own = list(layer.parameters(recurse=False))
+    own += list(layer.parametrizations.parameters()) if is_parametrized(layer) else []  # type: ignore[union-attr]
+    return [one for one in own if one.dim() > 1]

@@ -5,8 +5,11 @@ from lightning_prune.allocation import globally as globally
 from lightning_prune.allocation import lamp as lamp
 from lightning_prune.allocation import layerwise as layerwise
 from lightning_prune.allocation.floor import WithFloor as WithFloor
+from lightning_prune.allocation.isomorphic import isomorphic as isomorphic
+from lightning_prune.allocation.isomorphic import per_group as per_group
 from lightning_prune.allocation.layer_fractions import LayerFractions as LayerFractions
 from lightning_prune.allocation.whole_filters import WholeFilters as WholeFilters
+from lightning_prune.allocation.widths import Widths as Widths
 from lightning_prune.basics.user_error import UserError as UserError
 from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.cycle import Cycle as Cycle
@@ -35,6 +38,8 @@ from lightning_prune.callbacks.policies import WarmupSteps as WarmupSteps
 from lightning_prune.callbacks.policies.base import LearningRatePolicy as LearningRatePolicy
 from lightning_prune.callbacks.policies.base import ShapedRate as ShapedRate
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume as ExactResume
+from lightning_prune.callbacks.shrink import Shrink as Shrink
+from lightning_prune.callbacks.sparsity_penalty import SparsityPenalty as SparsityPenalty
 from lightning_prune.callbacks.starting_points.reinitialize import Reinitialize as Reinitialize
 from lightning_prune.callbacks.starting_points.scratch_train import ScratchTrain as ScratchTrain
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind as WeightRewind
@@ -45,6 +50,11 @@ from lightning_prune.callbacks.without_trainer.prune_network import load_masks a
 from lightning_prune.callbacks.without_trainer.prune_network import prune as prune
 from lightning_prune.criteria import magnitude as magnitude
 from lightning_prune.criteria import random as random
+from lightning_prune.granularity import Blocks as Blocks
+from lightning_prune.granularity import Filters as Filters
+from lightning_prune.granularity import Granularity as Granularity
+from lightning_prune.granularity import Structures as Structures
+from lightning_prune.granularity import Weights as Weights
 from lightning_prune.masks.ticket import Ticket as Ticket
 from lightning_prune.masks.ticket import load_ticket as load_ticket
 from lightning_prune.masks.ticket import save_ticket as save_ticket
@@ -54,4 +64,7 @@ from lightning_prune.schedules.sparsity import Levels as Levels
 from lightning_prune.schedules.sparsity import Linear as Linear
 from lightning_prune.schedules.sparsity import OneShot as OneShot
 from lightning_prune.selection.prunable import Prunable as Prunable
+from lightning_prune.shrinking.removal import Shrunk as Shrunk
+from lightning_prune.shrinking.removal import shrink as shrink
+from lightning_prune.shrinking.small_file import load_small as load_small
 from lightning_prune.structures.find import structures_of as structures_of

@@ -92,7 +92,7 @@ def erk(scores: Scores, density: float) -> Mapping[str, int]:
         >>> erk(Scores.of({"wide": torch.rand(100, 100), "narrow": torch.rand(10, 100)}), density=0.2)
         {'wide': 1419, 'narrow': 781}
     """
-    return spend({name: sum(shape) / shape.numel() for name, shape in scores.shapes.items()}, scores, density)
+    return spend({name: sum(shape) / shape.numel() for name, shape in scores.kernels.items()}, scores, density)
 
 
 def lamp(scores: Scores, density: float) -> Mapping[str, int]:

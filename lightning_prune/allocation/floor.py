@@ -90,4 +90,6 @@ def _without(scores: Scores, held: Mapping[str, int]) -> Scores:
         return torch.full_like(scores[name], DEAD) if name in held else scores[name]
 
     living = {name: scores.living[name] * (name not in held) for name in scores}
-    return Scores(scores.shapes, living, whole, transposed=scores.transposed)
+    return Scores(
+        scores.shapes, living, whole, transposed=scores.transposed, kernels=scores.kernels, kinds=scores.kinds
+    )

@@ -7,6 +7,7 @@ from lightning_prune.allocation import Allocation, layerwise
 from lightning_prune.allocation.budget import budget_of
 from lightning_prune.allocation.rule import Rule
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.criteria.filters import warn_of_filters
 from lightning_prune.criteria.scores import Scores
 from lightning_prune.selection.filter_layout import filter_count
 
@@ -14,6 +15,9 @@ from lightning_prune.selection.filter_layout import filter_count
 @dataclass(frozen=True, repr=False)
 class WholeFilters(Rule):
     """Use another allocation, rounded to whole filters. Use it together with the criterion ``Filters``.
+
+    Use ``IterativePruning(granularity=lightning_prune.Filters())`` instead, with the inner allocation: this allocation
+    goes with a later version. Its runs stay as they are until then.
 
     Counts are rounded down to multiples of a filter's size. The rest of the budget is then spent filter by filter. Each
     filter goes to the tensor that lost most to rounding, counted in filters. A rest that is too small for any filter
@@ -45,6 +49,7 @@ class WholeFilters(Rule):
                 f"WholeFilters(allocation={self.allocation!r}) is not callable: give lightning_prune.layerwise, not a "
                 "name."
             )
+        warn_of_filters("lightning_prune.WholeFilters(allocation)", "allocation=allocation")
 
     def __call__(self, scores: Scores, density: float) -> Mapping[str, int]:
         budget, given = budget_of(scores, density), dict(self.allocation(scores, density))

@@ -1,7 +1,7 @@
 """Refuse a file of ours that another version wrote in another format."""
 
+from lightning_prune import __version__
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.version import __version__
 
 RECORD_FORMAT = 1  # of pruning.json
 

@@ -24,6 +24,7 @@ MODULES = {
     "callbacks.tape": "callbacks.policies.tape",
     "callbacks.weight_rewind": "callbacks.starting_points.weight_rewind",
     "durations": "schedules.durations",
+    "lab.demo": "demo",
     "lab.progress": "lab.runs.progress",
     "lab.rate_log": "lab.runs.rate_log",
     "lab.run_folder": "lab.runs.run_folder",

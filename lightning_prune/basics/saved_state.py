@@ -154,6 +154,7 @@ def _mistake_of_clock(state: Mapping[str, Any], where: str) -> str | None:
         (cycle, _CYCLE, "position/cycle"),
         (settings, _SETTINGS, "settings"),
         (state["masks"], {str: Tensor}, "masks"),
+        (state.get("units"), {"masks": {str: Tensor}, "units": {str: [int]}}, "units"),
         (state.get("evidence", _NO_EVIDENCE), {"epoch": int, "remembered": {str: {str: Tensor}}}, "evidence"),
     )
     given = ((value, kind, name) for value, kind, name in checks if value is not None or name == "evidence")

@@ -25,9 +25,15 @@ from lightning_prune.callbacks.fit.assembly import assemble, complete
 from lightning_prune.callbacks.fit.dense_run import read_dense_run
 from lightning_prune.callbacks.fit.make_run import Arguments, make_run
 from lightning_prune.callbacks.fit.notices import say_what_does_nothing
-from lightning_prune.callbacks.fit.pruning_arguments import check_arguments, check_choice, check_start
+from lightning_prune.callbacks.fit.pruning_arguments import (
+    check_arguments,
+    check_choice,
+    check_start,
+    check_units,
+)
 from lightning_prune.callbacks.fit.run import Run
 from lightning_prune.callbacks.masking.follower import follow, source_of
+from lightning_prune.callbacks.masking.make_pruner import Method, make_pruner
 from lightning_prune.callbacks.masking.processes import refuse_strategy
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.recorded_masks import MaskSource
@@ -35,8 +41,10 @@ from lightning_prune.callbacks.resuming.damaged_checkpoints import check_before_
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind
 from lightning_prune.callbacks.timing.limits import Limits
 from lightning_prune.callbacks.timing.position import Position
+from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.quantities import Quantity
+from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.schedules.sparsity import Geometric, SparsitySchedule, scheduled
-from lightning_prune.selection.filter_layout import transposed_groups
 from lightning_prune.selection.prunable import Prunable, Selection
 from lightning_prune.selection.sharding import reshard
 
@@ -80,6 +88,13 @@ class IterativePruning(Arguments):
         masks_from: A run whose masks are used here: each cycle takes the masks of the same cycle of that run. Give the
             folder of the run, with a checkpoint of every cycle, or a ``Recorded``, which can shuffle the masks by
             ``seed``. The sparsities of that run are taken over. ``criterion`` and ``allocation`` are not used.
+        granularity: The units in which weights live and die: ``Weights()`` for single weights, ``Filters()`` or
+            ``Blocks(rows, columns)`` within one weight, ``Structures()`` for channels, heads and neurons with all that
+            belongs to them. Units score what their weights score together.
+        measure: What ``sparsity`` is a fraction of. ``"weights"``: of the prunable weights. ``"units"``: of the units.
+            ``"flops"``: of the operations of a training step, where a dead weight costs nothing. Units are kept or
+            removed whole. So ``"weights"`` and ``"flops"`` are met as nearly as whole units allow. With
+            ``Structures()`` both are exact counts of the network without the dead units.
         best_checkpoint: The networks among which a ``ModelCheckpoint(monitor=...)`` chooses the best. ``"cycle"``: the
             networks of the cycle that is running. The best network of a finished run is then as sparse as the last.
             ``"run"``: the networks of the whole fit, as without this callback. The best network is then likely to be a
@@ -114,6 +129,8 @@ class IterativePruning(Arguments):
         initial_masks: Literal["zeros"] | str | Path | None = None,
         masks_from: MaskSource | str | Path | None = None,
         best_checkpoint: Literal["cycle", "run"] = "cycle",
+        granularity: Granularity = Weights(),
+        measure: Quantity = "weights",
     ) -> None:
         join_namespaces()
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
@@ -128,6 +145,8 @@ class IterativePruning(Arguments):
         self.dense_run = dense_run
         self.initial_masks = initial_masks
         self.masks_from = masks_from
+        check_units(granularity, measure, masks_from, criterion)
+        self.granularity, self.measure = granularity, measure
         self._source, self._levels = source_of(masks_from), sparsity
         self.best_checkpoint = check_choice("best_checkpoint", best_checkpoint)
         self._before = read_dense_run(dense_run)
@@ -251,7 +270,8 @@ class IterativePruning(Arguments):
 
     def make_pruner(self, module: "pl.LightningModule", weights: Mapping[str, Tensor]) -> Pruner:
         if self._source is None or not self.cycles:
-            return Pruner(weights, self.criterion, self.allocation, self.seed, transposed_groups(module))
+            method = Method(self.criterion, self.allocation, self.granularity, self.measure, self.seed)
+            return make_pruner(method, module, weights)
         pruner, self._levels = follow(self._source, weights, self.sparsity, self.cycles, self.seed)
         return pruner
 

@@ -16,10 +16,14 @@ from lightning_prune.criteria.changes import magnitude_increase as magnitude_inc
 from lightning_prune.criteria.changes import movement as movement
 from lightning_prune.criteria.declared import Criterion as Criterion
 from lightning_prune.criteria.declared import Scorer as Scorer
+from lightning_prune.criteria.declared import each_entry as each_entry
 from lightning_prune.criteria.declared import elementwise as elementwise
 from lightning_prune.criteria.declared import is_elementwise as is_elementwise
 from lightning_prune.criteria.declared import needs as needs
 from lightning_prune.criteria.declared import needs_of as needs_of
+from lightning_prune.criteria.declared import of_units as of_units
+from lightning_prune.criteria.declared import scores_entries as scores_entries
+from lightning_prune.criteria.declared import scores_units as scores_units
 from lightning_prune.criteria.evidence import Evidence as Evidence
 from lightning_prune.criteria.evidence import Needs as Needs
 from lightning_prune.criteria.filters import Filters as Filters
@@ -31,6 +35,11 @@ from lightning_prune.criteria.gradients import grasp as grasp
 from lightning_prune.criteria.gradients import snip as snip
 from lightning_prune.criteria.gradients import taylor as taylor
 from lightning_prune.criteria.on_batches import OnBatches as OnBatches
+from lightning_prune.criteria.units import batch_norm_scale as batch_norm_scale
+from lightning_prune.criteria.units import geometric_median as geometric_median
+from lightning_prune.criteria.units import l1_norm as l1_norm
+from lightning_prune.criteria.units import l2_norm as l2_norm
+from lightning_prune.criteria.units import taylor_gate as taylor_gate
 
 
 @elementwise
@@ -54,8 +63,9 @@ def magnitude(weight: Tensor, evidence: Evidence) -> Tensor:
     return weight.detach().abs()
 
 
+@each_entry
 def random(weight: Tensor, evidence: Evidence) -> Tensor:
-    """Keep random weights. Every criterion has to beat this baseline.
+    """Keep random weights, or random units. Every criterion has to beat this baseline.
 
     Reference: Liu et al., Rethinking the Value of Network Pruning, 2019, https://arxiv.org/abs/1810.05270.
 

@@ -111,6 +111,42 @@ def elementwise(criterion: _Any) -> _Any:
     return criterion
 
 
+def of_units(criterion: _Any) -> _Any:
+    """Declare that a criterion scores whole units: it gets a matrix with one row a unit, and gives one score a row.
+
+    Args:
+        criterion: The criterion.
+
+    Returns:
+        The same criterion.
+    """
+    criterion.scores_units = True  # type: ignore[attr-defined]
+    return criterion
+
+
+def each_entry(criterion: _Any) -> _Any:
+    """Declare that a criterion scores the entries of any tensor: where units are scored, it gets one entry for each.
+
+    Args:
+        criterion: The criterion.
+
+    Returns:
+        The same criterion.
+    """
+    criterion.scores_entries = True  # type: ignore[attr-defined]
+    return criterion
+
+
+def scores_entries(criterion: Criterion) -> bool:
+    """Whether a criterion was declared :func:`each_entry`."""
+    return getattr(criterion, "scores_entries", False)
+
+
+def scores_units(criterion: Criterion) -> bool:
+    """Whether a criterion was declared :func:`of_units`."""
+    return getattr(criterion, "scores_units", False)
+
+
 def is_elementwise(criterion: Criterion) -> bool:
     """Whether a criterion was declared :func:`elementwise`."""
     return getattr(criterion, "is_elementwise", False)

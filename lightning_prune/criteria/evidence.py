@@ -12,7 +12,8 @@ from lightning_prune.basics.user_error import UserError
 
 MEASURED = ("gradient", "squared_gradient", "hessian_gradient")  # on batches of training data
 REMEMBERED = ("initial", "phase_start", "epoch_start")  # weights of an earlier moment
-KINDS = (*MEASURED, *REMEMBERED, "survival")
+OF_UNITS = ("scale", "squared_gate_gradient")  # of whole units, and only where their norms are known
+KINDS = (*MEASURED, *REMEMBERED, "survival", *OF_UNITS)
 
 BatchNorm = Literal["training", "evaluation"]
 
@@ -71,6 +72,16 @@ class Evidence:
     def survival(self) -> Tensor:
         """The place of each weight in the order in which SynFlow's rounds remove weights. The last has the highest."""
         return self._look("survival")
+
+    @property
+    def scale(self) -> Tensor:
+        """The scales of the norms behind each unit: one row for each unit, one column for each norm."""
+        return self._look("scale")
+
+    @property
+    def squared_gate_gradient(self) -> Tensor:
+        """The square of each batch's derivative of the loss by a factor on the unit, averaged over the batches."""
+        return self._look("squared_gate_gradient")
 
     def _look(self, kind: str) -> Tensor:
         if kind in self.found:

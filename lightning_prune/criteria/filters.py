@@ -1,5 +1,6 @@
 """Score whole filters: all weights of one filter get the same score."""
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,9 @@ from lightning_prune.selection.filter_layout import by_filter, for_every_weight
 @dataclass(frozen=True, repr=False)
 class Filters(Scorer):
     """Score every filter of a convolution, or row of a linear layer, by the mean of another criterion over the filter.
+
+    Use ``IterativePruning(granularity=lightning_prune.Filters())`` instead, with the inner criterion: this criterion
+    goes with a later version. Its runs stay as they are until then.
 
     A filter is the set of weights that makes one output channel, also in a transposed convolution. With ``magnitude``
     the score is the filter's L1 norm divided by the filter's size. Use this criterion with ``WholeFilters``, which
@@ -50,6 +54,7 @@ class Filters(Scorer):
             raise UserError(
                 f"Filters(criterion={self.criterion!r}) is not callable: give lightning_prune.magnitude, not a name."
             )
+        warn_of_filters("lightning_prune.criteria.Filters(criterion)", "criterion=criterion")
 
     def __call__(self, weight: Tensor, evidence: Evidence) -> Tensor:
         score = as_floating("a weight", self.criterion(weight, evidence), str(self))
@@ -65,6 +70,17 @@ class Filters(Scorer):
     def needs(self) -> Needs:
         """The needs of the inner criterion."""
         return needs_of(self.criterion)
+
+
+def warn_of_filters(former: str, argument: str) -> None:
+    """Say that a granularity has taken the place of the criterion and the allocation for whole filters.
+
+    Args:
+        former: What was written.
+        argument: What is written beside the granularity.
+    """
+    said = f"{former} is IterativePruning(granularity=lightning_prune.Filters(), {argument}) now: write that."
+    warnings.warn(said, DeprecationWarning, stacklevel=4)
 
 
 def _apart(scores: Tensor) -> Tensor:

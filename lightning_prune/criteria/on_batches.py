@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lightning_prune.basics.checks import check_at_least_one
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.criteria.declared import Criterion, Scorer, is_elementwise, needs_of
+from lightning_prune.criteria.declared import Criterion, Scorer, is_elementwise, needs_of, scores_units
 from lightning_prune.criteria.evidence import MEASURED, Evidence, Needs
 
 
@@ -32,7 +32,8 @@ class OnBatches(Scorer):
     batches: int
 
     def __post_init__(self) -> None:
-        if not callable(self.criterion) or not set(MEASURED) & set(needs_of(self.criterion).kinds):
+        measured = {*MEASURED, "squared_gate_gradient"}
+        if not callable(self.criterion) or not measured & set(needs_of(self.criterion).kinds):
             raise UserError(
                 f"OnBatches(criterion={self.criterion!r}) takes no gradients: give a criterion that does, such as "
                 "lightning_prune.criteria.taylor, or use this criterion without OnBatches."
@@ -51,3 +52,8 @@ class OnBatches(Scorer):
     def is_elementwise(self) -> bool:
         """Whether the criterion is elementwise."""
         return is_elementwise(self.criterion)
+
+    @property
+    def scores_units(self) -> bool:
+        """Whether the criterion scores whole units."""
+        return scores_units(self.criterion)

@@ -1,6 +1,6 @@
 """The scores of all weights as a mapping by name, which computes a piece at a time and stores none."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -30,6 +30,9 @@ class Scores(Mapping[str, Tensor]):
         part: Maps a name and a slice of the flat tensor to its scores. None if only whole tensors can be scored.
         transposed: The number of groups of each transposed convolution, by the name of its weight. The filters of these
             weights lie along the second dimension.
+        kernels: The shape of the weight behind each tensor, by name. It differs from the shape of the scores where
+            these are of units larger than a weight. None: the shapes.
+        kinds: What each tensor is, by name. Tensors of one kind can be compared. None: the number of dimensions.
 
     Example:
         >>> scores = Scores.of({"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([2.0, DEAD])})
@@ -44,9 +47,13 @@ class Scores(Mapping[str, Tensor]):
         whole: Whole,
         part: Part | None = None,
         transposed: Mapping[str, int] | None = None,
+        kernels: Mapping[str, torch.Size] | None = None,
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
         self.transposed = dict(transposed or {})
         self.shapes = dict(shapes)
+        self.kernels = self.shapes if kernels is None else dict(kernels)
+        self.kinds = {name: f"{len(one)} dimensions" for name, one in shapes.items()} if kinds is None else dict(kinds)
         self.living = dict(living)
         self._whole = whole
         self._part = part
@@ -59,7 +66,13 @@ class Scores(Mapping[str, Tensor]):
 
     def only(self, name: str) -> "Scores":
         """The scores of one tensor."""
-        return Scores({name: self.shapes[name]}, {name: self.living[name]}, self._whole, self._part, self.transposed)
+        return self.among([name])
+
+    def among(self, names: Iterable[str]) -> "Scores":
+        """The scores of some tensors."""
+        shapes = {name: self.shapes[name] for name in names}
+        living = {name: self.living[name] for name in shapes}
+        return Scores(shapes, living, self._whole, self._part, self.transposed, self.kernels, self.kinds)
 
     @property
     def size(self) -> int:

@@ -19,7 +19,7 @@ HEADINGS = {
     "cifar10": "CIFAR-10",
     "papers": "",
     "ablations": "studies for `lightning-prune ablate`",
-    "evidence": "studies behind docs/evidence.md, and their base configs",
+    "claims": "studies behind docs/claims.md, and their base configs",
 }
 CITATION = re.compile(r'[^"]+, ".+", .*[0-9]{4}\.')
 

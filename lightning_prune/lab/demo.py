@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from lightning_prune.ablation.report.runs_report import report_runs
+from lightning_prune.basics.config_files import shipped_folder
 from lightning_prune.lab.cli.command_line import CommandLine
-from lightning_prune.lab.report import report
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "digits"
+CONFIGS = shipped_folder() / "digits"
 RUNS = Path("runs") / "digits"
 VARIANTS = ("fine_tune", "lr_rewind")
+PICTURE = "metric_over_density.png"
 
 
 def main() -> None:
@@ -20,8 +22,8 @@ def main() -> None:
 
     This does the same as these commands, in one process::
 
-        lightning-prune fit --config configs/digits/fine_tune.yaml
-        lightning-prune fit --config configs/digits/lr_rewind.yaml
+        lightning-prune fit --config digits/fine_tune
+        lightning-prune fit --config digits/lr_rewind
         lightning-prune report runs/digits/fine_tune runs/digits/lr_rewind --out runs/digits/report
     """
     if not CONFIGS.is_dir():
@@ -34,7 +36,9 @@ def main() -> None:
         console.print(f"\n{config.read_text().splitlines()[0].removeprefix('# ')}", style="bold", highlight=False)
         CommandLine(["fit", f"--config={config}", "--trainer.enable_model_summary=false"])
     console.print(f"\nTrained for {time.monotonic() - began:.0f} s.\n")
-    report([RUNS / variant for variant in VARIANTS], out=RUNS / "report")
+    folder = report_runs([RUNS / variant for variant in VARIANTS], out=RUNS / "report")
+    said = f"\nThe picture: {folder / PICTURE}\nThe page with all pictures: {folder / 'index.html'}"
+    console.print(said, soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

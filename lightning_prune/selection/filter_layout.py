@@ -69,6 +69,28 @@ def by_filter(tensor: Tensor, transposed: int = 0) -> Tensor:
     return grouped.transpose(1, 2).reshape(filter_count(tensor.shape, transposed), -1)
 
 
+def undo_by_filter(matrix: Tensor, shape: Size, transposed: int = 0) -> Tensor:
+    """Undo :func:`by_filter`.
+
+    Args:
+        matrix: One row per filter.
+        shape: The shape of the weight, at least one dimension.
+        transposed: The number of groups of a transposed convolution. 0 for any other layer.
+
+    Returns:
+        A tensor of that shape.
+
+    Example:
+        >>> import torch
+        >>> undo_by_filter(torch.tensor([[1, 3], [2, 4]]), Size([2, 2]), transposed=1).tolist()
+        [[1, 2], [3, 4]]
+    """
+    if not transposed:
+        return matrix.reshape(shape)
+    grouped = matrix.reshape(transposed, shape[1], shape[0] // transposed, *shape[2:])
+    return grouped.transpose(1, 2).reshape(shape)
+
+
 def for_every_weight(of_filter: Tensor, shape: Size, transposed: int = 0) -> Tensor:
     """Give every weight the number of its filter.
 

@@ -97,7 +97,7 @@ class Costs:
             The exact cost of the network from which all dead units are removed.
 
         Raises:
-            ValueError: If a group is unknown, or the number of its units is another.
+            UserError: If a group is unknown, or the number of its units is another.
         """
         living = alive or {}
         self._check(living)

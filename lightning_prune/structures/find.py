@@ -37,7 +37,7 @@ def structures_of(module: nn.Module, example: Any = None) -> FoundStructures:
         The groups, what is kept and why, and the costs.
 
     Raises:
-        ValueError: If there is no example, or the network does not run on it.
+        UserError: If there is no example, or the network does not run on it.
 
     Example:
         >>> import torch
@@ -47,7 +47,7 @@ def structures_of(module: nn.Module, example: Any = None) -> FoundStructures:
         0      8      99.2 %   100.0 %     no       0.weight[0], 0.bias[0], 1.weight[0], 1.bias[0], 3.weight[1]
         <BLANKLINE>
         Never removed:
-          aten.convolution reads data of a fixed size in 0: 0.weight[1]
+          aten.convolution in 0 reads data of a fixed size: 0.weight[1]
           the network returns it: 3.weight[0], 3.bias[0]
     """
     trace = trace_of(module, example)

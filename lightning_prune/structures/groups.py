@@ -26,7 +26,7 @@ class Slices:
             lose whole groups, layer scales, position embeddings, recurrent weights), ``"statistic"`` for buffers such
             as running means, and ``"consumer"`` for the columns that read the values. Statistics are removed with a
             unit, but never masked.
-        bias: Whether the tensor is a bias.
+        bias: Whether the tensor is a bias, or the shift of a norm.
     """
 
     tensor: str
@@ -125,7 +125,7 @@ class FoundStructures:
         >>> [(one.tensor, one.dim, one.role) for one in found.groups["0"].slices]
         [('0.weight', 0, 'producer'), ('0.bias', 0, 'producer'), ('2.weight', 1, 'consumer')]
         >>> found.kept[0]
-        Kept(tensor='0.weight', dim=1, reason='aten.addmm reads data of a fixed size in 0')
+        Kept(tensor='0.weight', dim=1, reason='aten.addmm in 0 reads data of a fixed size')
     """
 
     groups: Mapping[str, Group]

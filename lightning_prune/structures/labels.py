@@ -34,7 +34,8 @@ class Labels:
 
     size: int = _FIRST
     pinned: list[tuple[Array, str]] = field(default_factory=list)  # never removed, and why
-    glued: list[tuple[Array, str]] = field(default_factory=list)  # removed only as a whole, and why
+    glued: list[tuple[Array, str]] = field(default_factory=list)  # mixed, so that they go as a whole only, and why
+    tied: list[tuple[Array, str]] = field(default_factory=list)  # the same, because they share something
     literal: list[tuple[Array, str]] = field(default_factory=list)  # could be masked, but code holds their number
     summed: list[tuple[Array, str]] = field(default_factory=list)  # values of several producers are added
     _parent: Array = field(default_factory=lambda: np.arange(1024, dtype=np.int64))

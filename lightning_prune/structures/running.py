@@ -29,7 +29,7 @@ def trace_of(module: nn.Module, example: Any = None) -> Trace:
         The labels of all that was met.
 
     Raises:
-        ValueError: If there is no example, or the network does not run on it.
+        UserError: If there is no example, or the network does not run on it.
     """
     failed: Exception | None = None
     for sample in _samples(module, example):

@@ -35,7 +35,7 @@ def sides_of(trace: Trace) -> tuple[list[Side], dict[int, str]]:
     Returns:
         The sides in the order of the forward pass, and the sets that can never be removed, each with the reason.
     """
-    glued, sides = trace.labels.reasons(trace.labels.glued), list[Side]()
+    glued, sides = trace.labels.reasons([*trace.labels.glued, *trace.labels.tied]), list[Side]()
     bad = trace.labels.reasons(trace.labels.pinned) | {PLAIN: "it always stays", ANY: "it always stays"}
     for axis in trace.axes:
         roots = trace.labels.roots(axis.labels).numpy()
@@ -48,7 +48,7 @@ def sides_of(trace: Trace) -> tuple[list[Side], dict[int, str]]:
         sides.append(Side(axis, dim, line))
         if (line == line[0]).all():
             root = int(line[0])
-            bad.setdefault(root, glued.get(root, "its units cannot be told apart"))
+            bad[root] = glued.get(root) or bad.get(root, "its units cannot be told apart")
     return sides, bad
 
 

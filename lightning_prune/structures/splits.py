@@ -23,11 +23,11 @@ def settle_splits(trace: Trace) -> None:
             continue
         done.add(key)
         new = range(roots.dim() - 1)
-        kept = max(new, key=lambda dim: _units(roots, dim, trace.labels))  # the first of the best
-        trace.glue(roots, [dim for dim in range(roots.dim()) if dim != kept], reason)
+        kept = max(reversed(new), key=lambda dim: _units(roots, dim))  # the last of the best
+        trace.glue(roots, [dim for dim in range(roots.dim()) if dim != kept], reason, mixes=False)
 
 
-def _units(roots: Tensor, dim: int, labels: Labels) -> int:
+def _units(roots: Tensor, dim: int) -> int:
     """How many units are left if only whole slices along a dimension can go."""
     rows = roots.movedim(dim, 0).reshape(roots.shape[dim], -1)
     sets, places = torch.unique(rows, return_inverse=True)

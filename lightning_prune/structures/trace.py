@@ -154,13 +154,14 @@ class Trace:
         for labels in dims if dims is not None else [self.elements(tensor)]:
             self.pin(labels, reason)
 
-    def glue(self, labels: Tensor, dims: Iterable[int], reason: str) -> Tensor:
+    def glue(self, labels: Tensor, dims: Iterable[int], reason: str, mixes: bool = True) -> Tensor:
         """Say that along some dimensions nothing can be removed by itself.
 
         Args:
             labels: Labels.
             dims: The dimensions.
             reason: The operation that mixes what lies along them.
+            mixes: Whether the operation mixes it. Otherwise it only ties it together.
 
         Returns:
             The labels, which do not change along the dimensions any more.
@@ -168,7 +169,7 @@ class Trace:
         for dim in dims:
             if not constant_along(labels, dim):
                 narrow = without_repeats(labels)
-                self.labels.note(self.labels.glued, narrow, reason)
+                self.labels.note(self.labels.glued if mixes else self.labels.tied, narrow, reason)
                 one = narrow.amax(dim, keepdim=True)  # any of them, but no element that always stays
                 self.link(narrow, one, reason)
                 one = torch.where((narrow == PLAIN).any(dim, keepdim=True), PLAIN, one)

@@ -117,7 +117,7 @@ def follow(trace: Trace, call: Call) -> None:
     try:
         (rule or _unknown)(trace, call)
     except (RuntimeError, IndexError, KeyError, TypeError, ValueError) as error:  # a call that the rule did not expect
-        _unknown(trace, call, f"{call.name} could not be followed ({type(error).__name__}: {error}){trace.here}")
+        _unknown(trace, call, f"{call.name}{trace.here} could not be followed ({type(error).__name__}: {error})")
     for one, labels in zip(changed, before, strict=False):
         _written(trace, call, labels, trace.elements(one))
 
@@ -148,7 +148,7 @@ def _unknown(trace: Trace, call: Call, reason: str | None = None) -> None:
     """Pin whatever an operation without a rule touches."""
     if call.name in ASKS_NOTHING:
         return
-    reason = reason or f"{call.name} is not understood{trace.here}"
+    reason = reason or f"{call.name}{trace.here} is not understood"
     for tensor in call.inputs:
         if trace.knows(tensor):
             trace.pin_tensor(tensor, reason)
@@ -161,4 +161,4 @@ def _written(trace: Trace, call: Call, before: Tensor, after: Tensor) -> None:
     if bool((before == ANY).all()) or torch.equal(trace.labels.roots(before), trace.labels.roots(after)):
         return
     for labels in (before, after):
-        trace.pin(labels, f"{call.name} writes it into another tensor{trace.here}")
+        trace.pin(labels, f"{call.name}{trace.here} writes it into another tensor")

@@ -1,6 +1,6 @@
 """Random configurations: a case is a handful of words and numbers, drawn from one seed."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from random import Random
 
 
@@ -43,6 +43,8 @@ class Case:
     sanity: int = 0
     samples: int = 32
     batch: int = 8
+    granularity: str = "weights"
+    measure: str = "weights"
 
     def __str__(self) -> str:
         plain = asdict(Case())
@@ -54,6 +56,18 @@ def draw(seed: int) -> Case:
     random = Random(seed)
     drawn = {**_network(random), **_training(random), **_pruning(random), **_length(random), **_around(random)}
     return Case(**_without_retraining(_sensible(drawn, random), random))
+
+
+def draw_units(seed: int) -> Case:
+    """The case of a seed with larger units than weights, drawn apart so that the other cases stay what they are."""
+    case, random = draw(seed), Random(f"units {seed}")
+    plain = {"criterion": "magnitude"} if case.criterion == "filters" else {}
+    plain |= {"allocation": "globally"} if case.allocation == "whole" else {}
+    measures = ["weights", "units"] if case.network in ("recurrent", "twins") else ["weights", "units", "flops"]
+    units = random.choice(["filters", "filters l2", "blocks", "blocks max", "structures", "structures 2"])
+    if case.network in ("twins", "shared") and "structures" in units:  # has no groups, or no loss to follow
+        units = "filters"
+    return replace(case, **plain, granularity=units, measure=random.choice(measures))
 
 
 def _network(r: Random) -> dict:

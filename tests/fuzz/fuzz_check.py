@@ -1,6 +1,6 @@
 """Train a case, resume it from somewhere, and say what is not as it should be.
 
-Repeat one: ``.venv/bin/python tests/fuzz/fuzz_check.py SEED``.
+Repeat one: ``.venv/bin/python tests/fuzz/fuzz_check.py SEED``, or ``uSEED`` for one with larger units than weights.
 """
 
 import logging
@@ -17,7 +17,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from fuzz_cases import Case, draw
+from fuzz_cases import Case, draw, draw_units
 from fuzz_parts import STARTS, Data, Module, make_trainer, others_of, pruning_of
 from fuzz_watch import Save, Watch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -187,10 +187,12 @@ def _quiet() -> Any:
 
 
 def main(seeds: list[str]) -> None:
-    for seed in map(int, seeds):
+    for given in seeds:
+        seed = int(given.removeprefix("u"))
+        case = draw_units(seed) if given.startswith("u") else draw(seed)
         with tempfile.TemporaryDirectory() as folder:
-            became, wrong = check(draw(seed), Path(folder), seed)
-        sys.stdout.write(f"{seed}: {draw(seed)}\n{became}: {wrong or 'as it should be'}\n")
+            became, wrong = check(case, Path(folder), seed)
+        sys.stdout.write(f"{given}: {case}\n{became}: {wrong or 'as it should be'}\n")
 
 
 if __name__ == "__main__":

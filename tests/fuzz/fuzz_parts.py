@@ -218,6 +218,16 @@ ALLOCATIONS = {
     "whole": lp.WholeFilters(),
 }
 
+GRANULARITIES = {
+    "weights": lp.Weights(),
+    "filters": lp.Filters(),
+    "filters l2": lp.Filters(reduce="l2"),
+    "blocks": lp.Blocks(2, 3),
+    "blocks max": lp.Blocks(1, 4, reduce="max"),
+    "structures": lp.Structures(),
+    "structures 2": lp.Structures(coupled=False, round_to=2, reduce="l1"),
+}
+
 
 def schedule_of(case: Case) -> Any:
     return {
@@ -235,7 +245,7 @@ def pruning_of(case: Case, dense_run: str | None) -> list[Callback]:
     clock = lp.IterativePruning(
         cycles=case.cycles, retrain=case.retrain, sparsity=schedule_of(case), criterion=CRITERIA[case.criterion],
         allocation=ALLOCATIONS[case.allocation], optimizer_state=case.optimizer_state, early_stopping=case.stops,
-        during=case.during, dense_run=dense_run,
+        during=case.during, dense_run=dense_run, granularity=GRANULARITIES[case.granularity], measure=case.measure,
     )  # fmt: skip
     beside = {"norm": lambda: lp.EstimateBatchNorm(batches=2), "some": lambda: lp.TrainOnly(["bias", "head"])}
     return [clock, *POLICIES[case.policy](), *STARTS[case.start](), *(beside[name]() for name in case.beside)]

@@ -71,21 +71,36 @@ class Watch(Callback):
         clock = clock_of(trainer)
         assert clock is not None
         self.cycles.append(cycle.index)
-        masks, weights = clock.masks, clock._run.pruner.weights
+        masks, weights = clock.masks, clock._run.pruner.covered
         alive = {name: int(masks[name].sum()) if name in masks else one.numel() for name, one in weights.items()}
-        if alive != dict(clock._run.pruner.masks.living):
+        if alive != dict(clock._run.pruner.tally().living):
             self.wrong.append(f"cycle {cycle.index}: the masks have {alive}")
-        size = sum(one.numel() for one in weights.values())
-        asked = round((1 - cycle.sparsity) * size)
-        if "whole" not in self.case.allocation and sum(alive.values()) != asked:
-            self.wrong.append(f"cycle {cycle.index}: {sum(alive.values())} of {size} are alive, not {asked}")
+        self._compare_with_target(clock, cycle, alive)
         self._compare_with_last(clock, masks)
-        if self.case.criterion == "magnitude" and self.case.allocation == "globally":
+        if (
+            self.case.granularity == "weights" == self.case.measure
+            and self.case.criterion == "magnitude"
+            and self.case.allocation == "globally"
+        ):
             self._compare_magnitudes(masks, weights)
         self._dead, self._sparsity = _inverse(masks), clock.measured_sparsity
 
+    def _compare_with_target(self, clock: IterativePruning, cycle: Any, alive: dict[str, int]) -> None:
+        pruner = clock._run.pruner
+        size, living = sum(one.numel() for one in pruner.covered.values()), sum(alive.values())
+        if self.case.granularity != "weights" and self.case.measure == "units":
+            size, living = pruner.masks.size, pruner.masks.alive
+        asked = round((1 - cycle.sparsity) * size)
+        if pruner.measure is not None:
+            multiple = 2 if self.case.granularity == "structures 2" else 1
+            step = multiple * pruner.measure.largest() * (len(alive) if self.case.allocation != "globally" else 1)
+            if abs(pruner.measure.left(pruner.masks.living) - (1 - cycle.sparsity) * pruner.measure.total()) > step:
+                self.wrong.append(f"cycle {cycle.index}: {clock.measured_sparsity} for {cycle.sparsity}")
+        elif "whole" not in self.case.allocation and living != asked:
+            self.wrong.append(f"cycle {cycle.index}: {living} of {size} are alive, not {asked}")
+
     def _compare_with_last(self, clock: IterativePruning, masks: dict[str, Tensor]) -> None:
-        if clock.measured_sparsity < self._sparsity:
+        if clock.measured_sparsity < self._sparsity - 1e-12:
             self.wrong.append(f"the sparsity fell from {self._sparsity} to {clock.measured_sparsity}")
         for name, dead in self._dead.items():
             if name not in masks or bool((masks[name] & dead).any()):

@@ -66,4 +66,4 @@ def most_unspent(allocate, scores):
 
 
 CRITERIA = criteria_of(criteria)
-ALLOCATIONS = allocations_of(allocation)
+ALLOCATIONS = [one for one in allocations_of(allocation) if not getattr(one, "is_fixed", False)]

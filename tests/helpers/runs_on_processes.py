@@ -29,11 +29,19 @@ class Masks(Callback):
 
 
 def run(
-    folder, processes, criterion=magnitude, beside=LRRewind, strategy="ddp_spawn", cycles=2, ckpt_path=None, **options
+    folder,
+    processes,
+    criterion=magnitude,
+    beside=LRRewind,
+    strategy="ddp_spawn",
+    cycles=2,
+    ckpt_path=None,
+    units=None,
+    **options,
 ):
     folder.mkdir(exist_ok=True)
     keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
-    pruning = IterativePruning(cycles=cycles, retrain="2ep", criterion=criterion)
+    pruning = IterativePruning(cycles=cycles, retrain="2ep", criterion=criterion, **(units or {}))
     fit(
         [pruning, beside(), Masks(folder), keep], toy(plain=True), Images(batch=16 // processes), ckpt_path,
         devices=processes, strategy=strategy if processes > 1 else "auto", enable_checkpointing=True,

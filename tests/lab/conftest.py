@@ -78,3 +78,4 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing, which is slow, where a test looks at no picture; specifications are still made."""
     monkeypatch.setattr(vega, "svg_of", lambda spec: json.dumps(spec, allow_nan=False))
     monkeypatch.setattr(vega, "png_of", lambda svg: b"")
+    monkeypatch.setattr("lightning_prune.ablation.report.page.scripts", lambda: "")

@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # From the bottom to the top, by the longest name that fits; a file imports only from its own layer or from below.
 LAYERS = [
-    ["version", "basics.user_error"],
+    ["basics.user_error"],
     ["basics.renamed", "basics.checks", "basics.extras"],
     ["basics.late_names"],
     ["schedules"],
@@ -27,6 +27,8 @@ LAYERS = [
     ["allocation"],
     ["masks", "flops", "initializations"],
     ["structures"],
+    ["granularity"],
+    ["shrinking"],
     ["callbacks.cycle", "callbacks.settings", "callbacks.compat.namespaces"],
     ["callbacks.timing"],
     ["callbacks.base"],
@@ -41,9 +43,9 @@ LAYERS = [
     ["", "public_names"],
     ["lab"],
     ["lab.data", "lab.networks", "lab.report"],
-    ["lab.run_command", "lab.configs_command", "lab.runs"],
+    ["lab.configs_command", "lab.runs"],
     ["lab.cli"],
-    ["lab.__init__", "lab.classifier", "lab.demo"],
+    ["lab.__init__", "lab.classifier", "lab.shrink_command", "lab.structures_command"],
     ["ablation.config"],
     ["ablation.sharing"],
     ["ablation.planning"],
@@ -53,9 +55,20 @@ LAYERS = [
     ["ablation.results"],
     ["ablation.report"],
     ["ablation"],
-    ["cli"],
+    ["cli", "lab.demo"],
 ]
-MATHEMATICS = ("schedules", "selection", "criteria", "allocation", "masks", "structures", "flops", "initializations")
+MATHEMATICS = (
+    "schedules",
+    "selection",
+    "criteria",
+    "allocation",
+    "masks",
+    "flops",
+    "initializations",
+    "structures",
+    "shrinking",
+    "granularity",
+)
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
 

@@ -25,6 +25,7 @@ def test_there_is_a_row_for_each_kind_of_thing_that_is_added():
     kinds = {
         "criterion",
         "allocation",
+        "granularity",
         "sparsity schedule",
         "learning-rate policy",
         "starting point",
@@ -39,6 +40,7 @@ def test_there_is_a_row_for_each_kind_of_thing_that_is_added():
     [
         ("criterion", "synflow", "lightning_prune/criteria/flow.py"),
         ("allocation", "WithFloor", "lightning_prune/allocation/floor.py"),
+        ("granularity", "Blocks", "lightning_prune/granularity/blocks.py"),
         ("sparsity schedule", "Cubic", "lightning_prune/schedules/sparsity.py"),
         ("learning-rate policy", "AdaptiveLinearRestart", "lightning_prune/callbacks/policies/adaptive.py"),
         ("starting point", "ScratchTrain", "lightning_prune/callbacks/starting_points/scratch_train.py"),

@@ -19,10 +19,10 @@ def test_the_demo_trains_compares_and_can_be_repeated(
     for version in range(2):
         demo.main()
         printed = capsys.readouterr().out
-        assert f"lr_rewind (runs/digits/lr_rewind/version_{version})" in printed
+        assert f"The run is in runs/digits/lr_rewind/version_{version}" in printed
         assert "val/accuracy at the end of the cycle" in printed
-        assert "runs/digits/report/comparison.png" in printed
-    assert (demo.RUNS / "report" / "comparison.png").is_file()
+        assert "The picture: runs/digits/report/metric_over_density.png" in printed
+    assert (demo.RUNS / "report" / demo.PICTURE).is_file()
 
 
 def test_outside_a_clone_the_demo_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_no_file_of_the_front_door_imports_torch():
         "basics.user_error",
         "basics.config_files",
         *(module for module, _ in COMMANDS.values()),
-        "lab.report.run_report",
+        "ablation.report.runs_report",
         "ablation.report.report_command",
     ]
     code = f"import sys; {'; '.join(f'import lightning_prune.{one}' for one in modules)}; print([one for one in HEAVY if one in sys.modules])"

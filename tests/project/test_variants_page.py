@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import lightning_prune
-from lightning_prune import EstimateBatchNorm, TrainOnly
+from lightning_prune import EstimateBatchNorm, Granularity, SparsityPenalty, TrainOnly, Weights
 from lightning_prune.callbacks import policies as learning_rate
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.starting_points.base import StartingPoint
@@ -35,7 +35,8 @@ def links_of(page):
 PUBLIC = [member for member in vars(lightning_prune).values() if inspect.isclass(member)]
 POLICIES = [member for member in vars(learning_rate).values() if inspect.isclass(member)]
 STARTS = [member for member in PUBLIC if issubclass(member, StartingPoint)]
-VARIANTS = [*POLICIES, *STARTS, EstimateBatchNorm, TrainOnly]
+UNITS = [member for member in PUBLIC if issubclass(member, Granularity) and member not in (Granularity, Weights)]
+VARIANTS = [*POLICIES, *STARTS, *UNITS, EstimateBatchNorm, SparsityPenalty, TrainOnly]
 
 
 def row_of(variant):

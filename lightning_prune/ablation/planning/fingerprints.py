@@ -14,9 +14,9 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from lightning_prune import __version__
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.data.content_hash import content_of
-from lightning_prune.version import __version__
 
 LIBRARIES = {"lightning_prune": __version__, "lightning": lightning.__version__, "torch": torch.__version__}
 STANDARD = Path(sysconfig.get_paths()["stdlib"])

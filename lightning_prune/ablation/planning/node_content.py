@@ -12,6 +12,7 @@ from lightning_prune.ablation.sharing.stretches import Stretch
 from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.callbacks.base import CycleCallback, Kind
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
+from lightning_prune.callbacks.settings.later_settings import LATER
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 
 # Arguments of a Trainer that say how the run is shown and where it is written. They do not change the computation.
@@ -41,7 +42,7 @@ def dense_content(resolved: Resolved, whole: bool) -> dict[str, Any]:
     if not whole:
         entries = [one for one in entries if kind_in(one) is None]
         trainer["early_stopping"] = resolved.clock.early_stopping if resolved.clock else None
-    trainer["callbacks"] = entries
+    trainer["callbacks"] = [_as_before(one) for one in entries]
     content = {"model": config.get("model"), "data": resolved.data_settings}
     remembered = [] if whole else list(notes_of(resolved.entries).values())
     return {
@@ -96,4 +97,17 @@ def _rank(entry: Config) -> int:
 
 def _without(entry: Config, names: Sequence[str]) -> Config:
     arguments = {key: value for key, value in (entry.get("init_args") or {}).items() if key not in names}
-    return entry_of(class_at(entry["class_path"]), arguments)  # The class may have a second, shorter path.
+    kept = _as_before({"init_args": arguments})["init_args"]
+    return entry_of(class_at(entry["class_path"]), kept)  # The class may have a second, shorter path.
+
+
+def _as_before(entry: Config) -> Config:
+    """Leave out the arguments that earlier versions did not have, where they have their defaults."""
+    if not entry.get("init_args"):
+        return entry
+    return {**entry, "init_args": {key: one for key, one in entry["init_args"].items() if not _is_later(key, one)}}
+
+
+def _is_later(name: str, value: Any) -> bool:
+    written = f"{value['class_path'].rpartition('.')[2]}()" if isinstance(value, dict) else value
+    return name in LATER and written == LATER[name]

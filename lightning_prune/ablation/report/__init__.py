@@ -1,4 +1,4 @@
-"""Report a study on one page, with pictures, tables, and the commands and configs of its arms."""
+"""Report runs or a study on one page, with pictures, tables, and the commands and configs of the arms."""
 
 from typing import TYPE_CHECKING
 
@@ -6,8 +6,9 @@ from lightning_prune.basics.late_names import late_names
 
 if TYPE_CHECKING:
     from lightning_prune.ablation.report.report_command import report_study
+    from lightning_prune.ablation.report.runs_report import report_runs
 
-__all__ = ["report_study"]
+__all__ = ["report_runs", "report_study"]
 
 if not TYPE_CHECKING:
-    __getattr__ = late_names(__name__, {"report_study": "report_command"})
+    __getattr__ = late_names(__name__, {"report_runs": "runs_report", "report_study": "report_command"})

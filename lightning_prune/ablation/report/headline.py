@@ -39,6 +39,26 @@ class Figure:
     words: str
 
 
+@dataclass(frozen=True)
+class Head:
+    """The head of a page: the result in a sentence, the numbers in large print, and the missing or unusual things."""
+
+    lead: str
+    figures: list[Figure]
+    notes: list[str]
+
+
+def head_of(study: Study) -> Head:
+    """Write the head of a study's page."""
+    return Head(lead(study), figures(study), notes(study))
+
+
+def default_label(study: Study) -> str:
+    """The label of the measure that judges the arms. Tables and pictures show it first. Empty without a result."""
+    measure = judged_by(study)
+    return "" if measure is None else measure.label
+
+
 def judged_by(study: Study) -> Measure | None:
     """The measure that chooses arms: validation at the end of the cycle, as far as it was measured."""
     known = {measure.column: measure for measure in study.measures}
@@ -48,7 +68,7 @@ def judged_by(study: Study) -> Measure | None:
 def winners(study: Study) -> list[Winner]:
     """Name the best arm at each density after the dense run, and the arms that may be as good."""
     measure = judged_by(study)
-    if measure is None or len(study.measured_arms) < 2:
+    if measure is None or len(study.measured_arms) < 2 or study.of_runs:
         return []
     found = best(study.table, measure.column, study.mode)
     return [
@@ -80,9 +100,9 @@ def lead(study: Study) -> str:
         return compared
     if not decided:
         worse = "" if measure is None else _worse(study, found, measure.column)
-        return f"{compared} At no density is one arm decidedly better than all others.{worse}"
+        return f"{compared} At no density is one arm significantly better than all others.{worse}"
     parts = [f"{winner.arm} at {winner.density}" for winner in decided]
-    rest = "" if len(decided) == len(found) else "; elsewhere the seeds leave it undecided"
+    rest = "" if len(decided) == len(found) else "; elsewhere the differences are not significant"
     return f"{compared} Better than all others: {listed(parts)}{rest}."
 
 
@@ -98,7 +118,7 @@ def _worse(study: Study, found: Sequence[Winner], column: str) -> str:
         for arm in study.measured_arms
     }
     parts = [f"{arm} at {listed(densities)}" for arm, densities in where.items() if densities]
-    return f" Decidedly worse than the highest mean: {'; '.join(parts)}." if parts else ""
+    return f" Significantly worse than the highest mean: {'; '.join(parts)}." if parts else ""
 
 
 def figures(study: Study) -> list[Figure]:
@@ -129,9 +149,9 @@ def notes(study: Study) -> list[str]:
     said += study.damaged
     if len(study.seeds) < FEW:
         said.append(
-            "There is one seed: no interval can be given, and everything is undecided."
+            "There is one seed: no interval can be given, and nothing is significant."
             if len(study.seeds) == 1
-            else "There are two seeds: intervals are very wide, and what is decided may be chance. Take three or more."
+            else "There are two seeds: intervals are very wide, and a significant difference may be chance. Take three."
         )
     densities = study.table.dropna(subset=["cycle"]).groupby("cycle")["density"]
     if (densities.max() > (1 + UNEQUAL) * densities.min()).any():

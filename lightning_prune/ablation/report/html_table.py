@@ -16,6 +16,7 @@ HEADERS = {
     "seconds_shared": "of them shared", "peak_lr": "peak rate", "error": "error", "node": "node",
     "checkpoint": "checkpoint",
 }  # fmt: skip
+OF_STUDIES = ("seed", "epochs_shared", "seconds_shared")  # Single runs have one seed and share nothing.
 TEXTS = ("arm", "error", "node", "checkpoint")
 
 
@@ -38,9 +39,11 @@ class Sheet:
 
 def sheet_of(study: Study) -> Sheet:
     """Write every row of the table. Columns without any value are left out."""
-    columns = [name for name in HEADERS if name in study.table and study.table[name].notna().any()]
+    known = [name for name in HEADERS if not (study.of_runs and name in OF_STUDIES)]
+    columns = [name for name in known if name in study.table and study.table[name].notna().any()]
     rows = [[_cell(study, name, row[name]) for name in columns] for row in study.table.to_dict("records")]
-    return Sheet([HEADERS[name] for name in columns], [name in TEXTS for name in columns], rows)
+    headers = {**HEADERS, "arm": study.member}
+    return Sheet([headers[name] for name in columns], [name in TEXTS for name in columns], rows)
 
 
 def versions_of(study: Study) -> list[str]:

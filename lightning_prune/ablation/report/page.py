@@ -10,10 +10,11 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lightning_prune.ablation.report import headline
+from lightning_prune.ablation.report.headline import Head
 from lightning_prune.ablation.report.html_table import sheet_of, versions_of
 from lightning_prune.ablation.report.picture_files import scripts
 from lightning_prune.ablation.report.pictures.picture import Picture, without_arms
-from lightning_prune.ablation.report.read_study import CSV, inside
+from lightning_prune.ablation.report.read_study import CSV, TABLE, inside
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.lab.report.canvas import COLORS
 from lightning_prune.lab.report.report_file import write_report_file
@@ -21,17 +22,28 @@ from lightning_prune.lab.report.report_file import write_report_file
 TEMPLATES = Path(__file__).parent / "page"
 
 
-def write_page(path: Path, study: Study, pictures: Sequence[Picture]) -> Path:
+def write_page(
+    path: Path,
+    study: Study,
+    pictures: Sequence[Picture],
+    head: Head | None = None,
+    tables: Sequence[Path] = (),
+    chosen: str | None = None,
+) -> Path:
     """Write the page. Every text is escaped, and the page loads nothing from any address.
 
     Args:
         path: The HTML file.
         study: The study.
         pictures: The pictures, in the order of the page.
+        head: The head of the page. None: the head of a study.
+        tables: The files of the tables, for links. Empty: the tables of the study.
+        chosen: The label of the measure to show first. None: the measure that judges the arms.
 
     Returns:
         ``path``.
     """
+    tables = tables or [file for name in (CSV, TABLE) if (file := study.folder / name).is_file()]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -40,14 +52,14 @@ def write_page(path: Path, study: Study, pictures: Sequence[Picture]) -> Path:
         lstrip_blocks=True,
     )
     page = environment.get_template("page.html").render(
-        **_told(study),
+        **_told(study, head or headline.head_of(study), chosen),
         colors={arm: COLORS[index % len(COLORS)] for index, arm in enumerate(study.arms)},
         pictures=pictures,
         data=_data(pictures),
         sheet=sheet_of(study),
         versions=versions_of(study),
         configs=_configs(study),
-        table=_way(path, study.folder / CSV),
+        tables=[(file.name, _way(path, file)) for file in tables],
         bundle=scripts(),
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
@@ -56,18 +68,19 @@ def write_page(path: Path, study: Study, pictures: Sequence[Picture]) -> Path:
 
 
 def _way(page: Path, file: Path) -> str:
-    """The address of a file as it is written on the page. Empty if the file does not exist."""
-    return quote(os.path.relpath(file, page.parent), errors="surrogateescape") if file.is_file() else ""
+    """The address of a file as it is written on the page."""
+    return quote(os.path.relpath(file, page.parent), errors="surrogateescape")
 
 
-def _told(study: Study) -> dict[str, Any]:
+def _told(study: Study, head: Head, chosen: str | None) -> dict[str, Any]:
     """Collect the words and numbers of the page."""
-    measure = next(iter(study.measures), None)
+    label = chosen or headline.default_label(study)
+    measure = next((measure for measure in study.measures if measure.label == label), None)
     return {
         "study": study,
-        "lead": headline.lead(study),
-        "figures": headline.figures(study),
-        "notes": headline.notes(study),
+        "lead": head.lead,
+        "figures": head.figures,
+        "notes": head.notes,
         "winners": headline.winners(study),
         "judged": headline.judged_by(study),
         "measure": measure,

@@ -10,11 +10,13 @@ from rich.console import Console
 from lightning_prune.ablation.report import headline
 from lightning_prune.ablation.report.arm_names import drawable
 from lightning_prune.ablation.report.page import write_page
-from lightning_prune.ablation.report.picture_files import write_pictures
+from lightning_prune.ablation.report.picture_files import print_files, write_pictures
 from lightning_prune.ablation.report.pictures.cost import draw_cost
 from lightning_prune.ablation.report.pictures.differences import draw_differences
 from lightning_prune.ablation.report.pictures.layers import draw_layers
+from lightning_prune.ablation.report.pictures.learning_curves import draw_learning_curves
 from lightning_prune.ablation.report.pictures.over_density import draw_over_density
+from lightning_prune.ablation.report.pictures.pareto import draw_pareto
 from lightning_prune.ablation.report.pictures.picture import Picture
 from lightning_prune.ablation.report.pictures.rates import draw_rates
 from lightning_prune.ablation.report.pictures.search import draw_search
@@ -26,6 +28,7 @@ from lightning_prune.ablation.results.table_checks import require_arms
 from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.report.logged_run import Run
+from lightning_prune.lab.report.report_file import require_folder
 from lightning_prune.lab.report.terminal import report_console
 from lightning_prune.lab.visible import visible
 
@@ -40,7 +43,7 @@ def report_parser() -> ArgumentParser:
     parser.add_argument(
         "--metric",
         type=str | None,
-        help="the column that pictures show first: test_last, val_best, ... (default: the first measured)",
+        help="the column that pictures show first: test_last, val_best, ... (default: the one that judges the arms)",
     )
     parser.add_argument("--out", type=str | None, help="where files go (default: STUDY/report)")
     return parser
@@ -66,7 +69,7 @@ def report_study(
         folder: The folder with study.json.
         out: The folder for the files. None: ``report`` in ``folder``.
         against: The arm to which differences are shown at first. None: the first arm with a result.
-        metric: The column that pictures show first. None: the test metric, or the validation metric without a test.
+        metric: The column that pictures show first. None: the column that judges the arms.
         console: The console for the headline. None: the terminal.
 
     Returns:
@@ -82,13 +85,14 @@ def report_study(
     against = None if against is None else drawable(against)
     if against is not None:
         _require_against(study, against)
-    place = _require_folder(out or folder / "report")
+    place = require_folder(out or folder / "report")
     runs, damaged = first_runs(study)
     study = replace(study, damaged=damaged)
     pictures = draw(study, chosen, against, runs)
-    page = write_page(place / "index.html", study, pictures)
-    written = [page, *write_pictures(place, pictures)]
-    _print(console or report_console(), study, written)
+    page = write_page(place / "index.html", study, pictures, chosen=chosen)
+    console = console or report_console()
+    _print(console, study)
+    print_files(console, page, write_pictures(place, pictures))
     return page
 
 
@@ -105,10 +109,30 @@ def draw(study: Study, chosen: str, against: str | None = None, runs: dict[str, 
     pictures = [
         draw_over_density(study, chosen),
         draw_differences(study, chosen, against),
+        draw_pareto(study, chosen),
         draw_cost(study, chosen),
         draw_shared_work(study),
+        draw_learning_curves(study, runs),
         draw_rates(study, runs),
         draw_search(study),
+        draw_layers(study, runs),
+    ]
+    return [picture for picture in pictures if picture is not None]
+
+
+def draw_runs(study: Study, runs: dict[str, Run]) -> list[Picture]:
+    """Draw every picture of runs that are shown as a study, in the order of the page.
+
+    Args:
+        study: The study of the runs.
+        runs: The runs by name.
+    """
+    chosen = headline.default_label(study)
+    pictures = [
+        draw_over_density(study, chosen) if chosen else None,
+        draw_pareto(study, chosen),
+        draw_learning_curves(study, runs),
+        draw_rates(study, runs),
         draw_layers(study, runs),
     ]
     return [picture for picture in pictures if picture is not None]
@@ -141,7 +165,7 @@ def first_runs(study: Study) -> tuple[dict[str, Run], tuple[str, ...]]:
 def _chosen_label(study: Study, metric: str | None) -> str:
     known = {measure.column: measure.label for measure in study.measures}
     if metric is None:
-        return next(iter(known.values()), "")
+        return headline.default_label(study)
     if metric not in known:
         measured = f"Measured are {', '.join(known) or 'none'}."
         raise UserError(f"`--metric {metric}` was not measured.{suggest(metric, known)} {measured}")
@@ -156,15 +180,7 @@ def _require_against(study: Study, against: str) -> None:
         )
 
 
-def _require_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"`--out {folder}` cannot be a folder: {error}. Give the name of a new one.") from error
-    return folder
-
-
-def _print(console: Console, study: Study, written: list[Path]) -> None:
+def _print(console: Console, study: Study) -> None:
     console.print(visible(f"{study.name}: {headline.lead(study)}"), highlight=False, markup=False)
     for winner in headline.winners(study):
         best = (
@@ -175,4 +191,3 @@ def _print(console: Console, study: Study, written: list[Path]) -> None:
         console.print(visible(f"  {winner.density}: {best}"), highlight=False, markup=False)
     for note in headline.notes(study):
         console.print(visible(note), highlight=False, markup=False)
-    console.print("Written:", *map(str, written), sep="\n  ", soft_wrap=True, highlight=False, markup=False)

@@ -12,6 +12,7 @@ from lightning_prune.ablation.results.comparison import Mode
 from lightning_prune.ablation.storage.shared_store import store_of
 
 Facts = Mapping[str, Any]
+OF_RUNS = "runs"  # The kind of a study that was made of single runs.
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,16 @@ class Study:
     def name(self) -> str:
         """The name of the study on the page."""
         return str(self.facts["name"])
+
+    @property
+    def of_runs(self) -> bool:
+        """Whether its arms are single runs, which have one seed and share nothing."""
+        return self.facts.get("kind") == OF_RUNS
+
+    @property
+    def member(self) -> str:
+        """The word for one of its arms."""
+        return "run" if self.of_runs else "arm"
 
     @property
     def arms(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from lightning_prune import __version__
 from lightning_prune.ablation.config.study_config import StudyConfig
 from lightning_prune.ablation.planning.arm_runs import ArmRun
 from lightning_prune.ablation.planning.followed_arms import pointed
@@ -20,7 +21,6 @@ from lightning_prune.basics.file_names import STUDY
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.lab.metric_names import lower_is_better
-from lightning_prune.version import __version__
 
 
 def guard(out: Path, config: StudyConfig, force: bool) -> None:

@@ -15,6 +15,7 @@ import torch
 from filelock import Timeout
 from lightning.pytorch import Trainer
 
+from lightning_prune import __version__
 from lightning_prune.ablation.config.callback_objects import make_callbacks
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, refuse_other_code
 from lightning_prune.ablation.planning.resolving import parse, quiet
@@ -31,7 +32,6 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.fit.assembly import complete
 from lightning_prune.callbacks.resuming.damaged_checkpoints import find_damage
-from lightning_prune.version import __version__
 
 START = "start.ckpt"
 

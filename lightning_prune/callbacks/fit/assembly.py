@@ -16,6 +16,7 @@ from lightning_prune.callbacks.policies import FineTune, LRRewind
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.callbacks.settings.described import describe
+from lightning_prune.callbacks.settings.later_settings import without_defaults
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 from lightning_prune.callbacks.timing.plan import Rewind
 from lightning_prune.callbacks.timing.timeline import Timeline
@@ -123,7 +124,7 @@ def settings_of(clock: CycleClock, timeline: Timeline, trainer: "pl.Trainer") ->
     Returns:
         Plain values by name.
     """
-    own = {name: describe(getattr(clock, name)) for name in signature(type(clock)).parameters}
+    own = without_defaults({name: describe(getattr(clock, name)) for name in signature(type(clock)).parameters})
     callbacks = [one for one in trainer.callbacks if isinstance(one, CycleCallback)]  # type: ignore[attr-defined]
     given = {kind: [one.as_given for one in callbacks if kind_of(one) is kind] for kind in Kind}
     return {

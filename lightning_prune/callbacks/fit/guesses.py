@@ -108,7 +108,7 @@ def _is_choice(module: ModuleType, name: str, value: object) -> bool:
         return issubclass(value, schedules.SparsitySchedule | criteria.Scorer) and value is not criteria.Scorer
     if not inspect.isfunction(value):
         return False
-    return tuple(inspect.signature(value).parameters) in _CALLED_WITH.values()
+    return tuple(inspect.signature(value).parameters) in (*_CALLED_WITH.values(), ("units", "evidence"))
 
 
 def _brackets(kind: type) -> str:

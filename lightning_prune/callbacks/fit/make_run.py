@@ -24,6 +24,7 @@ from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.timing.limits import Limits
 from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.criteria import Criterion
+from lightning_prune.granularity.base import Granularity
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.prunable import Selection
 
@@ -34,6 +35,7 @@ class Arguments(CycleClock, ABC):
     retrain: str | int | None
     criterion: Criterion
     allocation: Allocation
+    granularity: Granularity
     prunable: Selection
     optimizer_state: str
     seed: int
@@ -76,7 +78,7 @@ def make_run(
     if clock.cycles:
         refuse_without_optimizer(trainer)
     selected = select(clock.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
-    refuse_other_filters(pl_module, selected, clock.criterion, clock.allocation)
+    refuse_other_filters(pl_module, selected, clock.criterion, clock.allocation, clock.granularity)
     pruner = clock.make_pruner(pl_module, selected.weights)
     position = {} if saved is None else saved["position"]
     limits.count_from(
@@ -84,8 +86,9 @@ def make_run(
     )
     timeline = limits.plan(trainer, clock.retrain, clock.cycles, rewinding(trainer, added), before, clock.during)
     at, trained = Position(), Trained(pl_module, trainer.optimizers, unfrozen_later(trainer, pl_module))
-    hold = Hold(selected.weights, trainer.optimizers, at.note_step, trained.note)
+    hold = Hold(pruner.covered, trainer.optimizers, at.note_step, trained.note)
     record = Record(trainer, pl_module, selected, settings_of(clock, timeline, trainer) | pruner.settings)
+    record.covered = pruner.covered
     stops = Stops(phases=clock.early_stopping == "cycle" and clock.during is None and not timeline.only_prunes)
     ending = Ending(at, timeline, limits, stops)
     return Run(at, timeline, pruner, hold, record, trained, clock.scheduled, clock.optimizer_state, ending)

@@ -6,7 +6,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import nn
 
-from lightning_prune.masks.masks import Masks, pruned_of
+from lightning_prune.masks.masks import pruned_of
+from lightning_prune.masks.tally import Tally
 from lightning_prune.schedules.sparsity import OneShot, SparsitySchedule
 from lightning_prune.selection.coverage import told_of
 from lightning_prune.selection.prunable import FROZEN, Selected
@@ -50,17 +51,17 @@ def say_what_stays_dense(module: nn.Module, selected: Selected) -> None:
         rank_zero_warn(told)
 
 
-def say_cycle(trainer: "pl.Trainer", cycle: int, cycles: int, masks: Masks) -> None:
+def say_cycle(trainer: "pl.Trainer", cycle: int, cycles: int, tally: Tally) -> None:
     """Say which cycle begins, and how much is pruned. A progress bar that shows the cycle says it in its own way.
 
     Args:
         trainer: The trainer.
         cycle: The number of the cycle.
         cycles: How many there are.
-        masks: The masks that it is trained with.
+        tally: What lives in it.
     """
     if not getattr(trainer.progress_bar_callback, "shows_cycle", False):
-        rank_zero_info(f"cycle {cycle} of {cycles}: {pruned_of(masks.alive, masks.size)}")
+        rank_zero_info(f"cycle {cycle} of {cycles}: {pruned_of(tally.alive, tally.size)}")
 
 
 def say_where_nothing_dies(cycles: int, sparsity: SparsitySchedule) -> None:

@@ -9,8 +9,13 @@ import lightning.pytorch as pl
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.fit.guesses import refuse_guess
 from lightning_prune.callbacks.masking.initial_masks import refuse_missing
+from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.callbacks.settings.refused_differences import refuse_foreign
 from lightning_prune.callbacks.timing.plan_gradual import parse_span
+from lightning_prune.criteria import Criterion, scores_units
+from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.quantities import QUANTITIES
+from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.schedules.durations import parse_duration
 from lightning_prune.schedules.sparsity import SparsitySchedule, check_levels, scheduled
 
@@ -76,6 +81,42 @@ def check_arguments(
             f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) would never get to the last sparsity: it takes "
             f"{needed} cycles. Give the same number to both."
         )
+
+
+def check_units(granularity: object, measure: object, masks_from: object | None, criterion: Criterion) -> None:
+    """Refuse a granularity or a measure that is none.
+
+    Args:
+        granularity: A ``Granularity``.
+        measure: One of ``QUANTITIES``.
+        masks_from: The run whose masks are used. None if there is none.
+        criterion: How much each weight or unit matters.
+
+    Raises:
+        ValueError: If one of them is not, a criterion of units goes with single weights, or the masks of another run
+            would be divided.
+    """
+    if not isinstance(granularity, Granularity):
+        raise UserError(
+            f"IterativePruning(granularity={_written(granularity)}) is no granularity: give an object such as "
+            "lightning_prune.Filters(), Blocks(rows=4, columns=4), or Weights() for single weights."
+        )
+    if measure not in QUANTITIES:
+        raise UserError(f"IterativePruning(measure={measure!r}) is unknown: give {', '.join(map(repr, QUANTITIES))}.")
+    if scores_units(criterion) and granularity == Weights():
+        raise UserError(
+            f"IterativePruning(criterion={describe(criterion)}) scores whole units, and granularity=Weights() has "
+            "none. Give granularity=Structures() or Filters()."
+        )
+    if masks_from is not None and (granularity != Weights() or measure != "weights"):
+        raise UserError(
+            f"IterativePruning(masks_from=..., granularity={granularity!r}, measure={measure!r}): the run that "
+            "masks_from names has decided which weights live. Leave out granularity and measure."
+        )
+
+
+def _written(given: object) -> str:
+    return given.__name__ if isinstance(given, type) else repr(given)
 
 
 def check_start(

@@ -1,21 +1,23 @@
 """Record a run: the cycles as a JSON file beside its logs, and the values for the loggers."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.loggers.logger import DummyLogger
+from torch import Tensor
 
+from lightning_prune import __version__
 from lightning_prune.basics.file_formats import RECORD_FORMAT
 from lightning_prune.basics.file_names import RECORD
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.masks.masks import Masks
+from lightning_prune.masks.tally import Tally
 from lightning_prune.selection.prunable import Selected
-from lightning_prune.version import __version__
 
 
 class Record:
@@ -34,17 +36,18 @@ class Record:
         self._path = _path(trainer)
         self.writes = trainer.is_global_zero  # one process writes for all
         self.selected = selected
+        self.covered: Mapping[str, Tensor] = selected.weights  # what has masks, which may be more than was selected
         self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
         self.settings = settings
         self.cycles: list[dict[str, Any]] = []
 
-    def add(self, trainer: "pl.Trainer", cycle: Cycle, masks: Masks, seconds: float) -> None:
+    def add(self, trainer: "pl.Trainer", cycle: Cycle, tally: Tally, seconds: float) -> None:
         """Write that a cycle begins, and log the density of every pruned tensor.
 
         Args:
             trainer: The trainer.
             cycle: The cycle.
-            masks: The masks it is trained with.
+            tally: What lives in it.
             seconds: How long the prune took.
         """
         entry = {
@@ -53,29 +56,29 @@ class Record:
             "first_epoch": trainer.current_epoch,
             "steps": cycle.steps,
             "sparsity": cycle.sparsity,
-            "alive": dict(masks.living),
+            "alive": dict(tally.living),
             "seconds": seconds,
         }
         self.cycles.append(entry)
         self.write(trainer, finished=False)
         densities = {
-            f"pruning/density/{name}": masks.living[name] / size.numel() for name, size in masks.shapes.items()
+            f"pruning/density/{name}": tally.living[name] / size.numel() for name, size in tally.shapes.items()
         }
         for logger in trainer.loggers:
             logger.log_metrics(densities, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
 
-    def log_sparsity(self, trainer: "pl.Trainer", cycle: int, masks: Masks) -> None:
+    def log_sparsity(self, trainer: "pl.Trainer", cycle: int, tally: Tally) -> None:
         """Log the cycle and the sparsity where no epoch ends with them, beside the densities of the tensors.
 
         Args:
             trainer: The trainer.
             cycle: The number of the cycle.
-            masks: The masks.
+            tally: What lives.
         """
         values = {
             "pruning/cycle": float(cycle),
-            "pruning/sparsity": masks.sparsity,
-            "pruning/density": 1 - masks.sparsity,
+            "pruning/sparsity": tally.sparsity,
+            "pruning/density": 1 - tally.sparsity,
         }
         for logger in trainer.loggers:
             logger.log_metrics(values, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
@@ -84,7 +87,7 @@ class Record:
         """Write the file, whole."""
         if self._path is None or not self.writes:
             return
-        weights = self.selected.weights
+        weights = self.covered
         content = {
             "format": RECORD_FORMAT,
             "version": __version__,
@@ -93,13 +96,13 @@ class Record:
             "model_weights": self.model_weights,
             "prunable_weights": sum(weight.numel() for weight in weights.values()),
             "pruned": [{"name": n, "shape": list(w.shape), "weights": w.numel()} for n, w in weights.items()],
-            "skipped": [asdict(one) for one in self.selected.skipped],
+            "skipped": [asdict(one) for one in self.selected.skipped if one.name not in weights],
             "cycles": self.cycles,
             "finished": finished,
         }
         write_whole(self._path, json.dumps(content, indent=1))
 
-    def log_epoch(self, pl_module: "pl.LightningModule", cycle: Cycle | None, masks: Masks, seconds: float) -> None:
+    def log_epoch(self, pl_module: "pl.LightningModule", cycle: Cycle | None, tally: Tally, seconds: float) -> None:
         """Log the cycle, and the sparsity over what is prunable and over the whole model, from whole numbers.
 
         Progress bars show the first two, but for a bar that has ``shows_cycle = True``, since it shows them itself.
@@ -107,13 +110,13 @@ class Record:
         Args:
             pl_module: The module, in a hook that may log.
             cycle: The cycle that is running. None in the dense run.
-            masks: The masks.
+            tally: What lives.
             seconds: How long the epoch took.
         """
-        dead = masks.size - masks.alive
-        shown = {"pruning/cycle": float(cycle.index if cycle else 0), "pruning/sparsity": masks.sparsity}
+        dead = tally.size - tally.alive
+        shown = {"pruning/cycle": float(cycle.index if cycle else 0), "pruning/sparsity": tally.sparsity}
         others = {
-            "pruning/density": masks.alive / masks.size,
+            "pruning/density": tally.alive / tally.size,
             "pruning/model_sparsity": dead / self.model_weights,
             "pruning/model_density": (self.model_weights - dead) / self.model_weights,
             "pruning/seconds": seconds,

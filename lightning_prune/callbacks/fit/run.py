@@ -40,7 +40,7 @@ from lightning_prune.callbacks.timing.timeline import Timeline
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.parameters import plain_name
-from lightning_prune.selection.sharding import reshard, whole
+from lightning_prune.selection.sharding import reshard
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Run:
             "format": FORMAT,
             "settings": self.record.settings,
             "position": self.at.state_dict(),
-            "masks": self.pruner.masks.pack(),
+            **self.pruner.state_dict(),
             "evidence": self.pruner.gatherer.state_dict(),
             "cycles": self.record.cycles,
             "trained": self.trained.state_dict(),
@@ -88,12 +88,14 @@ class Run:
 
     def masks(self) -> dict[str, Tensor]:
         """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
-        return {name: whole(mask).bool() for name, mask in self.pruner.held().items()}
+        return self.pruner.whole_masks()
 
     def measured_sparsity(self) -> float:
-        """The fraction of the prunable weights that is dead: by the masks while they hold, later by the weights."""
-        masks = self.pruner.masks
-        return masks.sparsity if self.hold.is_on else self.hold.zeros() / masks.size
+        """The fraction that is dead: by the masks while they hold, later by the weights."""
+        tally = self.pruner.tally()
+        if self.hold.is_on or self.hold.is_cut or (zeros := self.hold.zeros()) == tally.size - tally.alive:
+            return tally.sparsity
+        return zeros / tally.size
 
     def is_laid_over(self, module: "pl.LightningModule") -> bool:
         """Whether a module carries the zeros of the masks of this fit."""
@@ -107,7 +109,7 @@ class Run:
             states: The states of the callbacks by their names.
         """
         if self.record.writes:
-            write_ticket(path, ticket_of(states, self.pruner.masks.shapes))
+            write_ticket(path, ticket_of(states, self.pruner.tally().shapes))
 
     def start(self, trainer: "pl.Trainer", before: DenseRun, masks: str | Path | None) -> None:
         """Begin a fit that is not resumed.
@@ -126,9 +128,10 @@ class Run:
         self._leave_untrained(trainer)
         sparsities = [self.scheduled(cycle) for cycle in range(1, self.timeline.cycles + 1)]
         if masks is not None:
-            self.pruner.load(initial_masks(masks, self.pruner.weights))
+            self.pruner.load(initial_masks(masks, self.pruner.covered), exact=masks != "zeros")
             self._hold_agreed(trainer)
-            refuse_regrowth(masks, self.pruner.masks.alive, self.pruner.masks.size, sparsities)
+            if sparsities and self.pruner.exceeds(sparsities[0]):
+                refuse_regrowth(masks, self.pruner.tally().sparsity, sparsities[0])
         self.pruner.gatherer.begin_fit()  # after the masks: it remembers the weights as they are trained
         initial = self.scheduled(0) if self.timeline.inside else 0.0
         self.to_rehearse = [initial, *sparsities] if initial else sparsities
@@ -152,7 +155,7 @@ class Run:
             self.trained.load_state_dict(saved["trained"])
         self._leave_untrained(trainer, masked=saved["masks"] or ())  # before the masks, which are of what is left
         if saved["masks"] is not None:
-            self.pruner.load(saved["masks"])
+            self.pruner.load_state_dict(saved)
             self._hold_agreed(trainer)
         self.pruner.gatherer.load_state_dict(saved.get("evidence", {"epoch": -1, "remembered": {}}))
         if self.ending.is_retraining:
@@ -214,7 +217,7 @@ class Run:
         """After an epoch: move the limits if the dense run ends with it, end the run if that is over, and log."""
         seconds = time.perf_counter() - self.epoch_began
         self.ending.end_epoch(trainer)
-        self.record.log_epoch(trainer.lightning_module, self.at.cycle, self.pruner.masks, seconds)
+        self.record.log_epoch(trainer.lightning_module, self.at.cycle, self.pruner.tally(), seconds)
 
     def train_ended(self, trainer: "pl.Trainer") -> None:
         """At the end of the fit: look at what came of the last cycle, and write down whether it was trained to its end.
@@ -257,7 +260,7 @@ class Run:
             self._begin(trainer, 1)
         else:  # resumed from a checkpoint that was saved while it began
             self._tell(trainer, time.perf_counter())
-        self.record.log_sparsity(trainer, 1, self.pruner.masks)
+        self.record.log_sparsity(trainer, 1, self.pruner.tally())
         validate(trainer)
         save_again(trainer)
 
@@ -265,9 +268,9 @@ class Run:
         """Whether cycles inside the dense run start from a sparsity of their own, which is now due and not reached."""
         if not self.timeline.inside or self.at.cycle is not None or not self.scheduled(0):
             return False
-        first, masks = self.timeline.dense, self.pruner.masks
+        first = self.timeline.dense
         start = Duration(first.amount - self.timeline.retrain.amount, first.unit)
-        return self.at.has_reached(trainer, start) and masks.alive > round((1 - self.scheduled(0)) * masks.size)
+        return self.at.has_reached(trainer, start) and not self.pruner.has_reached(self.scheduled(0))
 
     def _begin(self, trainer: "pl.Trainer", index: int) -> None:
         """Begin a cycle: prune, lay it out, tell everybody. The order is the design."""
@@ -298,8 +301,8 @@ class Run:
         self.ending.begin_cycle(trainer)
         # It has begun: a fit that resumes from here on does nothing of the above again.
         self.at.untold = None
-        say_cycle(trainer, self.at.cycle.index, self.timeline.cycles, self.pruner.masks)
-        self.record.add(trainer, self.at.cycle, self.pruner.masks, time.perf_counter() - began)
+        say_cycle(trainer, self.at.cycle.index, self.timeline.cycles, self.pruner.tally())
+        self.record.add(trainer, self.at.cycle, self.pruner.tally(), time.perf_counter() - began)
 
     def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:
         """Let weights die: look, score, agree, hold."""
@@ -331,6 +334,7 @@ class Run:
             module = type(trainer.lightning_module).__name__
             self.record.selected = leave_out(self.record.selected, reasons, module)
             self.pruner.keep(self.record.selected.weights)
+            self.record.covered = self.pruner.covered
         return reasons
 
     def _lay_out(self, trainer: "pl.Trainer", index: int, sparsity: float) -> Cycle:

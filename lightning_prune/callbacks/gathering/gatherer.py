@@ -1,7 +1,7 @@
 """Gather the evidence that a criterion declares, before each prune: gradients, earlier weights, SynFlow's rounds."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
@@ -15,11 +15,16 @@ from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, Evidence, needs_of
 from lightning_prune.criteria.evidence import MEASURED, REMEMBERED
 from lightning_prune.criteria.flow import order_of_death
-from lightning_prune.masks.masks import Masks
 from lightning_prune.selection.sharding import whole
 
 Found = dict[str, dict[str, Tensor]]
 Origin = pl.Trainer | Source
+
+
+class LivingMasks(Protocol):
+    """Masks by the names of weights, None where all of a weight lives."""
+
+    def __getitem__(self, name: str, /) -> Tensor | None: ...
 
 
 class Gatherer:
@@ -48,12 +53,12 @@ class Gatherer:
         self._epoch = -1
         self._remembered: Found = {}
 
-    def gather(self, trainer: Origin | None, masks: Masks, cycle: int, budget: int, rehearsal: bool) -> None:
+    def gather(self, trainer: Origin | None, masks: LivingMasks, cycle: int, budget: int, rehearsal: bool) -> None:
         """Find the evidence that the criterion needs for a prune. All processes have to call this.
 
         Args:
             trainer: The trainer, or another source. It may be None if nothing has to be measured.
-            masks: What lives.
+            masks: The mask of each weight, by name. None where all of it lives.
             cycle: The number of the cycle.
             budget: How many weights are to live, at least 1 and at most what lives.
             rehearsal: Whether this call only has to show that the evidence can be found. One batch or round is then
@@ -148,7 +153,9 @@ class Gatherer:
                 if isinstance(one, nn.modules.batchnorm._BatchNorm):
                     one.training = False  # put back with the other attributes
 
-    def _survival(self, source: Source, masks: Masks, budget: int, rounds: int | None, seed: int) -> dict[str, Tensor]:
+    def _survival(
+        self, source: Source, masks: LivingMasks, budget: int, rounds: int | None, seed: int
+    ) -> dict[str, Tensor]:
         module, ones = source.module, source.ones(seed)
         module.eval()  # put back with the other attributes
         living = {name: torch.ones_like(w, dtype=torch.bool) for name, w in self.weights.items()}

@@ -35,7 +35,9 @@ class Follower(Pruner):
 
     def rehearse(self, sparsities: Sequence[float], trainer: Origin | None = None) -> None:
         first = self.chain.packed(1) if sparsities else {}
-        for name, mask in self.held().items():
+        for name in self.weights:
+            if (mask := self.masks[name]) is None:
+                continue
             dead = whole(mask).cpu() == 0
             living = unpack_bits(first[name], dead.shape).bool() if name in first else ~dead | dead
             if bool((living & dead).any()):

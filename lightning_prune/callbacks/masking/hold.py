@@ -1,6 +1,6 @@
 """Keep dead weights dead by hooks around the optimizers' steps."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import lightning.pytorch as pl
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_prune.callbacks.compat.namespaces import everywhere
+from lightning_prune.masks.factors import Factors, as_factors, product
 from lightning_prune.masks.masks import multiply_
 from lightning_prune.masks.optimizer_state import has_skipped, is_elementwise, mask_moments_, owned_by, reset_
 from lightning_prune.selection.parameters import identity
@@ -37,7 +38,8 @@ class Hold:
         self, weights: Mapping[str, Tensor], optimizers: Sequence[Optimizer] = (), *stepped: Callable[[], object]
     ) -> None:
         self.weights = weights
-        self._masks: dict[Tensor, Tensor] = {}
+        self._masks: dict[Tensor, Factors] = {}
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._optimizers = list(optimizers)
         self._owned: dict[int, list[_Pair]] = {}
         self._unowned: list[_Pair] = []
@@ -57,13 +59,19 @@ class Hold:
         """Whether dead weights are kept at zero. False after the fit."""
         return bool(self._handles)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether weights have become smaller since, because dead units were removed from them."""
+        return any(weight.shape != self._shapes[name] for name, weight in self.weights.items())
+
     def zeros(self) -> int:
         """How many masked weights are zero: after the fit the weights of another checkpoint may have been loaded."""
+        masks = {weight: product(factors, weight.shape) for weight, factors in self._masks.items()}
         return sum(
             mask.numel() - int(mask.count_nonzero())
             if is_sharded(weight)
             else int(torch.count_nonzero((weight == 0) & (mask.to(weight.device) == 0)))
-            for weight, mask in self._masks.items()
+            for weight, mask in masks.items()
         )
 
     def is_laid_over(self, weights: Mapping[str, Tensor]) -> bool:
@@ -72,7 +80,10 @@ class Hold:
         Args:
             weights: Weights by name.
         """
-        masks = {name: self._masks[one] for name, one in self.weights.items() if one in self._masks}
+        if self.is_cut:
+            return False
+        held = {name: one for name, one in self.weights.items() if one in self._masks}
+        masks = {name: product(self._masks[one], one.shape) for name, one in held.items()}
         return bool(masks) and all(
             name in weights
             and weights[name].shape == mask.shape
@@ -86,15 +97,19 @@ class Hold:
             handle.remove()
         self._handles = []
 
-    def use(self, masks: dict[str, Tensor]) -> None:
-        """Hold by these masks from now on, by name, and apply them."""
-        self._masks = {self.weights[name]: mask for name, mask in masks.items()}
+    def use(self, masks: Mapping[str, Tensor | Factors]) -> None:
+        """Hold by these masks from now on, by name, and apply them.
+
+        Args:
+            masks: A mask for each weight that is not all alive, or several that can be broadcast to its shape.
+        """
+        self._masks = {self.weights[name]: as_factors(mask) for name, mask in masks.items()}
         self._share_out()
         self.apply_()
 
     def apply_(self) -> None:
         """Mask the weights."""
-        multiply_(self._masks.items())
+        multiply_(self._pairs())
 
     def finish_batch_(self, steps_are_seen: bool = True) -> None:
         """Mask the weights that no optimizer owns, between two batches.
@@ -103,17 +118,18 @@ class Hold:
             steps_are_seen: Whether every step is a step of the given optimizers. An optimizer inside another optimizer
                 steps unseen. Then all weights are masked.
         """
-        multiply_(self._unowned if steps_are_seen else self._masks.items())
+        multiply_(self._unowned if steps_are_seen else self._pairs())
 
     def mask_gradients_(self) -> None:
         """Mask the gradients, so that norms count living weights only."""
-        multiply_((weight.grad, mask) for weight, mask in self._masks.items() if weight.grad is not None)
+        multiply_((weight.grad, mask) for weight, mask in self._pairs() if weight.grad is not None)
 
     def treat_(self, optimizers: list[Optimizer], treatment: str) -> None:
         """Treat the state of the optimizers at a prune: ``"mask"``, ``"reset"`` or ``"keep"``."""
         for optimizer in optimizers:
             if treatment == "mask":
-                mask_moments_(optimizer, self._masks)
+                for place in range(max(map(len, self._masks.values()), default=0)):
+                    mask_moments_(optimizer, {w: one[place] for w, one in self._masks.items() if place < len(one)})
             elif treatment == "reset":
                 reset_(optimizer)
 
@@ -125,13 +141,19 @@ class Hold:
 
     def _share_out(self) -> None:
         """Find out which masked weights each optimizer owns: once a prune, since it takes longer than a step."""
-        pairs, owned = {identity(weight): (weight, mask) for weight, mask in self._masks.items()}, set()
+        weights, owned = {identity(weight): weight for weight in self._masks}, set()
         for optimizer in self._optimizers:
-            mine = {identity(one) for one in owned_by(optimizer)} & pairs.keys()
-            self._owned[id(optimizer)] = [pair for key, pair in pairs.items() if key in mine]
+            mine = {identity(one) for one in owned_by(optimizer)} & weights.keys()
+            self._owned[id(optimizer)] = list(self._pairs(weight for key, weight in weights.items() if key in mine))
             owned |= mine
-        self._unowned = [pair for key, pair in pairs.items() if key not in owned]
+        self._unowned = list(self._pairs(weight for key, weight in weights.items() if key not in owned))
         self._sizes = _sizes(self._optimizers)
+
+    def _pairs(self, weights: Iterable[Tensor] | None = None) -> Iterator[_Pair]:
+        """Each weight with each of its masks."""
+        for weight in self._masks if weights is None else weights:
+            for mask in self._masks[weight]:
+                yield weight, mask
 
 
 def _sizes(optimizers: Sequence[Optimizer]) -> list[int]:

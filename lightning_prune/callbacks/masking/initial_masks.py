@@ -51,25 +51,22 @@ def refuse_missing(given: str | Path | None) -> None:
         )
 
 
-def refuse_regrowth(given: str | Path, alive: int, size: int, sparsities: list[float]) -> None:
+def refuse_regrowth(given: str | Path, sparsity: float, wanted: float) -> None:
     """Refuse a schedule that asks for more weights than are alive from the start.
 
     Args:
         given: What ``initial_masks`` was given, for the error.
-        alive: How many prunable weights live.
-        size: How many there are.
-        sparsities: The sparsities of the cycles.
+        sparsity: The sparsity from the start.
+        wanted: The sparsity of cycle 1, which is lower.
 
     Raises:
-        ValueError: If it does.
+        ValueError: Always.
     """
-    if sparsities and round((1 - sparsities[0]) * size) > alive:
-        sparsity = 1 - alive / size
-        raise UserError(
-            f"IterativePruning(sparsity=...) asks for sparsity {sparsities[0]:.4g} in cycle 1, but with "
-            f"initial_masks={str(given)!r} {sparsity:.4g} of the weights are dead from the start, and dead weights "
-            f"never come back. Give a schedule that begins there: Geometric(fraction=0.2, initial={sparsity:.4g})."
-        )
+    raise UserError(
+        f"IterativePruning(sparsity=...) asks for sparsity {wanted:.4g} in cycle 1, but with "
+        f"initial_masks={str(given)!r} {sparsity:.4g} of the weights are dead from the start, and dead weights "
+        f"never come back. Give a schedule that begins there: Geometric(fraction=0.2, initial={sparsity:.4g})."
+    )
 
 
 def _of_zeros(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

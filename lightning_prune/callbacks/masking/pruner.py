@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -14,7 +15,10 @@ from lightning_prune.callbacks.gathering.gatherer import Gatherer, Origin
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, is_elementwise
 from lightning_prune.criteria.scores import DEAD, Scores, as_floating, check_finite
+from lightning_prune.granularity.quantities import Measure, find_counts
+from lightning_prune.masks.factors import Factors
 from lightning_prune.masks.masks import Masks, check_counts
+from lightning_prune.masks.tally import Tally
 from lightning_prune.selection.sharding import is_sharded, whole
 
 
@@ -27,6 +31,7 @@ class Pruner:
         allocation: How many weights each tensor keeps.
         seed: Decides, with the cycle and the tensor's name, what a random criterion keeps.
         transposed: The groups of transposed convolutions by the names of their weights.
+        measure: What a sparsity is a fraction of. None: of the weights.
     """
 
     def __init__(
@@ -36,12 +41,14 @@ class Pruner:
         allocation: Allocation,
         seed: int,
         transposed: Mapping[str, int] | None = None,
+        measure: Measure | None = None,
     ) -> None:
         self._transposed = dict(transposed or {})
         self.weights = dict(weights)
         self.criterion = criterion
         self.allocation = allocation
         self.seed = seed
+        self.measure = measure
         self._unchecked: set[str] = set()
         self.masks = Masks(self.weights)
         self.gatherer = Gatherer(self.weights, criterion, seed, self._transposed)
@@ -72,7 +79,7 @@ class Pruner:
         self._gather(trainer, cycle, sparsity, rehearsal=False)
         scores = self._scores(cycle)
         with one_thread() if is_elementwise(self.criterion) else nullcontext():
-            self.masks.shrink_(scores, self.allocation(scores, 1 - sparsity))
+            self.masks.shrink_(scores, self._allocate(scores, 1 - sparsity))
         self.gatherer.drop()
 
     def rehearse(self, sparsities: Sequence[float], trainer: Origin | None = None) -> None:
@@ -90,7 +97,7 @@ class Pruner:
             self._gather(trainer, 1, sparsities[-1], rehearsal=True)
         for sparsity in sorted({*sparsities[:1], *sparsities[-1:]}):
             scores = self._scores(1)
-            check_counts(self.masks.living, self.allocation(scores, 1 - sparsity))
+            check_counts(self.masks.living, self._allocate(scores, 1 - sparsity))
         for name in sorted(self._unchecked):  # an allocation need not look at the scores
             self._score(1, name, part=None)
         if sparsities:
@@ -108,14 +115,63 @@ class Pruner:
         self.masks = Masks(self.weights)
         self.masks.unpack_(packed)
         self.gatherer.weights = self.weights
+        self.measure = None if self.measure is None else self.measure.only(self.masks.shapes)
 
-    def held(self) -> dict[str, Tensor]:
-        """The masks of the weights that are not all alive."""
+    @property
+    def covered(self) -> Mapping[str, Tensor]:
+        """The tensors that can have masks, by name."""
+        return self.weights
+
+    def held(self) -> Mapping[str, Tensor | Factors]:
+        """The masks of the tensors that are not all alive, as the hold takes them."""
         return {name: mask for name in self.weights if (mask := self.masks[name]) is not None}
 
-    def load(self, packed: Mapping[str, Tensor]) -> None:
-        """Take the packed masks of a checkpoint."""
+    def whole_masks(self) -> dict[str, Tensor]:
+        """The masks of the tensors that are not all alive, true where a weight lives. All processes have to call it."""
+        return {name: whole(mask).bool() for name in self.weights if (mask := self.masks[name]) is not None}
+
+    def tally(self) -> Tally:
+        """Count what lives."""
+        return Tally(self.masks.shapes, self.masks.living, self._sparsity())
+
+    def has_reached(self, sparsity: float) -> bool:
+        """Whether nothing has to die for a sparsity."""
+        if self.measure is None:
+            return self.masks.alive <= round((1 - sparsity) * self.masks.size)
+        return self.measure.left(self.masks.living) <= (1 - sparsity) * self.measure.total() + self.measure.largest()
+
+    def exceeds(self, sparsity: float) -> bool:
+        """Whether more is dead than at a sparsity."""
+        if self.measure is None:
+            return self.masks.alive < round((1 - sparsity) * self.masks.size)
+        return self.measure.left(self.masks.living) < (1 - sparsity) * self.measure.total() - self.measure.largest()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The packed masks, in plain types and tensors."""
+        return {"masks": self.masks.pack()}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        self.masks.unpack_(saved["masks"])
+
+    def load(self, packed: Mapping[str, Tensor], exact: bool = True) -> None:
+        """Take packed masks of weights.
+
+        Args:
+            packed: The masks by name.
+            exact: Whether they have to be masks of whole units. If not, only the units that are dead as a whole die.
+        """
         self.masks.unpack_(packed)
+
+    def _allocate(self, scores: Scores, density: float) -> Mapping[str, int]:
+        if self.measure is None or getattr(self.allocation, "is_fixed", False):
+            return self.allocation(scores, density)
+        return find_counts(self.allocation, scores, self.measure, density)
+
+    def _sparsity(self) -> float:
+        if self.measure is None:
+            return self.masks.sparsity
+        return 1 - self.measure.left(self.masks.living) / self.measure.total()
 
     def _gather(self, trainer: Origin | None, cycle: int, sparsity: float, rehearsal: bool) -> None:
         masks = self.masks
@@ -131,10 +187,16 @@ class Pruner:
 
     def _score(self, cycle: int, name: str, part: slice | None) -> Tensor:
         """The scores of a weight, or of a part of the flat weight. Dead weights are marked."""
-        weight, mask = whole(self.weights[name]).detach(), self.masks[name]
-        mask = None if mask is None else whole(mask)
-        if part is not None:
-            weight, mask = weight.flatten()[part], None if mask is None else mask.flatten()[part]
+        score, mask = self._rate(cycle, name, part), self.masks[name]
+        if mask is None:
+            return score
+        mask = whole(mask) if part is None else whole(mask).flatten()[part]
+        return score.masked_fill(mask == 0, DEAD)
+
+    def _rate(self, cycle: int, name: str, part: slice | None) -> Tensor:
+        """The scores of a weight, or of a part of the flat weight, whether dead or alive."""
+        weight = whole(self.weights[name]).detach()
+        weight = weight if part is None else weight.flatten()[part]
         given = self.criterion(weight, self.gatherer.for_weight(cycle, name, part, weight.device))
         score = as_floating(name, given, str(describe(self.criterion)))
         if score.shape != weight.shape:
@@ -143,11 +205,11 @@ class Pruner:
                 f"{tuple(weight.shape)}: a criterion returns one score for each weight."
             )
         self._check(name, score, part)
-        return score if mask is None else score.masked_fill(mask == 0, DEAD)
+        return score
 
     def _refuse_moods(self) -> None:
         """Refuse a criterion that scores the same weight differently when it is asked again."""
-        smallest = min(self.weights, key=lambda name: (self.masks.shapes[name].numel(), name))
+        smallest = min(self.masks.shapes, key=lambda name: (self.masks.shapes[name].numel(), name))
         if not torch.equal(self._score(1, smallest, part=None), self._score(1, smallest, part=None)):
             raise UserError(
                 f"{describe(self.criterion)} scored {smallest!r} differently when it was asked again. Large networks "

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_prune.basics.renamed import with_present_names
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.settings.later_settings import LATER
 
 # The sparsities are compared one by one, and where a run came from does not matter once it is under way.
 _MAY_DIFFER = (
@@ -38,7 +39,12 @@ def refuse_differences(saved: Mapping[str, Any], given: Mapping[str, Any], begun
     differing = [
         f"  {name}: the checkpoint has {saved.get(name)!r}, this run {given.get(name)!r}"
         for name in saved  # what is not in it, an earlier version did not write
-        if name not in (*free, _RECORDED) and not _is_same(saved[name], given.get(name))
+        if name not in (*free, _RECORDED, *LATER) and not _is_same(saved[name], given.get(name))
+    ]
+    differing += [
+        f"  {name}: the checkpoint has {old!r}, this run {new!r}"
+        for name, default in LATER.items()
+        if (old := saved.get(name, default)) != (new := given.get(name, default))
     ]
     if given["cycles"] < begun:
         differing.append(f"  cycles: the checkpoint is in cycle {begun}, this run has {given['cycles']}")

@@ -3,16 +3,13 @@
 from typing import Literal
 
 import lightning.pytorch as pl
-import torch
 from torch import Tensor
 
 from lightning_prune.basics.renamed import renamed_argument
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.callbacks.gathering.traceless import without_trace
-from lightning_prune.callbacks.gathering.training_batches import as_in_training
-from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps, training_steps
+from lightning_prune.callbacks.gathering.operations import flops_of_step
+from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps
 from lightning_prune.callbacks.starting_points.reinitialize import FreshStart
-from lightning_prune.flops import Flops, count_flops
 from lightning_prune.initializations import Initialization
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.parameters import plain_name
@@ -123,18 +120,3 @@ def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: flo
         )
     ratio = max(dense_flops / pruned_flops, 1.0)
     return int(dense * (ratio if cap is None else min(ratio, cap)))
-
-
-def flops_of_step(trainer: "pl.Trainer") -> Flops:
-    """Count the operations of one training step's forward pass, for layers that hold the module's own parameters.
-
-    Args:
-        trainer: The trainer, with its data loaded.
-
-    Returns:
-        The operations.
-    """
-    with without_trace(trainer, seed=0), torch.no_grad():
-        for step in training_steps(trainer, as_in_training(trainer, 1, seed=0), seed=0):
-            return count_flops(trainer.lightning_module, step)
-    return Flops(0, {})

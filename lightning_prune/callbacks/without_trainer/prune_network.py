@@ -104,7 +104,7 @@ def prune(
         if told := told_of(module, selected):
             rank_zero_warn(told.replace("IterativePruning", "prune"))
     masks.prunes += 1
-    masks.take_(selected.weights, pruner.held())
+    masks.take_(selected.weights, {name: mask for name in pruner.weights if (mask := pruner.masks[name]) is not None})
     _KNOWN[module] = masks
     return masks
 

@@ -13,17 +13,19 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from lightning_prune import __version__
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.calls import refuse_calls
 from lightning_prune.lab.cli.default_callbacks import default_callbacks, refuse_endless_dense_run
 from lightning_prune.lab.cli.defaults import defaults_for, refuse_unknown_sections
 from lightning_prune.lab.cli.explain import explain
 from lightning_prune.lab.cli.guessed_values import refuse_guesses
+from lightning_prune.lab.cli.small_networks import check_small, make_small
 from lightning_prune.lab.cli.type_hints import integers_first
 from lightning_prune.lab.runs.chosen_checkpoint import find_checkpoint, read_checkpoint, run_of
 from lightning_prune.lab.runs.run_folder import RunConfig, RunLogger
 from lightning_prune.lab.runs.run_lookup import checkpoint_roots, last_checkpoint, loggers_of, resuming
-from lightning_prune.version import __version__
+from lightning_prune.shrinking.small_file import is_small_file
 
 DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."
 TRAINER_DEFAULTS = {"log_every_n_steps": 10}
@@ -98,13 +100,17 @@ class CommandLine(LightningCLI):
         given = self.config[command].get("ckpt_path") if command else None
         if given is None and command in EVALUATIONS:
             raise UserError(f"`{command}` needs trained weights. Add --ckpt_path=<a checkpoint>, or --ckpt_path=last.")
-        if given not in (None, "last"):
+        if not check_small(command, given) and given not in (None, "last"):
             read_checkpoint(find_checkpoint(given, []))
 
     def instantiate_classes(self) -> None:
         """Make the objects, after the check that the config calls only classes."""
         refuse_calls(self.config[self.subcommand] if self.subcommand else self.config)
         super().instantiate_classes()
+        given = self._get(self.config_init, "ckpt_path")
+        if given is not None and check_small(str(self.subcommand), given):
+            make_small(self.model, given)
+            self.config_init[self.subcommand]["ckpt_path"] = None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._get(self.config_init, "trainer")
@@ -122,7 +128,8 @@ class CommandLine(LightningCLI):
         if given is None:
             return
         checkpoint = find_checkpoint(given, checkpoint_roots(settings, callbacks))
-        read_checkpoint(checkpoint)
+        if not is_small_file(checkpoint):
+            read_checkpoint(checkpoint)
         self.config_init[self.subcommand]["ckpt_path"] = str(checkpoint)
         folder = run_of(checkpoint)
         for logger in loggers_of(settings):

@@ -31,7 +31,13 @@ def density_axis(field: str, ends: tuple[float, float], ticks: Sequence[float], 
         title: The text below the axis.
     """
     axis = alt.Axis(
-        values=list(ticks), labelExpr=labels, labelOverlap="greedy", labelBound=SPILL, title=title, gridOpacity=0.6
+        values=list(ticks),
+        labelExpr=labels,
+        labelOverlap="greedy",
+        labelSeparation=6,
+        labelBound=SPILL,
+        title=title,
+        gridOpacity=0.6,
     )
     scale = alt.Scale(type="log", reverse=True, nice=False, domain=list(ends))
     return alt.X(f"{field}:Q", scale=scale, axis=axis)

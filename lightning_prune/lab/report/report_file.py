@@ -6,6 +6,27 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 
 
+def require_folder(folder: Path) -> Path:
+    """Make the folder of a report now, so that an error about it comes before any work.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        ValueError: If there cannot be such a folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"`--out {folder}` cannot be a folder: {error}. Give a folder, or the name of a new one."
+        ) from error
+    return folder
+
+
 def write_report_file(path: Path, content: str | bytes) -> Path:
     """Write a file of a report, or say what to do if that fails.
 

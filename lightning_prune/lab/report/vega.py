@@ -1,14 +1,12 @@
 """Turn charts into Vega-Lite with their data, and draw them as SVG and PNG without a browser."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import altair as alt
 import pandas as pd
 import vl_convert
 
-from lightning_prune.lab.report.report_file import write_report_file
 from lightning_prune.lab.visible import is_shown
 
 Spec = dict[str, Any]
@@ -55,20 +53,6 @@ def svg_of(spec: Spec) -> str:
 def png_of(svg: str) -> bytes:
     """Turn an SVG into a PNG of :data:`DOTS_PER_INCH`."""
     return vl_convert.svg_to_png(svg, ppi=DOTS_PER_INCH)
-
-
-def write_png(path: Path, chart: Drawing, rows: Rows) -> Path:
-    """Draw a chart of some rows as a PNG file, and make its folders.
-
-    Args:
-        path: The PNG file to write.
-        chart: The chart of :data:`DATA`.
-        rows: The data.
-
-    Returns:
-        ``path``.
-    """
-    return write_report_file(path, png_of(svg_of(printed(with_rows(chart, rows)))))
 
 
 def _is_drawn(value: Any) -> bool:

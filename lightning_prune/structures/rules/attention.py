@@ -16,7 +16,7 @@ from lightning_prune.structures.trace import Trace
 )
 def attention(trace: Trace, call: Call) -> None:
     """Heads, where several heads of the queries may share a head of keys and values."""
-    heads, reason = call["query"].shape[1], f"{call.name} treats samples alike{trace.here}"
+    heads, reason = call["query"].shape[1], f"{call.name}{trace.here} treats samples alike"
     parts = []
     for name in ("query", "key", "value"):
         labels = trace.glue(trace.elements(call[name]), [0], reason)[0].contiguous()
@@ -29,7 +29,7 @@ def attention(trace: Trace, call: Call) -> None:
         trace.use(mask, 0, "within")
         operands = [(labels.shape, labels), (mask.shape, bias)]
         whole = (mask.shape[0], heads, *mask.shape[2:]) if mask.dim() == 4 else (1, heads, *mask.shape[-2:])
-        labels = combine(trace, operands, whole, f"{call.name} adds data of a fixed size{trace.here}")
+        labels = combine(trace, operands, whole, f"{call.name}{trace.here} adds data of a fixed size")
         labels = labels.narrow(0, 0, 1).narrow(2, 0, 1).narrow(3, 0, 1)
     trace.set(call.outputs[0], labels)
     for output in call.outputs[1:]:

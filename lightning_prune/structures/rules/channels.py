@@ -26,7 +26,7 @@ def padded_by_itself(trace: Trace, call: Call) -> None:
     """A border of the channel's own values."""
     labels = trace.elements(call.source)
     spatial = list(range(labels.dim() - len(call["padding"]) // 2, labels.dim()))
-    labels = trace.glue(labels, spatial, f"{call.name} mixes its places{trace.here}")
+    labels = trace.glue(labels, spatial, f"{call.name}{trace.here} mixes its places")
     trace.set(call.result, one_along(labels, spatial))
 
 
@@ -34,11 +34,11 @@ def padded_by_itself(trace: Trace, call: Call) -> None:
 def pixels(trace: Trace, call: Call) -> None:
     """Squares of channels become squares of pixels, or the other way round."""
     channels = trace.per_channel(
-        trace.elements(call.source), call.source.dim() - 3, f"{call.name} mixes it{trace.here}"
+        trace.elements(call.source), call.source.dim() - 3, f"{call.name}{trace.here} mixes it"
     )
     factor = call.get("upscale_factor") or call["downscale_factor"]
     if call.name == "aten.pixel_shuffle":
-        labels = trace.glue(channels.view(-1, factor**2), [1], f"{call.name} makes one picture of it{trace.here}")[:, 0]
+        labels = trace.glue(channels.view(-1, factor**2), [1], f"{call.name}{trace.here} makes one picture of it")[:, 0]
     else:
         labels = channels.repeat_interleave(factor**2)
     trace.set(call.result, labels.view(-1, 1, 1))
@@ -47,7 +47,7 @@ def pixels(trace: Trace, call: Call) -> None:
 @rule("channel_shuffle", "native_channel_shuffle")
 def shuffled(trace: Trace, call: Call) -> None:
     """Channels of several groups, one of each group after the other. The number of groups is fixed."""
-    reason = f"{call.name} keeps its groups equal{trace.here}"
+    reason = f"{call.name}{trace.here} keeps its groups equal"
     channels = trace.per_channel(trace.elements(call.source), 1, reason).view(call["groups"], -1)
     trace.glue(channels, [0], reason)
     trace.set(call.result, channels.t().reshape([-1] + [1] * (call.source.dim() - 2)))
@@ -57,7 +57,7 @@ def shuffled(trace: Trace, call: Call) -> None:
 def unfolded(trace: Trace, call: Call) -> None:
     """Patches, each with all its channels."""
     channels = trace.per_channel(
-        trace.elements(call.source), call.source.dim() - 3, f"{call.name} mixes it{trace.here}"
+        trace.elements(call.source), call.source.dim() - 3, f"{call.name}{trace.here} mixes it"
     )
     kernel = call["kernel_size"]
     trace.set(call.result, channels.repeat_interleave(kernel[0] * kernel[1]).view(-1, 1))

@@ -54,7 +54,7 @@ def per_batch(trace: Trace, call: Call, operands: Sequence[Tensor]) -> Tensor:
     Returns:
         A label for each pair, of the shape ``[pairs]``.
     """
-    mixed = f"{call.name} multiplies computed values along it{trace.here}"
+    mixed = f"{call.name}{trace.here} multiplies computed values along it"
     repeated = ([dim for dim in range(1, one.dim()) if one.stride(dim) == 0] for one in operands)
     parts = [one_along(one, dims).flatten(1) for one, dims in zip(operands, repeated, strict=True)]
     varying = [part for part in parts if not constant_along(part, 0)]
@@ -63,23 +63,23 @@ def per_batch(trace: Trace, call: Call, operands: Sequence[Tensor]) -> Tensor:
         if not varying or (constant_along(part, 0) and bool((part > ANY).any())):
             trace.pin(part, mixed)  # all pairs share it
         else:
-            trace.labels.note(trace.labels.glued, part, mixed)
-            trace.link(part, units[:, None], f"{call.name} multiplies it with data of a fixed size{trace.here}")
+            trace.labels.note(trace.labels.tied, part, mixed)
+            trace.link(part, units[:, None], f"{call.name}{trace.here} multiplies it with data of a fixed size")
     return units
 
 
 def _contract(trace: Trace, call: Call, left: Tensor, right: Tensor) -> Tensor:
     """The labels of a product ``[..., N, K] @ [..., K, M]``, as ``[pairs, N, M]``."""
-    reason = f"{call.name} reads data of a fixed size{trace.here}"
-    apart = f"{call.name} treats them apart, and they share a weight{trace.here}"
+    reason = f"{call.name}{trace.here} reads data of a fixed size"
+    apart = f"{call.name}{trace.here} treats them apart, and they share a weight"
     if (dims := trace.dims(right)) is not None:
-        labels = trace.glue(_three(trace.elements(left)), [0, 1], apart)
+        labels = trace.glue(_three(trace.elements(left)), [0, 1], apart, mixes=False)
         trace.link(labels[0, 0], dims[-2], reason)
         trace.use(right, -2, "consumer")
         trace.use(right, -1, "producer")
         made = dims[-1].view(1, 1, -1)
     elif (dims := trace.dims(left)) is not None:
-        labels = trace.glue(_three(trace.elements(right)), [0, 2], apart)
+        labels = trace.glue(_three(trace.elements(right)), [0, 2], apart, mixes=False)
         trace.link(labels[0, :, 0], dims[-1], reason)
         trace.use(left, -1, "consumer")
         trace.use(left, -2, "producer")
@@ -87,7 +87,7 @@ def _contract(trace: Trace, call: Call, left: Tensor, right: Tensor) -> Tensor:
     else:
         return _of_activations(trace, call, _three(trace.elements(left)), _three(trace.elements(right)))
     if len(dims) > 2:
-        trace.pin(dims[0], f"{call.name} pairs it with data{trace.here}")
+        trace.pin(dims[0], f"{call.name}{trace.here} pairs it with data")
     count(trace, call, dims[-1], dims[-2])
     return made
 
@@ -107,7 +107,7 @@ def _of_activations(trace: Trace, call: Call, left: Tensor, right: Tensor) -> Te
 def _plus(trace: Trace, call: Call, labels: Tensor) -> Tensor:
     """Add a bias."""
     bias, shape = call["self"], call.result.shape
-    reason = f"{call.name} adds data of a fixed size{trace.here}"
+    reason = f"{call.name}{trace.here} adds data of a fixed size"
     added = trace.elements(bias)
     trace.use(bias, -1, "producer", bias=True)
     return combine(trace, [(shape, labels.expand(shape)), (bias.shape, added)], shape, reason)

@@ -15,10 +15,10 @@ from lightning_prune.structures.trace import Counting, Trace
 def convolution(trace: Trace, call: Call) -> None:
     """The filters make channels, and each filter reads the channels of its group."""
     images, weight, bias = call["input"], call["weight"], call["bias"]
-    channels = trace.per_channel(trace.elements(images), 1, f"{call.name} moves over it{trace.here}")
+    channels = trace.per_channel(trace.elements(images), 1, f"{call.name}{trace.here} moves over it")
     dims = trace.dims(weight)
     if dims is None:
-        reason = f"{call.name} has a weight that is computed{trace.here}"
+        reason = f"{call.name}{trace.here} has a weight that is computed"
         for tensor in (weight, bias):
             if tensor is not None:
                 trace.pin_tensor(tensor, reason)
@@ -34,7 +34,7 @@ def convolution(trace: Trace, call: Call) -> None:
     trace.use(weight, 1 if transposed else 0, "within" if within else "producer")
     trace.use(weight, 0 if transposed else 1, "within" if within else "consumer")
     if bias is not None:
-        trace.link(trace.elements(bias), made, f"{call.name} has a bias of a fixed size{trace.here}")
+        trace.link(trace.elements(bias), made, f"{call.name}{trace.here} has a bias of a fixed size")
         trace.use(bias, 0, "producer", bias=True)
     count(trace, call, dims[0], dims[1])
     trace.set(call.result, made.view(1, -1, *[1] * (call.result.dim() - 2)))
@@ -42,14 +42,14 @@ def convolution(trace: Trace, call: Call) -> None:
 
 def _plain(trace: Trace, call: Call, channels: Tensor, dims: list[Tensor]) -> Tensor:
     read, made = (dims[0], dims[1]) if call["transposed"] else (dims[1], dims[0])
-    trace.link(channels, read, f"{call.name} reads data of a fixed size{trace.here}")
+    trace.link(channels, read, f"{call.name}{trace.here} reads data of a fixed size")
     return made
 
 
 def _grouped(trace: Trace, call: Call, channels: Tensor, dims: list[Tensor]) -> Tensor:
     """Channels in groups: whole groups go, or the same channels of every group, whichever leaves more units."""
     groups, transposed = call["groups"], bool(call["transposed"])
-    reason = f"{call.name} keeps its groups equal{trace.here}"
+    reason = f"{call.name}{trace.here} keeps its groups equal"
     read = channels.view(groups, -1)
     if transposed:
         trace.link(channels, dims[0], reason)
@@ -61,7 +61,7 @@ def _grouped(trace: Trace, call: Call, channels: Tensor, dims: list[Tensor]) -> 
             trace.link(read[0], inner, reason)
         return made.reshape(-1)
     whole = trace.glue(read, [1], reason)[:, 0]
-    trace.pin(inner, f"whole groups of {call.name} are removed{trace.here}")
+    trace.pin(inner, f"{call.name}{trace.here} loses whole groups")
     if not transposed:
         trace.link(trace.glue(made, [1], reason)[:, 0], whole, reason)
     owner = trace.owner_of(call["weight"])

@@ -18,13 +18,13 @@ from lightning_prune.structures.trace import Counting, Trace
 def batch_norm(trace: Trace, call: Call) -> None:
     """Every channel by itself, with its own scale, shift and statistics."""
     source = call["input"]
-    channels = trace.per_channel(trace.elements(source), 1, f"{call.name} normalizes over it{trace.here}")
-    reason = f"{call.name} normalizes data of a fixed size{trace.here}"
+    channels = trace.per_channel(trace.elements(source), 1, f"{call.name}{trace.here} normalizes over it")
+    reason = f"{call.name}{trace.here} normalizes data of a fixed size"
     roles: dict[str, Role] = {"weight": "gate", "bias": "gate", "running_mean": "statistic", "running_var": "statistic"}
     for name, role in roles.items():
         if (tensor := call.get(name)) is not None and tensor.numel():
             trace.link(trace.elements(tensor).reshape(-1), channels, reason)
-            trace.use(tensor, 0, role)
+            trace.use(tensor, 0, role, bias=name == "bias")
     trace.set(call.outputs[0], channels.view(1, -1, *[1] * (source.dim() - 2)))
 
 
@@ -33,24 +33,24 @@ def layer_norm(trace: Trace, call: Call) -> None:
     """All that is normalized together stays together."""
     source = call.source
     last = range(source.dim() - len(call["normalized_shape"]), source.dim())
-    labels = trace.glue(trace.elements(source), last, f"{call.name} mixes its channels{trace.here}")
+    labels = trace.glue(trace.elements(source), last, f"{call.name}{trace.here} mixes its channels")
     operands = [(source.shape, labels)]
     for name in ("weight", "bias"):
         if (tensor := call.get(name)) is not None:
             operands.append((tensor.shape, trace.elements(tensor)))
-            trace.use(tensor, -1, "gate")
-    trace.set(call.outputs[0], combine(trace, operands, source.shape, f"{call.name} scales it{trace.here}"))
+            trace.use(tensor, -1, "gate", bias=name == "bias")
+    trace.set(call.outputs[0], combine(trace, operands, source.shape, f"{call.name}{trace.here} scales it"))
 
 
 @rule("native_group_norm")
 def group_norm(trace: Trace, call: Call) -> None:
     """Whole groups only."""
     source, groups = call["input"], call["group"]
-    channels = trace.per_channel(trace.elements(source), 1, f"{call.name} normalizes over it{trace.here}")
-    whole = trace.glue(channels.view(groups, -1), [1], f"{call.name} mixes the channels of a group{trace.here}")
+    channels = trace.per_channel(trace.elements(source), 1, f"{call.name}{trace.here} normalizes over it")
+    whole = trace.glue(channels.view(groups, -1), [1], f"{call.name}{trace.here} mixes the channels of a group")
     for name in ("weight", "bias"):
         if (tensor := call[name]) is not None:
-            trace.link(trace.elements(tensor).reshape(-1), channels, f"{call.name} scales it{trace.here}")
-            trace.use(tensor, 0, "gate")
+            trace.link(trace.elements(tensor).reshape(-1), channels, f"{call.name}{trace.here} scales it")
+            trace.use(tensor, 0, "gate", bias=name == "bias")
     trace.counted.append(Counting(trace.owner_of(call["weight"]), "num_groups", whole[:, 0]))
     trace.set(call.outputs[0], channels.view(1, -1, *[1] * (source.dim() - 2)))

@@ -22,7 +22,7 @@ def restrided(trace: Trace, call: Call) -> None:
     if shape == tuple(call.source.shape) and same and not call["storage_offset"]:
         trace.set(call.result, trace.elements(call.source))
         return
-    trace.pin_tensor(call.source, f"{call.name} is not understood{trace.here}")
+    trace.pin_tensor(call.source, f"{call.name}{trace.here} is not understood")
     trace.set(call.result, torch.full((), PLAIN))
 
 
@@ -57,7 +57,7 @@ def divided(trace: Trace, call: Call) -> None:
             parts = parts.reshape(len(call.outputs), -1, *parts.shape[1:])
             trace.link(parts, parts[:1], fixed(trace, call))
         else:
-            trace.labels.note(trace.labels.literal, labels, f"{call.name} has fixed sizes{trace.here}")
+            trace.labels.note(trace.labels.literal, labels, f"{call.name}{trace.here} has fixed sizes")
     set_all(trace, call, again(call, labels))
 
 
@@ -73,7 +73,8 @@ def concatenated(trace: Trace, call: Call) -> None:
     varying = [d for d in others if any(not constant_along(one, d) for one in found)]
     labels = torch.cat([one_along(one, [d for d in others if d not in varying]) for one in found], dim)
     if varying:
-        labels = trace.glue(labels, [dim], f"{call.name} puts it beside values without it{trace.here}")
+        reason = f"{call.name}{trace.here} puts it beside values without it"
+        labels = trace.glue(labels, [dim], reason, mixes=False)
     trace.set(call.result, labels)
 
 
@@ -81,7 +82,7 @@ def concatenated(trace: Trace, call: Call) -> None:
 def stacked(trace: Trace, call: Call) -> None:
     """Side by side: the same has to be removed everywhere."""
     parts, dim = call["tensors"], dims_of(call["dim"], call.result.dim())[0]
-    reason = f"{call.name} puts it beside values without it{trace.here}"
+    reason = f"{call.name}{trace.here} puts it beside values without it"
     operands = [(part.shape, trace.elements(part)) for part in parts]
     trace.set(call.result, combine(trace, operands, parts[0].shape, reason).unsqueeze(dim))
 
@@ -92,7 +93,7 @@ def indexed(trace: Trace, call: Call) -> None:
     labels, indices = trace.elements(call.source), call["indices"]
     masks = [index is not None and index.dtype in (torch.bool, torch.uint8) for index in indices]
     if any(masks) and len(indices) > 1:
-        trace.pin(labels, f"{call.name} is not understood{trace.here}")
+        trace.pin(labels, f"{call.name}{trace.here} is not understood")
         trace.set(call.result, torch.full((), PLAIN))
         return
     along = range(indices[0].dim()) if any(masks) else [d for d, index in enumerate(indices) if index is not None]

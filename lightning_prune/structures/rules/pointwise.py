@@ -35,7 +35,7 @@ def is_pointwise(call: Call) -> bool:
 def pointwise(trace: Trace, call: Call) -> None:
     """Tie the operands together wherever none of them is broadcast."""
     operands = [one for one in call.inputs if (one.dim() and one.numel() > 1) or trace.knows(one)]
-    reason = f"{call.name} combines it with data of a fixed size{trace.here}"
+    reason = f"{call.name}{trace.here} combines it with data of a fixed size"
     labels = [trace.elements(one) for one in operands]
     for operand in operands:
         trace.use(operand, -1, "within")

@@ -14,9 +14,9 @@ def embedding(trace: Trace, call: Call) -> None:
     weight = call["weight"]
     dims = trace.dims(weight)
     if dims is None:
-        trace.pin_tensor(weight, f"{call.name} chooses its rows by data{trace.here}")
+        trace.pin_tensor(weight, f"{call.name}{trace.here} chooses its rows by data")
         return
-    trace.pin(dims[0], f"{call.name} chooses its rows by data{trace.here}")
+    trace.pin(dims[0], f"{call.name}{trace.here} chooses its rows by data")
     trace.use(weight, 1, "producer")
     trace.set(call.outputs[0], dims[1])
 
@@ -37,7 +37,7 @@ def zeros(trace: Trace, call: Call) -> None:
 def packed(trace: Trace, call: Call) -> None:
     """The same features for less steps."""
     source = call["input"]
-    labels = trace.glue(trace.elements(source), [0, 1], f"{call.name} joins its places{trace.here}")
+    labels = trace.glue(trace.elements(source), [0, 1], f"{call.name}{trace.here} joins its places")
     trace.set(call.outputs[0], labels[0, :1])
 
 
@@ -45,7 +45,7 @@ def packed(trace: Trace, call: Call) -> None:
 def unpacked(trace: Trace, call: Call) -> None:
     """The same features for more steps."""
     source = call["data"]
-    labels = trace.glue(trace.elements(source), [0], f"{call.name} divides its places{trace.here}")
+    labels = trace.glue(trace.elements(source), [0], f"{call.name}{trace.here} divides its places")
     trace.set(call.outputs[0], labels[:1])
 
 

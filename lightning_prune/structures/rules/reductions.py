@@ -15,7 +15,7 @@ def reduced(trace: Trace, call: Call) -> None:
         return
     labels = trace.elements(source)
     dims = dims_of(call.get("dim"), source.dim())
-    labels = trace.glue(labels, dims, f"{call.name} mixes its channels{trace.here}")
+    labels = trace.glue(labels, dims, f"{call.name}{trace.here} mixes its channels")
     labels = one_along(labels, dims)
     for output in call.outputs:
         trace.set(output, labels if output.dim() == source.dim() else labels.squeeze(tuple(dims)))
@@ -37,7 +37,7 @@ def in_order(trace: Trace, call: Call) -> None:
 def chosen(trace: Trace, call: Call) -> None:
     """The largest, whichever they are."""
     dims = dims_of(call.get("dim", -1), call.source.dim())
-    labels = trace.glue(trace.elements(call.source), dims, f"{call.name} compares its channels{trace.here}")
+    labels = trace.glue(trace.elements(call.source), dims, f"{call.name}{trace.here} compares its channels")
     labels = one_along(labels, dims)
     for output in call.outputs:
         trace.set(output, labels if output.dim() == labels.dim() else labels.squeeze(tuple(dims)))
@@ -54,10 +54,10 @@ def pooled(trace: Trace, call: Call) -> None:
     """Pictures of another size, channel by channel."""
     source = call.source
     if "grid" in call.given:
-        trace.pin_tensor(call["grid"], f"{call.name} takes places from it{trace.here}")
+        trace.pin_tensor(call["grid"], f"{call.name}{trace.here} takes places from it")
     rank = 1 if "1d" in call.name else 3 if "3d" in call.name else 2
     spatial = range(source.dim() - rank, source.dim())
-    labels = trace.glue(trace.elements(source), spatial, f"{call.name} moves over it{trace.here}")
+    labels = trace.glue(trace.elements(source), spatial, f"{call.name}{trace.here} moves over it")
     for output in call.outputs:
         trace.set(output, one_along(labels, spatial))
 
@@ -72,11 +72,11 @@ def compared(trace: Trace, call: Call) -> None:
 def lost(trace: Trace, call: Call) -> None:
     """A loss reads what it is given as it is."""
     for tensor in call.inputs:
-        trace.pin_tensor(tensor, f"the loss {call.name} reads it{trace.here}")
+        trace.pin_tensor(tensor, f"the loss {call.name}{trace.here} reads it")
 
 
 def _mixed(trace: Trace, call: Call, what: str) -> None:
     dims = dims_of(call.get("dim", -1), call.source.dim())
-    labels = trace.glue(trace.elements(call.source), dims, f"{call.name} {what}{trace.here}")
+    labels = trace.glue(trace.elements(call.source), dims, f"{call.name}{trace.here} {what}")
     for output in call.outputs:
         trace.set(output, labels)

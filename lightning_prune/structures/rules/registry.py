@@ -106,7 +106,7 @@ def again(call: Call, tensor: Tensor) -> Any:
 
 def fixed(trace: Trace, call: Call) -> str:
     """The reason of an operation that knows places by their numbers."""
-    return f"{call.name} takes it by its place{trace.here}"
+    return f"{call.name}{trace.here} takes it by its place"
 
 
 def set_all(trace: Trace, call: Call, labels: Any) -> None:

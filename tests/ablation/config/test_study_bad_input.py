@@ -125,7 +125,7 @@ def refusal(capsys, *words):
 
 def record(out, config, version=None):
     out.mkdir()
-    from lightning_prune.version import __version__
+    from lightning_prune import __version__
 
     facts = {"version": version or __version__, "config": config}
     (out / "study.json").write_text(json.dumps(facts))

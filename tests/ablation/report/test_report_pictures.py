@@ -12,9 +12,10 @@ import vl_convert
 from made_up_study import write_study
 from matplotlib import colors
 
-from lightning_prune.ablation.report.page import TEMPLATES
+from lightning_prune.ablation.report import headline, report_command
+from lightning_prune.ablation.report.page import TEMPLATES, write_page
 from lightning_prune.ablation.report.picture_files import alone
-from lightning_prune.ablation.report.pictures import axes, over_density
+from lightning_prune.ablation.report.pictures import axes, over_density, pareto
 from lightning_prune.ablation.report.pictures.cost import draw_cost
 from lightning_prune.ablation.report.pictures.differences import draw_differences
 from lightning_prune.ablation.report.pictures.layers import draw_layers
@@ -22,7 +23,6 @@ from lightning_prune.ablation.report.pictures.picture import Picture
 from lightning_prune.ablation.report.pictures.shared_work import _ink
 from lightning_prune.ablation.report.read_study import read_study
 from lightning_prune.ablation.report.reported_study import Study
-from lightning_prune.lab.report import pictures, vega
 from lightning_prune.lab.report.canvas import COLORS
 from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.thinning import thinned
@@ -77,6 +77,29 @@ def test_no_tick_of_an_accuracy_is_beyond_100_per_cent(tmp_path):
     ticks = re.findall(r">([\d.]+) %</text>", drawn(over_density.draw_over_density(wide(tmp_path), LABEL)))
     assert len(ticks) > 4
     assert max(map(float, ticks)) == 100
+
+
+@pytest.mark.parametrize("values", [(0.97, 1.0), (0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (0.912, 0.987), (0.2, 0.9999)])
+def test_the_ends_of_an_axis_hold_the_values_and_are_round(values):
+    low, high = axes.limits(values, (0.0, 1.0))
+    assert 0 <= low <= min(values) <= max(values) <= high <= 1
+    assert high - low >= 0.0099, "one image more or less must not look like a cliff"
+    assert high - low <= 2 * (max(values) - min(values)) or high - low <= 0.02, "most of the picture is empty"
+    assert all(len(f"{end:g}") <= 5 for end in (low, high))
+
+
+def test_the_ends_of_an_axis_are_those_of_the_values_without_a_range():
+    assert axes.limits([0.31, 2.4, float("nan"), float("inf")]) == [0.0, 2.5]
+    assert axes.limits([]) == [0.0, 1.0]
+
+
+def test_an_axis_stays_where_it_is_if_an_arm_is_hidden(tmp_path):
+    picture = over_density.draw_over_density(wide(tmp_path), LABEL)
+    spec = json.loads(json.dumps(picture.spec))
+    (signal,) = [one for one in spec["params"] if one["name"] == "hidden"]
+    signal["value"] = ["two"]
+    ticks = [re.findall(r">([\d.]+ %)</text>", drawn(replace(picture, spec=one))) for one in (picture.spec, spec)]
+    assert ticks[0] == ticks[1]
 
 
 def test_a_density_is_written_alike_on_axes_and_in_words(tmp_path):
@@ -187,15 +210,13 @@ def rgb(text: str) -> str:
     return text if text.startswith("#") else colors.to_hex([int(one) / 255 for one in found[:3]])
 
 
-def test_numbers_are_read_on_the_map_of_a_run(tmp_path, monkeypatch):
-    drawings = []
-    monkeypatch.setattr(vega, "png_of", lambda svg: drawings.append(svg) or b"")
-    densities = [0.0, *np.geomspace(0.002, 1, 60)]
-    pictures.density_per_layer(tmp_path / "map.png", pd.DataFrame([densities], index=["w"]))
-    cells, inks = cells_and_inks(drawings[0])
-    assert len(cells) == len(inks) == 61
-    assert (rgb(cells[0]), inks[0]) == ("#fff", "#000")  # nothing is left of the tensor
-    assert min(contrast(rgb(cell), ink) for cell, ink in zip(cells, inks, strict=True)) >= 4.5
+def test_an_empty_tensor_is_read_on_the_map():
+    cycles = [{"cycle": 1, "first_step": 1, "alive": {"w": 0, "v": 500}}]
+    record = {"cycles": cycles, "pruned": [{"name": name, "weights": 1000} for name in ("w", "v")], "finished": True}
+    run = Run("one", Path(), pd.DataFrame(), record)
+    picture = draw_layers(Study(Path(), {"arms": [{"name": "one"}]}, pd.DataFrame()), {"one": run})
+    cells, inks = cells_and_inks(drawn(picture))
+    assert (rgb(cells[0]), inks[0]) == ("#fff", "#000")
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
@@ -204,3 +225,48 @@ def test_epochs_are_read_on_the_box_of_every_arm(mode):
         pair = json.dumps([color, _ink(color)])
         box, ink = json.loads(in_dark_mode(pair) if mode == "dark" else pair)
         assert contrast(box, ink) >= 4.5, color
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_the_pareto_front_is_what_nothing_beats(lower):
+    random = np.random.default_rng(0)
+    costs, values = random.integers(1, 8, 60).tolist(), random.integers(0, 8, 60).tolist()
+    sign = -1 if lower else 1
+    found = pareto.front(costs, values, lower)
+    for index, kept in enumerate(found):
+        beaten = any(
+            cost <= costs[index]
+            and sign * value >= sign * values[index]
+            and ((cost, value) != (costs[index], values[index]) or other < index)
+            for other, (cost, value) in enumerate(zip(costs, values, strict=True))
+            if other != index
+        )
+        assert kept == (not beaten)
+
+
+def test_the_pareto_view_counts_costs_from_the_start(tmp_path):
+    write_study(tmp_path, {"one": "rr", "two": "oo"}, failed=None, search=())
+    picture = pareto.draw_pareto(read_study(tmp_path), LABEL)
+    by_unit = {
+        unit: {(row["arm"], row["cycle"]): row["cost"] for row in rows(picture) if row["unit"] == unit}
+        for unit in ("weights left", "epochs", "seconds")
+    }
+    assert by_unit["weights left"]["two", 2] == pytest.approx(0.64)
+    assert by_unit["epochs"]["two", 2] == 40, "20 dense epochs and 10 in each cycle, although the arms share some"
+    assert by_unit["seconds"]["two", 2] == pytest.approx(36)
+    assert pareto.draw_pareto(read_study(write_study(tmp_path / "one", {"one": "r"}, failed=None)), LABEL) is None
+
+
+def test_pictures_and_tables_open_with_the_measure_that_judges(tmp_path):
+    write_study(tmp_path, {"one": "r", "two": "o"}, failed=None, search=())
+    study = read_study(tmp_path)
+    judged = headline.judged_by(study).label
+    chosen = {
+        choice.chosen
+        for picture in report_command.draw(study, headline.default_label(study))
+        for choice in picture.choices
+        if choice.signal == "measure"
+    }
+    assert chosen == {judged} == {"val/accuracy, last epoch"}
+    over = [report_command.draw_over_density(study, judged)]
+    assert f"The same as numbers: {judged}" in write_page(tmp_path / "index.html", study, over).read_text()

@@ -53,7 +53,7 @@ def test_the_headline_names_who_is_better_and_where(tmp_path):
     assert [winner.verdict for winner in headline.winners(found)] == ["cyclic", "undecided"]
     said = headline.lead(found)
     assert said.startswith("3 arms compared at 2 densities with 3 seeds, judged by val/accuracy, last epoch.")
-    assert said.endswith("Better than all others: cyclic at 80.0 %; elsewhere the seeds leave it undecided.")
+    assert said.endswith("Better than all others: cyclic at 80.0 %; elsewhere the differences are not significant.")
 
 
 def test_shared_epochs_are_counted_once(tmp_path):
@@ -178,7 +178,7 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch, missing):
     expected = {
         "test": ["No test metric was measured."],
         "rates": ["No learning rates were logged."],
-        "seeds": ["There is one seed: no interval can be given", "everything is undecided"],
+        "seeds": ["There is one seed: no interval can be given", "nothing is significant"],
         "results": ["No arm has a result yet.", "fewer than two arms have a result"],
         "nodes": ["Nothing was trained yet.", "No learning rates were logged.", "No densities were recorded"],
         "record": ["No densities were recorded"],
@@ -282,8 +282,8 @@ def test_two_seeds_that_lose_an_image_each_are_no_verdict_and_are_warned_of(tmp_
     edit(tmp_path, val_last=right / 359)
     found = read_study(tmp_path)
     assert [winner.verdict for winner in headline.winners(found)] == ["undecided", "undecided"]
-    assert "At no density is one arm decidedly better than all others." in headline.lead(found)
-    assert "Decidedly worse" not in headline.lead(found)
+    assert "At no density is one arm significantly better than all others." in headline.lead(found)
+    assert "Significantly worse" not in headline.lead(found)
     assert any("two seeds" in note for note in headline.notes(found))
 
 

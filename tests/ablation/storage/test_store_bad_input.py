@@ -6,11 +6,11 @@ import pytest
 from killed_studies import small
 from made_up_study import write_study
 
+from lightning_prune import __version__
 from lightning_prune.ablation import Ablation
 from lightning_prune.ablation.report.headline import notes
 from lightning_prune.ablation.report.read_study import read_study
 from lightning_prune.ablation.storage.shared_store import choose_store, seen_from
-from lightning_prune.version import __version__
 
 
 @pytest.fixture

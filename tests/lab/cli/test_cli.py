@@ -17,9 +17,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 
 import lightning_prune.cli as cli
-from lightning_prune import UserError
+from lightning_prune import UserError, __version__
 from lightning_prune.cli import main
-from lightning_prune.version import __version__
 
 
 def rows(folder: str) -> list[dict[str, str]]:
@@ -365,7 +364,7 @@ def test_a_fault_in_the_package_shows_its_traceback(monkeypatch: pytest.MonkeyPa
     def broken(words: object) -> None:
         raise ValueError("a fault in the package")
 
-    monkeypatch.setattr("lightning_prune.lab.run_command.main", broken)
+    monkeypatch.setattr("lightning_prune.ablation.report.runs_command.main", broken)
     with pytest.raises(ValueError, match="a fault in the package"):
         main(["report", "runs"])
 

@@ -8,7 +8,7 @@ import pytest
 from synthetic import write_run
 
 from lightning_prune import UserError
-from lightning_prune.lab.report.run_report import report
+from lightning_prune.ablation.report.runs_report import report_runs
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def run(tmp_path: Path, undrawn: None) -> Path:
 
 def refusal(folder: Path) -> str:
     with pytest.raises(UserError, match=r"\S") as caught:
-        report([folder])
+        report_runs([folder])
     return str(caught.value)
 
 
@@ -83,13 +83,13 @@ def test_what_is_odd_but_can_be_drawn_is_drawn(run):
     pd.DataFrame({"step": [None], "test/accuracy": [0.9]}).to_csv(run / "test.csv", index=False)
     metrics = pd.read_csv(run / "metrics.csv").drop(columns="pruning/lr_min")
     metrics.to_csv(run / "metrics.csv", index=False)
-    report([run])
+    report_runs([run])
     assert len(pd.read_csv(run / "report" / "cycles.csv")) == 3
 
 
 @pytest.mark.parametrize("name", ["$x_{$", "$\\frac{1}{$", "\udcff", "[/red]", "_a"])
 def test_a_folder_may_have_any_name(tmp_path, name):
     folder = write_run(tmp_path / name, cycles=1, dense=2, retrain=1)
-    report([folder])
-    for picture in ("accuracy_over_density.png", "learning_rate.png", "density_per_layer.png"):
+    report_runs([folder])
+    for picture in ("metric_over_density.png", "learning_rate.png", "density_per_layer.png"):
         assert (folder / "report" / picture).read_bytes().startswith(b"\x89PNG"), picture

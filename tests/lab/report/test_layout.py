@@ -6,22 +6,22 @@ import pytest
 from rich.console import Console
 from synthetic import write_run
 
+from lightning_prune.ablation.report.runs_report import report_runs
 from lightning_prune.lab.report import layout
-from lightning_prune.lab.report.run_report import report
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def printed(paths: list[Path], out: Path, width: int) -> str:
     console = Console(width=width, file=io.StringIO())
-    report(paths, out=out, console=console)
+    report_runs(paths, out=out, console=console)
     return console.file.getvalue()
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_one_run_fits(tmp_path: Path, width: int) -> None:
     text = printed([write_run(tmp_path / "run")], tmp_path / "out", width)
-    table = text.split("Written:")[0]
+    table = text.split("The page:")[0]
     assert "…" not in text
     assert max(map(len, table.splitlines())) <= width
     assert all(words in table for words in ("density", "accuracy", "100.0 %", "4.4 %"))
@@ -41,7 +41,7 @@ def test_eleven_runs_fit(tmp_path: Path, width: int) -> None:
     names = [f"a_policy_with_a_rather_long_name_{index}" for index in range(11)]
     runs = [write_run(tmp_path / name, dense=2, retrain=2) for name in names]
     text = printed(runs, tmp_path / "out", width)
-    blocks = text.split("at the end of the cycle")[1].split("Written:")[0]
+    blocks = text.split("at the end of the cycle")[1].split("The page:")[0]
     assert "…" not in text
     assert max(map(len, blocks.splitlines())) <= width
     assert all(density in blocks for density in ("100.0 %", "80.0 %", "4.4 %"))

@@ -46,6 +46,7 @@ async function draw(picture) {
   for (const signal of picture.signals) view.signal(signal, menu(picture.name, signal).value);
   await show(view);
   target.dataset.drawn = "true";
+  target.dataset.mode = dark.matches ? "dark" : "light";
 }
 
 const menu = (name, signal) => document.querySelector(`#${name} select[data-signal="${signal}"]`);
@@ -110,6 +111,19 @@ for (const input of document.querySelectorAll("input[data-filter]")) {
   input.addEventListener("input", () => filter(input));
   filter(input);
 }
+// A print shows what is folded on the screen.
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("main details:not(.picture details, [open])")) {
+    details.dataset.folded = "true";
+    details.open = true;
+  }
+});
+addEventListener("afterprint", () => {
+  for (const details of document.querySelectorAll("details[data-folded]")) {
+    delete details.dataset.folded;
+    details.open = false;
+  }
+});
 const all = () => Promise.all(pictures.map(draw));
 dark.addEventListener("change", all);
 let waiting;

@@ -1,7 +1,7 @@
 """Draw the axes that several pictures share: density from dense to sparse, and the chosen measure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +14,8 @@ ROOM = 0.35  # The share of the distance between two densities in which arms sta
 # The format in which `percent` writes densities everywhere else on the page.
 PER_CENT = "(datum.value >= 0.01 ? format(100 * datum.value, '.1f') : format(100 * datum.value, '.2~r')) + ' %'"
 PER_CENT_OR_NUMBER = f"indexof(lower(measure), 'acc') >= 0 ? {charts.PER_CENT} : {charts.NUMBER}"
+LIMITS = "limits[measure]"
+LEAST = 0.01  # The least height of an axis of fractions. For other measures, the share of the lowest value.
 CUT = "An arrow: the interval goes on beyond the picture."
 POINTS_OR_NUMBER = (
     "datum.value == 0 ? '0' : format((indexof(lower(measure), 'acc') >= 0 ? 100 : 1) * datum.value, '+.3~g')"
@@ -38,10 +40,56 @@ def places(table: pd.DataFrame, density: float, arm: str, arms: Sequence[str]) -
     return density * math.exp(-step)
 
 
-def measure_axis(field: str, labels: str = PER_CENT_OR_NUMBER) -> alt.Y:
-    """Make an axis for the chosen measure, in percent if the measure is a fraction."""
+def measure_axis(field: str, labels: str = PER_CENT_OR_NUMBER, ends: str = LIMITS) -> alt.Y:
+    """Make an axis for the chosen measure, in percent if the measure is a fraction.
+
+    Args:
+        field: The column of values.
+        labels: The format of the ticks, as an expression of Vega.
+        ends: The two ends of the axis, as an expression of Vega that gives the result of :func:`limits`.
+    """
     axis = alt.Axis(labelExpr=labels, title=None, gridOpacity=0.6)
-    return alt.Y(f"{field}:Q", scale=alt.Scale(zero=False, nice=True), axis=axis)
+    low, high = (alt.ExprRef(expr=f"({ends})[{end}]") for end in (0, 1))
+    return alt.Y(f"{field}:Q", scale=alt.Scale(nice=False, domain=[low, high]), axis=axis)
+
+
+def limits(values: Iterable[float], within: tuple[float, float] = (-math.inf, math.inf)) -> list[float]:
+    """Choose the ends of an axis: round numbers that hold all values, and no number that cannot be measured.
+
+    The ends depend on all arms. The axis stays as it is if the reader hides an arm.
+
+    Args:
+        values: All values. NaN and infinite values do not count.
+        within: The range of the measured values. An axis of fractions shows at least one percentage point.
+
+    Returns:
+        The lower and the upper end.
+
+    Example:
+        >>> limits([0.912, 0.987], (0.0, 1.0)), limits([0.97, 1.0], (0.0, 1.0)), limits([0.5, 0.5], (0.0, 1.0))
+        ([0.9, 1.0], [0.97, 1.0], [0.494, 0.506])
+    """
+    known = [float(value) for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return [0.0, 1.0]
+    low, high = min(known), max(known)
+    least = LEAST if math.isfinite(within[1]) else (abs(low) or 1.0) * LEAST
+    if (short := least - (high - low)) > 0:
+        low = min(max(low - short / 2, within[0]), within[1] - least)
+        high = max(high, low + least)
+    step = _round_step((high - low) / 5)
+    ends = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    return [float(f"{min(max(end, within[0]), within[1]):.9g}") for end in ends]
+
+
+def heights(rows: Iterable[Mapping[str, Any]], label: str, value: str = "mean") -> list[float]:
+    """Collect the values of one measure and the ends of their intervals, as they are drawn."""
+    return [row[name] for row in rows if row["measure"] == label for name in (value, "low_shown", "high_shown")]
+
+
+def _round_step(size: float) -> float:
+    power = 10.0 ** math.floor(math.log10(size))
+    return next(power * part for part in (1, 2, 5, 10) if power * part >= size * (1 - 1e-9))
 
 
 def heading(expression: str) -> alt.TitleParams:
@@ -80,22 +128,25 @@ def shown_interval(rows: pd.DataFrame, of: str, within: tuple[float, float]) -> 
     )
 
 
-def interval_layers(base: alt.Chart, labels: str = PER_CENT_OR_NUMBER, **mark: Any) -> list[alt.Chart]:
+def interval_layers(
+    base: alt.Chart, labels: str = PER_CENT_OR_NUMBER, ends: str = LIMITS, **mark: Any
+) -> list[alt.Chart]:
     """Draw the intervals as bars, with an arrow at each end that :func:`shown_interval` has cut.
 
     Args:
         base: A chart with its x and its colors.
         labels: The format of the ticks of the vertical axis.
+        ends: The two ends of the vertical axis, as an expression of Vega.
         **mark: Properties of the bars and the arrows, such as ``xOffset``.
     """
     known = base.transform_filter("isValid(datum.low_shown)")
-    layers = [known.mark_rule(strokeWidth=1.5, opacity=0.7, **mark).encode(y=measure_axis("low_shown", labels),
+    layers = [known.mark_rule(strokeWidth=1.5, opacity=0.7, **mark).encode(y=measure_axis("low_shown", labels, ends),
                                                                          y2="high_shown:Q")]  # fmt: skip
     for end, shape in (("low", "triangle-down"), ("high", "triangle-up")):
         # The rows are not filtered. Without any arrow the axis would have no range, and Vega would warn.
         seen = alt.condition(f"datum.cut_{end}", alt.value(1), alt.value(0))
         arrows = known.mark_point(filled=True, size=55, shape=shape, **mark)
-        layers.append(arrows.encode(y=measure_axis(f"{end}_shown", labels), opacity=seen))
+        layers.append(arrows.encode(y=measure_axis(f"{end}_shown", labels, ends), opacity=seen))
     return layers
 
 

@@ -4,7 +4,15 @@ import altair as alt
 import pandas as pd
 
 from lightning_prune.ablation.report.measures import Measure
-from lightning_prune.ablation.report.pictures.axes import CUT, heading, interval_layers, measure_axis, shown_interval
+from lightning_prune.ablation.report.pictures.axes import (
+    CUT,
+    heading,
+    heights,
+    interval_layers,
+    limits,
+    measure_axis,
+    shown_interval,
+)
 from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, Choice, Picture, specification
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.comparison import summary
@@ -30,21 +38,23 @@ def draw_cost(study: Study, chosen: str) -> Picture:
         chosen: The label of the measure to show first.
     """
     units = [unit for unit in UNITS if unit in study.table and study.table[unit].notna().any()]
-    costs = {unit: _costs(study.table, unit) for unit in units}
+    costs = {unit: costs_of(study.table, unit) for unit in units}
     rows: Rows = [
         row for measure in study.measures for unit, cost in costs.items() for row in _rows(study, measure, unit, cost)
     ]
     if not rows:
         return Picture(NAME, TITLE, missing="No arm has a result with its cost yet.")
     stages = list(dict.fromkeys(row["stage"] for row in sorted(rows, key=lambda row: row["cycle"], reverse=True)))
-    spec = specification(_chart(study), rows, {"stage": stages[0], "unit": units[0], "measure": chosen, "hidden": []})
+    ends = {measure.label: limits(heights(rows, measure.label), measure.range) for measure in study.measures}
+    first = {"stage": stages[0], "unit": units[0], "measure": chosen, "hidden": [], "limits": ends}
+    spec = specification(_chart(study), rows, first)
     labels = [measure.label for measure in study.measures]
     choices = [Choice("stage", "At", stages, stages[0]), Choice("unit", "Cost in", units, units[0]),
                Choice("measure", "Measure", labels, chosen)]  # fmt: skip
     return Picture(NAME, TITLE, CAPTION, spec, choices=choices)
 
 
-def _costs(table: pd.DataFrame, unit: str) -> pd.DataFrame:
+def costs_of(table: pd.DataFrame, unit: str) -> pd.DataFrame:
     """The cost of each arm up to the end of each cycle, as a mean over seeds, with and without shared work."""
     rows = table.dropna(subset=["cycle"]).sort_values("cycle")
     shared = rows[UNITS[unit]].fillna(0.0) if UNITS[unit] in rows else 0.0
@@ -73,7 +83,8 @@ def _chart(study: Study) -> Drawing:
                alt.Tooltip("unit:N", title="in")]  # fmt: skip
     shown = f"datum.measure == measure && datum.unit == unit && datum.stage == stage && {NOT_HIDDEN}"
     base = alt.Chart(DATA).transform_filter(shown).encode(color=color_of("arm", study.arms))
-    x = alt.X("alone:Q", title="cost per seed", scale=alt.Scale(zero=True), axis=alt.Axis(gridOpacity=0.6))
+    axis = alt.Axis(gridOpacity=0.6, labelOverlap="parity", labelSeparation=8)
+    x = alt.X("alone:Q", title="cost per seed", scale=alt.Scale(zero=True), axis=axis)
     aside = alt.ExprRef(expr=f"{APART} * (datum.place - {(len(study.arms) - 1) / 2})")
     ways = base.mark_rule(strokeWidth=1.5, opacity=0.5, xOffset=aside, x2Offset=aside)
     ways = ways.encode(x=x, x2="here:Q", y=measure_axis("mean"))

@@ -11,7 +11,9 @@ from lightning_prune.ablation.report.pictures.axes import (
     POINTS_OR_NUMBER,
     density_axis,
     heading,
+    heights,
     interval_layers,
+    limits,
     measure_axis,
     places,
     shown_interval,
@@ -31,7 +33,8 @@ CAPTION = (
     "Mean of the differences within each seed, with 95 % intervals. The difference of a filled mark is significant: "
     f"its interval does not contain 0. A hollow mark is undecided (not significant). {CUT} Arms are matched by cycle."
 )
-HEADING = "[measure, 'difference to ' + reference + (indexof(lower(measure), 'acc') >= 0 ? ', in points' : '')]"
+HEADING = "[measure, 'difference' + (indexof(lower(measure), 'acc') >= 0 ? ' in points' : '') + ' to', reference]"
+ENDS = "limits[measure][reference]"
 
 
 def draw_differences(study: Study, chosen: str, against: str | None) -> Picture:
@@ -47,12 +50,20 @@ def draw_differences(study: Study, chosen: str, against: str | None) -> Picture:
         return Picture(NAME, TITLE, missing="There is nothing to compare: fewer than two arms have a result.")
     reference = against or arms[0]
     rows: Rows = [row for measure in study.measures for row in records(_all_pairs(study, measure, arms))]
-    spec = specification(_chart(study), rows, {"measure": chosen, "reference": reference, "hidden": []})
-    missing = "" if len(study.seeds) > 1 else "There is one seed, so everything is undecided."
+    ends = {measure.label: {arm: _ends(rows, measure.label, arm) for arm in arms} for measure in study.measures}
+    first = {"measure": chosen, "reference": reference, "hidden": [], "limits": ends}
+    spec = specification(_chart(study), rows, first)
+    missing = "" if len(study.seeds) > 1 else "There is one seed, so nothing is significant."
     labels = [measure.label for measure in study.measures]
     choices = [Choice("reference", "Against", arms, reference), Choice("measure", "Measure", labels, chosen)]
     unit = "in points" if is_fraction(chosen) else ""
     return Picture(NAME, TITLE, CAPTION, spec, missing, choices, unit)
+
+
+def _ends(rows: Rows, label: str, reference: str) -> list[float]:
+    """The ends of the axis of one measure and one reference. They hold the line at 0."""
+    shown = [row for row in rows if row["reference"] == reference]
+    return limits([0.0, *heights(shown, label, "difference")])
 
 
 def _all_pairs(study: Study, measure: Measure, arms: list[str]) -> pd.DataFrame:
@@ -102,7 +113,7 @@ def _chart(study: Study) -> Drawing:
     shown = f"datum.measure == measure && datum.reference == reference && {NOT_HIDDEN}"
     color = color_of("arm", study.arms)
     base = alt.Chart(DATA).transform_filter(shown).encode(x=density_axis(study.table), color=color)
-    y = measure_axis("difference", POINTS_OR_NUMBER)
+    y = measure_axis("difference", POINTS_OR_NUMBER, ENDS)
     lines = base.mark_line(strokeWidth=1.2, opacity=0.6).encode(y=y, strokeDash=dash_of("arm", study.arms))
     marks = base.mark_point(size=70, opacity=1, strokeWidth=1.8).encode(
         y=y, shape=shape_of("arm", study.arms), tooltip=tooltip
@@ -110,5 +121,5 @@ def _chart(study: Study) -> Drawing:
     hollow = marks.transform_filter("datum.mark == 'hollow'").encode(fill=alt.value("white"))
     filled = marks.transform_filter("datum.mark == 'filled'").encode(fill=color)
     zero = alt.Chart(DATA).mark_rule(color="#888888", strokeWidth=1.5).encode(y=alt.datum(0))
-    layers = alt.layer(zero, *interval_layers(base, POINTS_OR_NUMBER), lines, hollow, filled)
+    layers = alt.layer(zero, *interval_layers(base, POINTS_OR_NUMBER, ENDS), lines, hollow, filled)
     return layers.properties(width="container", height=320, title=heading(HEADING))

@@ -7,7 +7,9 @@ from lightning_prune.ablation.report.pictures.axes import (
     CUT,
     density_axis,
     heading,
+    heights,
     interval_layers,
+    limits,
     measure_axis,
     places,
     shown_interval,
@@ -27,6 +29,8 @@ CAPTION = (
     f"{CUT} Arms stand side by side around their density. Intervals are not corrected for multiple comparisons."
 )
 
+CAPTION_OF_RUNS = "The value at the end of each cycle. A run has one seed, so there are no intervals."
+
 
 def draw_over_density(study: Study, chosen: str) -> Picture:
     """Draw every measure over the density, with a color for each arm.
@@ -39,10 +43,12 @@ def draw_over_density(study: Study, chosen: str) -> Picture:
     if not labels:
         return Picture("metric_over_density", TITLE, missing="No arm has a result yet.")
     rows: Rows = [row for measure in study.measures for row in _rows(study, measure)]
-    spec = specification(_chart(study), rows, {"measure": chosen, "hidden": []})
-    missing = "" if len(study.seeds) > 1 else "There is one seed, so there are no intervals."
+    ends = {measure.label: limits(heights(rows, measure.label), measure.range) for measure in study.measures}
+    spec = specification(_chart(study), rows, {"measure": chosen, "hidden": [], "limits": ends})
+    missing = "" if len(study.seeds) > 1 or study.of_runs else "There is one seed, so there are no intervals."
     choices = [Choice("measure", "Measure", labels, chosen)]
-    return Picture("metric_over_density", TITLE, CAPTION, spec, missing, choices)
+    caption = CAPTION_OF_RUNS if study.of_runs else CAPTION
+    return Picture("metric_over_density", TITLE, caption, spec, missing, choices)
 
 
 def _rows(study: Study, measure: Measure) -> Rows:

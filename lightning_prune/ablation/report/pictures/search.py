@@ -6,7 +6,8 @@ from typing import Any
 
 import altair as alt
 
-from lightning_prune.ablation.report.pictures.axes import heading, measure_axis
+from lightning_prune.ablation.report.measures import Measure
+from lightning_prune.ablation.report.pictures.axes import heading, limits, measure_axis
 from lightning_prune.ablation.report.pictures.picture import Choice, Picture, specification
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.lab.report.terminal import score
@@ -28,7 +29,10 @@ def draw_search(study: Study) -> Picture | None:
         return Picture(NAME, TITLE, missing="No search has tried anything yet.")
     found = list(dict.fromkeys(row["arm"] for row in rows))
     seeds = list(dict.fromkeys(row["seed"] for row in rows))
-    spec = specification(_chart(rows), rows, {"searching": found[0], "seed": seeds[0], "measure": metric})
+    ends = {metric: limits([row["score"] for row in rows], Measure("", metric).range)}
+    spec = specification(
+        _chart(rows), rows, {"searching": found[0], "seed": seeds[0], "measure": metric, "limits": ends}
+    )
     choices = [Choice("searching", "Arm", found, found[0]), Choice("seed", "Seed", seeds, seeds[0])]
     return Picture(NAME, TITLE, CAPTION, spec, choices=choices)
 

@@ -1,5 +1,6 @@
 """Draw the tree of all trained nodes, as boxes from dense to the last cycle. A box that arms share is gray."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,8 @@ CAPTION = (
 SHARED = "shared"
 GREY = "#9a9a9a"
 ROW = 30  # Pixels.
-NAMES = 0.3  # The share of the width for the names of the arms.
+LINE = 16  # The characters of a line of an arm's name.
+LETTER, LINE_HEIGHT = 6.6, 12  # Pixels of a name.
 TRIED = 0.4  # The height, in rows, of a node that a search tried and did not choose.
 
 
@@ -50,7 +52,11 @@ def draw_shared_work(study: Study) -> Picture:
         return Picture(NAME, TITLE, missing="Nothing was trained yet.")
     cycles = max(row["right"] for row in rows)
     seeds = [str(seed) for seed in study.seeds]
-    spec = specification(_chart(study, int(cycles), tallest), rows, {"seed": seeds[0], "hidden": []})
+    first = {"seed": seeds[0], "hidden": []}
+    lines = [row["text"] for row in rows if row["kind"] == "name"]
+    room = max((LETTER * max(map(len, parts)) + 14 for parts in lines), default=0)
+    row = max(ROW, LINE_HEIGHT * max(map(len, lines), default=1) + 6)
+    spec = specification(_chart(study, int(cycles), tallest * row, tallest, room), rows, first)
     return Picture(NAME, TITLE, CAPTION, spec, choices=[Choice("seed", "Seed", seeds, seeds[0])])
 
 
@@ -89,7 +95,7 @@ def _rows(box: Box, node: Facts, seed: str, chosen: bool, colors: Mapping[str, s
     drawn = {
         "kind": "box",
         "owner": owner,
-        "ink": _ink(colors.get(owner, GREY)) if node["status"] == "done" else GREY,
+        "ink": _ink(colors.get(owner, GREY)) if node["status"] == "done" else "#000000",
         "chosen": chosen,
         "status": str(node["status"]),
         "text": f"{text} · {len(arms)} arms" if len(arms) > 1 and text else text,
@@ -101,7 +107,7 @@ def _rows(box: Box, node: Facts, seed: str, chosen: bool, colors: Mapping[str, s
     }
     middles = [box.bottom - len(box.ends) + index + 0.5 for index in range(len(box.ends))]
     names: Rows = [
-        {**common, "kind": "name", "owner": arm, "text": arm, "middle": middle}
+        {**common, "kind": "name", "owner": arm, "text": textwrap.wrap(arm, LINE) or arm, "middle": middle}
         for arm, middle in zip(box.ends, middles, strict=True)
     ]
     return [{**common, **drawn}, *names]
@@ -121,17 +127,26 @@ def _ink(color: str) -> str:
     return ink_on(*(int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)))
 
 
-def _chart(study: Study, cycles: int, tallest: float) -> Drawing:
-    width = cycles * (1 + NAMES)
+def _chart(study: Study, cycles: int, height: float, tallest: float, room: float) -> Drawing:
+    """Draw the tree.
+
+    Args:
+        study: The study.
+        cycles: The number of columns.
+        height: The height of all rows in pixels.
+        tallest: The number of rows.
+        room: The pixels to the right of the boxes, for the names of the arms.
+    """
     labels = "datum.value == 0.5 ? 'dense' : floor(datum.value)"
     ticks = alt.Axis(values=[cycle + 0.5 for cycle in range(cycles)], labelExpr=labels, title="cycle", grid=False,
                      ticks=False, domain=False, orient="top", titleAnchor="start", labelOverlap="greedy")  # fmt: skip
-    x = alt.X("left:Q", scale=alt.Scale(domain=[0, width], nice=False), axis=ticks)
+    right = alt.ExprRef(expr=f"{cycles} * width / max(width - {room:.0f}, 0.4 * width)")
+    x = alt.X("left:Q", scale=alt.Scale(nice=False, domain=[0, right]), axis=ticks)
     y = alt.Y("top:Q", scale=alt.Scale(domain=[tallest, 0], nice=False), axis=None)
     seed = alt.Chart(DATA).transform_filter("datum.seed == seed")
     boxes = seed.transform_filter("datum.kind == 'box'").encode(x=x, x2="right:Q", y=y, y2="bottom:Q")
-    layers = alt.layer(*_bars(study, boxes), *_words(seed, width))
-    return layers.properties(width="container", height=max(int(ROW * tallest), 60))
+    layers = alt.layer(*_bars(study, boxes), *_words(seed, cycles, room))
+    return layers.properties(width="container", height=max(int(height), 60))
 
 
 def _bars(study: Study, boxes: alt.Chart) -> list[alt.Chart]:
@@ -139,7 +154,7 @@ def _bars(study: Study, boxes: alt.Chart) -> list[alt.Chart]:
     owner = alt.Scale(domain=[*study.arms, SHARED], range=_colors(study))
     tooltip = [alt.Tooltip("what:N"), alt.Tooltip("cost:N"), alt.Tooltip("arms:N"), alt.Tooltip("tried:N"),
                alt.Tooltip("status:N")]  # fmt: skip
-    here = "(datum.chosen ? 1 : 0.3) * (datum.status == 'done' ? 1 : 0.35)"
+    here = "(datum.chosen ? 1 : 0.3) * (datum.status == 'done' ? 1 : 0.08)"
     here += " * (indexof(hidden, datum.owner) < 0 ? 1 : 0.15)"
     bars = boxes.transform_calculate(strength=here).mark_bar(cornerRadius=3, strokeWidth=1.5, stroke="white")
     bars = bars.encode(
@@ -152,19 +167,21 @@ def _bars(study: Study, boxes: alt.Chart) -> list[alt.Chart]:
     return [bars, undone]
 
 
-def _words(seed: alt.Chart, width: float) -> list[alt.Chart]:
+def _words(seed: alt.Chart, cycles: int, room: float) -> list[alt.Chart]:
     """The epochs in the boxes, shorter where they do not fit, and the names of the arms."""
-    fits = f"width * (datum.right - datum.left) / {width} > 5.9 * length(datum.text)"
+    fits = f"(width - {room:.0f}) * (datum.right - datum.left) / {cycles} > 5.9 * length(datum.text)"
     state = "datum.status == 'done' ? (" + fits + " ? datum.text : datum.short) : datum.status"
-    texts = seed.transform_filter("datum.kind == 'box' && datum.chosen").transform_calculate(
+    shown = "datum.kind == 'box' && datum.chosen && indexof(hidden, datum.owner) < 0"
+    texts = seed.transform_filter(shown).transform_calculate(
         middle="(datum.top + datum.bottom) / 2", centre="(datum.left + datum.right) / 2"
     )
     texts = texts.mark_text(fontSize=11, text=alt.ExprRef(expr=state)).encode(
         x="centre:Q", y="middle:Q",
         color=alt.Color("ink:N", scale=None, legend=None),
     )  # fmt: skip
+    up = alt.ExprRef(expr=f"isArray(datum.text) ? {-LINE_HEIGHT / 2} * (length(datum.text) - 1) : 0")
     names = seed.transform_filter("datum.kind == 'name'").mark_text(
-        align="left", dx=8, fontSize=12, limit=alt.ExprRef(expr=f"width * {NAMES / (1 + NAMES)} - 8")
+        align="left", baseline="middle", dx=8, dy=up, fontSize=12, lineHeight=LINE_HEIGHT
     )
     names = names.encode(x="right:Q", y="middle:Q", text="text:N")
     return [texts, names]

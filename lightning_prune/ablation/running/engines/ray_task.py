@@ -11,10 +11,10 @@ from typing import Any
 import lightning
 import torch
 
+from lightning_prune import __version__
 from lightning_prune.ablation.training.job import Job, Outcome
 from lightning_prune.ablation.training.train_node import train
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.version import __version__
 
 
 @dataclass(frozen=True)

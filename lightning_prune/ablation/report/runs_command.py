@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser
 
 from lightning_prune.lab.report.finding import find_run
 
-HELP = "Report runs with a table per cycle, CSV files and pictures."
+HELP = "Report runs with a table per cycle, CSV files and a page with pictures."
 
 
 def report_parser() -> ArgumentParser:
@@ -17,7 +17,7 @@ def report_parser() -> ArgumentParser:
         "runs",
         nargs="+",
         metavar="RUN",
-        help="the folder with metrics.csv, or its parent, or the one folder of a study",
+        help="the folder with metrics.csv, or its parent; several are compared; or the one folder of a study",
     )
     parser.add_argument(
         "--metric", type=str | None, help="the column to judge by, such as val/accuracy (default: the first that fits)"
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str]) -> None:
     runs = [Path(run) for run in options.runs]
     for run in runs:
         find_run(run)
-    from lightning_prune.lab.report.run_report import report  # late: pandas takes longer than an error about a path
+    from lightning_prune.ablation.report.runs_report import (
+        report_runs,
+    )  # late: pandas takes longer than an error about a path
 
-    report(runs, out=options.out and Path(options.out), metric=options.metric)
+    report_runs(runs, out=options.out and Path(options.out), metric=options.metric)

@@ -1,0 +1,93 @@
+"""Make what decides the masks of a run: of single weights or of larger units, by the measure that was given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+from lightning_prune.allocation import Allocation
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.gathering.operations import flops_of_step
+from lightning_prune.callbacks.gathering.structures_in_fit import find_structures
+from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps
+from lightning_prune.callbacks.masking.pruner import Pruner
+from lightning_prune.callbacks.masking.unit_pruner import Division, UnitPruner
+from lightning_prune.criteria import Criterion
+from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.quantities import Linear, Measure, Quantity, Removed
+from lightning_prune.selection.filter_layout import transposed_groups
+from lightning_prune.selection.parameters import plain_name
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a network is pruned: the arguments of ``IterativePruning`` that say so.
+
+    Args:
+        criterion: How much each weight matters.
+        allocation: How many units each group keeps.
+        granularity: The units in which weights live and die.
+        measure: What a sparsity is a fraction of.
+        seed: What a random criterion draws.
+    """
+
+    criterion: Criterion
+    allocation: Allocation
+    granularity: Granularity
+    measure: Quantity
+    seed: int
+
+
+def make_pruner(method: Method, module: "pl.LightningModule", weights: Mapping[str, Tensor]) -> Pruner:
+    """Make what decides the masks of a run.
+
+    Args:
+        method: How it prunes.
+        module: The module, in a fit.
+        weights: The prunable weights by name.
+
+    Raises:
+        ValueError: If the network cannot be divided, or its operations cannot be counted.
+    """
+    transposed = transposed_groups(module)
+    found = find_structures(module, weights) if method.granularity.needs_groups else None
+    units = method.granularity(weights, transposed, found)
+    given = (weights, method.criterion, method.allocation, method.seed, transposed)
+    if units is None:
+        sizes = {name: weight.numel() for name, weight in weights.items()}
+        return Pruner(*given, None if method.measure != "flops" else _operations(module, weights, sizes))
+    sizes = {name: shape.numel() for name, shape in units.shapes.items()}
+    measure: Measure | None = None
+    if found is not None:
+        removed = Removed(found.costs, sizes, method.measure == "flops")
+        measure = Linear(dict.fromkeys(sizes, 1.0), sizes) if method.measure == "units" else removed
+    elif method.measure == "weights":
+        measure = Linear({name: weights[name].numel() / sizes[name] for name in sizes}, sizes, of_weights=True)
+    elif method.measure == "flops":
+        measure = _operations(module, weights, sizes)
+    parameters = {plain_name(name): parameter for name, parameter in module.named_parameters()}
+    covered = {name: parameters[name] for name in units.covered}
+    scored = {name: weights[name] for names in units.weights.values() for name in names}
+    return UnitPruner(scored, *given[1:], Division(units, covered, method.granularity.reduce), measure)
+
+
+def _operations(module: "pl.LightningModule", weights: Mapping[str, Tensor], units: Mapping[str, int]) -> Linear:
+    """The operations of a training step, with those of each layer shared out among its weights."""
+    refuse_without_steps(module.trainer, "IterativePruning(measure='flops')")
+    flops = flops_of_step(module.trainer)
+    shares = flops.of_entries(weights)
+    amounts = {name: share * weights[name].numel() for name, share in shares.items()}
+    if not sum(amounts.values()) > 0:
+        raise UserError(
+            "IterativePruning(measure='flops') counts no operations with the prunable weights in a training step: it "
+            "has no matrix products or convolutions that torch counts. Give measure='weights'."
+        )
+    found = Linear(
+        {name: amount / units[name] for name, amount in amounts.items()},
+        units,
+        flops.total - sum(amounts.values()),
+        of_all=True,
+    )
+    # Batches differ, and with sequences so may what is counted: all processes have to decide alike.
+    return module.trainer.strategy.broadcast(found)

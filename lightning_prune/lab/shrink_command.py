@@ -1,0 +1,121 @@
+"""Make the network of a checkpoint small: ``lightning-prune shrink --ckpt last.ckpt --out small.safetensors``."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from lightning_prune.basics.config_files import require_config
+from lightning_prune.basics.user_error import NothingThere, UserError
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningDataModule, LightningModule
+
+HELP = "Remove dead channels, heads and neurons, and write the small network."
+CONFIG = "config.yaml"
+SECTIONS = ("model", "data", "seed_everything")  # of the run's config. The Trainer is not needed.
+
+
+def shrink_parser() -> ArgumentParser:
+    """Declare the arguments of ``lightning-prune shrink``."""
+    parser = ArgumentParser(prog="lightning-prune shrink", description=HELP)
+    parser.add_argument("--ckpt", required=True, metavar="CKPT", help="a checkpoint of a pruned run")
+    parser.add_argument(
+        "--out", type=str | None, metavar="FILE", help="the file (default: small.safetensors beside it)"
+    )
+    parser.add_argument(
+        "--config", type=str | None, metavar="CONFIG", help="the config of the run (default: that in its folder)"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the arguments, shrink and write."""
+    options = shrink_parser().parse_args(list(arguments))
+    checkpoint = Path(options.ckpt)
+    if not checkpoint.is_file():
+        raise NothingThere(f"`--ckpt {checkpoint}` is no file. Give a checkpoint that a run has saved.")
+    out = Path(options.out or checkpoint.with_name("small.safetensors"))
+    if out.suffix != ".safetensors":
+        raise UserError(f"`--out {out}` must end in .safetensors, by which the other commands know the file.")
+    config = require_config(f"`--config {options.config}`", options.config) if options.config else config_of(checkpoint)
+    sys.stdout.write(f"{shrink_checkpoint(checkpoint, config, out)}\nWritten: {out}\n")
+
+
+def config_of(checkpoint: Path) -> Path:
+    """Find the config of the run that a checkpoint belongs to.
+
+    Args:
+        checkpoint: The checkpoint. Its run's folder is the folder above it, or its own.
+
+    Raises:
+        NothingThere: If there is no config in either.
+    """
+    places = [folder / CONFIG for folder in checkpoint.resolve().parents[:2]]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        folders = " or ".join(str(one.parent) for one in places)
+        raise NothingThere(
+            f"`--ckpt {checkpoint}`: there is no {CONFIG} of its run in {folders}. Give the config of the run: "
+            "--config=<file>."
+        )
+    return found
+
+
+def shrink_checkpoint(checkpoint: Path, config: Path, out: Path) -> str:
+    """Make the network of a checkpoint small, and write it.
+
+    Args:
+        checkpoint: A checkpoint of the run.
+        config: The config of the run, which names the module and its data.
+        out: The file to write.
+
+    Returns:
+        What was removed, in words.
+
+    Raises:
+        UserError: If no unit is dead.
+    """
+    from lightning_prune.shrinking.removal import shrink  # late: an error about a path comes at once
+
+    module, data = _made_of(config)
+    small = shrink(module, checkpoint=checkpoint, example=_batch(module, data))
+    if not small.record.alive and not small.masked:
+        raise UserError(
+            f"`--ckpt {checkpoint}` has nothing to remove: no channel, head or neuron of {type(module).__name__} is "
+            "zero in all of its weights. Prune whole units: IterativePruning(granularity=Structures())."
+        )
+    small.save(out)
+    return str(small)
+
+
+def _made_of(config: Path) -> "tuple[LightningModule, LightningDataModule | None]":
+    from lightning_prune.lab.cli.command_line import CommandLine
+
+    content = yaml.safe_load(config.read_text())
+    content = content.get("fit", content) if isinstance(content, dict) else {}
+    if "model" not in content:
+        raise UserError(f"`--config {config}` has no `model`: give the config of a run, as `fit` has saved it.")
+    kept = yaml.safe_dump({name: content[name] for name in SECTIONS if name in content})
+    made = CommandLine([f"--config={kept}", "--trainer.logger=false"], run=False)
+    return made.model, made.datamodule
+
+
+def _batch(module: Any, data: Any) -> Any:
+    """A batch of the validation data, as the module gets it. A validation knows all hooks that a batch goes through."""
+    from lightning.pytorch import Callback, Trainer
+
+    class FirstBatch(Callback):
+        batch: Any = None
+
+        def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:
+            self.batch = batch
+
+    first = FirstBatch()
+    off = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    trainer = Trainer(accelerator="cpu", devices=1, limit_val_batches=1, callbacks=[first], **off)  # type: ignore[arg-type]
+    trainer.validate(module, datamodule=data, verbose=False)
+    return first.batch

@@ -1,0 +1,1 @@
+"""Shrinking: remove dead units for good, check that the network stays the same function, and save the small network."""
