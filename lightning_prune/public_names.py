@@ -18,6 +18,10 @@ from lightning_prune.callbacks.estimate_batch_norm import EstimateBatchNorm as E
 from lightning_prune.callbacks.iterative_pruning import IterativePruning as IterativePruning
 from lightning_prune.callbacks.masking.recorded_masks import MaskSource as MaskSource
 from lightning_prune.callbacks.masking.recorded_masks import Recorded as Recorded
+from lightning_prune.callbacks.masking.without_trainer.network_masks import NetworkMasks as NetworkMasks
+from lightning_prune.callbacks.masking.without_trainer.prune_network import forget_masks as forget_masks
+from lightning_prune.callbacks.masking.without_trainer.prune_network import load_masks as load_masks
+from lightning_prune.callbacks.masking.without_trainer.prune_network import prune as prune
 from lightning_prune.callbacks.policies import AdaptiveLinearRestart as AdaptiveLinearRestart
 from lightning_prune.callbacks.policies import CompressedRestart as CompressedRestart
 from lightning_prune.callbacks.policies import ConstantRate as ConstantRate
@@ -44,10 +48,6 @@ from lightning_prune.callbacks.starting_points.reinitialize import Reinitialize 
 from lightning_prune.callbacks.starting_points.scratch_train import ScratchTrain as ScratchTrain
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind as WeightRewind
 from lightning_prune.callbacks.train_only import TrainOnly as TrainOnly
-from lightning_prune.callbacks.without_trainer.network_masks import NetworkMasks as NetworkMasks
-from lightning_prune.callbacks.without_trainer.prune_network import forget_masks as forget_masks
-from lightning_prune.callbacks.without_trainer.prune_network import load_masks as load_masks
-from lightning_prune.callbacks.without_trainer.prune_network import prune as prune
 from lightning_prune.criteria import magnitude as magnitude
 from lightning_prune.criteria import random as random
 from lightning_prune.granularity import Blocks as Blocks

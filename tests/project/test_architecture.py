@@ -39,7 +39,7 @@ LAYERS = [
     ["callbacks.resuming"],
     ["callbacks"],  # the callbacks that are a file each
     ["callbacks.fit"],
-    ["callbacks.iterative_pruning", "callbacks.without_trainer"],
+    ["callbacks.iterative_pruning", "callbacks.masking.without_trainer"],
     ["", "public_names"],
     ["lab"],
     ["lab.data", "lab.networks", "lab.report"],
