@@ -21,14 +21,14 @@ from lightning_prune.callbacks.masking.initial_masks import initial_masks as rea
 from lightning_prune.callbacks.masking.initial_masks import refuse_missing
 from lightning_prune.callbacks.masking.make_pruner import Method, make_pruner
 from lightning_prune.callbacks.masking.pruner import Pruner, warn_of_emptied
-from lightning_prune.callbacks.masking.without_trainer.network_masks import (
+from lightning_prune.callbacks.settings.described import describe
+from lightning_prune.callbacks.without_trainer.network_masks import (
     NetworkMasks,
     mask_for,
     masks_in,
     refuse_other_network,
 )
-from lightning_prune.callbacks.masking.without_trainer.own_loss import Loss, OwnLoss
-from lightning_prune.callbacks.settings.described import describe
+from lightning_prune.callbacks.without_trainer.own_loss import Loss, OwnLoss
 from lightning_prune.criteria.evidence import REMEMBERED
 from lightning_prune.granularity.base import Granularity
 from lightning_prune.granularity.single_weights import Weights
