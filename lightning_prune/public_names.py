@@ -12,9 +12,12 @@ from lightning_prune.allocation.whole_filters import WholeFilters as WholeFilter
 from lightning_prune.allocation.widths import Widths as Widths
 from lightning_prune.basics.user_error import UserError as UserError
 from lightning_prune.callbacks.base import CycleCallback as CycleCallback
+from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
+from lightning_prune.callbacks.companions.estimate_batch_norm import EstimateBatchNorm as EstimateBatchNorm
+from lightning_prune.callbacks.companions.shrink import Shrink as Shrink
+from lightning_prune.callbacks.companions.sparsity_penalty import SparsityPenalty as SparsityPenalty
+from lightning_prune.callbacks.companions.train_only import TrainOnly as TrainOnly
 from lightning_prune.callbacks.cycle import Cycle as Cycle
-from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
-from lightning_prune.callbacks.estimate_batch_norm import EstimateBatchNorm as EstimateBatchNorm
 from lightning_prune.callbacks.iterative_pruning import IterativePruning as IterativePruning
 from lightning_prune.callbacks.masking.recorded_masks import MaskSource as MaskSource
 from lightning_prune.callbacks.masking.recorded_masks import Recorded as Recorded
@@ -38,12 +41,9 @@ from lightning_prune.callbacks.policies import WarmupSteps as WarmupSteps
 from lightning_prune.callbacks.policies.base import LearningRatePolicy as LearningRatePolicy
 from lightning_prune.callbacks.policies.base import ShapedRate as ShapedRate
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume as ExactResume
-from lightning_prune.callbacks.shrink import Shrink as Shrink
-from lightning_prune.callbacks.sparsity_penalty import SparsityPenalty as SparsityPenalty
 from lightning_prune.callbacks.starting_points.reinitialize import Reinitialize as Reinitialize
 from lightning_prune.callbacks.starting_points.scratch_train import ScratchTrain as ScratchTrain
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind as WeightRewind
-from lightning_prune.callbacks.train_only import TrainOnly as TrainOnly
 from lightning_prune.callbacks.without_trainer.network_masks import NetworkMasks as NetworkMasks
 from lightning_prune.callbacks.without_trainer.prune_network import forget_masks as forget_masks
 from lightning_prune.callbacks.without_trainer.prune_network import load_masks as load_masks

@@ -1,6 +1,5 @@
 """Find the groups of units of a network, and what cannot be removed from it."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -64,16 +63,7 @@ def structures_of(module: nn.Module, example: Any = None) -> FoundStructures:
 
 def _members(sides: Sequence[Side], bad: dict[int, str]) -> dict[tuple[int, ...], list[int]]:
     """The sets by the sides on which they lie. What nothing computes or reads is added to ``bad``."""
-    never = np.fromiter(bad, dtype=np.int64)
-    good = [np.unique(side.roots[~np.isin(side.roots, never)]) for side in sides]
-    roots = np.concatenate([*good, np.empty(0, np.int64)])
-    numbers = np.repeat(np.arange(len(sides)), [len(one) for one in good])
-    order = np.lexsort((numbers, roots))
-    starts = np.flatnonzero(np.diff(roots[order], prepend=-1))
-    by_root = zip(roots[order][starts].tolist(), np.split(numbers[order], starts[1:]), strict=False)
-    found: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for root, where in by_root:
-        found[tuple(where.tolist())].append(root)
+    found = _by_sides(sides, bad)
     for signature, together in list(found.items()):
         roles = {sides[number].axis.role for number in signature}
         reason = ALONE if len(together) < 2 else UNREAD if "consumer" not in roles else None
@@ -82,6 +72,29 @@ def _members(sides: Sequence[Side], bad: dict[int, str]) -> dict[tuple[int, ...]
             bad.update(dict.fromkeys(together, reason))
             del found[signature]
     return dict(sorted(found.items()))  # in the order of the forward pass
+
+
+def _by_sides(sides: Sequence[Side], bad: Mapping[int, str]) -> dict[tuple[int, ...], list[int]]:
+    """Gather the sets that lie on the same sides. There are many thousands of them, so we compare sums of numbers."""
+    highest = max([*bad, *(int(side.roots.max()) for side in sides)])
+    never = np.zeros(highest + 1, dtype=bool)
+    never[list(bad)] = True
+    good = [np.unique(side.roots[~never[side.roots]]) for side in sides]
+    roots = np.concatenate([*good, np.empty(0, np.int64)])
+    numbers = np.repeat(np.arange(len(sides)), [len(one) for one in good])
+    order = np.lexsort((numbers, roots))
+    roots, numbers = roots[order], numbers[order]
+    starts = np.flatnonzero(np.diff(roots, prepend=-1))
+    if not len(starts):
+        return {}
+    marks = np.random.default_rng(0).integers(1 << 62, size=len(sides), dtype=np.uint64)
+    sums = np.add.reduceat(marks[numbers], starts)
+    _, firsts, which = np.unique(sums, return_index=True, return_inverse=True)
+    ends = np.append(starts[1:], len(roots))
+    return {
+        tuple(numbers[starts[first] : ends[first]].tolist()): roots[starts[which == place]].tolist()
+        for place, first in enumerate(firsts.tolist())
+    }
 
 
 def _kept(module: nn.Module, sides: Sequence[Side], units: Units, bad: Mapping[int, str]) -> Iterator[Kept]:

@@ -95,11 +95,10 @@ class Labels:
         Args:
             where: One of the lists of this object.
         """
-        found: dict[int, str] = {}
-        for labels, reason in where:
-            for root in np.unique(self._roots(labels)).tolist():
-                found.setdefault(root, reason)
-        return found
+        first = np.full(self.size, -1)
+        for place, (labels, _) in reversed(list(enumerate(where))):  # so that the first note is written last
+            first[self._roots(labels)] = place
+        return {root: where[first[root]][1] for root in np.flatnonzero(first >= 0).tolist()}
 
     def _roots(self, labels: Array) -> Array:
         roots = self._parent[labels]

@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from typing import Any
 
 import torch
@@ -32,12 +33,12 @@ def trace_of(module: nn.Module, example: Any = None) -> Trace:
         UserError: If there is no example, or the network does not run on it.
     """
     failed: Exception | None = None
-    for sample in _samples(module, example):
+    for sample, computes in product(_samples(module, example), (False, True)):
         trace = Trace(module)
         try:
-            _run(module, trace, _computation(module, sample, example is not None))
+            _run(module, trace, _computation(module, sample, example is not None), computes)
         except Exception as error:  # whatever a network may raise
-            failed = failed or error
+            failed = error if computes and failed is None else failed
         else:
             return trace
     what = "training_step" if example is not None and _has_training_step(module) else "forward"
@@ -47,8 +48,8 @@ def trace_of(module: nn.Module, example: Any = None) -> Trace:
     ) from failed
 
 
-def _run(module: nn.Module, trace: Trace, compute: Callable[[], Any]) -> None:
-    tracing = Tracing(trace)
+def _run(module: nn.Module, trace: Trace, compute: Callable[[], Any], computes: bool) -> None:
+    tracing = Tracing(trace, computes)
     with _without_effect(module), _modules_noted(module, trace):
         try:
             with Chunks(trace), tracing:

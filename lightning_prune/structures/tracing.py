@@ -22,7 +22,8 @@ from lightning_prune.structures.rules import (
     shapes,
 )
 from lightning_prune.structures.rules.pointwise import is_pointwise, pointwise
-from lightning_prune.structures.rules.registry import RULES, Call, bind
+from lightning_prune.structures.rules.registry import RULES, Call, bind, tensors_in
+from lightning_prune.structures.skipping import READS_VALUES, NeedsValues, is_large, zeros_for
 from lightning_prune.structures.trace import Trace
 
 RULE_FILES = (
@@ -61,11 +62,13 @@ class Tracing(TorchDispatchMode):
 
     Args:
         trace: Where the labels are kept.
+        computes: Whether to compute large products, too. Otherwise they are zeros.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, computes: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.trace = trace
+        self._computes = computes
         self._before: list[tuple[Tensor, Tensor]] = []
         self._new: set[int] = set()  # the memory that was made by operations
 
@@ -73,7 +76,7 @@ class Tracing(TorchDispatchMode):
         given = bind(func, args, kwargs or {})
         if func._schema.is_mutable:
             self._remember(func, given)
-        result = func(*args, **(kwargs or {}))
+        result = self._run(func, args, kwargs or {})
         if all(returned.alias_info is None for returned in func._schema.returns):
             self._new.update(map(_memory, _strided(result)))
         follow(self.trace, Call(func, given, result))
@@ -86,6 +89,15 @@ class Tracing(TorchDispatchMode):
                 tensor.copy_(before)
         self._before.clear()
 
+    def _run(self, operation: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if self._computes:
+            return operation(*arguments, **named)
+        if operation.overloadpacket in READS_VALUES and any(map(self.trace.knows, tensors_in(arguments))):
+            raise NeedsValues
+        if is_large(operation, arguments):
+            return zeros_for(operation, arguments, named)
+        return operation(*arguments, **named)
+
     def _remember(self, operation: Any, given: dict[str, Any]) -> None:
         for argument in operation._schema.arguments:
             if argument.alias_info is not None and argument.alias_info.is_write:
@@ -94,7 +106,7 @@ class Tracing(TorchDispatchMode):
 
 
 def _strided(values: Any) -> list[Tensor]:
-    return [one for one in tree_leaves(values) if isinstance(one, Tensor) and one.layout is torch.strided]
+    return [one for one in tensors_in([values]) if one.layout is torch.strided]
 
 
 def _memory(tensor: Tensor) -> int:

@@ -136,3 +136,35 @@ def test_inputs_by_name_and_by_place():
 def test_without_an_example_it_says_what_to_give():
     with pytest.raises(ValueError, match=r"structures_of\(ConvNet\) needs an example: give `example=` a batch"):
         structures_of(ConvNet())
+
+
+def test_code_that_reads_values_gets_the_real_ones():
+    """Products are left out, unless somebody reads what comes of them: a loop would never end on zeros."""
+
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 2)
+            self.branch = None
+
+        def forward(self, x):
+            x = self.a(x).abs() + 1
+            self.branch, steps = "b" if float(x.detach().mean()) > 0.5 else "none", 0
+            while float(x.min()) < 8:
+                x, steps = x * 2, steps + 1
+                assert steps < 100
+            return self.c(self.b(x.detach()).relu() if self.branch == "b" else x)
+
+    found = structures_of(Reads(), torch.rand(64, 64))
+    assert found.groups["b"].width == 64
+    assert "a.weight" in {one.tensor for one in found.kept}
+
+
+def test_large_products_are_left_out(monkeypatch):
+    from lightning_prune.structures import tracing
+
+    left_out = []
+    monkeypatch.setattr(tracing, "zeros_for", lambda *call: left_out.append(call[0]) or call[0](*call[1], **call[2]))
+    network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 36, 2))
+    assert len(structures_of(network, torch.rand(1, 3, 8, 8)).groups) == 1
+    assert [str(one) for one in left_out] == ["aten.convolution.default", "aten.addmm.default"]

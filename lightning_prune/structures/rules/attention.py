@@ -19,8 +19,8 @@ def attention(trace: Trace, call: Call) -> None:
     heads, reason = call["query"].shape[1], f"{call.name}{trace.here} treats samples alike"
     parts = []
     for name in ("query", "key", "value"):
-        labels = trace.glue(trace.elements(call[name]), [0], reason)[0].contiguous()
-        parts.append(labels.repeat_interleave(heads // len(labels), 0))
+        labels = trace.glue(trace.elements(call[name]), [0], reason)[0]
+        parts.append(labels if len(labels) == heads else labels.repeat_interleave(heads // len(labels), 0))
     units = per_batch(trace, call, parts)
     count(trace, call, units)
     labels, mask = units.view(1, -1, 1, 1), call.get("attn_mask", call.get("attn_bias"))

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from lightning_prune.structures.trace import Trace
 
@@ -39,20 +39,36 @@ class Call:
         """The name of the operation without its overload."""
         return str(self.operation.overloadpacket)
 
-    @property
+    @cached_property
     def inputs(self) -> list[Tensor]:
         """All tensors among the arguments."""
-        return [one for one in tree_leaves(self.given) if isinstance(one, Tensor)]
+        return tensors_in(self.given.values())
 
-    @property
+    @cached_property
     def outputs(self) -> list[Tensor]:
         """All tensors among the results."""
-        return [one for one in tree_leaves(self.result) if isinstance(one, Tensor)]
+        return tensors_in([self.result])
 
     @property
     def source(self) -> Tensor:
         """The first tensor among the arguments."""
         return self.inputs[0]
+
+
+def tensors_in(values: Iterable[Any]) -> list[Tensor]:
+    """The tensors among the arguments or results of an operation, which are nested in lists at most.
+
+    Example:
+        >>> tensors_in([1, torch.ones(1), [torch.zeros(1), None]])
+        [tensor([1.]), tensor([0.])]
+    """
+    found = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += tensors_in(value)
+    return found
 
 
 Rule = Callable[[Trace, Call], None]
