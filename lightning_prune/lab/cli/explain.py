@@ -19,6 +19,7 @@ NOT_THAT_CLASS = re.compile(r"Import path (\S+) does not correspond to a subclas
 OTHER_CLASS = re.compile(r"Import path does not correspond to a subclass of (\w+)")
 ABSTRACT = re.compile(r"Expected an instantiatable class, but ([\w.]+) is abstract")
 ARGUMENT = re.compile(r"key='(\w+)'|'(\w+)':")
+NO_PATH = re.compile(r"Expected a dot import path string: (\S+)")
 NO_MODULE = re.compile(r"No module named '(.+?)'")
 SEVERAL = re.compile(r"Multiple subclasses with name (\w+)\. .+?: (.+?)\.?(?:\n|$)")
 CLASS_NAME = re.compile(r"(?:\[?(?:\{'class_path': )?')?([A-Za-z_]\w*)(?:'.*)?")
@@ -80,6 +81,10 @@ def _sentence(reason: str, places: list[str]) -> str | None:
         meant = _nearest_class(given[1]) if any(map(_is_path, expected)) else ""
         text = re.sub(r"^Namespace\((.*)\)$", r"{\1}", given[1])
         return f"{where}: given was `{text}`, expected {' or '.join(map(_plain, dict.fromkeys(expected)))}.{meant}"
+    if match := NO_PATH.search(reason):
+        return (
+            f"{where}: given was `{match[1]}`, expected {_plain('dot import path string')}.{_nearest_class(match[1])}"
+        )
     return None
 
 

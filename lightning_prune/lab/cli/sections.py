@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.callbacks.base import CycleMember
-from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint
+from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.starting_points.base import StartingPoint
