@@ -42,7 +42,8 @@ def written_arms(arms: Any) -> Any:
 
     Example:
         >>> from lightning_prune import FineTune
-        >>> written_arms({"fine-tuning": [FineTune(lr=0.1)], "longer": {"pruning.retrain": "9ep"}})["fine-tuning"]["callbacks"]
+        >>> arms = written_arms({"fine-tuning": [FineTune(lr=0.1)], "longer": {"pruning.retrain": "9ep"}})
+        >>> arms["fine-tuning"]["callbacks"]
         [{'class_path': 'lightning_prune.callbacks.policies.constant.FineTune', 'init_args': {'lr': 0.1}}]
     """
     if not isinstance(arms, Mapping):
