@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -71,14 +72,15 @@ def run(name, config, *words):
     Path(f"{name}.yaml").write_text(config)
     main(["fit", f"--config={name}.yaml", f"--trainer.logger.version={name}", "--trainer.logger.name=", *QUICK, *words])
     checkpoint = torch.load(f"runs/{name}/checkpoints/last.ckpt", weights_only=False)
-    return checkpoint, Path(f"runs/{name}/metrics.csv").read_text()
+    return checkpoint, pd.read_csv(f"runs/{name}/metrics.csv").drop(columns="pruning/seconds", errors="ignore")
 
 
 def test_a_config_of_an_earlier_version_gives_the_same_run_bit_for_bit_and_so_does_the_config_it_saves():
     old, logged = run("old", LIST)
     new, logged_too = run("new", SECTIONS)
     again, logged_again = run("again", Path("runs/new/config.yaml").read_text())
-    assert logged == logged_too == logged_again
+    pd.testing.assert_frame_equal(logged, logged_too, check_exact=True)
+    pd.testing.assert_frame_equal(logged, logged_again, check_exact=True)
     for one in (new, again):
         assert old["callbacks"].keys() == one["callbacks"].keys()
         for part in ("state_dict", "optimizer_states", "lr_schedulers"):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line_runs import QUICK, in_an_empty_folder, write  # noqa: F401
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -130,7 +131,7 @@ PYTHON: dict[str, tuple[Callable[[], Any], list[str]]] = {
 @pytest.mark.filterwarnings("ignore:.*replays the learning rates")
 @pytest.mark.parametrize(("wrong", "said"), PYTHON.values(), ids=PYTHON)
 def test_wrong_input_in_python_is_clear(wrong, said):
-    with pytest.raises((ValueError, TypeError, RuntimeError)) as caught:
+    with pytest.raises((ValueError, TypeError, RuntimeError, MisconfigurationException)) as caught:
         wrong()
     message = str(caught.value)
     assert len(message.splitlines()) <= 3
