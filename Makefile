@@ -14,17 +14,17 @@ setup: .venv/.installed ## create .venv and install the package with everything 
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "lightning_prune needs Python 3.10 or newer; set PYTHON=/path/to/python3.10")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	@echo "Installing the package with its lab extra. This takes MINUTES: torch is large ..."
+	@echo "Installing the package with its lab extra. torch is large: this takes 3 to 5 minutes ..."
 	$(BIN)/python -m pip install --quiet -e '.[lab]'
 	@touch $@
 
 .venv/.installed: .venv/.lab pyproject.toml
-	@echo "Installing what the tests need. This takes some more minutes ..."
+	@echo "Installing what the tests need, which takes 3 more minutes ..."
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch $@
 
 demo: .venv/.lab ## prune a network on real digits with two retraining variants; table and pictures
-	@echo "Training two networks. This takes SECONDS ..."
+	@echo "Training two networks, which takes about a minute ..."
 	$(BIN)/python -m lightning_prune.lab.demo
 
 ablation: setup ## compare six ways of retraining over three seeds; table and a page with pictures
@@ -57,6 +57,7 @@ bench: setup ## speed and memory, against dense training and torch.nn.utils.prun
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/ablation.py
 	$(BIN)/python benchmarks/structures.py
+	$(BIN)/python benchmarks/shrinking.py
 
 clean: ## remove the environment, caches and runs
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

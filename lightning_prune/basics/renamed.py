@@ -13,8 +13,10 @@ from lightning_prune.basics.user_error import UserError
 # Modules that users may have named, with the place that each has now. They go with the next version.
 MODULES = {
     "allocation.layer_rates": "allocation.layer_fractions",
-    "callbacks.batch_norm": "callbacks.estimate_batch_norm",
+    "callbacks.batch_norm": "callbacks.companions.estimate_batch_norm",
     "callbacks.clock": "callbacks.base",
+    "callbacks.cycle_checkpoint": "callbacks.companions.cycle_checkpoint",
+    "callbacks.estimate_batch_norm": "callbacks.companions.estimate_batch_norm",
     "callbacks.exact_resume": "callbacks.resuming.exact_resume",
     "callbacks.initialisations": "initializations",
     "callbacks.learning_rate": "callbacks.policies",
@@ -22,9 +24,9 @@ MODULES = {
     "callbacks.reinitialize": "callbacks.starting_points.reinitialize",
     "callbacks.scratch_train": "callbacks.starting_points.scratch_train",
     "callbacks.tape": "callbacks.policies.tape",
+    "callbacks.train_only": "callbacks.companions.train_only",
     "callbacks.weight_rewind": "callbacks.starting_points.weight_rewind",
     "durations": "schedules.durations",
-    "lab.demo": "demo",
     "lab.progress": "lab.runs.progress",
     "lab.rate_log": "lab.runs.rate_log",
     "lab.run_folder": "lab.runs.run_folder",

@@ -11,7 +11,7 @@ from toys import Images, equal, fit, make_trainer, toy
 from zoo import Adversaries, Attentive, Regressor, lbfgs, perceptron, searching_lbfgs, vectors
 
 from lightning_prune import IterativePruning, LRRewind, TrainOnly
-from lightning_prune.callbacks.train_only import parameters_of
+from lightning_prune.callbacks.companions.train_only import parameters_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),

@@ -34,10 +34,10 @@ LAYERS = [
     ["callbacks.base"],
     ["callbacks.gathering"],
     ["callbacks.masking"],
-    ["callbacks.cycle_checkpoint"],
+    ["callbacks.companions.cycle_checkpoint"],
     ["callbacks.policies", "callbacks.starting_points", "callbacks.compat"],
     ["callbacks.resuming"],
-    ["callbacks"],  # the callbacks that are a file each
+    ["callbacks", "callbacks.companions"],
     ["callbacks.fit"],
     ["callbacks.iterative_pruning", "callbacks.without_trainer"],
     ["", "public_names"],
@@ -53,8 +53,8 @@ LAYERS = [
     ["ablation.training"],
     ["ablation.running"],
     ["ablation.results"],
-    ["ablation"],
     ["ablation.report"],
+    ["ablation"],
     ["cli", "lab.demo"],
 ]
 MATHEMATICS = (

@@ -1,18 +1,23 @@
-"""Apply the changes of an arm to the base config. Both are dictionaries, and so is the result."""
+"""Apply the changes of an arm to the base config, as a second ``--config`` of ``lightning-prune fit`` would."""
 
-from collections.abc import Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from inspect import isclass
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback
+import yaml
 
-from lightning_prune.ablation.config.callback_objects import kind_in, name_in
-from lightning_prune.ablation.config.class_paths import full_path
-from lightning_prune.ablation.config.keys import Config, merged, set_value
-from lightning_prune.basics.dotted_paths import class_at
+from lightning_prune.ablation.config.former_keys import with_present_keys
+from lightning_prune.ablation.config.parser_errors import named_errors
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.callbacks.base import RIVALS, Kind
+from lightning_prune.lab.cli.command_line import CommandLine
+from lightning_prune.lab.cli.defaults import defaults_for
+from lightning_prune.lab.cli.sections import SECTIONS, in_full, with_list
+
+Config = dict[str, Any]
 
 
 def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> Config:
@@ -20,118 +25,127 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> 
 
     Args:
         base: A config of ``lightning-prune fit``.
-        changes: Changes by key.
-
-            ``callbacks`` replaces callbacks of the same family in the base. A learning-rate policy replaces the policy,
-            and a starting point replaces the starting point. The arguments of an ``IterativePruning`` change one by
-            one. Any other callback replaces a callback of its own class. A callback without such a partner is added.
-
-            ``without`` names classes to leave out.
-
-            Any other key is an argument, a section (``trainer``, ``model``, ``data``), or a path into a section, such
-            as ``data.batch_size``. An argument is first looked for in the arm's own callbacks, then in
-            ``IterativePruning``, then in the other callbacks and in the model. A value that is a mapping without
-            ``class_path`` changes single arguments of the object in the base.
+        changes: Values by the paths of ``lightning-prune fit``, such as ``policy``, ``pruning.cycles`` or
+            ``model.optimizer.lr``. A mapping without ``class_path`` changes single arguments of the object in the base.
+            A class replaces the object in the base with all its arguments. Null switches a section off.
         owner: The caller's name for errors.
 
     Returns:
-        The changed config. The base stays as it is.
+        The changed config, checked by the parser of ``lightning-prune fit`` and without defaults. The callbacks of the
+        sections stand in the list of the Trainer. The base stays as it is.
 
     Raises:
-        ValueError: If a key is unknown, or has several meanings.
+        ValueError: If a key is unknown, or if a value does not fit it.
 
     Example:
-        >>> clock = {"class_path": "lightning_prune.IterativePruning", "init_args": {"cycles": 2}}
-        >>> base = {"trainer": {"max_epochs": 3, "callbacks": [clock]}}
-        >>> changed(base, {"cycles": 5, "callbacks": ["LRRewind"], "trainer.max_epochs": 4}, "arm 'a'")["trainer"]
+        >>> base = {"trainer": {"max_epochs": 3}, "pruning": {"cycles": 2}, "policy": "FineTune"}
+        >>> changed(base, {"pruning.cycles": 5, "policy": "LRRewind", "trainer.max_epochs": 4}, "arm 'a'")["trainer"]
         ... # doctest: +NORMALIZE_WHITESPACE
         {'max_epochs': 4, 'callbacks': [{'class_path': 'lightning_prune.IterativePruning', 'init_args': {'cycles': 5}},
         {'class_path': 'lightning_prune.LRRewind', 'init_args': {}}]}
     """
-    config = deepcopy(dict(base))
-    trainer = config.setdefault("trainer", {})
-    trainer["callbacks"] = [entry(one, owner) for one in trainer.get("callbacks") or []]
-    own = [entry(one, owner) for one in _as_list(changes.get("callbacks"))]
-    for name in _as_list(changes.get("without")):
-        _leave_out(trainer["callbacks"], str(name), owner)
-    _refuse_rivals(own, owner)
-    for one in own:
-        _put(trainer["callbacks"], one, own)
-    paths = [one["class_path"] for one in own]
-    for key, value in changes.items():
-        if key not in ("callbacks", "without"):
-            set_value(config, str(key), value, paths, owner)
-            trainer = config["trainer"]
-            trainer["callbacks"] = [entry(one, owner) for one in _as_list(trainer.get("callbacks"))]
-    return config
+    whole = deepcopy(_normal(_text(in_full(base))))
+    own = in_full(with_present_keys(changes, whole, owner))
+    values = {path: value for key, one in own.items() for path, value in _leaves(whole, key, one)}
+    for path in values:
+        _refuse_path(path, values[path], owner)
+        _take_out(whole, _parts(path))
+    # An object comes before its single arguments: `start`, then `start.seed`.
+    depths = sorted({len(_parts(path)) for path in values})
+    layers = [{path: values[path] for path in values if len(_parts(path)) == depth} for depth in depths]
+    return with_list(_parsed([whole, *layers], owner) if values else whole)
 
 
-def entry(given: Any, owner: str) -> Config:
-    """Write a callback in full, with its class path and its arguments.
-
-    Args:
-        given: A class path or a name of this package. It stands alone, or as ``class_path`` beside ``init_args``.
-        owner: The caller's name for errors.
-
-    Raises:
-        ValueError: If ``given`` is neither of the two, if there is no such class, or if the class is no callback.
-
-    Example:
-        >>> entry("FineTune", "arm 'a'")
-        {'class_path': 'lightning_prune.FineTune', 'init_args': {}}
-    """
-    content: Any = {"class_path": given} if isinstance(given, str) else given
-    if not isinstance(content, Mapping) or not isinstance(content.get("class_path"), str):
-        raise UserError(
-            f"{owner}: {given!r} is no callback. Write its name, or {{class_path: LRRewind, init_args: {{to: 15ep}}}}."
-        )
-    unknown = sorted(content.keys() - {"class_path", "init_args", "dict_kwargs"})
-    if unknown:
-        raise UserError(
-            f"{owner}: {content['class_path']} has {unknown[0]!r} beside class_path and init_args. Put arguments into "
-            "init_args."
-        )
-    path = full_path(content["class_path"], owner)
-    if not (isclass(found := class_at(path)) and issubclass(found, Callback)):
-        raise UserError(f"{owner}: {path} is no callback. Give the path of a subclass of lightning.pytorch.Callback.")
-    more = {"dict_kwargs": dict(content["dict_kwargs"])} if content.get("dict_kwargs") else {}
-    return {"class_path": path, "init_args": dict(content.get("init_args") or {}), **more}
+@lru_cache(maxsize=4)
+def _normal(base: str) -> Config:
+    """Write every object of a base config as ``class_path`` and ``init_args``. Model and data have their defaults."""
+    config = yaml.safe_load(base)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "config.yaml")
+        path.write_text(base)
+        missing = {name: one for name, one in defaults_for([f"--config={path}"]).items() if "." not in name}
+    return _parsed([missing, config], "Ablation(base)")
 
 
-def _refuse_rivals(own: Sequence[Config], owner: str) -> None:
-    """Refuse callbacks of an arm that would take each other's place."""
-    for kind in RIVALS:
-        rivals = [name_in(one) for one in own if kind_in(one) is kind]
-        if len(rivals) > 1:
-            raise UserError(f"{owner}: {' and '.join(rivals)} would take each other's place: keep one of them.")
+def _text(config: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(config), sort_keys=False)
 
 
-def _put(callbacks: list[Config], new: Config, own: Sequence[Config]) -> None:
-    """Replace the base's callback of the same family, or add it. IterativePruning's arguments change one by one."""
-    for index, old in enumerate(callbacks):
-        if not any(old is one for one in own) and _have_one_place(old, new):
-            merges = kind_in(new) is Kind.CLOCK and class_at(old["class_path"]) is class_at(new["class_path"])
-            callbacks[index] = merged(old, new["init_args"]) if merges else new
-            return
-    callbacks.append(new)
+def _parsed(configs: Sequence[Mapping[str, Any]], owner: str) -> Config:
+    """Let the parser of ``lightning-prune fit`` lay configs over each other, without filling in defaults."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # For class paths such as `mine.Net`, with a mine.py in the current folder.
+    with tempfile.TemporaryDirectory() as folder, named_errors(owner):
+        paths = [Path(folder, f"{index}.yaml") for index in range(len(configs))]
+        for path, config in zip(paths, configs, strict=True):
+            path.write_text(_text(config))
+        parser = _known().parser
+        found = parser.parse_args([f"--config={path}" for path in paths], defaults=False)
+        content: Config = yaml.safe_load(parser.dump(found, skip_none=False, skip_validation=True))
+    content.pop("config", None)
+    return content
 
 
-def _have_one_place(old: Config, new: Config) -> bool:
-    kind = kind_in(new)
-    if kind in RIVALS:
-        return kind_in(old) is kind
-    return issubclass(class_at(old["class_path"]), class_at(new["class_path"]))
+class _ParserOnly(CommandLine):
+    """The command line without a command, which makes no object."""
+
+    def parse_arguments(self, parser: Any, args: Any) -> None:
+        self.config: Any = {}
+
+    def instantiate_classes(self) -> None:
+        pass
+
+    def _set_seed(self) -> None:
+        pass
 
 
-def _leave_out(callbacks: list[Config], name: str, owner: str) -> None:
-    left = [one for one in callbacks if name not in (one["class_path"], name_in(one))]
-    if len(left) == len(callbacks):
-        there = ", ".join(name_in(one) for one in callbacks) or "none"
-        raise UserError(f"{owner}: `without: {name}` is not among the base's callbacks, which are {there}.")
-    callbacks[:] = left
+@cache
+def _known() -> CommandLine:
+    return _ParserOnly([], run=False)
 
 
-def _as_list(given: Any) -> list[Any]:
-    if given is None:
-        return []
-    return list(given) if isinstance(given, list | tuple) else [given]
+def _leaves(whole: Mapping[str, Any], path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the single arguments that a mapping without ``class_path`` changes, with their paths."""
+    is_part = isinstance(value, Mapping) and "class_path" not in value
+    if is_part and (path == "trainer" or _has_arguments(_found(whole, _parts(path)))):
+        for key, one in value.items():
+            yield from _leaves(whole, f"{path}.{key}" if key != "init_args" else path, one)
+    else:
+        yield path, value
+
+
+def _has_arguments(found: Any) -> bool:
+    return isinstance(found, Mapping) and "class_path" in found
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split(".") if part != "init_args"]
+
+
+def _inside(node: Any) -> Any:
+    """The arguments of an object, or the mapping itself."""
+    return (node.get("init_args") or {}) if _has_arguments(node) else node
+
+
+def _found(whole: Any, parts: Sequence[str]) -> Any:
+    for part in parts:
+        whole = _inside(whole).get(part) if isinstance(_inside(whole), Mapping) else None
+    return whole
+
+
+def _take_out(whole: Config, parts: Sequence[str]) -> None:
+    """Take a value out of the base. Otherwise a new class would keep the arguments that the old class has, too."""
+    place = _inside(_found(whole, parts[:-1]))
+    if isinstance(place, dict):
+        place.pop(parts[-1], None)
+
+
+def _refuse_path(path: str, value: Any, owner: str) -> None:
+    first, last = path.split(".")[0], path.split(".")[-1]
+    if last == "class_path":
+        where = path.rpartition(".")[0]
+        raise UserError(f"{owner}: `{path}` would keep the arguments of another class. Write `{where}: {value}`.")
+    if first == "seed_everything":
+        raise UserError(f"{owner}: `seed_everything` is no part of an arm: every arm runs with the study's `seeds`.")
+    if path in SECTIONS and isinstance(value, Mapping) and "class_path" not in value and path != "pruning":
+        raise UserError(f"{owner}: the base has no `{path}` whose arguments could change. Name a class: class_path.")

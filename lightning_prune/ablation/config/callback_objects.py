@@ -11,6 +11,7 @@ from lightning_prune.callbacks.base import Kind, kind_of
 from lightning_prune.lab.cli.calls import refuse_calls
 from lightning_prune.lab.cli.command_line import silence
 
+CLOCK = "lightning_prune.IterativePruning"
 Entry = TypeVar("Entry", bound=Mapping[str, Any])
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_prune.ablation.config.arm_changes import Config
 from lightning_prune.ablation.config.arms import Arm, read_arms
-from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.config.plain_values import plain, read_yaml
 from lightning_prune.basics.config_files import config_file, shipped_file
 from lightning_prune.basics.nearest import suggest

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from lightning_prune.ablation.config.arm_changes import changed
+from lightning_prune.ablation.config.arm_changes import Config, changed
 from lightning_prune.ablation.config.arms import Arm, Search
-from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.followed_arms import (
     identified,
     leaders_of,
@@ -221,7 +220,8 @@ def reseeded(resolved: Config, other: Mapping[str, Any]) -> Config:
         resolved: The resolved config of one seed.
         other: The config of another seed. Nothing else differs in it.
     """
-    seeds = {class_at(one["class_path"]): one["init_args"].get("seed") for one in other["trainer"]["callbacks"]}
+    listed = other["trainer"].get("callbacks") or []
+    seeds = {class_at(one["class_path"]): (one.get("init_args") or {}).get("seed") for one in listed}
     callbacks = []
     for one in resolved["trainer"].get("callbacks") or []:
         owner = class_at(one["class_path"])

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from lightning_prune.ablation.config.arm_changes import Config
 from lightning_prune.ablation.config.arms import Arm
 from lightning_prune.ablation.config.callback_objects import clock_in, entry_of
-from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.resolving import Resolved
 from lightning_prune.ablation.sharing.node import Node
 from lightning_prune.basics.dotted_paths import class_at

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lightning_prune.ablation.config.arm_changes import Config
 from lightning_prune.ablation.config.callback_objects import entry_of, kind_in, make_callbacks
-from lightning_prune.ablation.config.keys import Config
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint
 from lightning_prune.ablation.planning.resolving import Resolved
 from lightning_prune.ablation.sharing.dense_run_extras import Passengers

@@ -4,21 +4,19 @@ import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from inspect import signature
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 
-from lightning_prune.ablation.config.arm_changes import entry
+from lightning_prune.ablation.config.arm_changes import Config
 from lightning_prune.ablation.config.callback_objects import clock_in
-from lightning_prune.ablation.config.keys import Config
+from lightning_prune.ablation.config.parser_errors import named_errors
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, data_content, file_fingerprints, prepare
 from lightning_prune.ablation.sharing.stretches import Stretch, pruning_of, stretches_of
 from lightning_prune.basics.dotted_paths import class_at
@@ -28,6 +26,7 @@ from lightning_prune.callbacks.fit.assembly import default_policy, refuse_rivals
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.policies import LRRewind
 from lightning_prune.lab.cli.command_line import CommandLine
+from lightning_prune.lab.cli.sections import with_list
 
 RUN = ("trainer", "model", "data", "seed_everything")
 
@@ -95,7 +94,7 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
         raise UserError(f"{owner}: {error}") from error
     if (policy := missing_policy(callbacks)) is not None:
         made = parse(_with_callback(config, policy), owner)
-    whole = yaml.safe_load(made.parser.dump(made.config, skip_validation=True))
+    whole = with_list(yaml.safe_load(made.parser.dump(made.config, skip_validation=True)))
     content = {key: whole[key] for key in RUN if key in whole}
     given = [one for one in made.trainer.callbacks if _is_given(one, content)]  # type: ignore[attr-defined]
     if made.datamodule is not None:
@@ -151,33 +150,18 @@ def parse(config: Mapping[str, Any], owner: str) -> CommandLine:
     Raises:
         ValueError: If the config cannot be parsed.
     """
-    said = StringIO()
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # For class paths such as `mine.Net`, with a mine.py in the current folder.
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder, "config.yaml")
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
-        try:
-            with redirect_stderr(said):
-                return CommandLine([f"--config={path}"], run=False)
-        except SystemExit as error:
-            text = said.getvalue().split("error: ", 1)[-1].split("\nEvery option is", 1)[0]
-            message = " ".join(text.split())[:600] or "it cannot be parsed."
-            raise UserError(f"{owner}: {message}") from error
-        except Exception as error:  # From the user's class, or from a class that checks its arguments.
-            raise UserError(f"{owner}: {_first_cause(error)}") from error
+        with named_errors(owner):
+            return CommandLine([f"--config={path}"], run=False)
 
 
 def _with_callback(config: Mapping[str, Any], callback: Config) -> Config:
     trainer = config["trainer"]
     return {**config, "trainer": {**trainer, "callbacks": [*(trainer.get("callbacks") or []), callback]}}
-
-
-def _first_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    said = " ".join(str(error).split())
-    return said if isinstance(error, ValueError | MisconfigurationException) else f"{type(error).__name__}: {said}"
 
 
 @contextmanager
@@ -201,16 +185,14 @@ def with_seed(config: Mapping[str, Any], seed: int) -> Config:
     control would start from the same weights in every run, and its runs would seem to agree.
 
     Args:
-        config: A config of ``lightning-prune fit``.
+        config: A config of ``lightning-prune fit``. Its callbacks are a list, written in full.
         seed: The seed.
     """
     changed = deepcopy(dict(config))
     changed["seed_everything"] = seed
-    trainer = changed.setdefault("trainer", {})
-    trainer["callbacks"] = [entry(one, "Ablation(base)") for one in trainer.get("callbacks") or []]
-    for one in trainer["callbacks"]:
+    for one in changed["trainer"]["callbacks"]:
         if draws_in_cycles(class_at(one["class_path"])):
-            one["init_args"].setdefault("seed", seed)
+            one.setdefault("init_args", {}).setdefault("seed", seed)
     return changed
 
 

@@ -115,11 +115,10 @@ def candidate(run: ArmRun, stretch: Stretch, parent: Node, values: Mapping[str, 
         values: The values by argument.
     """
     owner = f"Ablation(arms): arm {run.arm!r}"
-    config = changed(run.resolved.config, values, owner)
     known, key = run.candidates, json.dumps(dict(values), sort_keys=True, default=str)
     if key not in known:  # Parsing takes a third of a second, and runs differ only in the seed.
-        known[key] = resolve(config, owner)
-    resolved = replace(known[key], config=reseeded(known[key].config, config))
+        known[key] = resolve(changed(run.resolved.config, values, owner), owner)
+    resolved = replace(known[key], config=reseeded(known[key].config, run.resolved.config))
     return replace(run.node(stretch, parent, resolved), tried=dict(values))
 
 

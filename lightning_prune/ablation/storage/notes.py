@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from lightning_prune.ablation.config.keys import Config
+from lightning_prune.ablation.config.arm_changes import Config
 from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.starting_points.base import StartingPoint

@@ -8,8 +8,8 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Checkpoint
 
-from lightning_prune.ablation.config.callback_objects import clock_in, kind_in
-from lightning_prune.ablation.config.keys import CLOCK, Config
+from lightning_prune.ablation.config.arm_changes import Config
+from lightning_prune.ablation.config.callback_objects import CLOCK, clock_in, kind_in
 from lightning_prune.ablation.planning.followed_arms import pointed
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.training.job import Job

@@ -3,8 +3,8 @@
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint
 from lightning_prune.callbacks.compat.namespaces import everywhere
-from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint
 
 
 def validate(trainer: "pl.Trainer") -> None:

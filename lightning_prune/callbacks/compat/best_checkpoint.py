@@ -5,9 +5,9 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint
 from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.cycle_checkpoint import CycleCheckpoint
 
 
 def choose_afresh(trainer: "pl.Trainer") -> None:

@@ -9,9 +9,9 @@ from lightning.pytorch.callbacks import Callback, ModelPruning
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import ADDED, RIVALS, CycleCallback, CycleClock, Kind, clock_of, kind_of
+from lightning_prune.callbacks.companions.cycle_checkpoint import warn_of_mixed_sparsities
 from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.compat.weight_averaging import refuse_stochastic_averaging
-from lightning_prune.callbacks.cycle_checkpoint import warn_of_mixed_sparsities
 from lightning_prune.callbacks.policies import FineTune, LRRewind
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume

@@ -20,6 +20,8 @@ from lightning_prune.lab.cli.default_callbacks import default_callbacks, refuse_
 from lightning_prune.lab.cli.defaults import defaults_for, refuse_unknown_sections
 from lightning_prune.lab.cli.explain import explain
 from lightning_prune.lab.cli.guessed_values import refuse_guesses
+from lightning_prune.lab.cli.option_words import in_full_words, is_switched_off
+from lightning_prune.lab.cli.sections import MODE, add_sections, callbacks_of, without_members
 from lightning_prune.lab.cli.small_networks import check_small, make_small
 from lightning_prune.lab.cli.type_hints import integers_first
 from lightning_prune.lab.runs.chosen_checkpoint import find_checkpoint, read_checkpoint, run_of
@@ -28,6 +30,7 @@ from lightning_prune.lab.runs.run_lookup import checkpoint_roots, last_checkpoin
 from lightning_prune.shrinking.small_file import is_small_file
 
 DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."
+PARSER = {"prog": "lightning-prune", "description": DESCRIPTION, "version": __version__, "parser_mode": MODE}
 TRAINER_DEFAULTS = {"log_every_n_steps": 10}
 EVALUATIONS = ("validate", "test", "predict")
 # Commands that need no Trainer, for the completion by a shell. The `cli` module adds them.
@@ -65,7 +68,7 @@ class CommandLine(LightningCLI):
     """
 
     def __init__(self, arguments: Sequence[str], run: bool = True) -> None:
-        self.words = list(arguments)
+        self.words, self.runs = list(arguments), run
         silence()
         integers_first(Trainer.__init__)
         super().__init__(
@@ -78,19 +81,20 @@ class CommandLine(LightningCLI):
             seed_everything_default=0,
             save_config_callback=RunConfig,
             parser_class=Parser,
-            parser_kwargs={"prog": "lightning-prune", "description": DESCRIPTION, "version": __version__},
-            args=self.words,
+            parser_kwargs=PARSER | {command: {"parser_mode": MODE} for command in self.subcommands()},
+            args=in_full_words(self.words),
             run=run,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        add_sections(parser)
         parser.set_defaults(defaults_for(self.words))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the given words, without Lightning's warning if the process was started with other words."""
         refuse_guesses(self.words)
         command = next(iter(self.words), "")
-        known = self._parser(command if command in self.subcommands() and self.words == args else None)
+        known = self._parser(command if command in self.subcommands() and self.runs else None)
         refuse_unknown_sections(self.words, known.get_defaults().keys())
         self.config = parser.parse_args(args)
         self._check_checkpoint()
@@ -115,7 +119,10 @@ class CommandLine(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._get(self.config_init, "trainer")
         callbacks = settings["callbacks"] or []
-        given = callbacks if isinstance(callbacks, list) else [callbacks]
+        listed = callbacks if isinstance(callbacks, list) else [callbacks]
+        off = is_switched_off(self.words)
+        sections = callbacks_of(self.config_init[self.subcommand] if self.subcommand else self.config_init, off)
+        given = [*sections, *(without_members(listed) if off else listed)]
         self._continue_run(settings, given)
         if self.subcommand == "fit":
             refuse_endless_dense_run(given, settings)

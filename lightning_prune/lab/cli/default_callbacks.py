@@ -62,12 +62,11 @@ def refuse_endless_dense_run(given: Sequence[Callback], settings: Mapping[str, A
     lengths = (settings["max_epochs"], settings["max_time"], settings["fast_dev_run"] or None)
     if settings["max_steps"] == -1 and lengths == (None, None, None):
         raise UserError(
-            "nothing would be pruned, and 1,000 dense epochs trained: trainer.callbacks has no IterativePruning, and "
-            "trainer.max_epochs is missing. Give a config (--config=...), or add --trainer.max_epochs=20 "
-            "--trainer.callbacks+=IterativePruning --trainer.callbacks.cycles=10 --trainer.callbacks.retrain=5ep. "
-            "For a dense run alone, add --trainer.max_epochs=20."
+            "nothing would be pruned, and 1,000 dense epochs trained: there is no `pruning`, and trainer.max_epochs is "
+            "missing. Give a config (--config=...), or add --trainer.max_epochs=20 --pruning.cycles=10 "
+            "--pruning.retrain=5ep. For a dense run alone, add --trainer.max_epochs=20."
         )
-    rank_zero_info("Nothing is pruned: trainer.callbacks has no IterativePruning. This trains the dense network.")
+    rank_zero_info("Nothing is pruned: there is no `pruning`. This trains the dense network.")
 
 
 def _has(callbacks: Sequence[Callback], kind: type[Callback]) -> bool:

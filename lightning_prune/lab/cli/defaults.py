@@ -76,13 +76,13 @@ def trees(words: Sequence[str]) -> Iterator[Tree]:
         yield tree
         yield from (tree[word] for word in words[:1] if isinstance(tree.get(word), Mapping))
     for key, value in options(words):
-        content: Any = _load(value) if key == "trainer" else value
+        content: Any = load_value(value) if key == "trainer" else value
         yield reduce(lambda inner, part: {part: inner}, reversed(key.removesuffix("+").split(".")), content)
 
 
 def configs(words: Sequence[str]) -> Iterator[Tree]:
     """Read the configs that the words name. The parser later reports a config that cannot be read."""
-    loaded = (_load(value) for key, value in options(words) if key in ("config", "c"))
+    loaded = (load_value(value) for key, value in options(words) if key in ("config", "c"))
     return (tree for tree in loaded if isinstance(tree, Mapping))
 
 
@@ -99,7 +99,15 @@ def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield key, value if equals else following
 
 
-def _load(text: str) -> Any:
+def load_value(text: str) -> Any:
+    """Load the value of an option: a file, or YAML. None for what cannot be read, which the parser reports.
+
+    Args:
+        text: The path of a file, or YAML.
+
+    Raises:
+        ValueError: If the aliases of a document stand for too many values.
+    """
     try:
         content = Path(text).read_text() if Path(text).is_file() else text
     except (OSError, ValueError):

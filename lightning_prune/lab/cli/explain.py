@@ -18,7 +18,7 @@ NOT_THAT_FUNCTION = re.compile(r"Expected '(.+?)' to be a function that (.+?)\.?
 NOT_THAT_CLASS = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
 NO_MODULE = re.compile(r"No module named '(.+?)'")
 SEVERAL = re.compile(r"Multiple subclasses with name (\w+)\. .+?: (.+?)\.?(?:\n|$)")
-CLASS_NAME = re.compile(r"(?:\[?\{'class_path': ')?([A-Za-z_]\w*)(?:'.*)?")
+CLASS_NAME = re.compile(r"(?:\[?(?:\{'class_path': )?')?([A-Za-z_]\w*)(?:'.*)?")
 EXPECTED = re.compile(r"Expected an? (.+?)(?:\. |\.?\n|$)")
 GIVEN = re.compile(r"(?:Given|Got) value: (.+)")
 
@@ -68,7 +68,8 @@ def _sentence(reason: str, places: list[str]) -> str | None:
     expected, given = [one for one in EXPECTED.findall(reason) if "not accessible" not in one], GIVEN.search(reason)
     if expected and given:
         meant = _nearest_class(given[1]) if any(map(_is_path, expected)) else ""
-        return f"{where}: given was `{given[1]}`, expected {' or '.join(map(_plain, dict.fromkeys(expected)))}.{meant}"
+        text = re.sub(r"^Namespace\((.*)\)$", r"{\1}", given[1])
+        return f"{where}: given was `{text}`, expected {' or '.join(map(_plain, dict.fromkeys(expected)))}.{meant}"
     return None
 
 

@@ -4,16 +4,18 @@ A parser would list the types that it tried. The errors of this module say what 
 """
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from lightning_prune import IterativePruning
 from lightning_prune.basics.config_files import FILES, require_config
+from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.fit.guesses import meant
-from lightning_prune.lab.cli.defaults import Tree, configs, options
+from lightning_prune.lab.cli.defaults import Tree, configs, load_value, options, trees
+from lightning_prune.lab.cli.sections import SECTIONS, in_full
+from lightning_prune.lab.cli.short_names import full_name
 
 CALLBACKS = "trainer.callbacks."
 
@@ -33,9 +35,10 @@ def refuse_guesses(words: Sequence[str]) -> None:
             _refuse_missing(Path(value))
     for tree in configs(words):
         _refuse_study(tree, words)
-        for callback in _callbacks(tree):
-            _refuse_values(callback)
-    _refuse_other_callback(words)
+    for tree in trees(words):
+        for arguments in _pruning_arguments(tree):
+            _refuse_values(arguments)
+    _refuse_former_options(words)
 
 
 def _refuse_missing(path: Path) -> None:
@@ -52,32 +55,36 @@ def _refuse_study(tree: Tree, words: Sequence[str]) -> None:
         )
 
 
-def _callbacks(tree: Tree) -> Iterator[Mapping[str, Any]]:
+def _pruning_arguments(tree: Tree) -> Iterator[Mapping[str, Any]]:
+    """Yield the arguments of every ``IterativePruning`` in a config or an option."""
     trainer = tree.get("trainer")
     given = trainer.get("callbacks") if isinstance(trainer, Mapping) else None
-    for one in given if isinstance(given, list) else [given]:
-        if isinstance(one, str):
-            yield {"class_path": one}
-        elif isinstance(one, Mapping) and "class_path" in one:
-            yield one
+    listed = [one for one in (given if isinstance(given, list) else [given]) if isinstance(one, Mapping)]
+    section = tree.get("pruning")
+    for one in [one for one in listed if _name(one) == "IterativePruning"] + [section]:
+        arguments = one.get("init_args", one) if isinstance(one, Mapping) else None
+        if isinstance(arguments, Mapping):
+            yield arguments
 
 
 def _name(callback: Mapping[str, Any]) -> str:
-    return str(callback["class_path"]).rpartition(".")[2]
+    return str(callback.get("class_path")).rpartition(".")[2]
 
 
-def _refuse_values(callback: Mapping[str, Any]) -> None:
-    arguments = callback.get("init_args")
-    if _name(callback) != "IterativePruning" or not isinstance(arguments, Mapping):
-        return
+def _refuse_values(arguments: Mapping[str, Any]) -> None:
     for name in ("sparsity", "criterion", "allocation", "prunable"):
-        given = arguments.get(name)
-        if not _is_path(given) and (found := meant(name, given)) is not None:
-            path, values = found
-            right = {"class_path": path, "init_args": values} if values is not None else path
-            raise UserError(
-                f"IterativePruning({name}={given!r}) is not what it takes. Write `{name}: {_in_yaml(right)}`."
-            )
+        text = arguments.get(name)
+        given = load_value(text) if isinstance(text, str) else text
+        if _is_name(given) or (found := meant(name, given)) is None:
+            continue
+        path, values = found
+        right = {"class_path": path, "init_args": values} if values is not None else path
+        raise UserError(f"IterativePruning({name}={given!r}) is not what it takes. Write `{name}: {_in_yaml(right)}`.")
+
+
+def _is_name(given: object) -> bool:
+    """Whether a value is the name of a class or of a function of this package, or may be a dotted path."""
+    return isinstance(given, str) and (_is_path(given) or full_name(given) != given)
 
 
 def _is_path(given: object) -> bool:
@@ -100,32 +107,25 @@ def _in_yaml(value: object) -> str:
     return "..." if value is ... else str(value)
 
 
-def _refuse_other_callback(words: Sequence[str]) -> None:
-    """Refuse an argument of ``IterativePruning`` that would change another callback, the last of the list."""
+def _refuse_former_options(words: Sequence[str]) -> None:
+    """Refuse ``--trainer.callbacks.cycles``: the callbacks of the sections are not in the list of the Trainer."""
     keys = [key for key, _ in options(words)]
     if any(key.rstrip("+") == CALLBACKS.rstrip(".") for key in keys):
         return
-    listed = [callback for tree in configs(words) for callback in _callbacks(tree)]
-    names = [_name(callback) for callback in listed]
-    if "IterativePruning" not in names[:-1]:
-        return
-    for argument in _own(key.removeprefix(CALLBACKS) for key in keys if key.startswith(CALLBACKS)):
-        raise UserError(
-            f"`--{CALLBACKS}{argument}` goes to the last callback of the config, {names[-1]}, and not to "
-            "IterativePruning. On the command line only the last one can be changed. Write it into the config, or into "
-            f"a copy: {shlex.join(['lightning-prune', *_without(words), '--print_config'])} > mine.yaml."
-        )
+    whole = [in_full(tree) for tree in configs(words)]
+    if any((tree.get("trainer") or {}).get("callbacks") for tree in whole):
+        return  # They are for the last callback in the list.
+    for argument in [key.removeprefix(CALLBACKS) for key in keys if key.startswith(CALLBACKS)]:
+        for section in SECTIONS:
+            if any(argument.split(".")[0] in _takes(section, tree.get(section)) for tree in whole):
+                raise UserError(f"`--{CALLBACKS}{argument}` goes to no callback. Write `--{section}.{argument}`.")
 
 
-def _own(arguments: Iterable[str]) -> Iterator[str]:
-    return (one for one in arguments if one.split(".")[0] in signature(IterativePruning).parameters)
-
-
-def _without(words: Sequence[str]) -> list[str]:
-    """The words without those that set arguments of callbacks."""
-    kept = []
-    for before, word in zip(["", *words], words, strict=False):
-        is_value = before.startswith(f"--{CALLBACKS}") and "=" not in before and not word.startswith("-")
-        if not word.startswith(f"--{CALLBACKS}") and not is_value:
-            kept.append(word)
-    return kept
+def _takes(section: str, given: Any) -> list[str]:
+    """The arguments that the callback of a section takes."""
+    path = given.get("class_path") if isinstance(given, Mapping) else given
+    try:
+        owner = class_at(path) if isinstance(path, str) else SECTIONS[section]
+    except (ImportError, AttributeError, ValueError):
+        return []
+    return list(signature(owner).parameters)

@@ -54,7 +54,10 @@ def test_an_arm_may_be_called_by_a_number():
 
 BASE = {
     "trainer": {"callbacks": [{"class_path": "lightning_prune.IterativePruning", "init_args": {"cycles": 2}}]},
-    "model": {"class_path": "lightning_prune.lab.Classifier", "init_args": {"optimizer": "torch.optim.SGD"}},
+    "model": {
+        "class_path": "lightning_prune.lab.Classifier",
+        "init_args": {"network": "LeNet300100", "optimizer": "torch.optim.SGD"},
+    },
     "data": "lightning_prune.lab.Digits",
 }
 
@@ -70,7 +73,9 @@ BASE = {
         ("optimizer", {"lr": 0.3}, ("model", "init_args", "optimizer", "init_args", "lr"), 0.3),
         ("model.optimizer.lr", 0.3, ("model", "init_args", "optimizer", "init_args", "lr"), 0.3),
         ("trainer.max_epochs", 7, ("trainer", "max_epochs"), 7),
-        ("trainer", {"callbacks": "LRRewind"}, ("trainer", "callbacks", 0, "class_path"), "lightning_prune.LRRewind"),
+        ("trainer", {"callbacks": "LRRewind"}, ("trainer", "callbacks", 1, "class_path"), "lightning_prune.LRRewind"),
+        ("pruning.cycles", 3, ("trainer", "callbacks", 0, "init_args", "cycles"), 3),
+        ("policy", "LRRewind", ("trainer", "callbacks", 1, "class_path"), "lightning_prune.LRRewind"),
     ],
 )
 def test_a_key_changes_what_it_names(key, value, where, expected):
@@ -124,8 +129,9 @@ CODE = """
 import helper_{0}
 from torch import Tensor, nn
 from lightning_prune import FineTune
+from lightning_prune.criteria import Evidence
 
-def score(weight: Tensor) -> Tensor:
+def score(weight: Tensor, evidence: Evidence) -> Tensor:
     return weight.abs() * helper_{0}.FACTOR
 
 class Noisy(FineTune):

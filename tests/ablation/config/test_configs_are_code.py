@@ -52,7 +52,9 @@ def test_planning_a_study_calls_no_function_that_stands_for_a_class(tmp_path, na
 
 @pytest.mark.parametrize("path", ["os.system", "lightning_prune.criteria.magnitude", "torch.nn.Linear"])
 def test_what_is_no_callback_is_said_to_be_none(path):
-    with pytest.raises(ValueError, match=rf"arm 'a': {path} is no callback\. Give the path of a subclass"):
+    with pytest.raises(
+        ValueError, match=rf"arm 'a': trainer.callbacks: `{path}` is no class that derives from Callback"
+    ):
         Ablation.from_config(small({"a": {"callbacks": path}})).runs  # noqa: B018
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from killed_studies import small
+from places import HELPERS
 from studies import BASE, study
 
 from lightning_prune import cli
@@ -54,7 +55,7 @@ def test_a_study_that_is_written_wrong(wrong, said):
 
 
 ARMS = {
-    "unknown key": ({"cycels": 3}, "there is no `cycels`. Did you mean `cycles`?"),
+    "unknown key": ({"cycels": 3}, "there is no `cycels`. Did you mean `pruning.cycles`?"),
     "an argument of the data without its path": (
         {"batch_size": 3},
         "there is no `batch_size`. Did you mean `data.batch_size`?",
@@ -66,7 +67,10 @@ ARMS = {
     "unknown argument of a callback": ({"IterativePruning.cycels": 3}, "no `cycels`. Did you mean `cycles`?"),
     "unknown key of the trainer": ({"trainer.max_epoch": 3}, "max_epoch"),
     "unknown key of the data": ({"data.batch_sise": 3}, "no `batch_sise`. Did you mean `batch_size`?"),
-    "misspelt class": ({"callbacks": "LRRewnd"}, "there is no lightning_prune.LRRewnd. Did you mean `LRRewind`?"),
+    "misspelt class": (
+        {"callbacks": "LRRewnd"},
+        "trainer.callbacks: given was `['LRRewnd']`, expected a dotted path (such as torch.nn.Linear) or null. Did you mean `LRRewind`?",
+    ),
     "unknown module": ({"callbacks": "mine.nowhere.Policy"}, "mine.nowhere.Policy"),
     "unknown function": ({"criterion": "lightning_prune.criteria.magnitud"}, "magnitud"),
     "missing argument": ({"callbacks": "WeightRewind"}, "WeightRewind: `to` is missing"),
@@ -75,7 +79,10 @@ ARMS = {
     "a callback as a value": ({"IterativePruning": None}, "`IterativePruning` is a callback"),
     "seed": ({"seed_everything": 3}, "every arm runs with the study's `seeds`"),
     "nothing to leave out": ({"without": "LRRewind"}, "is not among the base's callbacks, which are IterativePruning"),
-    "an argument below a number": ({"trainer.max_epochs.more": 3}, "has no arguments to change"),
+    "an argument below a number": (
+        {"trainer.max_epochs.more": 3},
+        "trainer.max_epochs: given was `{more=3}`, expected int or null.",
+    ),
     "two devices": ({"trainer.devices": 2}, "Trainer(devices=...) has 2 devices"),
     "a search for nothing": ({"search": {"peek": [1]}}, "there is no `peek`"),
     "point after the end": (
@@ -206,8 +213,12 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path, monkeypatch, caps
 def test_the_command_in_a_process_of_its_own(tmp_path):
     words = ["ablate", f"--config={write(tmp_path, arms={'a': {'cycels': 1}})}", f"--out={tmp_path / 'out'}"]
     done = subprocess.run(
-        [sys.executable, "-m", "lightning_prune.cli", *words], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "lightning_prune.cli", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")])},
     )
     assert done.returncode == 2
-    assert "Did you mean `cycles`?" in done.stderr
+    assert "Did you mean `pruning.cycles`?" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,0 +1,1 @@
+"""Callbacks that do one more thing beside the pruning: checkpoints, statistics, penalties, freezing, removal."""
