@@ -85,7 +85,8 @@ def shrink_checkpoint(checkpoint: Path, config: Path, out: Path) -> str:
     if not small.record.alive and not small.masked:
         raise UserError(
             f"`--ckpt {checkpoint}` has nothing to remove: no channel, head or neuron of "
-            f"{type(small.module).__name__} is zero in all of its weights. Prune whole units: IterativePruning(granularity=Structures())."
+            f"{type(small.module).__name__} is zero in all of its weights. Prune whole units: "
+            "IterativePruning(granularity=Structures())."
         )
     small.save(out)
     return str(small)

@@ -32,7 +32,8 @@ def train_and_shrink(config: Path) -> Path:
     """
     fit = CommandLine(["fit", f"--config={config}", "--trainer.enable_model_summary=false"])
     folder = Path(str(fit.trainer.log_dir))
-    (shrink,) = [one for one in fit.trainer.callbacks if isinstance(one, Shrink)]
+    callbacks: list[Any] = fit.trainer.callbacks  # type: ignore[attr-defined]
+    (shrink,) = [one for one in callbacks if isinstance(one, Shrink)]
     shrink.shrunk.save(folder / SMALL)
     (dense,) = folder.glob("checkpoints/cycle=00-*-last.ckpt")
     with _without_notes():

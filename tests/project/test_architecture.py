@@ -53,8 +53,8 @@ LAYERS = [
     ["ablation.training"],
     ["ablation.running"],
     ["ablation.results"],
-    ["ablation"],
     ["ablation.report"],
+    ["ablation"],
     ["lab.smaller_and_faster"],
     ["cli", "lab.demo"],
 ]
