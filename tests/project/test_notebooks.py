@@ -41,6 +41,7 @@ SMALLER = {
         ('to="4ep"', 'to="1ep"'),
     ],
     "05_resume_and_share": [("max_epochs: 6", "max_epochs: 2"), ("retrain: 3ep", "retrain: 1ep")],
+    "06_smaller_and_faster": [("EPOCHS = 6", "EPOCHS = 1"), ("(0.5, 0.75, 0.9)", "(0.5, 0.9)")],
 }
 NOT_ON_THE_WEB = {
     "a path of this machine": re.compile(
