@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from lightning_prune.basics.checkpoints import read_checkpoint
@@ -155,7 +155,8 @@ def write_ticket(path: str | Path, ticket: Ticket) -> None:
     shapes = {name: list(mask.shape) for name, mask in ticket.masks.items()}
     header = json.dumps({**ticket.header, "format": _FORMAT, "shapes": shapes})
     metadata = {"ticket": header, "checksum": _checksum(header, tensors)}
-    write_whole(path, lambda aside: save_file(tensors, aside, metadata=metadata))
+    # Not `save_file`: nobody but its owner could read that file.
+    write_whole(path, save(tensors, metadata=metadata))
 
 
 def load_ticket(path: str | Path) -> Ticket:

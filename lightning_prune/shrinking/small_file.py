@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from lightning_prune.basics.file_formats import refuse_format
@@ -87,7 +87,8 @@ def write_small(path: str | Path, module: nn.Module, record: ShrinkRecord) -> No
         }
     )
     metadata = {_HEADER: header, "checksum": _checksum(header, tensors)}
-    write_whole(Path(path), lambda aside: save_file(tensors, aside, metadata=metadata))
+    # Not `save_file`: nobody but its owner could read that file.
+    write_whole(Path(path), save(tensors, metadata=metadata))
 
 
 def load_small(path: str | Path, module: Net) -> Net:

@@ -41,6 +41,12 @@ def test_a_small_network_comes_back_bit_for_bit(tmp_path, make):
     assert all(torch.equal(one, record.alive[name]) for name, one in small.record.alive.items())
 
 
+def test_others_may_read_the_file_as_any_other(tmp_path):
+    path, *_ = small_file(tmp_path)
+    (tmp_path / "plain.txt").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain.txt").stat().st_mode
+
+
 def test_nothing_is_traced_or_unpickled_to_load_it(tmp_path, monkeypatch):
     path, _, _ = small_file(tmp_path)
     monkeypatch.setattr("lightning_prune.shrinking.example_calls.structures_of", None)
