@@ -15,6 +15,7 @@ from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
 from lightning_prune.callbacks.companions.estimate_batch_norm import EstimateBatchNorm as EstimateBatchNorm
 from lightning_prune.callbacks.companions.shrink import Shrink as Shrink
+from lightning_prune.callbacks.companions.soft_filter_pruning import SoftFilterPruning as SoftFilterPruning
 from lightning_prune.callbacks.companions.sparsity_penalty import SparsityPenalty as SparsityPenalty
 from lightning_prune.callbacks.companions.train_only import TrainOnly as TrainOnly
 from lightning_prune.callbacks.cycle import Cycle as Cycle

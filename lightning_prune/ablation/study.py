@@ -1,6 +1,6 @@
 """Compare arms over seeds with `Ablation`, and train only once what the arms share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +9,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 from rich.tree import Tree
 
-from lightning_prune.ablation.config.class_paths import refuse_main
+from lightning_prune.ablation.config.class_paths import is_of_main, refuse_main
+from lightning_prune.ablation.config.from_objects import written, written_arms, written_base
 from lightning_prune.ablation.config.study_config import StudyConfig, read_study
 from lightning_prune.ablation.planning.arm_runs import ArmRun, lay_out, same_arms
 from lightning_prune.ablation.planning.dry_run import draw_tree, epochs_alone, epochs_shared
@@ -43,9 +44,31 @@ class Ablation:
     processes, or several machines with one folder, can also work on it together.
 
     Args:
-        config: The config of the study. :meth:`from_config` reads one.
+        config: The config of the study, which :meth:`from_config` reads. None: the study is given by ``base`` and
+            ``arms``, which may hold Python objects.
+        base: What the arms change: ``{"model": Net, "data": Data, "trainer": {"max_epochs": 4, "callbacks": [...]}}``.
+            Modules are given by their classes, or by ``functools.partial(Net, width=20)``. Every run makes its own.
+            Without ``data``, the module has loaders of its own. A change of their data is not seen by a study that is
+            run again.
+        arms: From the name of an arm to its callbacks, or to its changes by key.
+        seeds: How many seeds, or a list of seeds.
+        metric: The logged value that chooses the best epoch. None: the validation accuracy, else the validation loss.
+        grid: Values by key. Every arm is combined with each of them.
+        name: The name of the study in the report.
+
+    Raises:
+        ValueError: If a value is out of range, or nobody can tell how an object was made.
 
     Example:
+        >>> from lightning_prune import FineTune, IterativePruning, LRRewind
+        >>> callbacks = [IterativePruning(cycles=3, retrain="2ep")]
+        >>> base = {"trainer": {"max_epochs": 4, "callbacks": callbacks}}
+        >>> study = Ablation(base=base, arms={"rewound rates": [LRRewind()], "fine-tuned": [FineTune()]}, seeds=2)
+        >>> [arm.name for arm in study.config.arms], study.config.seeds
+        (['rewound rates', 'fine-tuned'], (0, 1))
+
+    The same from a mapping as in a YAML file:
+
         >>> base = {"trainer": {"max_epochs": 4, "callbacks": ["IterativePruning"]}}
         >>> arms = {"FineTune": {}, "LRRewind": {"callbacks": "LRRewind"}}
         >>> study = Ablation.from_config({"base": base, "arms": arms})
@@ -53,8 +76,25 @@ class Ablation:
         (['FineTune', 'LRRewind'], (0, 1, 2))
     """
 
-    def __init__(self, config: StudyConfig) -> None:
+    def __init__(
+        self,
+        config: StudyConfig | None = None,
+        *,
+        base: Mapping[str, Any] | str | Path | None = None,
+        arms: Mapping[str, Any] | None = None,
+        seeds: int | Sequence[int] = 3,
+        metric: str | None = None,
+        grid: Mapping[str, Any] | None = None,
+        name: str = "ablation",
+    ) -> None:
+        if (config is None) is (base is None and arms is None):
+            raise UserError("Ablation(...) takes base=... and arms=..., or the config of Ablation.from_config(...).")
+        self._of_objects = config is None
+        if config is None:
+            given = {"name": name, "base": written_base(base), "arms": written_arms(arms), "seeds": seeds}
+            config = read_study({**given, "metric": metric, **({"grid": written(grid, "grid")} if grid else {})})
         self.config = config
+        self._out: Path | None = None
         self._runs: list[ArmRun] | None = None
         self._running: Running | None = None
         self._store = "."
@@ -115,7 +155,8 @@ class Ablation:
         Args:
             out: The folder of the study. It is made if it does not exist.
             workers: The number of nodes to train at once, each in its own process. 0 trains one node after the other
-                in this process. With ray, 0 trains as many nodes as the cluster has room for. None: 1, and 0 with ray.
+                in this process. With ray, 0 trains as many nodes as the cluster has room for. None: 1, and 0 with ray
+                or where ``base`` and ``arms`` hold classes of the running program or notebook.
             engine: ``"local"`` trains on this machine. ``"ray"`` trains on the cluster that this machine belongs to.
             force: Whether to go on in a folder that holds another study, a study of another version, or a study with
                 another store.
@@ -142,10 +183,11 @@ class Ablation:
             RunsFailed: If runs failed and ``errors`` is ``"raise"``. Its cause is the first error.
             DiskFull: If there is no space left. Finished nodes stay.
         """
-        workers = int(engine == "local") if workers is None else workers
+        if workers is None:
+            workers = int(engine == "local" and not (self._of_objects and is_of_main(self.config.given)))
         if errors not in ("raise", "keep"):
             raise UserError(f"Ablation.run(errors={errors!r}) is unknown. Give 'raise' or 'keep'.")
-        out = Path(out)
+        self._out = out = Path(out)
         guard(out, self.config, force)
         root = choose_store(out, store, force)
         if workers or engine != "local":
@@ -193,6 +235,25 @@ class Ablation:
         if self._running is None:
             raise RuntimeError("Ablation.frame() has nothing to show before Ablation.run(out).")
         return table_of(self._running, self._store)
+
+    def report(self, out: str | Path | None = None, **options: Any) -> Path:
+        """Write the page of the last :meth:`run` with its pictures, and print the headline.
+
+        Args:
+            out: The folder for the files. None: ``report`` in the folder of the study.
+            options: Further arguments of :func:`~lightning_prune.ablation.report.report_command.report_study`.
+
+        Returns:
+            The page, which a browser shows.
+
+        Raises:
+            RuntimeError: If :meth:`run` was not called yet.
+        """
+        from lightning_prune.ablation.report.report_command import report_study
+
+        if self._out is None:
+            raise RuntimeError("Ablation.report() has nothing to show before Ablation.run(out).")
+        return report_study(self._out, out=None if out is None else Path(out), **options)
 
     def failures(self) -> dict[str, str]:
         """The tracebacks of the nodes that failed in the last :meth:`run`, by the name of the node."""

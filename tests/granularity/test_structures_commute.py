@@ -94,6 +94,12 @@ def test_masked_training_then_removing_is_removing_then_training(optimizer, opti
         look.small, look.state, look.batches, make, OPTIONS[options].get("gradient_clip_val"),
         OPTIONS[options].get("accumulate_grad_batches", 1),
     )  # fmt: skip
+    tensors = dict(module.net.named_parameters())
+    for name, alive in look.alive.items():
+        for one in look.found.groups[name].slices:
+            if one.role != "statistic":  # rows, biases, scales, shifts and columns
+                dead = (one.units >= 0) & (alive[one.units.clamp(min=0)] == 0)
+                assert not tensors[one.tensor].detach().movedim(one.dim, 0)[dead].any(), (one.tensor, one.role)
     masked = removed(module.net, look.found, look.alive)
     for (name, ours), theirs in zip(masked.state_dict().items(), look.small.state_dict().values(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12, msg=lambda text, name=name: f"{name}: {text}")

@@ -53,8 +53,8 @@ LAYERS = [
     ["ablation.training"],
     ["ablation.running"],
     ["ablation.results"],
-    ["ablation"],
     ["ablation.report"],
+    ["ablation"],
     ["cli", "lab.demo"],
 ]
 MATHEMATICS = (

@@ -35,6 +35,11 @@ SMALLER = {
         ('DENSE_EPOCHS, RETRAIN = 8, "2ep"', 'DENSE_EPOCHS, RETRAIN = 1, "1ep"'),
         ("train_size=1000", "train_size=200"),
     ],
+    "06_ablation_of_your_own_module": [
+        ("DENSE_EPOCHS, CYCLES, SEEDS = 8, 4, 3", "DENSE_EPOCHS, CYCLES, SEEDS = 2, 1, 2"),
+        ('retrain="4ep"', 'retrain="1ep"'),
+        ('to="4ep"', 'to="1ep"'),
+    ],
     "05_resume_and_share": [("max_epochs: 6", "max_epochs: 2"), ("retrain: 3ep", "retrain: 1ep")],
 }
 NOT_ON_THE_WEB = {

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from toys import Images, fit, make_trainer, toy
 
 import lightning_prune
@@ -36,10 +37,13 @@ def test_the_first_snippet_runs_as_it_stands(tmp_path, monkeypatch, capsys):
 
 def test_the_recipes_run_and_what_they_define_works(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = dict(vars(lightning_prune))
+    names = {**vars(lightning_prune), "torch": torch}
     for one in BLOCKS[1:]:
         if "Trainer" not in one and "ticket" not in one:
             exec(one, names)
+    assert names["masks"].alive == int(names["network"].weight.count_nonzero()) == 200
+    loaded = torch.load("own.pt", weights_only=True)["masks"]
+    assert lightning_prune.load_masks(torch.nn.Linear(100, 10), loaded).sparsity == 0.8
     pruning = names["IterativePruning"](cycles=2, retrain="2ep", criterion=names["distance_from_mean"])
     trainer = make_trainer([pruning, names["LinearToZero"]()], max_epochs=1)
     trainer.fit(toy(), datamodule=Images())

@@ -1,14 +1,16 @@
 """Read the arms of a study. An arm is a name and its changes to the base config. A grid stands for many arms."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.lab.cli.sections import SECTIONS
 from lightning_prune.lab.visible import refuse_unseen
 
+UNSAID = (*SECTIONS, "model")  # sections whose arguments speak for themselves
 RESERVED = ("name", "grid", "search")
 
 
@@ -121,8 +123,20 @@ def _written_out(given: Mapping[str, Any], everywhere: Mapping[str, Any]) -> Ite
     if search is not None and (both := next((key for key in search.values if key in {**changes, **grid}), None)):
         raise UserError(f"Ablation(arms): arm {name!r} sets `{both}`, and its search tries values for it. Keep one.")
     for values, texts in zip(_combinations(grid), product(*map(_texts, grid.values())), strict=True):
-        said = [f"{key}={text}" for key, text in zip(values, texts, strict=True)]
+        said = [f"{key}={text}" for key, text in zip(_words_of(values), texts, strict=True)]
         yield Arm(" ".join([name, *said]), {**changes, **values}, search, " ".join(said[len(own) :]))
+
+
+def _words_of(paths: Iterable[str]) -> list[str]:
+    """Write paths as parts of names, without their sections if they differ without.
+
+    Example:
+        >>> _words_of(["pruning.retrain", "model.optimizer.lr", "trainer.precision"])
+        ['retrain', 'optimizer.lr', 'trainer.precision']
+    """
+    given = list(paths)
+    short = [path.removeprefix(f"{path.split('.')[0]}.") if path.split(".")[0] in UNSAID else path for path in given]
+    return [one if short.count(one) == 1 else path for one, path in zip(short, given, strict=True)]
 
 
 def _texts(values: Sequence[Any]) -> list[str]:

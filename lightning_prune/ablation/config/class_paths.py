@@ -21,13 +21,27 @@ def refuse_main(config: Any, owner: str) -> None:
         Traceback (most recent call last):
         lightning_prune.UserError: Ablation.run: `__main__.Net` is defined in the program or notebook that ...
     """
-    found = next((one for one in texts_in(config) if one.startswith("__main__.")), None)
+    found = _of_main(config)
     if found is not None:
         raise UserError(
             f"{owner}: `{found}` is defined in the program or notebook that is running, which the processes that train "
             f"cannot import. Move it into a file beside it, such as mine.py, and give `mine{found[8:]}`; or train in "
             "this process with run(out, workers=0) and the local engine."
         )
+
+
+def is_of_main(config: Any) -> bool:
+    """Whether a config names a class that is defined in the program or the notebook itself.
+
+    Example:
+        >>> is_of_main({"model": "__main__.Net"}), is_of_main({"model": "mine.Net"})
+        (True, False)
+    """
+    return _of_main(config) is not None
+
+
+def _of_main(config: Any) -> str | None:
+    return next((one for one in texts_in(config) if one.startswith("__main__.")), None)
 
 
 def texts_in(config: Any) -> Iterator[str]:

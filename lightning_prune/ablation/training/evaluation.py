@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from lightning_prune.ablation.config.loaders_of_module import LoadersOfModule
 from lightning_prune.ablation.training.node_measurement import best_name
 from lightning_prune.lab.cli.command_line import CommandLine
 from lightning_prune.lab.metric_names import STAGES
@@ -59,6 +60,6 @@ def _measure(made: CommandLine, name: str, column: str) -> dict[str, Any]:
 
 
 def _has_test_data(made: CommandLine) -> bool:
-    if made.datamodule is not None:
+    if made.datamodule is not None and not isinstance(made.datamodule, LoadersOfModule):
         return is_overridden("test_dataloader", made.datamodule)
     return is_overridden("test_dataloader", made.model, parent=LightningModule)

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_prune.basics.too_early import ObjectsOnly
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.gathering.training_batches import loaders_of
 from lightning_prune.selection.sharding import is_sharded
 from lightning_prune.shrinking.removal import Shrunk, shrink
@@ -19,6 +20,7 @@ from lightning_prune.shrinking.slices import Cut, cut_optimizer_, tensors_of
 from lightning_prune.shrinking.whole_states import keep_record
 
 
+@in_both_namespaces
 class Shrink(Callback, metaclass=ObjectsOnly):
     """Remove the dead units of the network when the fit is over: channels, heads and neurons.
 
@@ -43,6 +45,7 @@ class Shrink(Callback, metaclass=ObjectsOnly):
     """
 
     def __init__(self, resizes: Mapping[type, Resize] | None = None) -> None:
+        join_namespaces()
         self.resizes = resizes
         self._batch: Any = None
         self._shrunk: Shrunk | None = None
@@ -57,7 +60,7 @@ class Shrink(Callback, metaclass=ObjectsOnly):
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
             self._batch = self._shrunk = None
-            if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+            if isinstance(trainer.strategy.launcher, everywhere(_MultiProcessingLauncher)):
                 raise UserError(
                     f"Shrink() works in the processes of Trainer(strategy='ddp'). From {_name(trainer.strategy)} only "
                     "weights come back, into the whole network. Leave it out, and shrink later: shrink(module, "

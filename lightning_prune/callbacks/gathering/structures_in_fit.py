@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.traceless import without_trace
@@ -36,14 +36,14 @@ def find_structures(module: "pl.LightningModule", weights: Mapping[str, Tensor])
             f"{owner} needs whole weights, and these are sharded: train with DDP, or give granularity=Filters()."
         )
     if module.example_input_array is not None:
-        return _of_parameters(module, structures_of(module))
+        return of_parameters(module, structures_of(module))
     if (reason := reason_against(module, ())) is not None:
         raise UserError(
             f"{owner} cannot run a training step: {reason}. Or set example_input_array in the module, to find the "
             "structures by its forward."
         )
     with without_trace(module.trainer, seed=0):
-        return _of_parameters(module, structures_of(module, _batch(module)))
+        return of_parameters(module, structures_of(module, _batch(module)))
 
 
 def _batch(module: "pl.LightningModule") -> Any:
@@ -53,7 +53,13 @@ def _batch(module: "pl.LightningModule") -> Any:
     return module._apply_batch_transfer_handler(batch, device=trainer.strategy.root_device)
 
 
-def _of_parameters(module: "pl.LightningModule", found: FoundStructures) -> FoundStructures:
+def of_parameters(module: nn.Module, found: FoundStructures) -> FoundStructures:
+    """Leave buffers out of the slices of structures, since only parameters are masked.
+
+    Args:
+        module: The network.
+        found: Its structures.
+    """
     names = {plain_name(name) for name, _ in module.named_parameters()}
     groups = {
         name: replace(group, slices=tuple(one for one in group.slices if one.tensor in names))

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import lightning.pytorch as pl
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_prune.allocation import Allocation
 from lightning_prune.basics.user_error import UserError
@@ -18,6 +19,7 @@ from lightning_prune.granularity.base import Granularity
 from lightning_prune.granularity.quantities import Linear, Measure, Quantity, Removed
 from lightning_prune.selection.filter_layout import transposed_groups
 from lightning_prune.selection.parameters import plain_name
+from lightning_prune.structures.groups import FoundStructures
 
 
 @dataclass(frozen=True)
@@ -39,24 +41,31 @@ class Method:
     seed: int
 
 
-def make_pruner(method: Method, module: "pl.LightningModule", weights: Mapping[str, Tensor]) -> Pruner:
+def make_pruner(
+    method: Method, module: nn.Module, weights: Mapping[str, Tensor], found: FoundStructures | None = None
+) -> Pruner:
     """Make what decides the masks of a run.
 
     Args:
         method: How it prunes.
-        module: The module, in a fit.
+        module: The LightningModule, in a fit. Without a fit any network, measured by its weights.
         weights: The prunable weights by name.
+        found: The structures of the network, if they are known. None: they are found in the fit where they are needed.
 
     Raises:
         ValueError: If the network cannot be divided, or its operations cannot be counted.
     """
     transposed = transposed_groups(module)
-    found = find_structures(module, weights) if method.granularity.needs_groups else None
+    if method.granularity.needs_groups and found is None:
+        found = find_structures(cast("pl.LightningModule", module), weights)
     units = method.granularity(weights, transposed, found)
     given = (weights, method.criterion, method.allocation, method.seed, transposed)
     if units is None:
         sizes = {name: weight.numel() for name, weight in weights.items()}
-        return Pruner(*given, None if method.measure != "flops" else _operations(module, weights, sizes))
+        return Pruner(
+            *given,
+            None if method.measure != "flops" else _operations(cast("pl.LightningModule", module), weights, sizes),
+        )
     sizes = {name: shape.numel() for name, shape in units.shapes.items()}
     measure: Measure | None = None
     if found is not None:
@@ -65,7 +74,7 @@ def make_pruner(method: Method, module: "pl.LightningModule", weights: Mapping[s
     elif method.measure == "weights":
         measure = Linear({name: weights[name].numel() / sizes[name] for name in sizes}, sizes, of_weights=True)
     elif method.measure == "flops":
-        measure = _operations(module, weights, sizes)
+        measure = _operations(cast("pl.LightningModule", module), weights, sizes)
     parameters = {plain_name(name): parameter for name, parameter in module.named_parameters()}
     covered = {name: parameters[name] for name in units.covered}
     scored = {name: weights[name] for names in units.weights.values() for name in names}

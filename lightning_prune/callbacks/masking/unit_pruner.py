@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_prune.allocation import Allocation
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.gathering.gate_gradients import squared_gate_gradients
 from lightning_prune.callbacks.gathering.gatherer import Origin
 from lightning_prune.callbacks.masking.pruner import Pruner
@@ -186,7 +187,7 @@ class UnitPruner(Pruner):
         alive = sum(w.numel() if (m := masks[n]) is None else int(m.sum()) for n, w in self.weights.items())
         size = sum(weight.numel() for weight in self.weights.values())
         self.gatherer.gather(trainer, masks, cycle, max(min(round((1 - sparsity) * size), alive), 1), rehearsal)
-        if "squared_gate_gradient" in self.gatherer.needs.kinds and isinstance(trainer, pl.Trainer):
+        if "squared_gate_gradient" in self.gatherer.needs.kinds and isinstance(trainer, everywhere(pl.Trainer)):
             batches, what = 1 if rehearsal else self.gatherer.needs.batches, str(describe(self.criterion))
             seed = seed_of(self.seed, cycle, "batches")
             self._gates = squared_gate_gradients(trainer, self.units, self.covered, batches, seed, what)

@@ -13,8 +13,11 @@ from lightning_prune.basics.random_state import seed_all
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.averaged_gradients import average
 from lightning_prune.callbacks.gathering.source import Source
+from lightning_prune.callbacks.gathering.structures_in_fit import of_parameters
 from lightning_prune.callbacks.gathering.traceless import gradients_required, module_kept
 from lightning_prune.selection.sharding import is_sharded
+from lightning_prune.structures.find import structures_of
+from lightning_prune.structures.groups import FoundStructures
 
 Loss = Callable[[Any, Any], Tensor]
 
@@ -62,6 +65,15 @@ class OwnLoss(Source):
         with gradients_required(parts):
             found = average(partial(self._losses, drawn, seed), parts, kinds, type(self.module).__name__)
         return {kind: dict(zip(weights, values, strict=True)) for kind, values in found.items()}
+
+    def structures(self) -> FoundStructures:
+        """Find the units of the network that go together: on its ``example_input_array``, or on the first batch."""
+        example = None if self._batches is None else self._first(1)[0]
+        if getattr(self.module, "example_input_array", None) is not None:
+            example = None
+        elif isinstance(example, list | tuple) and not callable(getattr(self.module, "training_step", None)):
+            example = example[0]
+        return of_parameters(self.module, structures_of(self.module, example))
 
     def ones(self, seed: int) -> Tensor:
         example = getattr(self.module, "example_input_array", None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
@@ -14,9 +15,11 @@ from lightning_prune import criteria
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.fit.finite import count_not_finite
 from lightning_prune.callbacks.fit.guesses import refuse_guess
+from lightning_prune.callbacks.fit.pruning_arguments import check_units
 from lightning_prune.callbacks.fit.selected import refuse_other_filters
 from lightning_prune.callbacks.masking.initial_masks import initial_masks as read_masks
 from lightning_prune.callbacks.masking.initial_masks import refuse_missing
+from lightning_prune.callbacks.masking.make_pruner import Method, make_pruner
 from lightning_prune.callbacks.masking.pruner import Pruner, warn_of_emptied
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.callbacks.without_trainer.network_masks import (
@@ -27,12 +30,14 @@ from lightning_prune.callbacks.without_trainer.network_masks import (
 )
 from lightning_prune.callbacks.without_trainer.own_loss import Loss, OwnLoss
 from lightning_prune.criteria.evidence import REMEMBERED
+from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.masks.packing import pack_bits
 from lightning_prune.masks.ticket import Ticket, load_ticket
 from lightning_prune.selection.coverage import told_of
-from lightning_prune.selection.filter_layout import transposed_groups
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.prunable import Prunable, Selected, Selection
+from lightning_prune.selection.sharding import placed
 
 _KNOWN: WeakKeyDictionary[nn.Module, NetworkMasks] = WeakKeyDictionary()
 
@@ -47,6 +52,7 @@ def prune(
     loss: Loss | None = None,
     seed: int = 0,
     initial_masks: str | Path | None = None,
+    granularity: Granularity = Weights(),
 ) -> NetworkMasks:
     """Set the weights of a network that matter least to zero, in place, without a Trainer.
 
@@ -69,6 +75,10 @@ def prune(
         initial_masks: The weights of a network that are dead before the first call. ``"zeros"``: the prunable weights
             that are zero. A path: the dead weights of the ticket in this file. None: those of an earlier call, or none.
 
+        granularity: The units in which weights live and die: ``Weights()``, ``Filters()``, ``Blocks(...)``, ... For
+            ``Structures()`` the network runs once: on its ``example_input_array``, or on the first of ``batches``. The
+            masks then include biases and norms, and ``size`` counts them.
+
     Returns:
         The masks, the same object at each call for the same network.
 
@@ -86,6 +96,7 @@ def prune(
     """
     with _said_of_prune():
         _refuse_arguments(sparsity, allocation=allocation, prunable=prunable, criterion=criterion)
+        check_units(granularity, "weights", None, criterion)
         selected = prunable(module)
         if not isinstance(selected, Selected):
             raise UserError(
@@ -95,16 +106,21 @@ def prune(
         refuse_other_filters(module, selected, criterion, allocation)
         _refuse_diverged(selected.weights)
         masks = _KNOWN.get(module) or NetworkMasks({})
-        pruner = Pruner(selected.weights, criterion, allocation, seed, transposed_groups(module))
-        pruner.load(_before(masks, selected.weights, initial_masks))
+        source = OwnLoss(module, batches, loss)
+        method = Method(criterion, allocation, granularity, "weights", seed)
+        found = source.structures() if granularity.needs_groups else None
+        pruner = make_pruner(method, module, selected.weights, found)
+        pruner.load(_before(masks, pruner.covered, initial_masks), exact=False)
         _refuse_regrowth(sparsity, pruner)
         before = dict(pruner.masks.living)
-        pruner.shrink_(masks.prunes + 1, sparsity, OwnLoss(module, batches, loss))
+        pruner.shrink_(masks.prunes + 1, sparsity, source)
         warn_of_emptied(f"prune(sparsity={sparsity})", before, pruner.masks.living)
         if told := told_of(module, selected):
             rank_zero_warn(told.replace("IterativePruning", "prune"))
     masks.prunes += 1
-    masks.take_(selected.weights, {name: mask for name in pruner.weights if (mask := pruner.masks[name]) is not None})
+    covered = pruner.covered
+    bits = {name: mask.to(covered[name].device, torch.uint8) for name, mask in pruner.whole_masks().items()}
+    masks.take_(covered, {name: placed(mask, covered[name]) for name, mask in bits.items()})
     _KNOWN[module] = masks
     return masks
 
@@ -171,6 +187,11 @@ def _refuse_arguments(sparsity: float, **functions: object) -> None:
     for name, function in functions.items():
         refuse_guess(name, function)
     criterion: Any = functions["criterion"]
+    if "squared_gate_gradient" in criteria.needs_of(criterion).kinds:
+        raise UserError(
+            f"prune(criterion={describe(criterion)}) takes gradients of gates in a fit: prune in a Trainer, or give "
+            "another criterion, such as lightning_prune.magnitude."
+        )
     if earlier := [kind for kind in criteria.needs_of(criterion).kinds if kind in REMEMBERED]:
         raise UserError(
             f"prune(criterion={describe(criterion)}) looks at the weights of an earlier moment ({', '.join(earlier)}), "
@@ -200,7 +221,7 @@ def _before(masks: NetworkMasks, weights: Mapping[str, Tensor], given: str | Pat
 
 def _refuse_regrowth(sparsity: float, pruner: Pruner) -> None:
     masks = pruner.masks
-    if round((1 - sparsity) * masks.size) > masks.alive:
+    if pruner.exceeds(sparsity):
         raise UserError(
             f"prune(sparsity={sparsity}) would bring weights back: {masks.sparsity:.4g} of the prunable weights are "
             "dead already, and dead weights stay dead. Give a higher sparsity, or begin with fresh weights and "
