@@ -18,6 +18,7 @@ from lightning_prune.callbacks.timing.plan_gradual import plan_inside
 from lightning_prune.callbacks.timing.timeline import is_shorter
 from lightning_prune.cli import main
 from lightning_prune.lab.cli.command_line import CommandLine
+from lightning_prune.lab.cli.sections import in_full, with_list
 from lightning_prune.lab.data import cifar, mnist
 from lightning_prune.lab.data.data_module import ImageSource
 from lightning_prune.lab.data.division import set_apart
@@ -43,6 +44,7 @@ PAPERS = {
     "liu_2019",
     "ice_2025",
     "perp_2023",
+    "li_2017",
 }
 
 
@@ -64,7 +66,8 @@ def exists(path):
 
 
 def tree_of(config):
-    return yaml.safe_load(config.read_text())
+    """The config with full names, and with the callbacks of its sections in the list of the Trainer."""
+    return with_list(in_full(yaml.safe_load(config.read_text())))
 
 
 READY = [config for config in CONFIGS if all(map(exists, dotted_paths(tree_of(config))))]
@@ -91,7 +94,7 @@ def test_a_config_is_short_and_names_its_paper_and_its_run(config):
     assert max(map(len, lines)) <= 120
     head = " ".join(line for line in lines if line.startswith("# "))
     assert config.parent.name[-4:] in head
-    assert tree_of(config)["trainer"]["logger"]["init_args"]["name"] == f"papers/{name_of(config)}"
+    assert "logger" not in tree_of(config)["trainer"], "the run is named by the file"
 
 
 def without_source(text):
@@ -109,7 +112,7 @@ def without_source(text):
             depth = 10**6
 
 
-UNSOURCED = r"seed_everything|  log_every_n_steps|  logger|        cycles: 1$"
+UNSOURCED = r"seed_everything|  log_every_n_steps|  logger|  cycles: 1$"
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
@@ -128,6 +131,7 @@ RECIPES = {
     "mikler_2021/resnet20": (72_000, 128, 0.1, 0.9, 2e-4, True, [36_000, 54_000], 0.1),
     "mikler_2021/wrn16": (80_000, 128, 0.1, 0.9, 4e-4, True, [32_000, 48_000, 64_000], 0.2),
     "le_hua_2021": (160, 64, 0.1, 0.9, 1e-4, False, [80, 120], 0.1),
+    "li_2017": (160, 64, 0.1, 0.9, 1e-4, False, [80, 120], 0.1),
     "liu_2019": (160, 64, 0.1, 0.9, 1e-4, False, [80, 120], 0.1),
     "silo_2023/resnet20": (50, 64, 0.03, 0.9, 5e-4, False, [25, 32], 0.1),
     "silo_2023/vgg19": (160, 64, 0.04, 0.9, 5e-4, False, [80, 120], 0.1),
@@ -162,7 +166,7 @@ def test_the_control_takes_the_masks_that_the_config_of_the_tickets_records():
     (control,) = [config for config in TICKETS if config not in PRUNING]
     ticket = tree_of(ROOT / "frankle_carbin_2019" / "lenet.yaml")
     mine, theirs = (clock_of(tree) for tree in (tree_of(control), ticket))
-    assert mine["masks_from"] == f"runs/{ticket['trainer']['logger']['init_args']['name']}/version_0"
+    assert mine["masks_from"] == "runs/papers/frankle_carbin_2019/lenet/version_0"
     assert any(one["class_path"] == "lightning_prune.CycleCheckpoint" for one in ticket["trainer"]["callbacks"])
     assert (mine["cycles"], mine["retrain"]) == (theirs["cycles"], theirs["retrain"])
     assert mine["dense_run"] == f"{ticket['trainer']['max_steps']}it"
