@@ -10,13 +10,15 @@ from lightning_prune.structures.trace import Trace
 def settle_splits(trace: Trace) -> None:
     """Choose for every divided dimension the new one that keeps most units, and glue the others.
 
-    For the channels of attention these are the heads, for a channel shuffle the channels of a group.
+    For the channels of attention these are the heads, for a channel shuffle the channels of a group. In pictures that
+    go through no attention, the first dimension is taken for a number of groups that code holds.
 
     Args:
         trace: The trace of a whole forward pass.
     """
     done: set[tuple[tuple[int, ...], bytes]] = set()
-    for labels, reason in trace.splits:
+    tied = trace.labels.reasons(trace.labels.tied)
+    for labels, reason, picture in trace.splits:
         roots = without_repeats(trace.labels.roots(labels).contiguous())
         key = (tuple(roots.shape), roots.numpy().tobytes())
         if key in done or not bool((roots > ANY).any()):
@@ -24,6 +26,8 @@ def settle_splits(trace: Trace) -> None:
         done.add(key)
         new = range(roots.dim() - 1)
         kept = max(reversed(new), key=lambda dim: _units(roots, dim))  # the last of the best
+        if picture and tied.keys().isdisjoint(roots.reshape(-1).tolist()):
+            kept = new[-1]  # these are no heads: code holds the number of groups, which comes first
         trace.glue(roots, [dim for dim in range(roots.dim()) if dim != kept], reason, mixes=False)
 
 

@@ -64,7 +64,8 @@ class Trace:
     module: nn.Module
     labels: Labels = field(default_factory=Labels)
     axes: list[Axis] = field(default_factory=list)
-    splits: list[tuple[Tensor, str]] = field(default_factory=list)  # of what a view divides into several dimensions
+    # What a view divides into several dimensions, the reason, and whether dimensions for places follow, as in pictures.
+    splits: list[tuple[Tensor, str, bool]] = field(default_factory=list)
     counted: list[Counting] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
     running: list[tuple[str, nn.Module]] = field(default_factory=list)  # the modules whose forward runs, outer first

@@ -57,7 +57,9 @@ def test_the_filters_that_go_are_those_of_the_smallest_norm():
 def test_after_the_prune_only_the_masks_count():
     module = toy()
     fit(
-        [IterativePruning(cycles=1, retrain="1ep", sparsity=OneShot(0.3)), SoftFilterPruning(0.5)], module, max_epochs=1
+        [IterativePruning(cycles=1, retrain="1ep", sparsity=OneShot(0.01)), SoftFilterPruning(0.5)],
+        module,
+        max_epochs=1,
     )
     dead = {name: zeros(weight) for name, weight in convolutions(module).items()}
     assert sum(dead.values()) < sum(int(0.5 * len(weight)) for weight in convolutions(module).values())

@@ -158,7 +158,11 @@ def test_the_gate_gradient_is_the_derivative_by_a_factor_on_the_channel(group, p
     assert torch.allclose(found.double(), gated.gate.grad.square(), rtol=1e-5, atol=1e-12)
 
 
-@pytest.mark.parametrize("criterion", [l1_norm, l2_norm, geometric_median, random, OnBatches(taylor_gate, 2)], ids=repr)
+@pytest.mark.parametrize(
+    "criterion",
+    [l1_norm, l2_norm, geometric_median, random, OnBatches(taylor_gate, 2)],
+    ids=lambda one: getattr(one, "__name__", "taylor_gate"),
+)
 @pytest.mark.parametrize("granularity", [Structures(), Filters()], ids=["structures", "filters"])
 def test_criteria_of_units_prune_a_fit(criterion, granularity):
     callback = IterativePruning(

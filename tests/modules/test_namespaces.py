@@ -1,5 +1,6 @@
 """``pytorch_lightning`` is ``lightning.pytorch`` under another name: whatever works with the one works with the other."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -250,7 +251,7 @@ def test_joining_twice_changes_nothing():
 
 
 @pytest.mark.slow
-def test_without_the_other_namespace_everything_works_and_nothing_imports_it():
+def test_without_the_other_namespace_everything_works_and_nothing_imports_it(tmp_path):
     code = """
 import sys
 sys.modules["pytorch_lightning"] = None  # importing it fails
@@ -264,4 +265,7 @@ Trainer(max_epochs=1, limit_train_batches=2, limit_val_batches=0, callbacks=call
 assert callbacks[0].measured_sparsity == 23 / 64
 assert not [name for name in sys.modules if name.startswith("pytorch_lightning.")], "imported"
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    root = str(Path(lp.__file__).parents[1])
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=300, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}
+    )

@@ -12,9 +12,8 @@ from toys import Rates, fit, toy
 
 import lightning_prune
 from lightning_prune import Geometric, IterativePruning, LayerFractions, Reinitialize, ScratchTrain
-from lightning_prune.ablation.config.arm_changes import entry
+from lightning_prune.ablation.config.arm_changes import changed
 from lightning_prune.ablation.config.callback_objects import make_callbacks
-from lightning_prune.ablation.config.keys import set_value
 from lightning_prune.basics.renamed import CLASSES, MODULES, with_present_names
 from lightning_prune.callbacks import policies
 from lightning_prune.callbacks.settings.described import describe_object
@@ -83,7 +82,8 @@ def test_yaml_may_name_a_class_as_it_was(former, present):
         made = made_from_yaml(f"lightning_prune.{former}", **ARGUMENTS.get(former, {}))
     assert type(made) is getattr(lightning_prune, present)
     with pytest.warns(DeprecationWarning, match=f"is lightning_prune.{present} now"):
-        assert entry(former, "arm 'a'")["class_path"] == f"lightning_prune.{former}", "the arm of a study"
+        arm = changed({}, {"policy": {"class_path": former, "init_args": ARGUMENTS.get(former, {})}}, "arm 'a'")
+    assert arm["trainer"]["callbacks"][0]["class_path"] == f"lightning_prune.{former}", "the arm of a study"
 
 
 @starts
@@ -146,9 +146,7 @@ def test_yaml_may_call_a_fraction_a_rate_as_it_was():
 @pytest.mark.parametrize("base", [{"rate": 0.5}, {"initial": 0.0}], ids=["in the base, too", "in the arm"])
 def test_an_arm_of_a_study_may_call_a_fraction_a_rate_as_it_was(base):
     sparsity = {"class_path": "lightning_prune.schedules.Geometric", "init_args": base}
-    config = {"trainer": {"callbacks": [entry("IterativePruning", "base")]}}
-    config["trainer"]["callbacks"][0]["init_args"]["sparsity"] = sparsity
-    set_value(config, "sparsity.rate", 0.4, [], "arm 'a'")
+    config = changed({"pruning": {"sparsity": sparsity}}, {"sparsity.rate": 0.4}, "arm 'a'")
     with pytest.warns(DeprecationWarning, match=r"Geometric\(rate=...\) is"):
         assert make_callbacks(config["trainer"]["callbacks"])[0].sparsity == Geometric(0.4)
 

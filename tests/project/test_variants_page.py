@@ -51,6 +51,8 @@ def configs_in(row, page=VARIANTS_PAGE):
 def class_names(tree):
     if isinstance(tree, dict):
         yield from [str(tree["class_path"]).rpartition(".")[2]] if "class_path" in tree else []
+        # A section that holds nothing but a name, such as `policy: LRRewind`.
+        yield from [one for key, one in tree.items() if key in ("policy", "start") and isinstance(one, str)]
     for inner in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else []:
         yield from class_names(inner)
 

@@ -139,7 +139,7 @@ def test_without_an_example_it_says_what_to_give():
 
 
 def test_code_that_reads_values_gets_the_real_ones():
-    """Products are left out, unless somebody reads what comes of them: a loop would never end on zeros."""
+    """Products are left out, unless somebody reads what comes of them."""
 
     class Reads(nn.Module):
         def __init__(self):
@@ -148,11 +148,8 @@ def test_code_that_reads_values_gets_the_real_ones():
             self.branch = None
 
         def forward(self, x):
-            x = self.a(x).abs() + 1
-            self.branch, steps = "b" if float(x.detach().mean()) > 0.5 else "none", 0
-            while float(x.min()) < 8:
-                x, steps = x * 2, steps + 1
-                assert steps < 100
+            x = self.a(x).abs()
+            self.branch = "b" if float(x.mean()) > 0 else "none"  # zeros would choose the other one
             return self.c(self.b(x.detach()).relu() if self.branch == "b" else x)
 
     found = structures_of(Reads(), torch.rand(64, 64))

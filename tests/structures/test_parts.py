@@ -37,6 +37,12 @@ def attend(net, x):
     return net.out(y.transpose(1, 2).flatten(2))
 
 
+def attend_in_steps(net, x):
+    q, k, v = (heads(f(x), 4) for f in (net.q, net.k, net.v))
+    y = (q @ k.transpose(-1, -2) / 2).softmax(-1) @ v
+    return net.out(y.transpose(1, 2).flatten(2))
+
+
 def shuffle(x):
     n, c, h, w = x.shape
     return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
@@ -160,6 +166,21 @@ PARTS = {
         Net(attend, **{name: nn.Linear(6, 12) for name in "qkv"}, out=nn.Linear(12, 6)),
         FEATURES,
         {"q": (3, "q.weight[0] q.bias[0] k.weight[0] k.bias[0] v.weight[0] v.bias[0] out.weight[1]")},
+    ),
+    "attention in single products": (
+        Net(attend_in_steps, **{name: nn.Linear(6, 12) for name in "qkv"}, out=nn.Linear(12, 6)),
+        FEATURES,
+        {"q": (3, "q.weight[0] q.bias[0] k.weight[0] k.bias[0] v.weight[0] v.bias[0] out.weight[1]")},
+    ),
+    "a sequence of one step": (
+        Net(lambda net, x: net.last(net.rnn(x)[0]), rnn=nn.LSTM(6, 5, batch_first=True), last=nn.Linear(5, 2)),
+        torch.randn(2, 1, 6),
+        {
+            "rnn": (
+                5,
+                "rnn.weight_ih_l0[0] rnn.weight_hh_l0[0] rnn.weight_hh_l0[1] rnn.bias_ih_l0[0] rnn.bias_hh_l0[0] last.weight[1]",
+            )
+        },
     ),
     "grouped-query attention": (
         Net(attend, q=nn.Linear(6, 16), k=nn.Linear(6, 8, False), v=nn.Linear(6, 8, False), out=nn.Linear(16, 6)),

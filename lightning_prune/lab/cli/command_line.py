@@ -32,6 +32,11 @@ from lightning_prune.shrinking.small_file import is_small_file
 DESCRIPTION = "Take a network from dense to sparse inside one fit, and show the results."
 PARSER = {"prog": "lightning-prune", "description": DESCRIPTION, "version": __version__, "parser_mode": MODE}
 TRAINER_DEFAULTS = {"log_every_n_steps": 10}
+COMPLETED_BY_PATH = (
+    "model",
+    "data",
+    *(f"trainer.{name}" for name in ("callbacks", "logger", "strategy", "plugins", "profiler")),
+)
 EVALUATIONS = ("validate", "test", "predict")
 # Commands that need no Trainer, for the completion by a shell. The `cli` module adds them.
 OTHER_COMMANDS: dict[str, tuple[Callable[[], ArgumentParser], str]] = {}
@@ -96,8 +101,17 @@ class CommandLine(LightningCLI):
         command = next(iter(self.words), "")
         known = self._parser(command if command in self.subcommands() and self.runs else None)
         refuse_unknown_sections(self.words, known.get_defaults().keys())
+        if any(word.startswith("--print_completion") for word in self.words):
+            self._complete_by_path()
         self.config = parser.parse_args(args)
         self._check_checkpoint()
+
+    def _complete_by_path(self) -> None:
+        """Let the shell complete no arguments of models, data and loggers: there are tens of thousands."""
+        for parser in self._subcommand_parsers.values():
+            for action in parser._actions:
+                if action.dest in COMPLETED_BY_PATH:
+                    action.complete = {}  # type: ignore[attr-defined]
 
     def _check_checkpoint(self) -> None:
         command = self.config.get("subcommand")

@@ -16,6 +16,10 @@ REQUIRED = re.compile(r"the following arguments are required: ([\w., ]+?)(?:\. |
 NO_ATTRIBUTE = re.compile(r"module '(.+?)' has no attribute '(.+?)'")
 NOT_THAT_FUNCTION = re.compile(r"Expected '(.+?)' to be a function that (.+?)\.?\n")
 NOT_THAT_CLASS = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
+OTHER_CLASS = re.compile(r"Import path does not correspond to a subclass of (\w+)")
+ABSTRACT = re.compile(r"Expected an instantiatable class, but ([\w.]+) is abstract")
+ARGUMENT = re.compile(r"key='(\w+)'|'(\w+)':")
+NO_PATH = re.compile(r"Expected a dot import path string: (\S+)")
 NO_MODULE = re.compile(r"No module named '(.+?)'")
 SEVERAL = re.compile(r"Multiple subclasses with name (\w+)\. .+?: (.+?)\.?(?:\n|$)")
 CLASS_NAME = re.compile(r"(?:\[?(?:\{'class_path': )?')?([A-Za-z_]\w*)(?:'.*)?")
@@ -65,12 +69,27 @@ def _sentence(reason: str, places: list[str]) -> str | None:
         return f"{where}: `{match[1]}` must be a function that {_plain(match[2])}, with these types in its definition."
     if match := NOT_THAT_CLASS.search(reason):
         return f"{where}: `{match[1]}` is no class that derives from {match[2]}."
-    expected, given = [one for one in EXPECTED.findall(reason) if "not accessible" not in one], GIVEN.search(reason)
+    given = GIVEN.search(reason)
+    if given and (match := OTHER_CLASS.search(reason)):
+        return f"{where}: `{given[1]}` is no class that derives from {match[1]}."
+    if given and (match := ABSTRACT.search(reason)):
+        named = ARGUMENT.search(given[1])
+        argument = f" that could take `{named[1] or named[2]}`" if named else ""
+        return f"{where}: there is no class{argument}. Name one: `{_last(places[-1])}: <a {_last(match[1])}>`."
+    expected = [one for one in EXPECTED.findall(reason) if "not accessible" not in one]
     if expected and given:
         meant = _nearest_class(given[1]) if any(map(_is_path, expected)) else ""
         text = re.sub(r"^Namespace\((.*)\)$", r"{\1}", given[1])
         return f"{where}: given was `{text}`, expected {' or '.join(map(_plain, dict.fromkeys(expected)))}.{meant}"
+    if match := NO_PATH.search(reason):
+        return (
+            f"{where}: given was `{match[1]}`, expected {_plain('dot import path string')}.{_nearest_class(match[1])}"
+        )
     return None
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _innermost(message: str) -> tuple[list[str], str]:

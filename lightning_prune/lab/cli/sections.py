@@ -14,6 +14,7 @@ from yaml import YAMLError
 
 from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.callbacks.base import CycleMember
+from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.starting_points.base import StartingPoint
@@ -144,7 +145,7 @@ def callbacks_of(sections: Mapping[str, Any], switched_off: bool) -> list[Callba
 
 def without_members(callbacks: Sequence[Callback]) -> list[Callback]:
     """Leave out the callbacks that have a part in the cycles."""
-    return [one for one in callbacks if not isinstance(one, CycleMember)]
+    return [one for one in callbacks if not isinstance(one, CycleMember | CycleCheckpoint)]
 
 
 def _entry(given: Any, section: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from lightning_prune.basics.dotted_paths import class_at
+from lightning_prune.basics.renamed import CLASSES
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 
 CALLBACKS = (
@@ -55,7 +56,8 @@ def full_name(name: str, modules: tuple[str, ...] = CALLBACKS) -> str:
         >>> full_name("Geometric"), full_name("layerwise"), full_name("mine.Net")
         ('lightning_prune.Geometric', 'lightning_prune.allocation.layerwise', 'mine.Net')
     """
-    return _known(modules).get(name, name)
+    former = f"lightning_prune.{name}" if name in CLASSES else name  # It warns when it is imported.
+    return _known(modules).get(name, former)
 
 
 def _at(place: list[str], value: Any) -> Any:

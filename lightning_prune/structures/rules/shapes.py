@@ -89,5 +89,6 @@ def _note_splits(trace: Trace, labels: Tensor, before: list[int], after: list[in
         if len(new) > 1 and any(not constant_along(labels, dim) for dim in old):
             rest = [dim for dim in range(labels.dim()) if dim not in old and constant_along(labels, dim)]
             moved = one_along(labels, rest).movedim(list(old), list(range(len(old))))
-            trace.splits.append((moved.reshape(*new, -1), f"a view divides it into {new}{trace.here}"))
+            reason = f"a view divides it into {new}{trace.here}"
+            trace.splits.append((moved.reshape(*new, -1), reason, i + 1 < len(before)))
         i, j = i + 1, j + 1

@@ -308,8 +308,8 @@ def test_a_run_is_named_after_its_config_and_report_finds_it(capsys: pytest.Capt
     assert Path("runs/wide/version_0/report/cycles.csv").exists()
     main(["fit", "--config=mine/wide.yaml", "--trainer.logger.name=other", *QUICK])
     assert Path("runs/other/version_0/metrics.csv").exists()
-    main(["fit", "--config", "digits/lr_rewind", "--trainer.max_epochs=1", "--trainer.callbacks=IterativePruning",
-          "--trainer.callbacks.cycles=1", "--trainer.callbacks.retrain=1ep", *QUICK])  # fmt: skip
+    main(["fit", "--config", "digits/lr_rewind", "--trainer.max_epochs=1", "--pruning.cycles=1", "--pruning.retrain=1ep",
+          "--policy=FineTune", *QUICK])  # fmt: skip
     main(["report", "runs/digits/lr_rewind"])
     assert [path.name for path in Path("runs").iterdir() if path.name.startswith("version_")] == []
 
