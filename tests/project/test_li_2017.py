@@ -83,7 +83,9 @@ def test_every_arm_runs(place, monkeypatch):
     generate_images(monkeypatch)
     study = read_study(study_of("vgg16_a"))
     assert [arm.name for arm in study.arms] == ARMS
-    Path("arm.yaml").write_text(yaml.safe_dump(changed(study.base, study.arms[place].changes, "the arm")))
+    Path("arm.yaml").write_text(
+        yaml.safe_dump(changed(study.base, study.arms[place].changes, "the arm"), sort_keys=False)
+    )
     found, end = [], IterativePruning.on_train_end
 
     def at_the_end(self, *args):

@@ -243,7 +243,7 @@ def shortened(config):
         sparsity["levels"] = sparsity["levels"][::15]
     if "cycles" in sparsity:
         sparsity["cycles"] = 2
-    Path("short.yaml").write_text(yaml.safe_dump(tree))
+    Path("short.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     return "short.yaml"
 
 

@@ -45,7 +45,8 @@ def fresh_weights_(
     small = nullcontext() if living is None else briefly_small(module, living.groups, living.alive)
     settled: set[Tensor] = set()
     with small, forked(seed), torch.no_grad():
-        frozen = {one: one.detach().clone() for one in module.parameters() if not one.requires_grad}
+        still = (one for one in module.parameters() if not one.requires_grad)
+        frozen: dict[Tensor, Tensor] = {one: one.detach().clone() for one in still}
         for layer in _children_first(module, set()):
             _reset_(layer, settled)
         _initialize_(module)
