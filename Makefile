@@ -23,8 +23,8 @@ setup: .venv/.installed ## create .venv and install the package with everything 
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch $@
 
-demo: .venv/.lab ## prune a network on real digits with two retraining variants; table and pictures
-	@echo "Training two networks, which takes about a minute ..."
+demo: .venv/.lab ## prune on real digits with two retraining variants, then make a network small; tables, pictures
+	@echo "Training three networks, which takes about a minute ..."
 	$(BIN)/python -m lightning_prune.lab.demo
 
 ablation: setup ## compare six ways of retraining over three seeds; table and a page with pictures

@@ -14,6 +14,8 @@ from lightning_prune.basics.user_error import NothingThere, UserError
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule, LightningModule
 
+    from lightning_prune.shrinking.removal import Shrunk
+
 HELP = "Remove dead channels, heads and neurons, and write the small network."
 CONFIG = "config.yaml"
 SECTIONS = ("model", "data", "seed_everything")  # of the run's config. The Trainer is not needed.
@@ -79,20 +81,39 @@ def shrink_checkpoint(checkpoint: Path, config: Path, out: Path) -> str:
     Raises:
         UserError: If no unit is dead.
     """
-    from lightning_prune.shrinking.removal import shrink  # late: an error about a path comes at once
-
-    module, data = _made_of(config)
-    small = shrink(module, checkpoint=checkpoint, example=_batch(module, data))
+    small = shrunk_from(checkpoint, config)
     if not small.record.alive and not small.masked:
         raise UserError(
-            f"`--ckpt {checkpoint}` has nothing to remove: no channel, head or neuron of {type(module).__name__} is "
-            "zero in all of its weights. Prune whole units: IterativePruning(granularity=Structures())."
+            f"`--ckpt {checkpoint}` has nothing to remove: no channel, head or neuron of "
+            f"{type(small.module).__name__} is zero in all of its weights. Prune whole units: "
+            "IterativePruning(granularity=Structures())."
         )
     small.save(out)
     return str(small)
 
 
-def _made_of(config: Path) -> "tuple[LightningModule, LightningDataModule | None]":
+def shrunk_from(checkpoint: Path, config: Path) -> "Shrunk":
+    """Make the network of a checkpoint small. If nothing in it is dead, it stays whole.
+
+    Args:
+        checkpoint: A checkpoint of the run.
+        config: The config of the run, which names the module and its data.
+    """
+    from lightning_prune.shrinking.removal import shrink  # late: an error about a path comes at once
+
+    module, data = made_of(config)
+    return shrink(module, checkpoint=checkpoint, example=_batch(module, data))
+
+
+def made_of(config: Path) -> "tuple[LightningModule, LightningDataModule | None]":
+    """Make the module of a run and its data afresh.
+
+    Args:
+        config: The config of the run, as ``fit`` has saved it.
+
+    Raises:
+        UserError: If the config names no module.
+    """
     from lightning_prune.lab.cli.command_line import CommandLine
 
     content = yaml.safe_load(config.read_text())

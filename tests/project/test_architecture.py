@@ -55,6 +55,7 @@ LAYERS = [
     ["ablation.results"],
     ["ablation.report"],
     ["ablation"],
+    ["lab.smaller_and_faster"],
     ["cli", "lab.demo"],
 ]
 MATHEMATICS = (

@@ -74,9 +74,10 @@ def test_a_digits_config_runs_and_reports(config: Path, capsys: pytest.CaptureFi
     run = Path("runs", "digits", config.stem, "version_0")
     record = json.loads((run / "pruning.json").read_text())
     assert record["finished"]
-    assert record["cycles"][-1]["sparsity"] == pytest.approx(0.36)
+    whole_units = config.stem == "structures"  # whose operations come as near to it as eight channels allow
+    assert record["cycles"][-1]["sparsity"] == pytest.approx(0.36, abs=0.02 if whole_units else 1e-6)
     printed = capsys.readouterr().out
     assert re.search(r"dense · val/accuracy \d+\.\d % · ", printed)
-    assert re.search(r"cycle \d/\d · sparsity 36.0 % · val/accuracy \d+\.\d % · \d+\.\d s\n", printed)
+    assert re.search(r"cycle \d/\d · sparsity 36\.\d % · val/accuracy \d+\.\d % · \d+\.\d s\n", printed)
     main(["report", str(run.parent)])
-    assert {path.suffix for path in (run / "report").iterdir()} == {".csv", ".png"}
+    assert {path.suffix for path in (run / "report").iterdir()} == {".csv", ".html", ".png", ".svg"}

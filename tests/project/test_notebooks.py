@@ -35,12 +35,13 @@ SMALLER = {
         ('DENSE_EPOCHS, RETRAIN = 8, "2ep"', 'DENSE_EPOCHS, RETRAIN = 1, "1ep"'),
         ("train_size=1000", "train_size=200"),
     ],
-    "06_ablation_of_your_own_module": [
+    "09_ablation_of_your_own_module": [
         ("DENSE_EPOCHS, CYCLES, SEEDS = 8, 4, 3", "DENSE_EPOCHS, CYCLES, SEEDS = 2, 1, 2"),
         ('retrain="4ep"', 'retrain="1ep"'),
         ('to="4ep"', 'to="1ep"'),
     ],
     "05_resume_and_share": [("max_epochs: 6", "max_epochs: 2"), ("retrain: 3ep", "retrain: 1ep")],
+    "06_smaller_and_faster": [("EPOCHS = 6", "EPOCHS = 1"), ("(0.5, 0.75, 0.9)", "(0.5, 0.9)")],
 }
 NOT_ON_THE_WEB = {
     "a path of this machine": re.compile(

@@ -35,6 +35,8 @@ def describe(value: Any, depth: int = 0) -> Any:
         return f"partial({', '.join(map(str, called))})"
     if hasattr(value, "__qualname__"):
         return f"{dotted(value)}{_code(value, depth)}"
+    if type(value).__module__.split(".")[0] == "jsonargparse":  # It holds the whole command line, the value included.
+        return dotted(type(value))
     if _has_address(value):
         inner = _held(value if isinstance(value, dict) else getattr(value, "__dict__", {}), depth)
         return f"{dotted(type(value))}({inner})"

@@ -77,7 +77,7 @@ def with_sections(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The config with sections, if its list has one of these callbacks. The list replaces the policy and the starting
         point of an earlier config, so that these are null if they are not in it. A list with two callbacks for one
-        section stays as it is, as does a config that has sections already.
+        section stays as it is, as does a list with a callback for a section that the config has, too.
 
     Example:
         >>> with_sections({"trainer": {"callbacks": ["lightning_prune.LRRewind", "mine.Log"]}})
@@ -87,12 +87,13 @@ def with_sections(config: Mapping[str, Any]) -> dict[str, Any]:
     given = trainer.get("callbacks") if isinstance(trainer, Mapping) else None
     entries = given if isinstance(given, list) else [given]
     places = [section_of(one) for one in entries]
-    ours = [one for one in places if one is not None]
-    if not ours or len(set(ours)) < len(ours) or any(config.get(name) is not None for name in SECTIONS):
-        return dict(config)
     found = {place: one for place, one in zip(places, entries, strict=True) if place is not None}
+    several = sum(place is not None for place in places) > len(found)
+    if not found or several or any(config.get(place) is not None for place in found):
+        return dict(config)
     others = [one for place, one in zip(places, entries, strict=True) if place is None]
-    return {**config, "trainer": {**trainer, "callbacks": others or None}, "policy": None, "start": None, **found}  # type: ignore[dict-item]
+    absent = {name: None for name in ("policy", "start") if name not in config}
+    return {**config, "trainer": {**trainer, "callbacks": others or None}, **absent, **found}  # type: ignore[dict-item]
 
 
 def with_list(config: Mapping[str, Any]) -> dict[str, Any]:

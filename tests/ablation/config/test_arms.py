@@ -203,3 +203,41 @@ def test_a_study_may_be_written_as_people_write_numbers(tmp_path):
     (tmp_path / "study.yaml").write_text(content)
     config = Ablation.from_config(tmp_path / "study.yaml").config
     assert config.base["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 0.1
+
+
+def test_a_class_replaces_the_object_of_the_base_with_all_its_arguments_and_a_mapping_changes_single_ones():
+    base = {**BASE, "policy": {"class_path": "OneCycleRetrain", "init_args": {"max_lr": 0.5, "warmup": 0.3}}}
+    found = lambda changes: changed(base, changes, "arm 'a'")["trainer"]["callbacks"][1]  # noqa: E731
+    assert found({"policy": "LinearRestart"}) == {"class_path": "lightning_prune.LinearRestart", "init_args": {}}
+    assert found({"policy": "OneCycleRetrain"})["init_args"] == {}
+    assert found({"policy": {"warmup": 0.1}})["init_args"] == {"max_lr": 0.5, "warmup": 0.1}
+    assert found({"policy.warmup": 0.1}) == found({"policy": {"warmup": 0.1}})
+    assert len(changed(base, {"policy": None}, "arm 'a'")["trainer"]["callbacks"]) == 1
+    adam = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.1}}
+    heavy = {
+        **BASE,
+        "model": {
+            **BASE["model"],
+            "init_args": {
+                **BASE["model"]["init_args"],
+                "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"weight_decay": 0.5}},
+            },
+        },
+    }
+    assert changed(heavy, {"model.optimizer": adam}, "arm 'a'")["model"]["init_args"]["optimizer"] == adam
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [
+        ({"callbacks": "LRRewind", "to": "1ep"}, {"policy": "LRRewind", "policy.to": "1ep"}),
+        (
+            {"callbacks": [silo(1), "Reinitialize"], "Reinitialize.seed": 3},
+            {"policy": silo(1), "start": "Reinitialize", "start.seed": 3},
+        ),
+        ({"cycles": 3, "optimizer": {"lr": 0.3}}, {"pruning.cycles": 3, "model.optimizer.lr": 0.3}),
+        ({"without": "IterativePruning"}, {"pruning": None}),
+    ],
+)
+def test_keys_of_an_earlier_version_mean_what_they_meant(former, present):
+    assert changed(BASE, former, "arm 'a'") == changed(BASE, present, "arm 'a'")

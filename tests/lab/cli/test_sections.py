@@ -9,6 +9,7 @@ import yaml
 from command_line_runs import QUICK, failure, in_an_empty_folder, write  # noqa: F401
 
 from lightning_prune import Filters, FineTune, Geometric, IterativePruning, LRRewind, OneCycleRetrain
+from lightning_prune.callbacks.settings.described import describe_object
 from lightning_prune.cli import main
 from lightning_prune.criteria import random
 from lightning_prune.lab import ResNet
@@ -172,3 +173,12 @@ def test_a_wrong_option_is_one_message(capsys, word, said):
     printed = failure(capsys, "fit", f"--config={write(config)}", word)
     assert said in printed
     assert len(printed.splitlines()) == 2
+
+
+def test_a_scheduler_of_the_command_line_is_described_without_the_command_line():
+    scheduler = "{class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 5}}"
+    words = ["--policy=TorchScheduler", f"--policy.scheduler={scheduler}", "--pruning.cycles=1"]
+    callbacks = CommandLine([f"--config={write(SECTIONS)}", *words], run=False).trainer.callbacks
+    policy = next(one for one in callbacks if type(one).__name__ == "TorchScheduler")
+    assert len(describe_object(policy)) < 1000
+    assert "TorchScheduler(" in repr(policy)

@@ -1,0 +1,100 @@
+"""The part of the demo that makes a network smaller and faster, and measures both networks from their files."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from rich.console import Console
+
+from lightning_prune.callbacks.companions.shrink import Shrink
+from lightning_prune.lab.cli.command_line import CommandLine
+from lightning_prune.lab.report.side_by_side import Measured, fastest_passes, operations, side_by_side
+from lightning_prune.lab.shrink_command import made_of, shrunk_from
+from lightning_prune.shrinking.small_file import load_small
+
+DENSE, SMALL = "dense.safetensors", "small.safetensors"
+IMAGES, SHAPE = 256, (1, 8, 8)  # of a forward pass whose time is measured
+ROUNDS = 30
+
+
+def train_and_shrink(config: Path) -> Path:
+    """Train, prune and retrain the network of a config, make it small, and save both networks.
+
+    Args:
+        config: The config, with ``CycleCheckpoint`` and ``Shrink`` among its callbacks.
+
+    Returns:
+        The folder of the run, with ``dense.safetensors`` and ``small.safetensors``.
+    """
+    fit = CommandLine(["fit", f"--config={config}", "--trainer.enable_model_summary=false"])
+    folder = Path(str(fit.trainer.log_dir))
+    callbacks: list[Any] = fit.trainer.callbacks  # type: ignore[attr-defined]
+    (shrink,) = [one for one in callbacks if isinstance(one, Shrink)]
+    shrink.shrunk.save(folder / SMALL)
+    (dense,) = folder.glob("checkpoints/cycle=00-*-last.ckpt")
+    with _without_notes():
+        shrunk_from(dense, folder / "config.yaml").save(folder / DENSE)  # which has nothing to remove
+    return folder
+
+
+def compare(folder: Path, console: Console) -> tuple[Measured, Measured]:
+    """Load the dense and the small network of a run from their files, measure them, and print a table.
+
+    Args:
+        folder: The folder of the run.
+        console: The console.
+
+    Returns:
+        What was measured of the dense network and of the small one.
+    """
+    files = {"dense": folder / DENSE, "half the operations": folder / SMALL}
+    with _without_notes():
+        loaded = {name: _loaded(folder, file) for name, file in files.items()}
+        accuracies = {name: _accuracy(*one) for name, one in loaded.items()}
+    networks = [module.network.eval() for module, _ in loaded.values()]
+    images = torch.rand(IMAGES, *SHAPE)
+    times = fastest_passes(networks, images, ROUNDS)
+    dense, small = (
+        Measured(
+            name,
+            accuracies[name],
+            sum(one.numel() for one in network.parameters()),
+            operations(network, images[:1]),
+            files[name].stat().st_size,
+            seconds,
+        )
+        for name, network, seconds in zip(files, networks, times, strict=True)
+    )
+    console.print(side_by_side(dense, small), highlight=False)
+    return dense, small
+
+
+def _loaded(folder: Path, file: Path) -> tuple[Any, Any]:
+    """The module of a run as its file says, and the data of the run."""
+    module, data = made_of(folder / "config.yaml")
+    return load_small(file, module), data
+
+
+def _accuracy(module: Any, data: Any) -> float:
+    off = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    trainer = Trainer(accelerator="cpu", devices=1, **off)  # type: ignore[arg-type]
+    (found,) = trainer.test(module, datamodule=data, verbose=False)
+    return found["test/accuracy"]
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    """Leave out Lightning's notes on seeds and devices, which would come again with every Trainer."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
