@@ -69,7 +69,7 @@ def study_of(name):
 
 def test_the_studies_differ_in_their_networks_alone():
     studies = {name: yaml.safe_load(study_of(name).read_text()) for name in PUBLISHED}
-    assert {study.pop("base") for study in studies.values()} == {f"../papers/li_2017/{name}.yaml" for name in PUBLISHED}
+    assert {study.pop("base") for study in studies.values()} == {f"papers/li_2017/{name}" for name in PUBLISHED}
     assert all(study == studies["vgg16_a"] for study in studies.values())
 
 
