@@ -17,8 +17,8 @@ from lightning_prune.lab.shrink_command import made_of, shrunk_from
 from lightning_prune.shrinking.small_file import load_small
 
 DENSE, SMALL = "dense.safetensors", "small.safetensors"
-IMAGES, SHAPE = 256, (1, 8, 8)  # of a forward pass whose time is measured
-ROUNDS = 30
+IMAGES, SHAPE = 64, (1, 8, 8)  # of a forward pass whose time is measured
+ROUNDS = 200
 
 
 def train_and_shrink(config: Path) -> Path:

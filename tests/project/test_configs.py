@@ -70,7 +70,8 @@ def test_both_data_sets_have_the_same_variants() -> None:
 @pytest.mark.filterwarnings("ignore:.*removes nothing in cycle 2")  # one shot, shortened to two cycles
 @pytest.mark.parametrize("config", DIGITS, ids=name_of)
 def test_a_digits_config_runs_and_reports(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["fit", f"--config={shortened(config)}", "--trainer.enable_model_summary=false"])
+    name = f"--trainer.logger.name=digits/{config.stem}"
+    main(["fit", f"--config={shortened(config)}", name, "--trainer.enable_model_summary=false"])
     run = Path("runs", "digits", config.stem, "version_0")
     record = json.loads((run / "pruning.json").read_text())
     assert record["finished"]

@@ -35,7 +35,7 @@ class Measured:
     seconds: float
 
 
-def fastest_passes(networks: Sequence[nn.Module], images: Tensor, rounds: int = 30) -> list[float]:
+def fastest_passes(networks: Sequence[nn.Module], images: Tensor, rounds: int = 200) -> list[float]:
     """Measure the fastest forward pass of each network, in eval mode and without gradients.
 
     The networks take turns, so that whatever else the machine does slows all of them. The first round is not measured.
