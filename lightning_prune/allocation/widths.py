@@ -34,7 +34,7 @@ class Widths(Rule):
         {'first': 4, 'second': 7, 'third': 10}
     """
 
-    widths: dict[str, float | int]
+    widths: dict[str, int | float]
 
     is_fixed = True  # the counts do not depend on the density
 

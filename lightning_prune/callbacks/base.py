@@ -16,6 +16,7 @@ from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.settings.described import describe_call, describe_object
 from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.callbacks.timing.timeline import Timeline
+from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.schedules.durations import Duration
 
 ADDED = "_added_by_the_clock"  # an attribute of the callbacks that the user did not write
@@ -112,6 +113,11 @@ class CycleClock(CycleMember):
     @abstractmethod
     def masks(self) -> dict[str, Tensor]:
         """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
+
+    @property
+    def living_network(self) -> LivingNetwork | None:
+        """What is left when dead units are removed. None if weights are masked that cannot be removed."""
+        return None
 
     @property
     @abstractmethod

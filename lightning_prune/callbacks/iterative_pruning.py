@@ -42,6 +42,7 @@ from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind
 from lightning_prune.callbacks.timing.limits import Limits
 from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.granularity.quantities import Quantity
 from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.schedules.sparsity import Geometric, SparsitySchedule, scheduled
@@ -164,6 +165,10 @@ class IterativePruning(Arguments):
     def masks(self) -> dict[str, Tensor]:
         """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
         return self._run.masks()
+
+    @property
+    def living_network(self) -> LivingNetwork | None:
+        return self._run.pruner.living_network()
 
     def save_ticket(self, path: str | Path) -> None:
         """Write the masks and the weights of the rewind point into one file, in a cycle or after the fit.

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Size, Tensor
 
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.granularity.reduce import Reduce
 from lightning_prune.structures.groups import FoundStructures
 
@@ -114,6 +115,14 @@ class Units(ABC):
             ValueError: If the units are parts of single tensors.
         """
         raise UserError(_WITHOUT_GATES)
+
+    def living_network(self, masks: Masks) -> LivingNetwork | None:
+        """What is left of the network when dead units are removed. None if the units are parts of single tensors.
+
+        Args:
+            masks: The masks of groups that are not all alive.
+        """
+        return None
 
     def state(self) -> dict[str, Any]:
         """What has to be equal where the masks of units are loaded again: plain types and tensors."""

@@ -11,6 +11,8 @@ from torch import Size, Tensor
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.granularity.base import Masks, Units
+from lightning_prune.granularity.living_network import LivingNetwork
+from lightning_prune.structures.costs import Costs
 from lightning_prune.structures.groups import Group, Slices
 
 
@@ -22,13 +24,19 @@ class CoupledUnits(Units):
         shapes: The shapes of the tensors that they lie in, by name.
         minimum: The number of units that each group keeps at least.
         multiple: The number of units by which a group shrinks at a time.
+        costs: What the network costs, depending on which units live.
     """
 
     def __init__(
-        self, groups: Mapping[str, Group], shapes: Mapping[str, Sequence[int]], minimum: int = 1, multiple: int = 1
+        self,
+        groups: Mapping[str, Group],
+        shapes: Mapping[str, Sequence[int]],
+        minimum: int = 1,
+        multiple: int = 1,
+        costs: Costs = Costs(),
     ) -> None:
         self.groups, self._given, self.multiple = dict(groups), shapes, multiple
-        self._minimum = minimum
+        self._minimum, self.costs = minimum, costs
         self.shapes = {name: Size([group.width]) for name, group in groups.items()}
         self.weights = {
             name: tuple(one.tensor for one in group.slices if one.role == "producer" and not one.bias)
@@ -84,7 +92,11 @@ class CoupledUnits(Units):
     def only(self, weights: Iterable[str]) -> "CoupledUnits":
         kept = set(weights)
         left = {name: group for name, group in self.groups.items() if kept.issuperset(group.producers)}
-        return CoupledUnits(left, self._given, self._minimum, self.multiple)
+        return CoupledUnits(left, self._given, self._minimum, self.multiple, self.costs)
+
+    def living_network(self, masks: Masks) -> LivingNetwork:
+        alive = {name: mask.detach().cpu() for name, mask in masks.items()}
+        return LivingNetwork(self.groups, alive, self.costs)
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "slices": {name: fingerprint(group) for name, group in self.groups.items()}}

@@ -90,7 +90,7 @@ class Structures(Granularity):
                     f"Structures(round_to={self.round_to}) is larger than the group {name!r}, which has {group.width} "
                     f"units. Exclude it, Structures(exclude=[{name!r}]), or lower round_to."
                 )
-        return CoupledUnits(chosen, found.shapes, self.minimum, self.round_to)
+        return CoupledUnits(chosen, found.shapes, self.minimum, self.round_to, found.costs)
 
     def _reason(self, group: Group, weights: Mapping[str, Tensor]) -> str | None:
         """The reason why a group is left alone. None if it is pruned."""

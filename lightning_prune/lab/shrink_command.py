@@ -120,7 +120,7 @@ def made_of(config: Path) -> "tuple[LightningModule, LightningDataModule | None]
     content = content.get("fit", content) if isinstance(content, dict) else {}
     if "model" not in content:
         raise UserError(f"`--config {config}` has no `model`: give the config of a run, as `fit` has saved it.")
-    kept = yaml.safe_dump({name: content[name] for name in SECTIONS if name in content})
+    kept = yaml.safe_dump({name: content[name] for name in SECTIONS if name in content}, sort_keys=False)
     made = CommandLine([f"--config={kept}", "--trainer.logger=false"], run=False)
     return made.model, made.datamodule
 

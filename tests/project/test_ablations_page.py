@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from generated_images import generate_images
 from studies import study
 
 import lightning_prune
@@ -52,6 +53,7 @@ def test_its_python_runs(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "ablations").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_study_in_configs_can_be_laid_out(path):
+def test_every_study_in_configs_can_be_laid_out(path, monkeypatch):
+    generate_images(monkeypatch)
     shared, alone = Ablation.from_config(path).epochs
     assert 0 < shared < alone

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from generated_images import generate_images
 
 import lightning_prune
 from lightning_prune import IterativePruning, LRRewind
@@ -18,11 +19,8 @@ from lightning_prune.callbacks.timing.plan_gradual import plan_inside
 from lightning_prune.callbacks.timing.timeline import is_shorter
 from lightning_prune.cli import main
 from lightning_prune.lab.cli.command_line import CommandLine
-from lightning_prune.lab.data import cifar, mnist
-from lightning_prune.lab.data.data_module import ImageSource
+from lightning_prune.lab.data import mnist
 from lightning_prune.lab.data.division import set_apart
-from lightning_prune.lab.data.image_set import ImagesInMemory
-from lightning_prune.lab.data.normalization import Normalization
 from lightning_prune.lab.networks.lenet import LeNet300100
 from lightning_prune.masks.ticket import Ticket, write_ticket
 from lightning_prune.schedules.durations import Duration, parse_duration
@@ -43,6 +41,7 @@ PAPERS = {
     "liu_2019",
     "ice_2025",
     "perp_2023",
+    "li_2017",
 }
 
 
@@ -128,6 +127,7 @@ RECIPES = {
     "mikler_2021/resnet20": (72_000, 128, 0.1, 0.9, 2e-4, True, [36_000, 54_000], 0.1),
     "mikler_2021/wrn16": (80_000, 128, 0.1, 0.9, 4e-4, True, [32_000, 48_000, 64_000], 0.2),
     "le_hua_2021": (160, 64, 0.1, 0.9, 1e-4, False, [80, 120], 0.1),
+    "li_2017": (160, 64, 0.1, 0.9, 1e-4, False, [80, 120], 0.1),
     "liu_2019": (160, 64, 0.1, 0.9, 1e-4, False, [80, 120], 0.1),
     "silo_2023/resnet20": (50, 64, 0.03, 0.9, 5e-4, False, [25, 32], 0.1),
     "silo_2023/vgg19": (160, 64, 0.04, 0.9, 5e-4, False, [80, 120], 0.1),
@@ -231,20 +231,6 @@ def timeline(command, pruning):
     return laid_out
 
 
-def generated(shape, classes):
-    """Random images in the shape of a data set."""
-
-    def load(self):
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randint(0, 256, (40, *shape), generator=generator, dtype=torch.uint8)
-        labels = torch.randint(0, classes, (40,), generator=generator)
-        normalization = Normalization(mean=(0.5,) * shape[0], std=(0.25,) * shape[0])
-        names = tuple(str(label) for label in range(classes))
-        return ImageSource(ImagesInMemory(images, labels), ImagesInMemory(images, labels), normalization, names)
-
-    return load
-
-
 def shortened(config):
     """The config with two cycles at most, and its last sparsity."""
     tree = tree_of(config)
@@ -257,7 +243,7 @@ def shortened(config):
         sparsity["levels"] = sparsity["levels"][::15]
     if "cycles" in sparsity:
         sparsity["cycles"] = 2
-    Path("short.yaml").write_text(yaml.safe_dump(tree))
+    Path("short.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     return "short.yaml"
 
 
@@ -273,11 +259,7 @@ def record(folder):
 
 
 def run(config, monkeypatch):
-    for module in (cifar.CIFAR, mnist.MNIST):
-        monkeypatch.setattr(module, "prepare_data", lambda self: None)
-    monkeypatch.setattr(cifar.CIFAR10, "load", generated((3, 32, 32), 10))
-    monkeypatch.setattr(cifar.CIFAR100, "load", generated((3, 32, 32), 100))
-    monkeypatch.setattr(mnist.MNIST, "load", generated((1, 28, 28), 10))
+    generate_images(monkeypatch)
     found = []
     start = IterativePruning.on_train_end
 

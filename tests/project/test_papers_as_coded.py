@@ -10,6 +10,7 @@ import yaml
 from torch import nn
 
 import lightning_prune
+from lightning_prune.lab.cli.sections import in_full, with_list
 
 ROOT = Path(lightning_prune.__file__).parents[1] / "configs" / "papers"
 CONFIGS = sorted(ROOT.rglob("*.yaml"))
@@ -35,6 +36,8 @@ CODED = {
 OTHER = {
     "frankle_carbin_2019/conv": "paper",
     "ice_2025": "ours; code: ResNet-152",
+    "li_2017/resnet": "paper",
+    "li_2017/vgg16_a": "ours: no biases in convolutions, max pooling last",
     "liu_2019": "ours: ",
     "perp_2023": "ours",
     "zhu_gupta_2017": "ours",
@@ -47,7 +50,7 @@ def named(prefix):
 
 
 def part(config, *keys):
-    found = yaml.safe_load(config.read_text())
+    found = with_list(in_full(yaml.safe_load(config.read_text())))
     for key in keys:
         found = found[key]
     return found

@@ -15,6 +15,7 @@ from lightning_prune.callbacks.gathering.gatherer import Gatherer, Origin
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, is_elementwise
 from lightning_prune.criteria.scores import DEAD, Scores, as_floating, check_finite
+from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.granularity.quantities import Measure, find_counts
 from lightning_prune.masks.factors import Factors
 from lightning_prune.masks.masks import Masks, check_counts
@@ -129,6 +130,10 @@ class Pruner:
     def whole_masks(self) -> dict[str, Tensor]:
         """The masks of the tensors that are not all alive, true where a weight lives. All processes have to call it."""
         return {name: whole(mask).bool() for name in self.weights if (mask := self.masks[name]) is not None}
+
+    def living_network(self) -> LivingNetwork | None:
+        """What is left when dead units are removed. None if weights are masked that cannot be removed."""
+        return None
 
     def tally(self) -> Tally:
         """Count what lives."""

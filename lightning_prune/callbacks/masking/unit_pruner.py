@@ -20,6 +20,7 @@ from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, scores_entries, scores_units
 from lightning_prune.criteria.scores import DEAD, Scores
 from lightning_prune.granularity.base import Units
+from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.granularity.quantities import Linear, Measure, Removed, find_counts, in_multiples, refuse_minima
 from lightning_prune.granularity.reduce import FILL, Reduce, reduced
 from lightning_prune.masks.factors import Factors, living, product
@@ -97,6 +98,9 @@ class UnitPruner(Pruner):
     def whole_masks(self) -> dict[str, Tensor]:
         factors = self.units.factors(self._unit_masks())
         return {name: product(them, self.units.covered[name]).bool() for name, them in factors.items()}
+
+    def living_network(self) -> LivingNetwork | None:
+        return self.units.living_network(self._unit_masks())
 
     def tally(self) -> Tally:
         masks = self._unit_masks()

@@ -1,6 +1,7 @@
 """Draw fresh weights for a network by the initialization of its layers, without a trace in the random state."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from inspect import signature
 
 import torch
@@ -8,12 +9,17 @@ from torch import Tensor, nn
 
 from lightning_prune.basics.random_state import forked
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.initializations import Initialization
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import is_sharded
+from lightning_prune.shrinking.briefly_small import briefly_small
+from lightning_prune.shrinking.quiet_calls import explained
 
 
-def fresh_weights_(module: nn.Module, seed: int, initialize: Initialization | None = None) -> None:
+def fresh_weights_(
+    module: nn.Module, seed: int, initialize: Initialization | None = None, living: LivingNetwork | None = None
+) -> None:
     """Draw all weights again, in place. The same seed gives the same weights on every process.
 
     First every layer's ``reset_parameters`` is called, parents after children. The call also resets the running
@@ -25,6 +31,8 @@ def fresh_weights_(module: nn.Module, seed: int, initialize: Initialization | No
         module: The network, or the LightningModule that holds it.
         seed: Decides the draw, at least 0.
         initialize: Called last, after the layers' own initialization. None: not called.
+        living: Which units live. The weights are then those of the network without the dead units, drawn in its sizes,
+            and zeros are in all other places. None: the whole network is drawn.
 
     Example:
         >>> layer = nn.Linear(2, 1)
@@ -34,9 +42,11 @@ def fresh_weights_(module: nn.Module, seed: int, initialize: Initialization | No
         >>> torch.equal(layer.weight, first)
         True
     """
-    frozen: dict[Tensor, Tensor] = {one: one.detach().clone() for one in module.parameters() if not one.requires_grad}
+    small = nullcontext() if living is None else briefly_small(module, living.groups, living.alive)
     settled: set[Tensor] = set()
-    with forked(seed), torch.no_grad():
+    with small, forked(seed), torch.no_grad():
+        still = (one for one in module.parameters() if not one.requires_grad)
+        frozen: dict[Tensor, Tensor] = {one: one.detach().clone() for one in still}
         for layer in _children_first(module, set()):
             _reset_(layer, settled)
         _initialize_(module)
@@ -45,17 +55,20 @@ def fresh_weights_(module: nn.Module, seed: int, initialize: Initialization | No
         _put_(frozen)
 
 
-def refuse_without_fresh_weights(module: nn.Module, owner: str, initialize: Initialization | None = None) -> None:
+def refuse_without_fresh_weights(
+    module: nn.Module, owner: str, initialize: Initialization | None = None, living: LivingNetwork | None = None
+) -> None:
     """Refuse a network if some weights would not be drawn again. The draw is tried, and everything is put back.
 
     Args:
         module: The network, or the LightningModule that holds it.
         owner: The class that asks, for the error.
         initialize: Called last, after the layers' own initialization. None: not called.
+        living: The units of the network. A draw is then tried where one unit of every group is dead.
 
     Raises:
         ValueError: If a trained parameter keeps its value, or is spread over several devices. The error names the
-            parameter.
+            parameter. If the layers cannot draw the weights of a smaller network.
 
     Example:
         >>> refuse_without_fresh_weights(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), "Reinitialize")
@@ -72,7 +85,7 @@ def refuse_without_fresh_weights(module: nn.Module, owner: str, initialize: Init
         with torch.no_grad():
             for parameter in trained.values():
                 parameter.fill_(torch.nan)
-        fresh_weights_(module, seed=0, initialize=initialize)
+        _try(module, owner, initialize, living)
         kept = [name for name, one in trained.items() if one.isnan().any()]
     finally:
         _put_(before)
@@ -83,6 +96,20 @@ def refuse_without_fresh_weights(module: nn.Module, owner: str, initialize: Init
             f"layer a reset_parameters(), {type(module).__name__} an init_weights(), or {owner}(initialize=...) a "
             "function that does."
         )
+
+
+def _try(module: nn.Module, owner: str, initialize: Initialization | None, living: LivingNetwork | None) -> None:
+    if living is None:
+        fresh_weights_(module, 0, initialize)
+        return
+    try:
+        fresh_weights_(module, 0, initialize, living.without_last_units())
+    except Exception as error:  # a layer of the user may raise anything
+        raise UserError(
+            f"{owner} draws the weights of {type(module).__name__} without its dead units, and with a unit less in "
+            f"every group that fails: {explained(error)}. Let reset_parameters() and init_weights() take the sizes of "
+            "the tensors, and not numbers that stay, or leave these groups out: Structures(exclude=[...])."
+        ) from error
 
 
 def _children_first(layer: nn.Module, seen: set[nn.Module]) -> Iterator[nn.Module]:

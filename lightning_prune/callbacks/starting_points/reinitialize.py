@@ -39,7 +39,7 @@ class FreshStart(StartingPoint):
         self.initialize = initialize
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialize)
+        refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialize, self.clock.living_network)
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
         start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialize)
@@ -57,8 +57,10 @@ class Reinitialize(FreshStart):
     module has it. A control has to start from the same distribution as the dense run. Use ``initialize`` if the network
     was initialized in another way when it was made. The statistics of BatchNorm and the state of the optimizers are
     reset, too. Frozen parameters stay. The draw is the same on every process, depends only on the seed, and leaves the
-    random generators as they were. Without a learning-rate policy beside this callback, the learning rates of the dense
-    run are replayed from their start, and ``IterativePruning(retrain=None)`` makes each cycle as long as the dense run.
+    random generators as they were. With ``granularity=Structures()`` the weights are drawn for the network without its
+    dead units, in its sizes, and put into the living places. Without a learning-rate policy beside this callback, the
+    learning rates of the dense run are replayed from their start, and ``IterativePruning(retrain=None)`` makes each
+    cycle as long as the dense run.
 
     Reference: Frankle & Carbin, The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks, 2019,
     https://arxiv.org/abs/1803.03635.
@@ -102,12 +104,14 @@ def start_anew(
 ) -> None:
     """Give a network fresh weights, and clear the state of its optimizers.
 
+    Where whole structures are pruned, the weights are those of the network without its dead units.
+
     Args:
         trainer: The trainer.
         pl_module: The network.
         seed: Decides the draw.
         clock: Knows which weights are dead.
-        initialize: Called last, with dead weights at zero. None: not called.
+        initialize: Called last, with dead weights at zero or, where structures are pruned, removed. None: not called.
     """
 
     def under_the_masks(module: nn.Module) -> None:
@@ -116,7 +120,11 @@ def start_anew(
         if initialize is not None:
             initialize(module)
 
-    fresh_weights_(pl_module, seed, under_the_masks)
+    living = clock.living_network
+    if living is None:
+        fresh_weights_(pl_module, seed, under_the_masks)
+    else:
+        fresh_weights_(pl_module, seed, initialize, living)
     for optimizer in trainer.optimizers:
         reset_(optimizer)
 

@@ -22,8 +22,9 @@ class ScratchTrain(FreshStart):
     / FLOPs(pruned), cap))`` epochs (or steps, where the dense run goes by steps). The operations are counted after the
     prune, on the forward pass of one training batch: the operations of each layer times the density of its weights.
     (The authors' released scripts for unstructured pruning count before they load the pruned network, which makes the
-    two budgets the same.) Without a learning-rate policy beside this callback, the learning rates of the dense run are
-    replayed from their start, stretched to the length of the cycle.
+    two budgets the same.) With ``granularity=Structures()`` the weights are those of the network without its dead
+    units, drawn in its sizes, and its operations are counted exactly. Without a learning-rate policy beside this
+    callback, the learning rates of the dense run are replayed from their start, stretched to the length of the cycle.
 
     Reference: Liu, Sun, Zhou, Huang & Darrell, Rethinking the Value of Network Pruning, 2019,
     https://arxiv.org/abs/1810.05270.
@@ -77,20 +78,27 @@ class ScratchTrain(FreshStart):
                 f"ScratchTrain(budget={self.budget!r}) says how long a cycle lasts, and IterativePruning(retrain="
                 f"'{planned}') says otherwise (the dense run has {dense}). Leave retrain out, or use Reinitialize()."
             )
-        if self.budget == "equal-flops":
+        if self.budget == "equal-flops" and self.clock.living_network is None:
             refuse_without_steps(trainer, "ScratchTrain(budget='equal-flops')")
 
     def length_of(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: int) -> Duration | None:
         if self.budget == "equal-epochs" or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return None
+        amount = scratch_length(self.clock.dense_length.amount, *self._flops(trainer, pl_module), self.cap)
+        # Batches differ, and with sequences so may what is counted: all processes have to stop together.
+        return Duration(int(trainer.strategy.broadcast(amount)), self.clock.dense_length.unit)
+
+    def _flops(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> tuple[float, float]:
+        """The operations of the dense network and of the pruned one."""
+        living = self.clock.living_network
+        if living is not None:
+            return living.flops()
         weights = {plain_name(name): weight for name, weight in pl_module.named_parameters()}
         densities: dict[Tensor, float] = {
             weights[name]: float(mask.float().mean()) for name, mask in self.clock.masks.items()
         }
         flops = flops_of_step(trainer)
-        amount = scratch_length(self.clock.dense_length.amount, flops.total, flops.pruned(densities), self.cap)
-        # Batches differ, and with sequences so may what is counted: all processes have to stop together.
-        return Duration(int(trainer.strategy.broadcast(amount)), self.clock.dense_length.unit)
+        return flops.total, flops.pruned(densities)
 
 
 def scratch_length(dense: int, dense_flops: float, pruned_flops: float, cap: float | None = None) -> int:
