@@ -25,6 +25,7 @@ SEVERAL = re.compile(r"Multiple subclasses with name (\w+)\. .+?: (.+?)\.?(?:\n|
 CLASS_NAME = re.compile(r"(?:\[?(?:\{'class_path': )?')?([A-Za-z_]\w*)(?:'.*)?")
 EXPECTED = re.compile(r"Expected an? (.+?)(?:\. |\.?\n|$)")
 GIVEN = re.compile(r"(?:Given|Got) value: (.+)")
+NO_YAML = re.compile(r"parsing config: (.+?)\n.*line (\d+), column (\d+)", re.DOTALL)
 
 
 def explain(message: str, keys: Iterable[str]) -> str:
@@ -47,6 +48,8 @@ def explain(message: str, keys: Iterable[str]) -> str:
     if unknown:
         key = (unknown[1] or unknown[2]).lstrip("-").split("=")[0]
         return f"There is no `{key}`.{suggest(key, keys)}"
+    if match := NO_YAML.search(message):
+        return f"--config: the file is no YAML near line {match[2]}, column {match[3]} ({match[1]}). Mend it there."
     places, reason = _innermost(message)
     return (_sentence(reason, places) if places else None) or message
 

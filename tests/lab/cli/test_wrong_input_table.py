@@ -176,6 +176,18 @@ WORDS: dict[str, tuple[str, dict[str, Any] | None, list[str]]] = {
     "no arms": (ABLATE, {**STUDY, "arms": {}}, ["`arms` is missing or empty"]),
     "no base": (ABLATE, {**STUDY, "base": "gone.yaml"}, ["gone.yaml does not exist"]),
     "negative workers": (f"{ABLATE} --workers=-2", STUDY, ["workers=-2"]),
+    "a study into a folder that cannot be made": (
+        "ablate --config=study.yaml --out=taken/out",
+        STUDY,
+        ["taken", "is a file", "--out"],
+    ),
+    "a run into a folder that cannot be made": (
+        f"{FIT} --trainer.logger.save_dir=taken/runs",
+        None,
+        ["taken", "cannot be written", "--trainer.logger.save_dir"],
+    ),
+    "a base that is no YAML": (ABLATE, {**STUDY, "base": "broken.yaml"}, ["broken.yaml"]),
+    "a config that is no YAML": ("fit --config=broken.yaml", None, ["--config", "no YAML near line 1, column 25"]),
     "a report of nothing": ("report gone", None, ["gone"]),
     "a command that is none": ("fitt", None, ["`fitt`", "Did you mean `fit`?"]),
 }  # fmt: skip
@@ -184,6 +196,8 @@ WORDS: dict[str, tuple[str, dict[str, Any] | None, list[str]]] = {
 @pytest.mark.parametrize(("line", "study", "said"), WORDS.values(), ids=WORDS)
 def test_wrong_input_on_the_command_line_is_clear(capsys, line, study, said):
     write(RUN)
+    Path("taken").write_text("a file where a folder should be")
+    Path("broken.yaml").write_text("trainer: {max_epochs: [1}")
     if study is not None:
         Path("study.yaml").write_text(yaml.safe_dump(study))
     with pytest.raises(SystemExit) as caught:
@@ -198,3 +212,19 @@ def test_wrong_input_on_the_command_line_is_clear(capsys, line, study, said):
 def test_two_arms_that_are_the_same_are_pointed_out():
     with pytest.warns(UserWarning, match="'a' and 'b' come to the same config"):
         Ablation.from_config({**STUDY, "arms": {"a": {}, "b": {"pruning.cycles": 1}}}).tree()
+
+
+def test_levels_that_end_too_early_are_warned_of():
+    with pytest.warns(UserWarning, match="removes nothing in cycle 2"):
+        fit(pruning(cycles=2, sparsity=Levels([0.5])), FineTune)()
+
+
+def test_a_metric_that_nobody_measures_is_named_with_those_that_are(capsys):
+    write(RUN)
+    Path("study.yaml").write_text(yaml.safe_dump({**STUDY, "metric": "val_akk"}))
+    with pytest.raises(SystemExit) as caught:
+        main(ABLATE.split())
+    assert caught.value.code == 1
+    printed = "".join(capsys.readouterr())
+    assert "Traceback" not in printed
+    assert "metric='val_akk') was not logged. Logged were train/accuracy" in " ".join(printed.split())
