@@ -75,4 +75,5 @@ def geometric_median(units: Tensor, evidence: Evidence) -> Tensor:
     """
     rows = units.detach()
     rows = rows if rows.element_size() > 2 else rows.float()
-    return torch.stack([(rows - row).square().sum(1).sqrt().sum() for row in rows])
+    # Not by a product of matrices: near units would get a distance of rounding errors.
+    return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
