@@ -33,7 +33,7 @@ def read(name: str, size: str, data: str | None, cache: Path) -> dict[str, Any]:
     path = config_of(name, size)
     study: dict[str, Any] = yaml.safe_load(path.read_text())
     base: dict[str, Any] = yaml.safe_load((path.parent / study["base"]).read_text())
-    if data is not None and base["data"]["class_path"] == "lightning_prune.lab.CIFAR10":
+    if data is not None and base["data"]["class_path"].rpartition(".")[2] == "CIFAR10":
         base["data"] = in_folders(base["data"], data, cache)
     return {**study, "name": name, "base": base}
 

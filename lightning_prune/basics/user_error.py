@@ -9,10 +9,10 @@ class UserError(ValueError):
     Example:
         >>> import lightning_prune
         >>> try:
-        ...     lightning_prune.Geometric(rate=1.5)
+        ...     lightning_prune.Geometric(fraction=1.5)
         ... except ValueError as error:
         ...     print(repr(error))
-        UserError('Geometric(rate=1.5) must lie strictly between 0 and 1, for instance 0.2.')
+        UserError('Geometric(fraction=1.5) must lie strictly between 0 and 1, for instance 0.2.')
     """
 
     __module__ = "lightning_prune"  # where users find it, and what a traceback shows

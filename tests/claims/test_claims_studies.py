@@ -21,7 +21,7 @@ def test_an_image_folder_is_read_as_cifar_would_be(size, name, tmp_path):
     plain = studies.read(name, size, None, tmp_path)
     given = studies.read(name, size, "pictures", tmp_path / "images")
     data = given["base"]["data"]
-    assert plain["base"]["data"]["class_path"] == "lightning_prune.lab.CIFAR10"
+    assert plain["base"]["data"]["class_path"] == "CIFAR10"
     assert data["class_path"] == "lightning_prune.lab.ImageFolders"
     folders, cifar = ImageFolders(**data["init_args"]), CIFAR10(**plain["base"]["data"]["init_args"])
     assert attributes(folders) == attributes(cifar)

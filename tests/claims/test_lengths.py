@@ -23,7 +23,7 @@ def dense(study) -> int:
 
 
 def retrained(study, arm) -> int:
-    return epochs(arm.changes.get("retrain", clock_of(study).get("retrain")))
+    return epochs(arm.changes.get("pruning.retrain", clock_of(study).get("retrain")))
 
 
 def steps_of_an_epoch(study) -> int:
@@ -34,10 +34,10 @@ def steps_of_an_epoch(study) -> int:
 
 
 def left_at_the_end(study, changes: dict) -> float:
-    given = changes.get("sparsity", clock_of(study)["sparsity"])["init_args"]
+    given = changes.get("pruning.sparsity", clock_of(study)["sparsity"])["init_args"]
     if "fraction" in given:
-        return (1 - given["fraction"]) ** changes.get("cycles", clock_of(study)["cycles"])
-    return 1 - changes.get("sparsity.final", given["levels"][-1] if "levels" in given else given.get("final"))
+        return (1 - given["fraction"]) ** changes.get("pruning.cycles", clock_of(study)["cycles"])
+    return 1 - changes.get("pruning.sparsity.final", given["levels"][-1] if "levels" in given else given.get("final"))
 
 
 @pytest.mark.parametrize(("size", "name"), studies_of_topic("budgets"))
@@ -56,7 +56,7 @@ def test_rewinders_go_back_as_far_as_they_are_retrained_to_about_a_tenth_of_the_
         assert retrained(study, arm) / dense(study) == int(said) / 100
         left = 1 if arm.name.endswith("unpruned") else 0.107
         assert left_at_the_end(study, arm.changes) == pytest.approx(left, abs=0.001), "compared at one density"
-        given = arm.changes["callbacks"]
+        given = arm.changes.get("start", arm.changes.get("policy"))
         assert given == "FineTune" or epochs(given["init_args"]["to"]) == dense(study) - retrained(study, arm)
 
 
@@ -66,7 +66,7 @@ def test_a_ticket_is_rewound_to_where_its_name_says_and_trained_for_the_whole_de
     for arm in study.arms:
         assert retrained(study, arm) == dense(study)
         if arm.name.startswith("rewound"):
-            to, per_epoch = str(arm.changes["callbacks"]["init_args"]["to"]), steps_of_an_epoch(study)
+            to, per_epoch = str(arm.changes["start"]["init_args"]["to"]), steps_of_an_epoch(study)
             steps = epochs(to) * per_epoch if to.endswith("ep") else int(to.removesuffix("it"))
             said = int(re.search(r"to (\d+) %", arm.name)[1])
             assert 100 * steps / (dense(study) * per_epoch) == pytest.approx(said, abs=0.1)
@@ -89,14 +89,14 @@ def test_what_is_pruned_is_compared_at_a_quarter_of_the_dense_run(size, name):
 def test_full_restarts_differ_only_in_the_weights_they_start_on(size, name):
     study = read(name, size)
     full, rewound = study.arms
-    policy, rewind = rewound.changes["callbacks"]
-    assert full.changes == {**rewound.changes, "callbacks": policy}
+    rewind = rewound.changes["start"]
+    assert {**full.changes, "start": rewind} == rewound.changes
     assert (retrained(study, full), epochs(rewind["init_args"]["to"])) == (dense(study), dense(study) / 10)
 
 
 @pytest.mark.parametrize(("size", "name"), studies_of_topic("silo"))
 def test_the_controls_of_silo_have_its_lowest_and_highest_peak(size, name):
-    peaks = {arm.name: arm.changes["callbacks"][-1] for arm in read(name, size).arms}
+    peaks = {arm.name: arm.changes["policy"] for arm in read(name, size).arms}
     low, rise = (peaks["SILO"]["init_args"][key] for key in ("low", "rise"))
     assert peaks["low peak"]["init_args"]["max_lr"] == low
     assert peaks["high peak"]["init_args"]["max_lr"] == pytest.approx(low + rise)

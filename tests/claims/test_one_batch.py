@@ -37,7 +37,7 @@ def one_batch(name: str, size: str, pictures: Path, cache: Path) -> dict[str, An
     given["base"]["trainer"] |= {**limits, "accelerator": "cpu"}
     given["base"]["data"]["init_args"] |= {"batch_size": 2, "validation": 0.1, "subset": None}
     for changes in given["arms"].values():
-        start = changes["callbacks"]
+        start = changes.get("start")
         if isinstance(start, dict) and str(start.get("init_args", {}).get("to")).endswith("it"):
             start["init_args"]["to"] = "1it"  # of hundreds: there is one in an epoch
     return {**given, "seeds": [0]}
@@ -56,7 +56,7 @@ def run(given: dict[str, Any], out: Path) -> None:
 def test_an_arm_of_the_gpu_size_runs_on_images_that_stay_on_the_device(pictures, tmp_path):
     given = one_batch("rewinding_resnet20", "full", pictures, tmp_path / "images")
     given["base"]["trainer"]["max_epochs"] = 2
-    given["base"]["trainer"]["callbacks"][0]["init_args"]["retrain"] = "1ep"
+    given["base"]["pruning"]["retrain"] = "1ep"
     given["arms"] = {"fine-tuning, one-shot": given["arms"]["fine-tuning, one-shot"]}
     assert given["base"]["data"]["init_args"]["on_device"] is True
     run(given, tmp_path / "study")

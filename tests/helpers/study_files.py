@@ -26,7 +26,7 @@ def read(name: str, size: str) -> StudyConfig:
 
 def clock_of(study: StudyConfig) -> dict[str, Any]:
     """The arguments of IterativePruning in the base config."""
-    return study.base["trainer"]["callbacks"][0]["init_args"]
+    return study.base["pruning"]
 
 
 def as_if_trained(study: StudyConfig) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def as_if_trained(study: StudyConfig) -> pd.DataFrame:
         {"arm": arm.name, "seed": seed, "cycle": cycle, "epochs": dense, "density": 0.8**cycle}
         for arm in study.arms
         for seed in study.seeds
-        for cycle in range(arm.changes.get("cycles", clock_of(study)["cycles"]) + 1)
+        for cycle in range(arm.changes.get("pruning.cycles", clock_of(study)["cycles"]) + 1)
     ]
     accuracies = numpy.random.default_rng(0).uniform(size=len(rows))
     return pd.DataFrame(rows).assign(test_last=accuracies, peak_lr=0.1)

@@ -36,7 +36,7 @@ AT_ONCE = {
     "a duration without a unit": (lambda: IterativePruning(retrain="15 epochs"), r"IterativePruning\(retrain='15 epochs'\) is not a duration: write '15ep'"),
     "a negative duration": (lambda: LRRewind(to=-1), r"LRRewind\(to=-1\) is not a duration"),
     "a fraction as a duration": (lambda: WeightRewind(to="0.5ep"), r"WeightRewind\(to='0.5ep'\) is not a duration"),
-    "no retraining": (lambda: IterativePruning(retrain=0), r"IterativePruning\(retrain=0\) must be at least one"),
+    "no retraining": (lambda: IterativePruning(retrain=0), r"IterativePruning\(retrain=0, cycles=10\) would prune 10 times and train nothing"),
     "fewer than no cycles": (lambda: IterativePruning(cycles=-1), r"IterativePruning\(cycles=-1\) must be a whole number, at least 0"),
     "an initial sparsity above the final one": (lambda: Cubic(final=0.5, cycles=2, initial=0.6), r"Cubic\(initial=0.6, final=0.5\) would rise from above its end"),
     "a rate of one": (lambda: Geometric(fraction=1.0), r"Geometric\(fraction=1.0\) must lie strictly between 0 and 1"),
