@@ -72,7 +72,7 @@ def main() -> None:
     given = read_study(STUDY).given
     given["seeds"] = [0] if options.quick else [0, 1, 2]
     given["base"] = yaml.safe_load(json.dumps(given["base"]))
-    given["base"]["trainer"]["callbacks"].append({"class_path": "first_batch.FirstBatch"})
+    given["base"]["trainer"].setdefault("callbacks", []).append({"class_path": "first_batch.FirstBatch"})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shared_seconds, study = timed(given, folder / "shared", workers=0)
