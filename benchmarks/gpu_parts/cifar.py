@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from PIL import Image
 from torch import Tensor, nn
-from torchvision.io import ImageReadMode, decode_image
 
 from benchmarks.gpu_parts.networks import Batches
 from lightning_prune.lab.networks.resnet import ResNet
@@ -65,7 +65,7 @@ def decoded(folder: Path) -> tuple[Any, Any]:
     images, labels = [], []
     for label, kind in enumerate(sorted(path for path in folder.iterdir() if path.is_dir())):
         for path in sorted(kind.iterdir()):
-            images.append(decode_image(str(path), ImageReadMode.RGB).numpy())
+            images.append(np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1))
             labels.append(label)
     return np.stack(images), np.asarray(labels)
 
