@@ -133,7 +133,8 @@ def test_a_network_of_others_is_shrunk_exactly_and_comes_back(name, tmp_path):
     mask_(tensors_of(network), found.groups.values(), alive)
     before = run(network.eval(), example)
     small = shrink(network, example=example)
-    assert not small.masked
+    # Torchvision's Swin takes the width of its heads from the stream, so that its heads cannot be removed.
+    assert {key.rpartition(".")[2] for key in small.masked} == ({"qkv"} if name == "swin" else set())
     assert small.error <= 1e-12
     after = run(network.eval(), example)
     assert all((a - b).abs().max() <= 1e-11 * a.abs().max().clamp(min=1) for a, b in zip(before, after, strict=True))
@@ -145,7 +146,7 @@ def test_a_network_of_others_is_shrunk_exactly_and_comes_back(name, tmp_path):
 @pytest.mark.parametrize(
     ("make", "example", "said"),
     [
-        (timm("res2net50_26w_4s"), images(), "aten.split has fixed sizes in layer"),
+        (timm("res2net50_26w_4s"), images(), "has fixed sizes"),
         (lambda: nn.TransformerEncoderLayer(16, 4, 24, batch_first=True), lambda: torch.randn(2, 5, 16).double(), "nn.MultiheadAttention refuses a width other than embed_dim"),
         (torchvision("googlenet", init_weights=False), images(), "in train mode, "),
     ],
