@@ -1,8 +1,5 @@
 """The part of the demo that makes a network smaller and faster, and measures both networks from their files."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ from rich.console import Console
 from lightning_prune.callbacks.companions.shrink import Shrink
 from lightning_prune.lab.cli.command_line import CommandLine
 from lightning_prune.lab.report.side_by_side import Measured, fastest_passes, operations, side_by_side
+from lightning_prune.lab.runs.quiet import quiet
 from lightning_prune.lab.shrink_command import made_of, shrunk_from
 from lightning_prune.shrinking.small_file import load_small
 
@@ -36,7 +34,7 @@ def train_and_shrink(config: Path) -> Path:
     (shrink,) = [one for one in callbacks if isinstance(one, Shrink)]
     shrink.shrunk.save(folder / SMALL)
     (dense,) = folder.glob("checkpoints/cycle=00-*-last.ckpt")
-    with _without_notes():
+    with quiet():
         shrunk_from(dense, folder / "config.yaml").save(folder / DENSE)  # which has nothing to remove
     return folder
 
@@ -52,7 +50,7 @@ def compare(folder: Path, console: Console) -> tuple[Measured, Measured]:
         What was measured of the dense network and of the small one.
     """
     files = {"dense": folder / DENSE, "half the operations": folder / SMALL}
-    with _without_notes():
+    with quiet():
         loaded = {name: _loaded(folder, file) for name, file in files.items()}
         accuracies = {name: _accuracy(*one) for name, one in loaded.items()}
     networks = [module.network.eval() for module, _ in loaded.values()]
@@ -84,17 +82,3 @@ def _accuracy(module: Any, data: Any) -> float:
     trainer = Trainer(accelerator="cpu", devices=1, **off)  # type: ignore[arg-type]
     (found,) = trainer.test(module, datamodule=data, verbose=False)
     return found["test/accuracy"]
-
-
-@contextmanager
-def _without_notes() -> Iterator[None]:
-    """Leave out Lightning's notes on seeds and devices, which would come again with every Trainer."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for one, level in zip(loggers, levels, strict=True):
-            one.setLevel(level)

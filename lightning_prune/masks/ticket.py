@@ -5,24 +5,20 @@ weights and buffers of the rewind point if there is one, and a JSON header with
 figures and configuration. A ticket holds no code.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from lightning_prune.basics.checkpoints import read_checkpoint
 from lightning_prune.basics.file_formats import refuse_format
 from lightning_prune.basics.saved_state import find_mistake, refuse_mangled
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.masks.packing import pack_bits, unpack_bits
+from lightning_prune.masks.sealed_file import read_sealed, write_sealed
 from lightning_prune.selection.parameters import plain_name
 
 _MASK, _WEIGHT = "masks/", "weights/"
@@ -153,10 +149,7 @@ def write_ticket(path: str | Path, ticket: Ticket) -> None:
     tensors = {f"{_MASK}{name}": pack_bits(mask.to(torch.uint8)) for name, mask in ticket.masks.items()}
     tensors |= {f"{_WEIGHT}{name}": weight.detach().cpu().contiguous() for name, weight in ticket.weights.items()}
     shapes = {name: list(mask.shape) for name, mask in ticket.masks.items()}
-    header = json.dumps({**ticket.header, "format": _FORMAT, "shapes": shapes})
-    metadata = {"ticket": header, "checksum": _checksum(header, tensors)}
-    # Not `save_file`: nobody but its owner could read that file.
-    write_whole(path, save(tensors, metadata=metadata))
+    write_sealed(path, "ticket", {**ticket.header, "format": _FORMAT, "shapes": shapes}, tensors)
 
 
 def load_ticket(path: str | Path) -> Ticket:
@@ -172,24 +165,15 @@ def load_ticket(path: str | Path) -> Ticket:
         ValueError: If the file is not a ticket, is damaged, or has a format that this version does not know.
     """
     said = f"load_ticket('{path}')"
-    if not Path(path).is_file():
-        raise UserError(f"{said} is {'a folder' if Path(path).is_dir() else 'no file'}: give the file of a ticket.")
-    none = f"{said} is not a ticket: give a file that save_ticket wrote (safetensors with a header)."
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        header = json.loads(metadata["ticket"])
-    except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
-        raise UserError(none) from error
-    if not isinstance(header, dict):
-        raise UserError(none)
-    if metadata.get("checksum", here := _checksum(metadata["ticket"], tensors)) != here:  # older tickets lack it
+    refusal = f"{said} is not a ticket: give a file that save_ticket wrote (safetensors with a header)."
+    found = read_sealed(path, "ticket", said, "a ticket", refusal)
+    if found.is_whole is False:  # older tickets have no checksum
         raise UserError(f"{said} is damaged: its content has changed since it was written. Make the ticket again.")
+    header = found.header
     refuse_format(header.get("format"), _FORMAT, said)
     if wrong := find_mistake(header, {"shapes": {str: [int]}}, ""):
         raise UserError(f"{said} is damaged: in its header {wrong}. Make the ticket again.")
-    return _ticket(said, header, tensors)
+    return _ticket(said, header, found.tensors)
 
 
 def _ticket(said: str, header: dict[str, Any], tensors: Mapping[str, Tensor]) -> Ticket:
@@ -213,13 +197,3 @@ def _refuse_nan(said: str, weights: Mapping[str, Tensor]) -> None:
             f"{said} has NaN in the weights of its rewind point: {', '.join(found[:8])}. Nothing can be trained from "
             "them: make the ticket of a run that had not diverged."
         )
-
-
-def _checksum(header: str, tensors: Mapping[str, Tensor]) -> str:
-    """A hash of the header and of the names, types, shapes and bytes of the tensors."""
-    digest = hashlib.sha256(header.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

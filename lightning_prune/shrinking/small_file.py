@@ -1,20 +1,16 @@
 """Small networks in files: tensors in safetensors and a record in JSON, without code and without pickle."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from lightning_prune.basics.file_formats import refuse_format
 from lightning_prune.basics.saved_state import find_mistake
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.basics.write_whole import write_whole
+from lightning_prune.masks.sealed_file import read_sealed, write_sealed
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.shrinking.shrink_record import ShrinkRecord, refuse_other_network
 from lightning_prune.shrinking.whole_states import keep_record
@@ -74,21 +70,17 @@ def write_small(path: str | Path, module: nn.Module, record: ShrinkRecord) -> No
     tensors = {f"{_WEIGHT}{name}": one.detach().cpu().contiguous() for name, one in state.items() if name not in same}
     tensors |= {f"{_KEPT}{name}": one.to(torch.int32) for name, one in indices.items()}
     tensors |= {f"{_ALIVE}{name}": one.to(torch.uint8).contiguous() for name, one in record.alive.items()}
-    header = json.dumps(
-        {
-            "format": _FORMAT,
-            "network": type(module).__name__,
-            "shapes": {name: list(shape) for name, shape in record.shapes.items()},
-            "kept": kept,
-            "attributes": record.attributes,
-            "alive": list(record.alive),
-            "masked": dict(record.masked),
-            "same": same,
-        }
-    )
-    metadata = {_HEADER: header, "checksum": _checksum(header, tensors)}
-    # Not `save_file`: nobody but its owner could read that file.
-    write_whole(Path(path), save(tensors, metadata=metadata))
+    header = {
+        "format": _FORMAT,
+        "network": type(module).__name__,
+        "shapes": {name: list(shape) for name, shape in record.shapes.items()},
+        "kept": kept,
+        "attributes": record.attributes,
+        "alive": list(record.alive),
+        "masked": dict(record.masked),
+        "same": same,
+    }
+    write_sealed(path, _HEADER, header, tensors)
 
 
 def load_small(path: str | Path, module: Net) -> Net:
@@ -144,20 +136,11 @@ def read_small(path: str | Path) -> tuple[ShrinkRecord, dict[str, Tensor]]:
         ValueError: If the file is damaged, or is no such file.
     """
     said = f"load_small('{path}')"
-    if not Path(path).is_file():
-        raise UserError(f"{said} is {'a folder' if Path(path).is_dir() else 'no file'}: give the file of a network.")
-    none = f"{said} is no small network: give a file that shrink(...).save or lightning-prune shrink wrote."
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        header = json.loads(metadata[_HEADER])
-    except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
-        raise UserError(none) from error
-    if not isinstance(header, dict):
-        raise UserError(none)
+    refusal = f"{said} is no small network: give a file that shrink(...).save or lightning-prune shrink wrote."
+    found = read_sealed(path, _HEADER, said, "a network", refusal)
+    header, tensors = found.header, found.tensors
     refuse_format(header.get("format"), _FORMAT, said)
-    if metadata.get("checksum") != _checksum(metadata[_HEADER], tensors):
+    if not found.is_whole:
         raise UserError(f"{said} is damaged: its content has changed since it was written. Write it again.")
     if wrong := find_mistake(header, _KINDS, ""):
         raise UserError(f"{said} is damaged: in its record {wrong}. Write it again.")
@@ -184,13 +167,3 @@ def _record(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> ShrinkR
 def _weights(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     weights = {name.removeprefix(_WEIGHT): one for name, one in tensors.items() if name.startswith(_WEIGHT)}
     return weights | {name: weights[other] for name, other in header["same"].items()}
-
-
-def _checksum(header: str, tensors: Mapping[str, Tensor]) -> str:
-    """A hash of the record and of the names, types, shapes and bytes of the tensors."""
-    digest = hashlib.sha256(header.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

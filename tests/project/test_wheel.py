@@ -116,3 +116,16 @@ def test_the_commands_of_the_readme_run_in_an_empty_folder(scripts, tmp_path):
 def test_the_first_snippet_of_the_readme_runs_in_an_empty_folder(scripts, tmp_path):
     (tmp_path / "snippet.py").write_text(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[0])
     assert "48.4% of the weights are zero" in done(scripts / "python", "snippet.py", folder=tmp_path)
+
+
+@pytest.mark.slow
+def test_bash_completes_sections_and_subcommands(tmp_path):
+    """As the README says, without an installed wheel."""
+    environment = {**os.environ, "JSONARGPARSE_ADD_PRINT_COMPLETION_ARGUMENT": "true"}
+    command = [sys.executable, "-m", "lightning_prune.cli", "--print_completion=shtab-bash"]
+    script = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert script.returncode == 0, script.stderr
+    for word in ("ablate", "--pruning.cycles", "--pruning.retrain", "--policy", "--start"):
+        assert word in script.stdout
+    (tmp_path / "completion.sh").write_text(script.stdout)
+    assert subprocess.run(["bash", "-n", tmp_path / "completion.sh"]).returncode == 0

@@ -174,12 +174,12 @@ def test_a_changed_byte_is_found(tmp_path):
 
 def forged(path, change):
     """A file with a valid checksum, whose record says something else."""
-    from lightning_prune.shrinking.small_file import _checksum
+    from lightning_prune.masks.sealed_file import checksum
 
     header, tensors = json.loads(header_of(path)["shrunk"]), load_file(path)
     change(header, tensors)
     text = json.dumps(header)
-    save_file(tensors, path, metadata={"shrunk": text, "checksum": _checksum(text, tensors)})
+    save_file(tensors, path, metadata={"shrunk": text, "checksum": checksum(text, tensors)})
     return path
 
 

@@ -1,10 +1,8 @@
 """Resolve a config: parse it, fill in every default, and find what a study needs to know about its run."""
 
-import logging
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from inspect import signature
@@ -27,6 +25,7 @@ from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.policies import LRRewind
 from lightning_prune.lab.cli.command_line import CommandLine
 from lightning_prune.lab.cli.sections import with_list
+from lightning_prune.lab.runs.quiet import quiet
 
 RUN = ("trainer", "model", "data", "seed_everything")
 
@@ -162,20 +161,6 @@ def parse(config: Mapping[str, Any], owner: str) -> CommandLine:
 def _with_callback(config: Mapping[str, Any], callback: Config) -> Config:
     trainer = config["trainer"]
     return {**config, "trainer": {**trainer, "callbacks": [*(trainer.get("callbacks") or []), callback]}}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Stop Lightning from printing the devices and the seed for each node."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for one, level in zip(loggers, levels, strict=True):
-            one.setLevel(level)
 
 
 def with_seed(config: Mapping[str, Any], seed: int) -> Config:

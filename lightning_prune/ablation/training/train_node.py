@@ -18,7 +18,7 @@ from lightning.pytorch import Trainer
 from lightning_prune import __version__
 from lightning_prune.ablation.config.callback_objects import make_callbacks
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, refuse_other_code
-from lightning_prune.ablation.planning.resolving import parse, quiet
+from lightning_prune.ablation.planning.resolving import parse
 from lightning_prune.ablation.sharing.dense_run_extras import Passengers
 from lightning_prune.ablation.sharing.graft import graft
 from lightning_prune.ablation.storage.folders import JOB, RESULT, Store
@@ -32,6 +32,7 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.fit.assembly import complete
 from lightning_prune.callbacks.resuming.damaged_checkpoints import find_damage
+from lightning_prune.lab.runs.quiet import quiet
 
 START = "start.ckpt"
 

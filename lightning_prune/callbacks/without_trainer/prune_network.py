@@ -74,7 +74,6 @@ def prune(
         seed: Decides, with the number of the call, what is drawn.
         initial_masks: The weights of a network that are dead before the first call. ``"zeros"``: the prunable weights
             that are zero. A path: the dead weights of the ticket in this file. None: those of an earlier call, or none.
-
         granularity: The units in which weights live and die: ``Weights()``, ``Filters()``, ``Blocks(...)``, ... For
             ``Structures()`` the network runs once: on its ``example_input_array``, or on the first of ``batches``. The
             masks then include biases and norms, and ``size`` counts them.

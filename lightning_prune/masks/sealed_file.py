@@ -1,0 +1,83 @@
+"""Files of tensors with a header in JSON, and a checksum that tells whether they have changed since."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.basics.write_whole import write_whole
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """The content of a file.
+
+    Args:
+        header: The header, plain values by name.
+        tensors: The tensors by name, on the CPU.
+        is_whole: Whether the content is that which was written. None if the file has no checksum.
+    """
+
+    header: dict[str, Any]
+    tensors: dict[str, Tensor]
+    is_whole: bool | None
+
+
+def write_sealed(path: str | Path, key: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: The file.
+        key: The name that the header has in the file.
+        header: Plain values.
+        tensors: Contiguous tensors on the CPU, by name.
+    """
+    text = json.dumps(header)
+    # Not `save_file`: nobody but its owner could read that file.
+    write_whole(Path(path), save(dict(tensors), metadata={key: text, "checksum": checksum(text, tensors)}))
+
+
+def read_sealed(path: str | Path, key: str, said: str, kind: str, refusal: str) -> Sealed:
+    """Read a file.
+
+    Args:
+        path: The file.
+        key: The name that the header has in the file.
+        said: The call that asks for the file, for errors: ``"load_ticket('a.safetensors')"``.
+        kind: The kind of file, for errors: ``"a ticket"``.
+        refusal: The message for a file of another kind.
+
+    Raises:
+        UserError: If there is no file, or it is of another kind.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{said} is {'a folder' if Path(path).is_dir() else 'no file'}: give the file of {kind}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        header = json.loads(metadata[key])
+    except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
+        raise UserError(refusal) from error
+    if not isinstance(header, dict):
+        raise UserError(refusal)
+    written = metadata.get("checksum")
+    return Sealed(header, tensors, None if written is None else written == checksum(metadata[key], tensors))
+
+
+def checksum(header: str, tensors: Mapping[str, Tensor]) -> str:
+    """A hash of the header and of the names, types, shapes and bytes of the tensors."""
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
