@@ -17,7 +17,7 @@ from lightning_prune.ablation.config.callback_objects import make_callbacks
 from lightning_prune.basics.renamed import CLASSES, MODULES, with_present_names
 from lightning_prune.callbacks import policies
 from lightning_prune.callbacks.settings.described import describe_object
-from lightning_prune.initializations import sparse_fan_in_
+from lightning_prune.callbacks.starting_points.initializations import sparse_fan_in_
 
 starts = pytest.mark.parametrize("start", [Reinitialize, ScratchTrain])
 
@@ -99,7 +99,7 @@ def test_an_argument_may_be_named_as_it_was(start):
 
 @starts
 def test_yaml_may_name_an_argument_as_it_was(start):
-    path = "lightning_prune.initializations.sparse_fan_in_"
+    path = "lightning_prune.callbacks.starting_points.initializations.sparse_fan_in_"
     with pytest.warns(DeprecationWarning, match=rf"{start.__name__}\(initialise=...\) is"):
         made = made_from_yaml(f"lightning_prune.{start.__name__}", initialise=path)
     assert made.initialize is sparse_fan_in_

@@ -71,7 +71,9 @@ TOP = [
     "magnitude",
 ]
 MOVED = {
-    "lightning_prune.callbacks.initialisations.sparse_fan_in_": "lightning_prune.initializations.sparse_fan_in_",
+    "lightning_prune.callbacks.initialisations.sparse_fan_in_": "lightning_prune.callbacks.starting_points.initializations.sparse_fan_in_",
+    "lightning_prune.flops.count_flops": "lightning_prune.structures.flops.count_flops",
+    "lightning_prune.initializations.sparse_fan_in_": "lightning_prune.callbacks.starting_points.initializations.sparse_fan_in_",
     "lightning_prune.callbacks.learning_rate.FineTune": "lightning_prune.FineTune",
     "lightning_prune.LayerRates": "lightning_prune.LayerFractions",
     "lightning_prune.scores.Scores": "lightning_prune.criteria.scores.Scores",

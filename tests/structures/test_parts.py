@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_prune import structures_of
-from lightning_prune.flops import count_flops
+from lightning_prune.structures.flops import count_flops
 
 
 class Net(nn.Module):

@@ -6,7 +6,7 @@ from random_networks import random_network
 from removal import difference, mask, random_alive, randomize, run, shrink
 
 from lightning_prune import structures_of
-from lightning_prune.flops import count_flops
+from lightning_prune.structures.flops import count_flops
 
 
 def check(seed):

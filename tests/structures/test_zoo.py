@@ -10,8 +10,8 @@ from torch.utils._pytree import tree_map
 from zoo_networks import ZOO
 
 from lightning_prune import structures_of
-from lightning_prune.flops import count_flops
 from lightning_prune.lab.networks import VGG, ConvNet, DenseNet, LeNet300100, LotteryConvNet, ResNet, WideResNet
+from lightning_prune.structures.flops import count_flops
 
 LAB = {
     "ConvNet": (ConvNet, 32, 3),

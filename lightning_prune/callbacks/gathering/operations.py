@@ -6,7 +6,7 @@ import torch
 from lightning_prune.callbacks.gathering.traceless import without_trace
 from lightning_prune.callbacks.gathering.training_batches import as_in_training
 from lightning_prune.callbacks.gathering.training_steps import training_steps
-from lightning_prune.flops import Flops, count_flops
+from lightning_prune.structures.flops import Flops, count_flops
 
 
 def flops_of_step(trainer: "pl.Trainer") -> Flops:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lightning_prune.basics.random_state import forked
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.starting_points.initializations import Initialization
 from lightning_prune.granularity.living_network import LivingNetwork
-from lightning_prune.initializations import Initialization
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import is_sharded
 from lightning_prune.shrinking.briefly_small import briefly_small

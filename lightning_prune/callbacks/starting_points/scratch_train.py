@@ -9,8 +9,8 @@ from lightning_prune.basics.renamed import renamed_argument
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.operations import flops_of_step
 from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps
+from lightning_prune.callbacks.starting_points.initializations import Initialization
 from lightning_prune.callbacks.starting_points.reinitialize import FreshStart
-from lightning_prune.initializations import Initialization
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.parameters import plain_name
 
@@ -38,7 +38,7 @@ class ScratchTrain(FreshStart):
         draw: ``"every-cycle"`` draws other weights in every cycle. ``"once"`` gives every cycle the same weights.
         initialize: A function that draws weights of the module in place. It is called last, when the layers have drawn
             their weights and dead weights are zero. The authors' code for unstructured pruning uses
-            ``lightning_prune.initializations.sparse_fan_in_``. None: not called.
+            ``lightning_prune.callbacks.starting_points.initializations.sparse_fan_in_``. None: not called.
         initialise: The former name of ``initialize``, which goes with the next version.
 
     Raises:

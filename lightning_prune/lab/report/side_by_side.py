@@ -10,8 +10,8 @@ from rich import box
 from rich.table import Table
 from torch import Tensor, nn
 
-from lightning_prune.flops import count_flops
 from lightning_prune.lab.report.terminal import percent
+from lightning_prune.structures.flops import count_flops
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from toys import fit, toy
 from lightning_prune import FineTune, IterativePruning, Reinitialize, ScratchTrain
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.callbacks.starting_points.fresh_weights import refuse_without_fresh_weights
-from lightning_prune.initializations import sparse_fan_in_
+from lightning_prune.callbacks.starting_points.initializations import sparse_fan_in_
 from lightning_prune.lab.networks.initialization import glorot_normal_
 
 LAYERS = ("net.0.weight", "net.4.weight", "net.7.weight")
@@ -102,7 +102,7 @@ def test_what_is_no_function_is_refused(start):
 
 @pytest.mark.parametrize("start", [Reinitialize, ScratchTrain])
 def test_yaml_names_it_by_its_path_and_its_dump_parses_back(start):
-    path = "lightning_prune.initializations.sparse_fan_in_"
+    path = "lightning_prune.callbacks.starting_points.initializations.sparse_fan_in_"
     given = {"callbacks": [{"class_path": f"lightning_prune.{start.__name__}", "init_args": {"initialize": path}}]}
     parser = ArgumentParser()
     parser.add_argument("--callbacks", type=list[Callback])

@@ -15,7 +15,7 @@ from zoo import Adversaries, vectors
 
 from lightning_prune import FineTune, Geometric, IterativePruning, Levels, OneShot, Reinitialize, ScratchTrain
 from lightning_prune.callbacks.starting_points.scratch_train import scratch_length
-from lightning_prune.flops import count_flops
+from lightning_prune.structures.flops import count_flops
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),

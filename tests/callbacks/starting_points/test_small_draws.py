@@ -27,11 +27,11 @@ from lightning_prune import (
 )
 from lightning_prune.basics.random_state import seed_of, take
 from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weights_, refuse_without_fresh_weights
-from lightning_prune.flops import count_flops
+from lightning_prune.callbacks.starting_points.initializations import sparse_fan_in_
 from lightning_prune.granularity.living_network import LivingNetwork
-from lightning_prune.initializations import sparse_fan_in_
 from lightning_prune.lab.networks.initialization import kaiming_normal_
 from lightning_prune.shrinking.slices import cuts_of, mask_, tensors_of
+from lightning_prune.structures.flops import count_flops
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),
