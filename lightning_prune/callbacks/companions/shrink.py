@@ -11,8 +11,8 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_prune.basics.too_early import ObjectsOnly
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.callbacks.compat.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.companions.small_network_file import check_name, write_at_end
+from lightning_prune.callbacks.compat.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.gathering.training_batches import loaders_of
 from lightning_prune.selection.sharding import is_sharded
 from lightning_prune.shrinking.removal import Shrunk, shrink
@@ -41,8 +41,8 @@ class Shrink(Callback, metaclass=ObjectsOnly):
             ``test`` and ``predict`` with ``--ckpt_path``. None: no file.
 
     Raises:
-        ValueError: If ``save`` does not end in ``.safetensors``. When the fit starts, if weights are split over several devices, or the fit runs in processes from
-            which only weights come back.
+        ValueError: If ``save`` does not end in ``.safetensors``. When the fit starts, if weights are split over several
+            devices, or the fit runs in processes from which only weights come back.
 
     Example:
         >>> from lightning_prune import IterativePruning, OneShot, Structures

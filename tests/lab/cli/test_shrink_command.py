@@ -66,7 +66,12 @@ def test_a_checkpoint_becomes_a_small_file_that_is_tested_as_the_checkpoint(chec
 
 
 def test_a_fit_with_shrink_writes_a_small_file_that_is_tested():
-    words = ["--pruning.cycles=1", "--pruning.retrain=1ep", "--pruning.granularity=Structures", "--pruning.measure=flops"]
+    words = [
+        "--pruning.cycles=1",
+        "--pruning.retrain=1ep",
+        "--pruning.granularity=Structures",
+        "--pruning.measure=flops",
+    ]
     Path("config.yaml").write_text(
         CONFIG.replace("accelerator: cpu", "callbacks: [{class_path: Shrink, init_args: {save: small.safetensors}}]")
     )
