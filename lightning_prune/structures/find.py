@@ -29,8 +29,9 @@ def structures_of(module: nn.Module, example: Any = None) -> FoundStructures:
 
     Args:
         module: The network. It may be on the meta device, for which nothing is computed.
-        example: A batch for ``training_step`` if the module has one, otherwise the input of ``forward``: a tensor, or a
-            tuple of positional or a dictionary of named arguments. None: ``example_input_array``, for ``forward``.
+        example: A batch for ``training_step``, or the input of ``forward``: a tensor, or a tuple of positional or a
+            dictionary of named arguments, or a batch of which ``forward`` takes the first part. None:
+            ``example_input_array``, for ``forward``. A module that optimizes by hand runs its ``forward``.
 
     Returns:
         The groups, what is kept and why, and the costs.
