@@ -29,6 +29,7 @@ LAYERS = [
     ["structures"],
     ["granularity"],
     ["shrinking"],
+    ["deployment"],
     ["callbacks.cycle", "callbacks.settings", "callbacks.compat.namespaces"],
     ["callbacks.timing"],
     ["callbacks.base"],
@@ -67,6 +68,7 @@ MATHEMATICS = (
     "structures",
     "shrinking",
     "granularity",
+    "deployment",
 )
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
