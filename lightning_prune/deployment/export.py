@@ -75,7 +75,7 @@ def export(
     format: str | None = None,
     example: Any = None,
     *,
-    tolerance: float = 1e-4,
+    tolerance: float | None = None,
     shrink: bool = True,
     batch: int | None = None,
     largest_batch: int = 64,
@@ -96,12 +96,13 @@ def export(
             the ending of the path says.
         example: The inputs of ``forward``, or a batch of data. Its rows are repeated for other batch sizes. None: the
             ``example_input_array`` of the module.
-        tolerance: The largest error that is right, relative to the largest output. A larger one warns.
+        tolerance: The largest error that is right, relative to the largest output. A larger one warns. None: 1e-4, or
+            1e-2 with ``half_values``.
         shrink: Whether dead units are removed first. ``"sparse"`` keeps them.
         batch: The one batch size that the file takes. None: any, and the file is checked at 1 and 7.
         largest_batch: The largest batch of a file for ExecuTorch, which plans its memory ahead.
         opset: The version of the operators of ONNX. None: the choice of torch's exporter.
-        half_values: Whether ``"openvino"`` and ``"sparse"`` write weights in float16. The tolerance has to allow for it.
+        half_values: Whether ``"openvino"`` and ``"sparse"`` write weights in float16.
 
     Returns:
         The file, its size and the error.
@@ -121,6 +122,7 @@ def export(
     path, wishes = Path(path), Wishes(batch, largest_batch, opset, half_values)
     name = _format_of(path, format)
     asker, known = f"export(format='{name}')", FORMATS[name]
+    tolerance = (1e-2 if half_values else 1e-4) if tolerance is None else tolerance
     check_at_least("export", 0, {"tolerance": tolerance})
     check_wishes(path, name, wishes)
     import_libraries(name)

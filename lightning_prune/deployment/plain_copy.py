@@ -14,15 +14,15 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.selection.sharding import is_sharded
 
 
-def plain_copy(module: nn.Module, single_precision: bool, asker: str) -> nn.Module:
+def plain_copy(module: nn.Module, graph: bool, asker: str) -> nn.Module:
     """Copy a network. The network itself stays as it is.
 
-    Weights that are computed from others by parametrizations or by masks of ``torch.nn.utils.prune`` become plain
-    weights. A network that ``torch.compile`` wraps comes out of it.
+    Masks of ``torch.nn.utils.prune`` are applied for good. A network that ``torch.compile`` wraps comes out of it.
 
     Args:
         module: The network, on any device, in any mode and precision.
-        single_precision: Whether numbers of other precisions become float32.
+        graph: Whether the file holds a graph. Then computed weights become plain, and all numbers float32. A file of
+            weights alone keeps what the user's class has.
         asker: The call that asks, for errors.
 
     Raises:
@@ -48,9 +48,9 @@ def plain_copy(module: nn.Module, single_precision: bool, asker: str) -> nn.Modu
             f"{asker} cannot copy {type(module).__name__}: {type(error).__name__}: {error}. Give the network inside."
         ) from error
     copied = _uncompiled(copied)
-    _burn_in(copied)
+    _burn_in(copied, graph)
     copied = copied.cpu().eval().requires_grad_(False)
-    return copied.float() if single_precision else copied
+    return copied.float() if graph else copied
 
 
 def return_plain_values(module: nn.Module) -> None:
@@ -93,10 +93,10 @@ def _uncompiled(module: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def _burn_in(module: nn.Module) -> None:
-    """Make computed weights plain ones."""
+def _burn_in(module: nn.Module, graph: bool) -> None:
+    """Make computed weights plain ones. For a file without a graph, those that a mask computes."""
     for layer in list(module.modules()):
-        if parametrize.is_parametrized(layer):
+        if graph and parametrize.is_parametrized(layer):
             _own_class(layer)
             for name in list(layer.parametrizations):  # type: ignore[arg-type, union-attr]
                 parametrize.remove_parametrizations(layer, name, leave_parametrized=True)

@@ -61,6 +61,11 @@ class ReadyNetwork:
         keys = [[str(getattr(one, "key", getattr(one, "idx", ""))) for one in path] for path in paths]
         return ["_".join(one if one and not one[0].isdecimal() else ["output", *one]) for one in keys]
 
+    def forget_weights_(self) -> None:
+        """Overwrite all numbers, so that only those of a file can give the right outputs."""
+        for one in _tensors(self.network).values():
+            one.detach().fill_(float("nan") if one.is_floating_point() else 0)
+
     @property
     def parameters(self) -> tuple[int, int]:
         """How many parameters the whole network has, and how many are left."""
@@ -99,7 +104,7 @@ def make_ready(
     Raises:
         ValueError: If the network has no ``forward`` that runs on the example, or not on these batches.
     """
-    network = plain_copy(module, single_precision=not weights_only, asker=asker)
+    network = plain_copy(module, graph=not weights_only, asker=asker)
     if not weights_only:
         return_plain_values(network)
     call = call_on(network, example, asker)

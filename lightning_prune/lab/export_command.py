@@ -31,7 +31,7 @@ def export_parser() -> ArgumentParser:
     add("--format", required=True, metavar="FORMAT", help=f"{FORMATS}; or several of them with commas")
     add("--out", type=str | None, metavar="FILE", help="the file (default: model.* beside the checkpoint)")
     add("--config", type=str | None, metavar="CONFIG", help="the config of the run (default: that in its folder)")
-    add("--tolerance", type=float, default=1e-4, help="the largest error, relative to the largest output")
+    add("--tolerance", type=float | None, metavar="ERROR", help="relative to the largest output (default: 1e-4)")
     add("--batch", type=int | None, metavar="N", help="the one batch size that the file takes (default: any)")
     add("--largest_batch", type=int, default=64, metavar="N", help="for executorch")
     add("--opset", type=int | None, metavar="N", help="the version of the operators, for onnx")
@@ -100,7 +100,7 @@ def _checked(names: Sequence[str], checkpoint: Path, options: Any) -> "dict[str,
     return files
 
 
-def _exported(module: "nn.Module", example: Any, name: str, path: Path, wishes: "Wishes", tolerance: float) -> bool:
+def _exported(module: "nn.Module", example: Any, name: str, path: Path, wishes: "Wishes", tolerance: float | None) -> bool:
     """Write a file, print what came of it, and return whether it is right."""
     from lightning_prune.deployment.export import export
 

@@ -5,6 +5,7 @@ from lightning_prune.deployment.formats import (
     onnx_file,
     openvino_file,
     small_weights,
+    sparse_weights,
     torch_program,
 )
 from lightning_prune.deployment.formats.file_format import FileFormat
@@ -15,4 +16,5 @@ FORMATS: dict[str, FileFormat] = {
     "openvino": openvino_file.FORMAT,
     "executorch": executorch_file.FORMAT,
     "safetensors": small_weights.FORMAT,
+    "sparse": sparse_weights.FORMAT,
 }

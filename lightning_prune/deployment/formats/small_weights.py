@@ -16,6 +16,7 @@ def _write(ready: ReadyNetwork, path: Path, wishes: Wishes) -> None:
 
 def _open(path: Path, ready: ReadyNetwork) -> Run:
     _, weights = read_small(path)
+    ready.forget_weights_()
     with torch.no_grad():
         for name, one in ready.network.state_dict().items():
             one.copy_(weights[plain_name(name)])
