@@ -16,8 +16,8 @@ from lightning_prune.deployment.formats.known_formats import FORMATS
 
 RUNTIMES = [
     "torch",
-    pytest.param("onnx"),
-    pytest.param("openvino"),
+    "onnx",
+    pytest.param("openvino", marks=pytest.mark.slow),
     pytest.param("executorch", marks=pytest.mark.slow),
 ]
 
@@ -116,7 +116,7 @@ class Outputs(dict):
     """What torch cannot take apart: a subclass of dict."""
 
 
-@pytest.mark.parametrize("format", ["torch", "onnx"])
+@pytest.mark.parametrize("format", ["torch", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_several_inputs_by_name_and_outputs_by_name(format, tmp_path):
     module = Pair()
     example = {"images": torch.rand(3, 4), "numbers": torch.rand(3, 2), "mask": torch.ones(3, 1)}
@@ -384,6 +384,19 @@ def test_openvino_in_half_precision(tmp_path):
     assert half.size < 0.7 * whole.size
     assert whole.error < 1e-5 < half.error
     assert half.is_right
+
+
+class Cut(nn.Module):
+    """Its forward asks for the length, as code often does."""
+
+    def forward(self, x):
+        return x.view(len(x), -1).relu()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["torch", "onnx"])
+def test_the_length_of_a_batch_is_not_fixed(format, tmp_path):
+    assert export(Cut(), tmp_path / FORMATS[format].file_name, format, IMAGES).error == 0
 
 
 @pytest.mark.slow

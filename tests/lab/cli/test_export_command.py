@@ -24,10 +24,16 @@ def network():
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """The last checkpoint of a run, in which half of the units of a layer are zero."""
-    Path("config.yaml").write_text(CONFIG)
-    main(["fit", "--config=config.yaml", *QUICK])
-    path = next(Path("runs").glob("**/last.ckpt"))
+    """A checkpoint in the folder of a run, in which half of the units of a layer are zero."""
+    path = Path("runs", "version_0", "checkpoints", "last.ckpt")
+    path.parent.mkdir(parents=True)
+    path.parents[1].joinpath("config.yaml").write_text(CONFIG)
+    torch.save({"state_dict": network().state_dict()}, path)
+    return without_half(path)
+
+
+def without_half(path):
+    """Set half of the units of a layer to zero in a checkpoint."""
     saved = torch.load(path, weights_only=True)
     state = saved["state_dict"]
     for name, dim in (
@@ -69,7 +75,10 @@ def test_files_of_several_formats_beside_the_checkpoint(checkpoint, capsys):
 
 
 @pytest.mark.slow
-def test_onnx_of_a_small_network(checkpoint):
+def test_onnx_of_the_small_network_of_a_run(tmp_path):
+    Path("config.yaml").write_text(CONFIG)
+    main(["fit", "--config=config.yaml", *QUICK])
+    checkpoint = without_half(next(Path("runs").glob("**/last.ckpt")))
     main(["shrink", f"--ckpt={checkpoint}", "--out=small.safetensors"])
     main(["export", "--ckpt=small.safetensors", "--config=config.yaml", "--format=onnx", "--out=it.onnx", "--opset=18"])
     import onnxruntime
@@ -102,7 +111,10 @@ def test_what_it_cannot_export_it_says(checkpoint, capsys, monkeypatch):
         (["--format=torch", "--out=nowhere/a.pt2"], "there is no folder 'nowhere' for the file"),
         (["--format=torch", "--opset=18"], "`opset` must stay as it is for 'torch'"),
         (["--format=torch", "--config=nowhere.yaml"], "nowhere.yaml"),
-        (["--format=torch", "--inputs=images"], "`--inputs images`: the batch of the validation data has 0, 1, and no images"),
+        (
+            ["--format=torch", "--inputs=images"],
+            "`--inputs images`: the batch of the validation data has 0, 1, and no images",
+        ),
         (["--format=torch", "--tolerance=-1"], "export(tolerance=-1.0) must be at least 0"),
     ):
         assert said in failure(capsys, "export", f"--ckpt={checkpoint}", *words), words
