@@ -128,7 +128,7 @@ def export(
     import_libraries(name)
     removes = shrink and not known.whole
     ready = make_ready(module, example, None if batch is None else [batch], asker, known.weights_only, removes)
-    files = _write(known, ready, path, wishes)
+    files = _write(known, ready, path, wishes, asker)
     found = agreement(lambda: known.open(path, ready), ready)
     done = Exported(
         path,
@@ -219,10 +219,18 @@ def check_wishes(path: Path, name: str, wishes: Wishes) -> None:
             check_at_least_one("export", one.name, value)
 
 
-def _write(known: FileFormat, ready: ReadyNetwork, path: Path, wishes: Wishes) -> list[Path]:
+def _write(known: FileFormat, ready: ReadyNetwork, path: Path, wishes: Wishes, asker: str) -> list[Path]:
     """Write all files of a format beside their places, and rename them then."""
     with TemporaryDirectory(dir=path.absolute().parent, prefix=f".{path.name}.") as aside:
-        known.write(ready, Path(aside, path.name), wishes)
+        try:
+            known.write(ready, Path(aside, path.name), wishes)
+        except (OSError, UserError):
+            raise
+        except Exception as error:  # a converter may not know an operation of the network
+            said = "\n".join(line for line in str(error).strip().splitlines()[:6] if line.strip())
+            raise UserError(
+                f"{asker}: the converter cannot write {type(ready.network).__name__}: {type(error).__name__}: {said}"
+            ) from error
         return [Path(shutil.move(one, path.with_name(one.name))) for one in sorted(Path(aside).iterdir())]
 
 

@@ -346,6 +346,18 @@ def test_what_cannot_be_traced_is_refused_with_torchs_reason(tmp_path):
         export(Branch(), tmp_path / "a.pt2", example=IMAGES)
 
 
+def test_what_a_converter_does_not_know_is_said_in_its_words(tmp_path, monkeypatch):
+    def unknown(*_):
+        raise RuntimeError("no operator aten::odd")
+
+    monkeypatch.setattr(torch.export, "save", unknown)
+    with pytest.raises(
+        ValueError, match=r"export\(format='torch'\): the converter cannot write Sequential: .*aten::odd"
+    ):
+        export(conv(), tmp_path / "a.pt2", example=IMAGES)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_onnx_beyond_two_gigabytes_has_its_weights_beside_it(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_file, "_ONE_FILE", 100)
