@@ -30,6 +30,7 @@ LAYERS = [
     ["structures"],
     ["granularity"],
     ["shrinking"],
+    ["deployment"],
     ["callbacks.cycle", "callbacks.settings", "callbacks.compat.namespaces"],
     ["callbacks.timing"],
     ["callbacks.base"],
@@ -47,7 +48,7 @@ LAYERS = [
     ["lab.data", "lab.networks", "lab.report"],
     ["lab.configs_command", "lab.runs"],
     ["lab.cli"],
-    ["lab.__init__", "lab.classifier", "lab.shrink_command", "lab.structures_command"],
+    ["lab.__init__", "lab.classifier", "lab.export_command", "lab.shrink_command", "lab.structures_command"],
     ["ablation.config"],
     ["ablation.sharing"],
     ["ablation.planning"],
@@ -69,6 +70,7 @@ MATHEMATICS = (
     "structures",
     "shrinking",
     "granularity",
+    "deployment",
 )
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
