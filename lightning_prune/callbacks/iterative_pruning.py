@@ -140,7 +140,6 @@ class IterativePruning(Arguments):
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
         check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, during, **functions)
         self.cycles, self.retrain = int(cycles), retrain
-        self.sparsity = sparsity
         self.criterion, self.allocation, self.prunable = criterion, allocation, prunable
         self.optimizer_state = optimizer_state
         self.seed = seed
@@ -152,8 +151,9 @@ class IterativePruning(Arguments):
         check_units(granularity, measure, masks_from, criterion)
         refuse_choices(granularity, measure, allocation)
         self.granularity, self.measure = granularity, measure
-        self._source, self._levels = source_of(masks_from), levels_of(granularity, sparsity, self.cycles)
-        check_last_level(self._levels, self.cycles, f"granularity={granularity!r}")
+        self._source = source_of(masks_from)
+        self.sparsity = self._levels = levels_of(granularity, sparsity, self.cycles)
+        check_last_level(self.sparsity, self.cycles, f"granularity={granularity!r}")
         self.best_checkpoint = check_choice("best_checkpoint", best_checkpoint)
         self._before = read_dense_run(dense_run)
         self._at = Position()

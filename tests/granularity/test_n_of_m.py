@@ -286,8 +286,10 @@ def test_arguments_that_the_pattern_contradicts_are_refused_with_what_to_write(o
         IterativePruning(**{"cycles": 2, "granularity": NofM(2, 4), **options})
 
 
-def test_a_sparsity_that_says_the_same_is_taken():
-    assert IterativePruning(cycles=2, sparsity=OneShot(0.5), granularity=NofM(2, 4)).scheduled(2) == 0.5
+def test_a_sparsity_that_says_the_same_is_taken_and_the_callback_says_that_of_the_pattern():
+    given = IterativePruning(cycles=2, sparsity=OneShot(0.5), granularity=NofM(2, 4))
+    assert given.scheduled(2) == 0.5
+    assert "sparsity=Levels(levels=[0.5])" in str(IterativePruning(cycles=2, granularity=NofM(2, 4))) == str(given)
 
 
 @pytest.mark.filterwarnings("ignore:IterativePruning leaves")
