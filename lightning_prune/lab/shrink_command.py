@@ -126,13 +126,11 @@ def made_of(config: Path) -> "tuple[LightningModule, LightningDataModule | None]
 
 
 def batch_of(module: Any, data: Any) -> Any:
-    """Draw a batch of the validation data, as the module gets it.
-
-    A validation knows all hooks that a batch goes through.
+    """A batch of the validation data, as the module gets it. A validation knows all hooks that a batch goes through.
 
     Args:
-        module: The module of a run.
-        data: Its data.
+        module: The module of the run.
+        data: Its data. None: the module has loaders of its own.
     """
     from lightning.pytorch import Callback, Trainer
 

@@ -46,7 +46,8 @@ LAYERS = [
     ["lab.data", "lab.networks", "lab.report"],
     ["lab.configs_command", "lab.runs"],
     ["lab.cli"],
-    ["lab.__init__", "lab.classifier", "lab.shrink_command", "lab.structures_command", "lab.profile_command"],
+    ["lab.__init__", "lab.classifier", "lab.shrink_command", "lab.structures_command"],
+    ["lab.export_command", "lab.profile_command"],
     ["ablation.config"],
     ["ablation.sharing"],
     ["ablation.planning"],
@@ -68,6 +69,7 @@ MATHEMATICS = (
     "structures",
     "shrinking",
     "granularity",
+    "deployment",
 )
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
