@@ -36,8 +36,11 @@ COMMANDS = {
     ),
     "structures": ("lab.structures_command", "Show which channels, heads and neurons of a network can be removed."),
     "shrink": ("lab.shrink_command", "Remove dead channels, heads and neurons, and write the small network."),
-    "profile": ("lab.profile_command", "Measure size and speed of a network, and what it gains over the dense one."),
-    "export": ("lab.export_command", "Write the network of a checkpoint for a runtime, and check what the file computes."),
+    "profile": ("lab.profile_command", "Measure a network: its size, its speed, and what it gains over the dense one."),
+    "export": (
+        "lab.export_command",
+        "Write the network of a checkpoint for a runtime, and check what the file computes.",
+    ),
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
 NEED_NO_EXTRA = ("configs",)

@@ -58,6 +58,7 @@ from lightning_prune.deployment.sparse_file import save_sparse as save_sparse
 from lightning_prune.granularity import Blocks as Blocks
 from lightning_prune.granularity import Filters as Filters
 from lightning_prune.granularity import Granularity as Granularity
+from lightning_prune.granularity import Latency as Latency
 from lightning_prune.granularity import Structures as Structures
 from lightning_prune.granularity import Weights as Weights
 from lightning_prune.masks.ticket import Ticket as Ticket

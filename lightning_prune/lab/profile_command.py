@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lightning_prune.deployment.profiling.profile_network import Told
 
-HELP = "Measure the size and the speed of a network, and what it gains over the dense one."
+HELP = "Measure a network: its size, its speed, and what it gains over the dense one."
 FOLDER, JSON, CHECKPOINTS = "profile", "profile.json", "checkpoints"
 NETWORK = "a checkpoint, a small.safetensors, or the folder of a run"
 

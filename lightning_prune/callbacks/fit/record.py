@@ -37,6 +37,7 @@ class Record:
         self.writes = trainer.is_global_zero  # one process writes for all
         self.selected = selected
         self.covered: Mapping[str, Tensor] = selected.weights  # what has masks, which may be more than was selected
+        self.measured: dict[str, Any] = {}  # for the run, by name, such as the table of measure="latency"
         self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
         self.settings = settings
         self.cycles: list[dict[str, Any]] = []
@@ -99,6 +100,7 @@ class Record:
             "skipped": [asdict(one) for one in self.selected.skipped if one.name not in weights],
             "cycles": self.cycles,
             "finished": finished,
+            **self.measured,
         }
         write_whole(self._path, json.dumps(content, indent=1))
 

@@ -31,6 +31,7 @@ from lightning_prune.callbacks.masking.hold import Hold, gradients_are_read
 from lightning_prune.callbacks.masking.initial_masks import initial_masks, refuse_regrowth
 from lightning_prune.callbacks.masking.processes import check_agreement, take_from_first
 from lightning_prune.callbacks.masking.pruner import Pruner
+from lightning_prune.callbacks.masking.reached_latency import reached_latency
 from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep
 from lightning_prune.callbacks.resuming.exact_resume import settle
 from lightning_prune.callbacks.settings.refused_differences import refuse_differences
@@ -233,6 +234,7 @@ class Run:
         if finished and self.at.cycle is not None:
             reshard(trainer.lightning_module)
             refuse_diverged(trainer.lightning_module, self.at.cycle)
+            self.record.measured |= reached_latency(trainer, self.pruner)
         self.record.write(trainer, finished)
 
     def stop_decided(self, trainer: "pl.Trainer") -> None:

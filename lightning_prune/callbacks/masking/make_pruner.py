@@ -2,24 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import lightning.pytorch as pl
 from torch import Tensor, nn
 
 from lightning_prune.allocation import Allocation
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.gathering.latency_in_fit import table_in_fit
 from lightning_prune.callbacks.gathering.operations import flops_of_step
-from lightning_prune.callbacks.gathering.structures_in_fit import find_structures
+from lightning_prune.callbacks.gathering.structures_in_fit import find_structures, of_parameters
 from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.unit_pruner import Division, UnitPruner
 from lightning_prune.criteria import Criterion
 from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.latency import Latency
+from lightning_prune.granularity.latency_table import Timed
 from lightning_prune.granularity.quantities import Linear, Measure, Quantity, Removed
 from lightning_prune.selection.filter_layout import transposed_groups
 from lightning_prune.selection.parameters import plain_name
-from lightning_prune.structures.groups import FoundStructures
+from lightning_prune.structures.groups import FoundStructures, Group
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,11 @@ class Method:
 
 
 def make_pruner(
-    method: Method, module: nn.Module, weights: Mapping[str, Tensor], found: FoundStructures | None = None
+    method: Method,
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    found: FoundStructures | None = None,
+    saved: Mapping[str, Any] | None = None,
 ) -> Pruner:
     """Make what decides the masks of a run.
 
@@ -51,13 +58,16 @@ def make_pruner(
         module: The LightningModule, in a fit. Without a fit any network, measured by its weights.
         weights: The prunable weights by name.
         found: The structures of the network, if they are known. None: they are found in the fit where they are needed.
+        saved: What the measure of the run has saved that is resumed. See ``Measure.state``.
 
     Raises:
         ValueError: If the network cannot be divided, or its operations cannot be counted.
     """
     transposed = transposed_groups(module)
+    whole: Mapping[str, Group] = {}
     if method.granularity.needs_groups and found is None:
-        found = find_structures(cast("pl.LightningModule", module), weights)
+        known = find_structures(cast("pl.LightningModule", module), weights)
+        whole, found = known.groups, of_parameters(module, known)
     units = method.granularity(weights, transposed, found)
     given = (weights, method.criterion, method.allocation, method.seed, transposed)
     if units is None:
@@ -68,7 +78,12 @@ def make_pruner(
         )
     sizes = {name: shape.numel() for name, shape in units.shapes.items()}
     measure: Measure | None = None
-    if found is not None:
+    latency = Latency() if method.measure == "latency" else method.measure
+    if isinstance(latency, Latency):
+        groups = {name: whole[name] for name in sizes}
+        table = table_in_fit(cast("pl.LightningModule", module), groups, latency, (saved or {}).get("latency"))
+        measure = Timed(table, tuple(sizes), groups)
+    elif found is not None:
         removed = Removed(found.costs, sizes, method.measure == "flops")
         measure = Linear(dict.fromkeys(sizes, 1.0), sizes) if method.measure == "units" else removed
     elif method.measure == "weights":

@@ -3,20 +3,21 @@
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import product
 from typing import Any
 
 import torch
 from torch import nn
 
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.deployment.profiling.batches import resized
 from lightning_prune.deployment.profiling.own_times import own_times
 from lightning_prune.deployment.profiling.profiled import Profile
 from lightning_prune.deployment.profiling.runtimes.in_torch import in_torch
-from lightning_prune.deployment.profiling.runtimes.known import check_runtimes, runtime_named
+from lightning_prune.deployment.profiling.runtimes.known import Ready, check_runtimes, runtime_named
 from lightning_prune.deployment.profiling.sizes import sizes_of
 from lightning_prune.deployment.profiling.timings import LayerTime, Timing
-from lightning_prune.deployment.profiling.turns import in_turn
+from lightning_prune.deployment.profiling.turns import Times, in_turn
+from lightning_prune.deployment.sample_batches import SampleBatches
 from lightning_prune.shrinking.example_calls import call_on
 from lightning_prune.shrinking.quiet_calls import Call
 
@@ -49,7 +50,8 @@ def profile(
         against: A network to compare with, such as the dense one, which takes the same example.
         batch: The numbers of samples in a batch, each at least 1.
         threads: The numbers of threads that an operation may use, each at least 1.
-        runtimes: Where the networks run: ``"torch"``, and whatever else ``RUNTIMES`` names.
+        runtimes: Where the networks run: ``"torch"``, ``"onnxruntime"`` or ``"openvino"``. For the last two, both are
+            exported into temporary files first.
         rounds: The number of rounds that are measured for each runtime, number of threads and batch size.
         warm_up: The number of rounds before them.
         names: What the two networks are called in the result.
@@ -75,17 +77,20 @@ def profile(
     check_runtimes(runtimes, ASKER)
     sides = [module] if against is None else [module, against]
     wanted = sorted({1, *batch})
-    calls = [{size: _call(side, example, size) for size in wanted} for side in sides]
-    told = _counting(progress, 1 + len(runtimes) * len(threads) * len(batch) + 1)
+    calls = [{size: call_on_batch(side, example, size, ASKER) for size in wanted} for side in sides]
+    told = _counting(progress, 2 + len(runtimes) * (1 + len(threads) * len(batch)))
     told("parameters, operations and memory")
     sizes = [sizes_of(side, its) for side, its in zip(sides, calls, strict=True)]
     timings = []
     for name in runtimes:
-        for count in threads:
-            for size in batch:
+        told(f"{name}: making ready")
+        with ExitStack() as undo:
+            start = runtime_named(name)
+            sources = [undo.enter_context(start(side, its[batch[0]])) for side, its in zip(sides, calls, strict=True)]
+            for count, size in product(threads, batch):
                 told(f"{name}, threads {count}, batch {size}")
                 these = [its[size] for its in calls]
-                timings.append(_timing(name, count, size, sides, these, rounds, warm_up))
+                timings.append(Timing(name, count, size, *_times(sources, these, count, rounds, warm_up)))
     told("the layers")
     layers = _layers(sides, [its[batch[0]] for its in calls], threads[0], rounds, warm_up)
     settings = {
@@ -99,18 +104,29 @@ def profile(
     return Profile(names, sizes[0], other, tuple(timings), tuple(layers), settings)
 
 
-def _call(module: nn.Module, example: Any, size: int) -> Call:
+def call_on_batch(module: nn.Module, example: Any, size: int, asker: str) -> Call:
+    """Find a way to run a network on a batch of some size.
+
+    Args:
+        module: The network.
+        example: A batch, whose samples are repeated or left out. None: ``example_input_array`` of the module.
+        size: The number of samples.
+        asker: The call that asks, for errors.
+
+    Raises:
+        UserError: If the example has no samples, or the network does not run on it.
+    """
     given = getattr(module, "example_input_array", None) if example is None else example
-    return call_on(module, given if given is None else resized(given, size), ASKER)
+    batches = SampleBatches((given,))
+    if given is not None and not batches.size:
+        raise UserError(f"{asker}: the example has no samples. Give a batch, with the samples along dimension 0.")
+    return call_on(module, None if given is None else batches.of(size)[0], asker)
 
 
-def _timing(
-    runtime: str, threads: int, size: int, sides: Sequence[nn.Module], calls: Sequence[Call], rounds: int, warm_up: int
-) -> Timing:
-    ready = runtime_named(runtime)
+def _times(sources: Sequence[Ready], calls: Sequence[Call], threads: int, rounds: int, warm_up: int) -> list[Times]:
     with ExitStack() as undo:
-        runs = [undo.enter_context(ready(*one, threads)) for one in zip(sides, calls, strict=True)]
-        return Timing(runtime, threads, size, *in_turn(runs, rounds, warm_up))
+        runs = [undo.enter_context(ready(call, threads)) for ready, call in zip(sources, calls, strict=True)]
+        return in_turn(runs, rounds, warm_up)
 
 
 def _layers(

@@ -1,14 +1,10 @@
-"""Measuring: fair turns by a given clock, the own time of layers, memory to the byte, and batches of any size."""
-
-import copy
+"""Measuring: fair turns by a given clock, the own time of layers, and memory to the byte."""
 
 import pytest
 import torch
 from torch import nn
 
-from lightning_prune import UserError
 from lightning_prune.deployment.profiling.activation_memory import activation_memory
-from lightning_prune.deployment.profiling.batches import resized
 from lightning_prune.deployment.profiling.own_times import own_times
 from lightning_prune.deployment.profiling.turns import Times, in_turn
 
@@ -83,18 +79,3 @@ def test_what_is_kept_for_the_gradient_counts_too():
     with torch.no_grad():
         free = activation_memory(lambda: network(x))
     assert activation_memory(lambda: network(x)) > free
-
-
-def test_batches_of_any_size_are_made_of_the_samples():
-    example = {"x": torch.arange(6).view(3, 2), "scale": torch.ones(2), "name": "a", "y": [torch.tensor([7, 8, 9])]}
-    before = copy.deepcopy(example)
-    found = resized(example, 5)
-    assert found["x"].tolist() == [[0, 1], [2, 3], [4, 5], [0, 1], [2, 3]]
-    assert found["y"][0].tolist() == [7, 8, 9, 7, 8]
-    assert found["scale"].tolist() == [1, 1]
-    assert found["name"] == "a"
-    assert example["x"].equal(before["x"])
-    assert resized(torch.ones(4, 2), 1).shape == (1, 2)
-    for wrong in ((), torch.tensor(1.0), torch.ones(0, 3)):
-        with pytest.raises(UserError, match="has no samples"):
-            resized(wrong, 2)

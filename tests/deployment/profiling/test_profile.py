@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 
 import pytest
 import torch
@@ -54,8 +55,8 @@ def test_every_runtime_threads_and_batch_is_measured_and_every_layer_once(dense_
         progress=lambda *it: said.append(it),
     )
     assert [(one.threads, one.batch) for one in found.timings] == [(1, 4), (1, 1), (2, 4), (2, 1)]
-    assert [done for done, _, _ in said] == list(range(6))
-    assert {total for _, total, _ in said} == {6}
+    assert [done for done, _, _ in said] == list(range(7))
+    assert {total for _, total, _ in said} == {7}
     assert sorted(one.name for one in found.layers) == sorted(name for name, _ in small.named_modules())
     assert [one.seconds for one in found.layers] == sorted((one.seconds for one in found.layers), reverse=True)
     assert all(one.against > 0 for one in found.layers)
@@ -99,6 +100,23 @@ def test_a_module_with_steps_only_and_a_module_alone_are_measured():
     assert found.timings[0].against is None
     assert found.sizes.flops == profile(ResNet(8), IMAGES, batch=[1], rounds=1).sizes.flops
     assert "faster" not in str(found)
+
+
+@pytest.mark.slow  # exporters take seconds
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.filterwarnings("ignore")  # of the exporters
+def test_other_runtimes_time_the_file_of_each_network(runtime):
+    pytest.importorskip(runtime)
+    small, dense = (nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 2)) for width in (2, 8))
+    found = profile(small, torch.ones(3, 4), against=dense, batch=[5, 1], runtimes=[runtime], rounds=2)
+    assert [(one.runtime, one.batch) for one in found.timings] == [(runtime, 5), (runtime, 1)]
+    assert all(one.this.minimum > 0 and one.against.minimum > 0 for one in found.timings)
+
+
+def test_a_runtime_that_is_not_installed_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match="needs onnxruntime: pip install 'lightning-prune\\[onnx\\]'"):
+        profile(nn.Linear(3, 2), torch.ones(1, 3), runtimes=["onnxruntime"])
 
 
 def made_up(zeros=0):
@@ -153,6 +171,8 @@ def test_zeros_that_gain_nothing_are_named():
         ({"warm_up": -1}, "warm_up=-1\\) must be a whole number, at least 0"),
         ({"runtimes": ["torhc"]}, "no runtime 'torhc'. Did you mean `torch`"),
         ({"example": None}, "needs an example"),
+        ({"example": torch.tensor(1.0)}, "the example has no samples"),
+        ({"example": torch.ones(0, 3)}, "the example has no samples"),
         ({"example": torch.ones(2, 5)}, "cannot run Linear on the example"),
         ({"against": nn.Linear(7, 2)}, "cannot run Linear on the example"),
     ],

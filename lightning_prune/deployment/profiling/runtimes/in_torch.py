@@ -1,13 +1,22 @@
 """Run a network in torch, as it is, in eval mode and without gradients."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from lightning_prune.shrinking.quiet_calls import Call, quiet
+
+if TYPE_CHECKING:
+    from lightning_prune.deployment.profiling.runtimes.known import Ready
+
+
+def prepared(module: nn.Module, call: Call) -> "AbstractContextManager[Ready]":
+    """Nothing has to be made ready."""
+    return nullcontext(partial(in_torch, module))
 
 
 @contextmanager
