@@ -39,7 +39,7 @@ COMMANDS = {
     "profile": ("lab.profile_command", "Measure a network: its size, its speed, and what it gains over the dense one."),
     "export": (
         "lab.export_command",
-        "Write the network of a checkpoint for a runtime, and check what the file computes.",
+        "Write the network of a checkpoint into a file for a runtime, and check it.",
     ),
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }

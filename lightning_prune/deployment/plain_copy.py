@@ -98,15 +98,15 @@ def _burn_in(module: nn.Module, graph: bool) -> None:
     for layer in list(module.modules()):
         if graph and parametrize.is_parametrized(layer):
             _own_class(layer)
-            for name in list(layer.parametrizations):  # type: ignore[arg-type, union-attr]
+            for name in list(layer.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
         for hook in list(layer._forward_pre_hooks.values()):
             if isinstance(hook, prune.BasePruningMethod):
-                prune.remove(layer, hook._tensor_name)
+                prune.remove(layer, hook._tensor_name)  # type: ignore[no-untyped-call]
 
 
 def _own_class(layer: nn.Module) -> None:
-    """Give a copied layer a class of its own: torch deletes the computed weight from the class, which the user's has."""
+    """Give a copied layer its own class, from which torch deletes the weight. The user's layer keeps the other one."""
     shared = type(layer)
     content = {name: one for name, one in vars(shared).items() if name not in ("__dict__", "__weakref__")}
     layer.__class__ = type(shared.__name__, shared.__bases__, content)

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     files = _checked(names, checkpoint, options)
     config = require_config(f"`--config {options.config}`", options.config) if options.config else config_of(checkpoint)
     module, example = trained(checkpoint, config)
-    right = [_exported(module, example, name, *file, options.tolerance) for name, file in files.items()]
+    right = [_exported(module, example, name, file, options.tolerance) for name, file in files.items()]
     if not all(right):
         sys.exit(1)
 
@@ -101,11 +101,12 @@ def _checked(names: Sequence[str], checkpoint: Path, options: Any) -> "dict[str,
 
 
 def _exported(
-    module: "nn.Module", example: Any, name: str, path: Path, wishes: "Wishes", tolerance: float | None
+    module: "nn.Module", example: Any, name: str, file: "tuple[Path, Wishes]", tolerance: float | None
 ) -> bool:
     """Write a file, print what came of it, and return whether it is right."""
     from lightning_prune.deployment.export import export
 
+    path, wishes = file
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="export\\(")  # what is wrong is printed
         done = export(module, path, name, example, tolerance=tolerance, **asdict(wishes))

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
@@ -45,7 +46,7 @@ def traced_program(ready: ReadyNetwork, wishes: Wishes, rows: int = _TRACED, bou
     ) from failures[0]
 
 
-def shapes_of_batch(ready: ReadyNetwork, wishes: Wishes, bounded: bool = False) -> object:
+def shapes_of_batch(ready: ReadyNetwork, wishes: Wishes, bounded: bool = False) -> Any:
     """Which dimensions are the batch, as torch's exporters take it. None: all sizes are fixed."""
     if wishes.batch is not None or ready.samples.size is None:
         return None
