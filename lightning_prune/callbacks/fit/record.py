@@ -42,7 +42,14 @@ class Record:
         self.settings = settings
         self.cycles: list[dict[str, Any]] = []
 
-    def add(self, trainer: "pl.Trainer", cycle: Cycle, tally: Tally, seconds: float) -> None:
+    def add(
+        self,
+        trainer: "pl.Trainer",
+        cycle: Cycle,
+        tally: Tally,
+        seconds: float,
+        flops: tuple[int, int] | None = None,
+    ) -> None:
         """Write that a cycle begins, and log the density of every pruned tensor.
 
         Args:
@@ -50,6 +57,7 @@ class Record:
             cycle: The cycle.
             tally: What lives in it.
             seconds: How long the prune took.
+            flops: The operations of the whole network and of what is left, if they are known.
         """
         entry = {
             "cycle": cycle.index,
@@ -59,6 +67,7 @@ class Record:
             "sparsity": cycle.sparsity,
             "alive": dict(tally.living),
             "seconds": seconds,
+            **({} if flops is None else {"flops": list(flops)}),
         }
         self.cycles.append(entry)
         self.write(trainer, finished=False)

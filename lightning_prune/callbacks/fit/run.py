@@ -304,7 +304,9 @@ class Run:
         # It has begun: a fit that resumes from here on does nothing of the above again.
         self.at.untold = None
         say_cycle(trainer, self.at.cycle.index, self.timeline.cycles, self.pruner.tally())
-        self.record.add(trainer, self.at.cycle, self.pruner.tally(), time.perf_counter() - began)
+        living = self.pruner.living_network()
+        flops = None if living is None else living.flops()
+        self.record.add(trainer, self.at.cycle, self.pruner.tally(), time.perf_counter() - began, flops)
 
     def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:
         """Let weights die: look, score, agree, hold."""

@@ -120,7 +120,8 @@ def call_on_batch(module: nn.Module, example: Any, size: int, asker: str) -> Cal
     batches = SampleBatches((given,))
     if given is not None and not batches.size:
         raise UserError(f"{asker}: the example has no samples. Give a batch, with the samples along dimension 0.")
-    return call_on(module, None if given is None else batches.of(size)[0], asker)
+    resized: Any = batches.of(size)
+    return call_on(module, resized[0], asker)
 
 
 def _times(sources: Sequence[Ready], calls: Sequence[Call], threads: int, rounds: int, warm_up: int) -> list[Times]:
