@@ -55,6 +55,7 @@ from lightning_prune.deployment.export import Exported as Exported
 from lightning_prune.deployment.export import export as export
 from lightning_prune.deployment.sparse_file import load_sparse as load_sparse
 from lightning_prune.deployment.sparse_file import save_sparse as save_sparse
+from lightning_prune.deployment.profiling.profile_network import profile as profile
 from lightning_prune.granularity import Blocks as Blocks
 from lightning_prune.granularity import Filters as Filters
 from lightning_prune.granularity import Granularity as Granularity
