@@ -1,7 +1,7 @@
 """Measure how large and how exact the file of each format is.
 
-Run with ``make bench``, or alone: ``python benchmarks/exporting.py``. The networks are ResNet-18: whole, with half of the
-channels of every group zero, and with 90 % of the single weights zero.
+Run with ``make bench``, or alone: ``python benchmarks/exporting.py``. The networks are ResNet-18: whole, with half of
+the channels of every group zero, and with 90 % of the single weights zero.
 """
 
 import argparse

@@ -23,11 +23,13 @@ from lightning_prune.callbacks.compat.namespaces import join_namespaces
 from lightning_prune.callbacks.compat.tuners import refuse_tuning
 from lightning_prune.callbacks.fit.assembly import assemble, complete
 from lightning_prune.callbacks.fit.dense_run import read_dense_run
+from lightning_prune.callbacks.fit.fixed_sparsity import levels_of, refuse_choices
 from lightning_prune.callbacks.fit.make_run import Arguments, make_run
 from lightning_prune.callbacks.fit.notices import say_what_does_nothing
 from lightning_prune.callbacks.fit.pruning_arguments import (
     check_arguments,
     check_choice,
+    check_last_level,
     check_start,
     check_units,
 )
@@ -91,7 +93,8 @@ class IterativePruning(Arguments):
             ``seed``. The sparsities of that run are taken over. ``criterion`` and ``allocation`` are not used.
         granularity: The units in which weights live and die: ``Weights()`` for single weights, ``Filters()`` or
             ``Blocks(rows, columns)`` within one weight, ``Structures()`` for channels, heads and neurons with all that
-            belongs to them. Units score what their weights score together.
+            belongs to them. Units score what their weights score together. ``NofM(2, 4)`` keeps two of every four
+            weights, and so fixes ``sparsity`` and ``allocation``.
         measure: What ``sparsity`` is a fraction of. ``"weights"``: of the prunable weights. ``"units"``: of the units.
             ``"flops"``: of the operations of a training step, where a dead weight costs nothing. Units are kept or
             removed whole. So ``"weights"`` and ``"flops"`` are met as nearly as whole units allow. With
@@ -149,8 +152,10 @@ class IterativePruning(Arguments):
         self.initial_masks = initial_masks
         self.masks_from = masks_from
         check_units(granularity, measure, masks_from, criterion)
+        refuse_choices(granularity, measure, allocation)
         self.granularity, self.measure = granularity, measure
-        self._source, self._levels = source_of(masks_from), sparsity
+        self._source, self._levels = source_of(masks_from), levels_of(granularity, sparsity, self.cycles)
+        check_last_level(self._levels, self.cycles, f"granularity={granularity!r}")
         self.best_checkpoint = check_choice("best_checkpoint", best_checkpoint)
         self._before = read_dense_run(dense_run)
         self._at = Position()
@@ -209,8 +214,8 @@ class IterativePruning(Arguments):
         if not late:
             self._check_start(trainer, pl_module)
         self._before.shorten(trainer)
-        selected = select(self.prunable, trainer, pl_module)
-        say_what_does_nothing(pl_module, selected, self.cycles, self.sparsity)
+        selected = select(self.prunable, trainer, pl_module, self.granularity)
+        say_what_does_nothing(pl_module, selected, self.cycles, self._levels, self.granularity)
         refuse_tuning(trainer.callbacks, trainer.ckpt_path)  # type: ignore[attr-defined]
         self._limits = Limits(trainer)
         self._undo.callback(self._limits.put_back, trainer)

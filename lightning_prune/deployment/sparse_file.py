@@ -163,6 +163,12 @@ def _state_of(module: nn.Module, asker: str) -> dict[str, Tensor]:
                 f"{asker} keeps tensors only, and {name} of {type(module).__name__} is a {type(one).__name__}: leave "
                 "it out of get_extra_state, or save the state yourself."
             )
+        if type(one) not in (Tensor, nn.Parameter) or one.layout is not torch.strided:
+            raise UserError(
+                f"{asker} keeps plain tensors, and {name} of {type(module).__name__} is a {type(one).__name__} of "
+                f"layout {one.layout}: call undo() of what to_csr or to_semi_structured returned, or gather sharded "
+                "weights."
+            )
     return {name: one.detach() for name, one in state.items()}
 
 

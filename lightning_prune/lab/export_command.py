@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ def export_parser() -> ArgumentParser:
     add("--format", required=True, metavar="FORMAT", help=f"{FORMATS}; or several of them with commas")
     add("--out", type=str | None, metavar="FILE", help="the file (default: model.* beside the checkpoint)")
     add("--config", type=str | None, metavar="CONFIG", help="the config of the run (default: that in its folder)")
+    add("--inputs", type=str | None, metavar="INPUTS", help="those of the batch that forward gets: names or numbers")
     add("--tolerance", type=float | None, metavar="ERROR", help="relative to the largest output (default: 1e-4)")
     add("--batch", type=int | None, metavar="N", help="the one batch size that the file takes (default: any)")
     add("--largest_batch", type=int, default=64, metavar="N", help="for executorch")
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str]) -> None:
         raise NothingThere(f"`--ckpt {checkpoint}` is no file. Give a checkpoint that a run has saved.")
     files = _checked(names, checkpoint, options)
     config = require_config(f"`--config {options.config}`", options.config) if options.config else config_of(checkpoint)
-    module, example = trained(checkpoint, config)
+    module, batch = trained(checkpoint, config)
+    example = batch if options.inputs is None else chosen_inputs(batch, options.inputs.split(","))
     right = [_exported(module, example, name, file, options.tolerance) for name, file in files.items()]
     if not all(right):
         sys.exit(1)
@@ -76,6 +78,32 @@ def trained(checkpoint: Path, config: Path) -> "tuple[nn.Module, Any]":
         return load_small(checkpoint, module), example
     load_whole(module, checkpoint, f"`--ckpt {checkpoint}`")
     return module, example
+
+
+def chosen_inputs(batch: Any, words: Sequence[str]) -> Any:
+    """Take from a batch what the network gets where it is deployed, such as no labels.
+
+    Args:
+        batch: A mapping, a tuple or a list.
+        words: Names of a mapping, or numbers from 0.
+
+    Raises:
+        UserError: If the batch has no such part.
+
+    Example:
+        >>> chosen_inputs({"images": 1, "labels": 2}, ["images"]), chosen_inputs([1, 2], ["0"])
+        ({'images': 1}, (1,))
+    """
+    parts = {str(key): one for key, one in (batch.items() if isinstance(batch, Mapping) else _numbered(batch))}
+    missing = [word for word in words if word not in parts]
+    if missing:
+        known = f"has {', '.join(parts)}" if parts else f"is a {type(batch).__name__} without parts"
+        raise UserError(f"`--inputs {','.join(words)}`: the batch of the validation data {known}, and no {missing[0]}.")
+    return {word: parts[word] for word in words} if isinstance(batch, Mapping) else tuple(parts[word] for word in words)
+
+
+def _numbered(batch: Any) -> Iterable[tuple[Any, Any]]:
+    return enumerate(batch) if isinstance(batch, list | tuple) else ()
 
 
 def _checked(names: Sequence[str], checkpoint: Path, options: Any) -> "dict[str, tuple[Path, Wishes]]":

@@ -77,7 +77,7 @@ def make_run(
     """
     if clock.cycles:
         refuse_without_optimizer(trainer)
-    selected = select(clock.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
+    selected = select(clock.prunable, trainer, pl_module, clock.granularity)  # again: late weights may be new ones
     refuse_other_filters(pl_module, selected, clock.criterion, clock.allocation, clock.granularity)
     pruner = clock.make_pruner(pl_module, selected.weights)
     position = {} if saved is None else saved["position"]

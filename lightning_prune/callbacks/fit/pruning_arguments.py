@@ -76,11 +76,25 @@ def check_arguments(
             f"{scheduled(sparsity, 0)}, and falls to {scheduled(sparsity, 1)} in cycle 1: dead weights never come "
             "back, so give a schedule whose cycle 0 is what it begins with."
         )
+    check_last_level(sparsity, cycles, f"sparsity={sparsity!r}")
+
+
+def check_last_level(sparsity: SparsitySchedule, cycles: int, said: str) -> None:
+    """Refuse a schedule that takes more cycles than there are.
+
+    Args:
+        sparsity: The schedule.
+        cycles: How many cycles there are.
+        said: The argument that gives the schedule, for the error.
+
+    Raises:
+        ValueError: If its last sparsity is never reached.
+    """
     needed = getattr(sparsity, "cycles", 0)
     if needed > cycles > 0:
         raise UserError(
-            f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) would never get to the last sparsity: it takes "
-            f"{needed} cycles. Give the same number to both."
+            f"IterativePruning(cycles={cycles}, {said}) would never get to the last sparsity: it takes {needed} "
+            "cycles. Give the same number to both."
         )
 
 
@@ -110,10 +124,10 @@ def check_units(granularity: object, measure: object, masks_from: object | None,
             f"IterativePruning(measure={measure!r}, granularity={granularity!r}): zeros take as long as other numbers. "
             "Give granularity=Structures(), whose units can be removed, or measure='flops'."
         )
-    if scores_units(criterion) and granularity == Weights():
+    if scores_units(criterion) and granularity.of_weights:
         raise UserError(
-            f"IterativePruning(criterion={describe(criterion)}) scores whole units, and granularity=Weights() has "
-            "none. Give granularity=Structures() or Filters()."
+            f"IterativePruning(criterion={describe(criterion)}) scores whole units, and granularity={granularity!r} "
+            "has none. Give granularity=Structures() or Filters()."
         )
     if masks_from is not None and (granularity != Weights() or measure != "weights"):
         raise UserError(

@@ -13,15 +13,18 @@ from lightning_prune.callbacks.gathering.latency_in_fit import table_in_fit
 from lightning_prune.callbacks.gathering.operations import flops_of_step
 from lightning_prune.callbacks.gathering.structures_in_fit import find_structures, of_parameters
 from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps
+from lightning_prune.callbacks.masking.pattern_pruner import PatternPruner
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.unit_pruner import Division, UnitPruner
 from lightning_prune.criteria import Criterion
 from lightning_prune.granularity.base import Granularity
 from lightning_prune.granularity.latency import Latency
 from lightning_prune.granularity.latency_table import Timed
+from lightning_prune.granularity.n_of_m import NofM
 from lightning_prune.granularity.quantities import Linear, Measure, Quantity, Removed
 from lightning_prune.selection.filter_layout import transposed_groups
-from lightning_prune.selection.parameters import plain_name
+from lightning_prune.selection.input_layout import dimension_of_inputs
+from lightning_prune.selection.parameters import owned_parameters, plain_name
 from lightning_prune.structures.groups import FoundStructures, Group
 
 
@@ -64,12 +67,16 @@ def make_pruner(
         ValueError: If the network cannot be divided, or its operations cannot be counted.
     """
     transposed = transposed_groups(module)
+    given = (weights, method.criterion, method.allocation, method.seed, transposed)
+    if isinstance(method.granularity, NofM):
+        inputs = {one.name: dimension_of_inputs(one) for one in owned_parameters(module) if one.name in weights}
+        dimensions = {name: one for name, one in inputs.items() if isinstance(one, int)}
+        return PatternPruner(*given, method.granularity, dimensions)
     whole: Mapping[str, Group] = {}
     if method.granularity.needs_groups and found is None:
         known = find_structures(cast("pl.LightningModule", module), weights)
         whole, found = known.groups, of_parameters(module, known)
     units = method.granularity(weights, transposed, found)
-    given = (weights, method.criterion, method.allocation, method.seed, transposed)
     if units is None:
         sizes = {name: weight.numel() for name, weight in weights.items()}
         return Pruner(

@@ -49,7 +49,7 @@ def logits(path, images):
 
 def test_files_of_several_formats_beside_the_checkpoint(checkpoint, capsys):
     capsys.readouterr()
-    main(["export", f"--ckpt={checkpoint}", "--format=torch,safetensors,sparse", "--batch=3"])
+    main(["export", f"--ckpt={checkpoint}", "--format=torch,safetensors,sparse", "--batch=3", "--inputs=0"])
     said = capsys.readouterr()
     assert said.out.count("The weights of the whole network take") == 3
     whole = sum(one.numel() for one in network().parameters())
@@ -102,6 +102,7 @@ def test_what_it_cannot_export_it_says(checkpoint, capsys, monkeypatch):
         (["--format=torch", "--out=nowhere/a.pt2"], "there is no folder 'nowhere' for the file"),
         (["--format=torch", "--opset=18"], "`opset` must stay as it is for 'torch'"),
         (["--format=torch", "--config=nowhere.yaml"], "nowhere.yaml"),
+        (["--format=torch", "--inputs=images"], "`--inputs images`: the batch of the validation data has 0, 1, and no images"),
         (["--format=torch", "--tolerance=-1"], "export(tolerance=-1.0) must be at least 0"),
     ):
         assert said in failure(capsys, "export", f"--ckpt={checkpoint}", *words), words
