@@ -31,7 +31,6 @@ from lightning_prune.callbacks.masking.hold import Hold, gradients_are_read
 from lightning_prune.callbacks.masking.initial_masks import initial_masks, refuse_regrowth
 from lightning_prune.callbacks.masking.processes import check_agreement, take_from_first
 from lightning_prune.callbacks.masking.pruner import Pruner
-from lightning_prune.callbacks.masking.reached_latency import reached_latency
 from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep
 from lightning_prune.callbacks.resuming.exact_resume import settle
 from lightning_prune.callbacks.settings.refused_differences import refuse_differences
@@ -234,7 +233,6 @@ class Run:
         if finished and self.at.cycle is not None:
             reshard(trainer.lightning_module)
             refuse_diverged(trainer.lightning_module, self.at.cycle)
-            self.record.measured |= reached_latency(trainer, self.pruner)
         self.record.write(trainer, finished)
 
     def stop_decided(self, trainer: "pl.Trainer") -> None:
@@ -304,9 +302,7 @@ class Run:
         # It has begun: a fit that resumes from here on does nothing of the above again.
         self.at.untold = None
         say_cycle(trainer, self.at.cycle.index, self.timeline.cycles, self.pruner.tally())
-        living = self.pruner.living_network()
-        flops = None if living is None else living.flops()
-        self.record.add(trainer, self.at.cycle, self.pruner.tally(), time.perf_counter() - began, flops)
+        self.record.add(trainer, self.at.cycle, self.pruner.tally(), time.perf_counter() - began)
 
     def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:
         """Let weights die: look, score, agree, hold."""

@@ -84,23 +84,35 @@ def make_pruner(
             None if method.measure != "flops" else _operations(cast("pl.LightningModule", module), weights, sizes),
         )
     sizes = {name: shape.numel() for name, shape in units.shapes.items()}
-    measure: Measure | None = None
+    module_of_fit = cast("pl.LightningModule", module)
     latency = Latency() if method.measure == "latency" else method.measure
+    measure: Measure | None
     if isinstance(latency, Latency):
         groups = {name: whole[name] for name in sizes}
-        table = table_in_fit(cast("pl.LightningModule", module), groups, latency, (saved or {}).get("latency"))
+        table = table_in_fit(module_of_fit, groups, latency, (saved or {}).get("latency"))
         measure = Timed(table, tuple(sizes), groups)
-    elif found is not None:
-        removed = Removed(found.costs, sizes, method.measure == "flops")
-        measure = Linear(dict.fromkeys(sizes, 1.0), sizes) if method.measure == "units" else removed
-    elif method.measure == "weights":
-        measure = Linear({name: weights[name].numel() / sizes[name] for name in sizes}, sizes, of_weights=True)
-    elif method.measure == "flops":
-        measure = _operations(cast("pl.LightningModule", module), weights, sizes)
+    else:
+        measure = _counted(latency, module_of_fit, weights, sizes, found)
     parameters = {plain_name(name): parameter for name, parameter in module.named_parameters()}
     covered = {name: parameters[name] for name in units.covered}
     scored = {name: weights[name] for names in units.weights.values() for name in names}
     return UnitPruner(scored, *given[1:], Division(units, covered, method.granularity.reduce), measure)
+
+
+def _counted(
+    quantity: str,
+    module: "pl.LightningModule",
+    weights: Mapping[str, Tensor],
+    sizes: Mapping[str, int],
+    found: FoundStructures | None,
+) -> Measure | None:
+    """What is counted, and not timed. None for units of weights, which all count alike."""
+    if found is not None:
+        removed = Removed(found.costs, sizes, quantity == "flops")
+        return Linear(dict.fromkeys(sizes, 1.0), sizes) if quantity == "units" else removed
+    if quantity == "weights":
+        return Linear({name: weights[name].numel() / sizes[name] for name in sizes}, sizes, of_weights=True)
+    return _operations(module, weights, sizes) if quantity == "flops" else None
 
 
 def _operations(module: "pl.LightningModule", weights: Mapping[str, Tensor], units: Mapping[str, int]) -> Linear:

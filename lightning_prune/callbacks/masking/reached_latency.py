@@ -10,12 +10,12 @@ from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.granularity.latency_table import Timed
 
 
-def reached_latency(trainer: "pl.Trainer", pruner: Pruner) -> dict[str, Any]:
+def reached_latency(pruner: Pruner, trainer: "pl.Trainer") -> dict[str, Any]:
     """Measure the whole network and the network without its dead units, and print both times and their ratio.
 
     Args:
-        trainer: The trainer, when training ends. The first process measures.
         pruner: The owner of the masks.
+        trainer: The trainer, when training ends. The first process measures.
 
     Returns:
         Both times in seconds, their ratio, and the ratio that was estimated, under ``"latency_reached"``. Empty for any

@@ -102,7 +102,10 @@ def test_what_it_cannot_export_it_says(checkpoint, capsys, monkeypatch):
         (["--format=torch", "--out=nowhere/a.pt2"], "there is no folder 'nowhere' for the file"),
         (["--format=torch", "--opset=18"], "`opset` must stay as it is for 'torch'"),
         (["--format=torch", "--config=nowhere.yaml"], "nowhere.yaml"),
-        (["--format=torch", "--inputs=images"], "`--inputs images`: the batch of the validation data has 0, 1, and no images"),
+        (
+            ["--format=torch", "--inputs=images"],
+            "`--inputs images`: the batch of the validation data has 0, 1, and no images",
+        ),
         (["--format=torch", "--tolerance=-1"], "export(tolerance=-1.0) must be at least 0"),
     ):
         assert said in failure(capsys, "export", f"--ckpt={checkpoint}", *words), words

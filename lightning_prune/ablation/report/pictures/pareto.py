@@ -22,9 +22,9 @@ NAME, TITLE = "pareto", "Pareto view"
 CAPTION = (
     "Each mark is the mean at the end of a cycle. The line joins the best marks: no other mark has a better mean for "
     "the same cost or less. Epochs and seconds are counted from the first step, without shared work. Over the weights "
-    "left, the compression and the theoretical speed-up, the best marks are on the upper right. Over all else they are on "
-    "the upper left. Compression is the number of all parameters over the number of those left. The theoretical speed-up "
-    "is the same of operations. Both are of the first seed. Milliseconds are what lightning-prune profile has measured."
+    "left, compression and theoretical speed-up, the best marks are on the upper right. Over all else they are on the "
+    "upper left. Compression is the number of all parameters over the number of those left. The theoretical speed-up "
+    "is the same of operations. Both are of the first seed. Milliseconds were measured by lightning-prune profile."
 )
 WEIGHTS = "weights left"
 ROOM = 1.12  # The factor by which the axis goes on at both ends.
