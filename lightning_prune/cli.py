@@ -36,6 +36,7 @@ COMMANDS = {
     ),
     "structures": ("lab.structures_command", "Show which channels, heads and neurons of a network can be removed."),
     "shrink": ("lab.shrink_command", "Remove dead channels, heads and neurons, and write the small network."),
+    "profile": ("lab.profile_command", "Measure a network: its size, its speed, and what it gains over the dense one."),
     "export": (
         "lab.export_command",
         "Write the network of a checkpoint into a file for a runtime, and check it.",
@@ -51,6 +52,7 @@ FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
     "report": "--out",
     "shrink": "--out",
+    "profile": "--out",
     "export": "--out",
 }
 MAKING = {"instantiate_classes", "configure_optimizers"}

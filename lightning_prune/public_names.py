@@ -54,6 +54,7 @@ from lightning_prune.criteria import random as random
 from lightning_prune.deployment.csr import to_csr as to_csr
 from lightning_prune.deployment.export import Exported as Exported
 from lightning_prune.deployment.export import export as export
+from lightning_prune.deployment.profiling.profile_network import profile as profile
 from lightning_prune.deployment.replaced_layers import ReplacedLayers as ReplacedLayers
 from lightning_prune.deployment.semi_structured import to_semi_structured as to_semi_structured
 from lightning_prune.deployment.sparse_file import load_sparse as load_sparse
@@ -61,6 +62,7 @@ from lightning_prune.deployment.sparse_file import save_sparse as save_sparse
 from lightning_prune.granularity import Blocks as Blocks
 from lightning_prune.granularity import Filters as Filters
 from lightning_prune.granularity import Granularity as Granularity
+from lightning_prune.granularity import Latency as Latency
 from lightning_prune.granularity import NofM as NofM
 from lightning_prune.granularity import Structures as Structures
 from lightning_prune.granularity import Weights as Weights

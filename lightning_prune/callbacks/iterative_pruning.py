@@ -98,7 +98,9 @@ class IterativePruning(Arguments):
         measure: What ``sparsity`` is a fraction of. ``"weights"``: of the prunable weights. ``"units"``: of the units.
             ``"flops"``: of the operations of a training step, where a dead weight costs nothing. Units are kept or
             removed whole. So ``"weights"`` and ``"flops"`` are met as nearly as whole units allow. With
-            ``Structures()`` both are exact counts of the network without the dead units.
+            ``Structures()`` both are exact counts of the network without the dead units. ``"latency"`` or
+            ``Latency(batch=1, threads=1)``, with ``Structures()``: of the time of a forward pass without the dead
+            units. It is estimated from times that are measured when training starts.
         best_checkpoint: The networks among which a ``ModelCheckpoint(monitor=...)`` chooses the best. ``"cycle"``: the
             networks of the cycle that is running. The best network of a finished run is then as sparse as the last.
             ``"run"``: the networks of the whole fit, as without this callback. The best network is then likely to be a
@@ -281,7 +283,7 @@ class IterativePruning(Arguments):
     def make_pruner(self, module: "pl.LightningModule", weights: Mapping[str, Tensor]) -> Pruner:
         if self._source is None or not self.cycles:
             method = Method(self.criterion, self.allocation, self.granularity, self.measure, self.seed)
-            return make_pruner(method, module, weights)
+            return make_pruner(method, module, weights, saved=self._loaded)
         pruner, self._levels = follow(self._source, weights, self.sparsity, self.cycles, self.seed)
         return pruner
 
