@@ -55,7 +55,7 @@ LAYERS = [
     ["ablation.results"],
     ["ablation.report"],
     ["ablation"],
-    ["lab.smaller_and_faster"],
+    ["lab.smaller_and_faster", "lab.compress"],
     ["cli", "lab.demo"],
 ]
 MATHEMATICS = (
