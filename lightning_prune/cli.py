@@ -37,6 +37,8 @@ COMMANDS = {
     "structures": ("lab.structures_command", "Show which channels, heads and neurons of a network can be removed."),
     "shrink": ("lab.shrink_command", "Remove dead channels, heads and neurons, and write the small network."),
     "compress": ("lab.compress.compress_command", "Make a trained network smaller and faster, in one command."),
+    "profile": ("lab.profile_command", "Measure size and speed of a network, and what it gains over the dense one."),
+    "export": ("lab.export_command", "Write the network of a checkpoint for a runtime, and check what the file computes."),
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
 NEED_NO_EXTRA = ("configs",)
@@ -48,6 +50,8 @@ FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
     "report": "--out",
     "shrink": "--out",
+    "profile": "--out",
+    "export": "--out",
 }
 MAKING = {"instantiate_classes", "configure_optimizers"}
 OTHER_WEIGHTS = "Error(s) in loading state_dict for "

@@ -51,6 +51,10 @@ from lightning_prune.callbacks.without_trainer.prune_network import load_masks a
 from lightning_prune.callbacks.without_trainer.prune_network import prune as prune
 from lightning_prune.criteria import magnitude as magnitude
 from lightning_prune.criteria import random as random
+from lightning_prune.deployment.export import Exported as Exported
+from lightning_prune.deployment.export import export as export
+from lightning_prune.deployment.sparse_file import load_sparse as load_sparse
+from lightning_prune.deployment.sparse_file import save_sparse as save_sparse
 from lightning_prune.granularity import Blocks as Blocks
 from lightning_prune.granularity import Filters as Filters
 from lightning_prune.granularity import Granularity as Granularity

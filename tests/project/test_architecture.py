@@ -29,6 +29,7 @@ LAYERS = [
     ["structures"],
     ["granularity"],
     ["shrinking"],
+    ["deployment"],
     ["callbacks.cycle", "callbacks.settings", "callbacks.compat.namespaces"],
     ["callbacks.timing"],
     ["callbacks.base"],
@@ -46,6 +47,7 @@ LAYERS = [
     ["lab.configs_command", "lab.runs"],
     ["lab.cli"],
     ["lab.__init__", "lab.classifier", "lab.shrink_command", "lab.structures_command"],
+    ["lab.export_command", "lab.profile_command"],
     ["ablation.config"],
     ["ablation.sharing"],
     ["ablation.planning"],
@@ -67,6 +69,7 @@ MATHEMATICS = (
     "structures",
     "shrinking",
     "granularity",
+    "deployment",
 )
 # Names that several folders have, because the file has the same part in each.
 FAMILIES = {"base.py": "what all members of the folder share"}
