@@ -32,10 +32,9 @@ def compress(config: str, words: Sequence[str], weights: Path | None, export_to:
         return True
     callbacks: list[Any] = fit.trainer.callbacks  # type: ignore[attr-defined]
     (shrink,) = [one for one in callbacks if isinstance(one, Shrink)]
-    file = shrink.shrunk.save(folder / SMALL)
     dense = weights or next(folder.glob("checkpoints/cycle=00-*-last.ckpt"))
     said = before_and_after(folder, dense, fit.model, fit.datamodule)
-    sys.stdout.write(f"\n{shrink.shrunk}\n\n{said}\n\nWritten: {file}\n")
+    sys.stdout.write(f"\n{shrink.shrunk}\n\n{said}\n\nWritten: {folder / SMALL}\n")
     return export_to is None or _exported(fit.model, fit.datamodule, export_to)
 
 

@@ -48,14 +48,23 @@ def main(arguments: Sequence[str]) -> None:
     ours, others = divide(arguments, parser)
     options = parser.parse_args(ours)
     path = require_config(f"`--config {options.config}`", options.config)
-    text = config_of_fit(path, options)
+    weights = None if options.ckpt_path is None else Path(options.ckpt_path)
+    export_to = None if options.export is None else Path(options.export)
+    if weights is not None and not weights.is_file():
+        raise NothingThere(f"`--ckpt_path {weights}` is no file. Give a checkpoint with trained weights.")
+    text = config_of_fit(path, options, weights)
+    if export_to is not None:
+        from lightning_prune.deployment.export import refuse_export
+
+        refuse_export(export_to)
     sys.stdout.write(f"# The same, as the config of a fit: lightning-prune fit --config FILE\n{text}\n")
     sys.stdout.flush()
     if options.dry_run:
         return
     from lightning_prune.lab.compress.compress import compress  # late: --help and --dry-run need no training
 
-    compress(text, others, options.export)
+    if not compress(text, others, weights, export_to):
+        sys.exit(1)
 
 
 def divide(words: Sequence[str], parser: ArgumentParser) -> tuple[list[str], list[str]]:
@@ -79,12 +88,13 @@ def divide(words: Sequence[str], parser: ArgumentParser) -> tuple[list[str], lis
     return divided
 
 
-def config_of_fit(path: Path, options: Any) -> str:
+def config_of_fit(path: Path, options: Any, weights: Path | None) -> str:
     """Write the config of the fit as YAML.
 
     Args:
         path: The user's config.
         options: The parsed options.
+        weights: The trained weights.
 
     Raises:
         UserError: If an option lies outside its range, or a file is missing.
@@ -95,9 +105,6 @@ def config_of_fit(path: Path, options: Any) -> str:
     given = yaml.safe_load(path.read_text())
     if not isinstance(given, dict):
         raise UserError(f"`--config {path}` is no config: it holds {type(given).__name__}, and no sections.")
-    weights = None if options.ckpt_path is None else Path(options.ckpt_path)
-    if weights is not None and not weights.is_file():
-        raise NothingThere(f"`--ckpt_path {weights}` is no file. Give a checkpoint with trained weights.")
     goal = Compression(options.speedup, options.retrain, options.cycles, options.measure)
     made = compressing(given, goal, weights, weights is not None and can_be_continued(weights))
     named = {

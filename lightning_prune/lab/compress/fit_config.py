@@ -74,7 +74,7 @@ def compressing(config: Mapping[str, Any], goal: Compression, weights: Path | No
     """
     given = with_sections(config.get("fit", config))
     trainer, pruning = dict(given.get("trainer") or {}), _arguments(given.get("pruning"))
-    added: list[Any] = []
+    added: list[Any] = ["CycleCheckpoint"] if weights is None else []  # it keeps the dense network
     if weights is not None:
         pruning["dense_run"] = str(weights) if continued else _length(trainer, weights)
         added += (
@@ -83,7 +83,7 @@ def compressing(config: Mapping[str, Any], goal: Compression, weights: Path | No
             else [_entry("lightning_prune.lab.compress.trained_weights.TrainedWeights", path=str(weights))]
         )
         trainer = {name: value for name, value in trainer.items() if name != "max_steps"} | {"max_epochs": 0}
-    trainer["callbacks"] = [*_listed(trainer.get("callbacks")), *added, "Shrink"]
+    trainer["callbacks"] = [*_listed(trainer.get("callbacks")), *added, _entry("Shrink", save=SMALL)]
     whole = {name: value for name, value in given.items() if name not in ("start", "ckpt_path")}
     return {
         **whole,
