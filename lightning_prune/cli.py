@@ -38,7 +38,10 @@ COMMANDS = {
     "shrink": ("lab.shrink_command", "Remove dead channels, heads and neurons, and write the small network."),
     "compress": ("lab.compress.compress_command", "Make a trained network smaller and faster, in one command."),
     "profile": ("lab.profile_command", "Measure size and speed of a network, and what it gains over the dense one."),
-    "export": ("lab.export_command", "Write the network of a checkpoint for a runtime, and check what the file computes."),
+    "export": (
+        "lab.export_command",
+        "Write the network of a checkpoint for a runtime, and check what the file computes.",
+    ),
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
 NEED_NO_EXTRA = ("configs",)

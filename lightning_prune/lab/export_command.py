@@ -100,7 +100,9 @@ def _checked(names: Sequence[str], checkpoint: Path, options: Any) -> "dict[str,
     return files
 
 
-def _exported(module: "nn.Module", example: Any, name: str, path: Path, wishes: "Wishes", tolerance: float | None) -> bool:
+def _exported(
+    module: "nn.Module", example: Any, name: str, path: Path, wishes: "Wishes", tolerance: float | None
+) -> bool:
     """Write a file, print what came of it, and return whether it is right."""
     from lightning_prune.deployment.export import export
 

@@ -26,7 +26,12 @@ def conv() -> nn.Sequential:
     """A convolution with BatchNorm and a head, with 3 of 8 channels dead."""
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 3),
     )
     network(torch.rand(16, 1, 6, 6))  # statistics that are not 0 and 1
     with torch.no_grad():

@@ -30,6 +30,11 @@ def _open(path: Path, ready: ReadyNetwork) -> Run:
 
 
 FORMAT = FileFormat(
-    "model.pte", "the Python runtime of executorch", _write, _open, ("executorch",), "executorch",
+    "model.pte",
+    "the Python runtime of executorch",
+    _write,
+    _open,
+    ("executorch",),
+    "executorch",
     takes=("batch", "largest_batch"),
 )

@@ -34,6 +34,4 @@ def _open(path: Path, ready: ReadyNetwork) -> Run:
     return run
 
 
-FORMAT = FileFormat(
-    "model.xml", "openvino", _write, _open, ("openvino",), "openvino", takes=("batch", "half_values")
-)
+FORMAT = FileFormat("model.xml", "openvino", _write, _open, ("openvino",), "openvino", takes=("batch", "half_values"))

@@ -1,11 +1,13 @@
 """``lightning-prune compress`` turns trained weights of any form into a small network, and says how."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from command_line_runs import QUICK, failure, in_an_empty_folder, main  # noqa: F401 - the fixture is used by its name
+from onnxruntime import InferenceSession
 from safetensors.torch import save_file
 
 from lightning_prune.lab import Classifier, ConvNet
@@ -81,6 +83,22 @@ def test_without_weights_the_config_is_trained_first(trained):
     assert operations(small) < operations(module())
 
 
+def test_both_networks_stand_side_by_side_and_the_small_one_is_exported(trained, capsys):
+    small = load_small(compress(f"--ckpt_path={trained}", "--export=model.onnx"), module())
+    said = capsys.readouterr().out
+    row = next(line for line in said.splitlines() if line.startswith("val/accuracy"))
+    dense, after, change = map(float, row.split()[1:])
+    assert after - dense == pytest.approx(change, abs=2e-4)
+    assert "the outputs differ by" in said[said.index("model.onnx: ") :]
+    images = torch.rand(5, 1, 8, 8)
+    (found,) = InferenceSession("model.onnx").run(
+        None, {InferenceSession("model.onnx").get_inputs()[0].name: images.numpy()}
+    )
+    assert torch.allclose(torch.from_numpy(found), small.eval()(images), atol=1e-4)
+    profile = json.loads(next(Path("runs/compress").glob("**/profile.json")).read_text())
+    assert profile["sizes"]["flops"] * profile["fewer_flops"] == pytest.approx(profile["against"]["flops"])
+
+
 def test_a_dry_run_prints_a_config_that_keeps_what_the_user_has_chosen(trained, capsys):
     own = yaml.safe_load(CONFIG) | {
         "pruning": {"criterion": "l2_norm", "cycles": 9, "prunable": {"class_path": "Prunable", "init_args": {}}},
@@ -118,6 +136,8 @@ def test_wrong_input_is_one_message(trained, capsys):
         (["--config=my.yaml", "--ckpt_path=other.pth"], "holds the weights of another network: Classifier needs"),
         (["--config=my.yaml", "--ckpt_path=no_weights.pth"], "holds no weights"),
         (["--config=endless.yaml", "--ckpt_path=other.pth"], "does not say how long they were trained"),
+        (["--config=my.yaml", "--export=model.xyz"], "its ending says no format"),
+        (["--config=my.yaml", "--export=nowhere/model.onnx"], "nowhere"),
         (["--config=my.yaml", f"--ckpt_path={trained}", "--tariner.max_epochs=2"], "tariner"),
     ):
         assert said in failure(capsys, "compress", *words, *QUIET), words
