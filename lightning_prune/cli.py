@@ -36,6 +36,7 @@ COMMANDS = {
     ),
     "structures": ("lab.structures_command", "Show which channels, heads and neurons of a network can be removed."),
     "shrink": ("lab.shrink_command", "Remove dead channels, heads and neurons, and write the small network."),
+    "compress": ("lab.compress.compress_command", "Make a trained network smaller and faster, in one command."),
     "profile": ("lab.profile_command", "Measure a network: its size, its speed, and what it gains over the dense one."),
     "export": (
         "lab.export_command",

@@ -120,7 +120,7 @@ def export(
         ('safetensors', 0.0)
     """
     path, wishes = Path(path), Wishes(batch, largest_batch, opset, half_values)
-    name = _format_of(path, format)
+    name = format_of(path, format)
     asker, known = f"export(format='{name}')", FORMATS[name]
     tolerance = (1e-2 if half_values else 1e-4) if tolerance is None else tolerance
     check_at_least("export", 0, {"tolerance": tolerance})
@@ -180,7 +180,34 @@ def check_format(name: str) -> FileFormat:
     return FORMATS[name]
 
 
-def _format_of(path: Path, name: str | None) -> str:
+def refuse_export(path: Path, format: str | None = None) -> None:
+    """Refuse a file that :func:`export` could not write, before somebody has waited for the network.
+
+    Args:
+        path: The file.
+        format: Its format. None: what the ending says.
+
+    Raises:
+        UserError: If no format fits, the folder is missing, or the libraries of the format are missing.
+    """
+    name = format_of(path, format)
+    check_wishes(path, name, Wishes())
+    try:
+        import_libraries(name)
+    except ModuleNotFoundError as error:
+        raise UserError(str(error)) from error
+
+
+def format_of(path: Path, name: str | None) -> str:
+    """Find the format of a file.
+
+    Args:
+        path: The file.
+        name: The name of the format. None: what the ending of the file says.
+
+    Raises:
+        UserError: If there is no such format.
+    """
     if name is not None:
         check_format(name)
         return name

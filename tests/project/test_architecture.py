@@ -59,7 +59,7 @@ LAYERS = [
     ["ablation.results"],
     ["ablation.report"],
     ["ablation"],
-    ["lab.smaller_and_faster"],
+    ["lab.smaller_and_faster", "lab.compress"],
     ["cli", "lab.demo"],
 ]
 MATHEMATICS = (
