@@ -88,7 +88,7 @@ def make_run(
     at, trained = Position(), Trained(pl_module, trainer.optimizers, unfrozen_later(trainer, pl_module))
     hold = Hold(pruner.covered, trainer.optimizers, at.note_step, trained.note)
     record = Record(trainer, pl_module, selected, settings_of(clock, timeline, trainer) | pruner.settings)
-    record.covered = pruner.covered
+    record.cover(pruner.covered)
     stops = Stops(phases=clock.early_stopping == "cycle" and clock.during is None and not timeline.only_prunes)
     ending = Ending(at, timeline, limits, stops)
     return Run(at, timeline, pruner, hold, record, trained, clock.scheduled, clock.optimizer_state, ending)

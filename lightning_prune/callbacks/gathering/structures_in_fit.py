@@ -46,6 +46,21 @@ def find_structures(module: "pl.LightningModule", weights: Mapping[str, Tensor])
         return of_parameters(module, structures_of(module, _batch(module)))
 
 
+def example_of(module: "pl.LightningModule") -> Any:
+    """A batch of training data to run a module on. All processes have to call it.
+
+    Args:
+        module: The module, in a fit with its data loaded.
+
+    Returns:
+        The batch. It is the same whenever the fit is asked for it. None if the module has an ``example_input_array``.
+    """
+    if module.example_input_array is not None:
+        return None
+    with without_trace(module.trainer, seed=0):
+        return _batch(module)
+
+
 def _batch(module: "pl.LightningModule") -> Any:
     trainer = module.trainer
     batch = trainer.precision_plugin.convert_input(draw(trainer, 1, seed=0)[0])
