@@ -62,8 +62,9 @@ def whole_shapes(checkpoint: Mapping[str, Any]) -> dict[str, torch.Size]:
         The shapes of the whole network, by name.
 
     Example:
-        >>> small = {"state_dict": {"weight": torch.ones(2)}, "callbacks": {"Shrink": {"shrunk": {"shapes": {"weight": [3]}}}}}
-        >>> whole_shapes(small), whole_shapes({"state_dict": {"weight": torch.ones(2)}})
+        >>> small = {"weight": torch.ones(2)}
+        >>> shrunk = {"shrunk": {"shapes": {"weight": [3]}}}
+        >>> whole_shapes({"state_dict": small, "callbacks": {"Shrink": shrunk}}), whole_shapes({"state_dict": small})
         ({'weight': torch.Size([3])}, {'weight': torch.Size([2])})
     """
     shapes = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}

@@ -145,10 +145,12 @@ def shrink_like(module: Net, checkpoint: str | Path) -> Net:
 
 
 def _same(one: ShrinkRecord, other: ShrinkRecord) -> bool:
-    return one.small_shapes() == other.small_shapes() and all(
-        name in other.kept and by.keys() == other.kept[name].keys() and all(by[d].equal(other.kept[name][d]) for d in by)
-        for name, by in one.kept.items()
-    )
+    mine, theirs = _places(one), _places(other)
+    return one.shapes == other.shapes and mine.keys() == theirs.keys() and all(mine[p].equal(theirs[p]) for p in mine)
+
+
+def _places(record: ShrinkRecord) -> dict[tuple[str, int], Tensor]:
+    return {(name, dim): kept for name, by in record.kept.items() for dim, kept in by.items()}
 
 
 def _fits(module: nn.Module, state: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Make the network of a fit small: when the fit is over, or at the start of every cycle."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -13,11 +14,14 @@ from lightning_prune.basics.too_early import ObjectsOnly
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.compat.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.gathering.training_batches import loaders_of
+from lightning_prune.callbacks.masking.hold import Hold
+from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.resizing.before_loading import take_sizes_when_loading
 from lightning_prune.callbacks.resizing.cycle_sizes import CycleSizes
 from lightning_prune.callbacks.resizing.on_all_processes import shrink_on_all
 from lightning_prune.callbacks.resizing.refused import refuse_fit, warn_of_mixing
 from lightning_prune.selection.sharding import is_sharded
+from lightning_prune.shrinking.regrowth import sizes_of
 from lightning_prune.shrinking.removal import Shrunk, shrink
 from lightning_prune.shrinking.resizes import Resize
 from lightning_prune.shrinking.slices import cut_optimizer_, tensors_of
@@ -48,18 +52,17 @@ class Shrink(Callback, metaclass=ObjectsOnly):
         resizes: Functions for modules of your own, by class. See :func:`lightning_prune.shrink`.
 
     Raises:
-        ValueError: If ``at`` is unknown. When the fit starts, if weights are split over several devices, or the fit runs in processes from
-            which only weights come back. With ``at="cycles"`` also if there is no ``IterativePruning``, an optimizer keeps
-            one state for all weights (LBFGS), or something keeps the graph of an earlier loss when a cycle begins.
+        ValueError: If ``at`` is unknown. When the fit starts, if weights are split over several devices, or the fit
+            runs in processes from which only weights come back. With ``at="cycles"`` also if there is no
+            ``IterativePruning``, an optimizer keeps one state for all weights (LBFGS), or something keeps the graph of
+            an earlier loss when a cycle begins.
 
     Example:
         >>> from lightning_prune import IterativePruning, OneShot
         >>> callbacks = [IterativePruning(cycles=1, retrain="5ep", sparsity=OneShot(0.5)), Shrink()]
     """
 
-    def __init__(
-        self, at: Literal["end", "cycles"] = "end", resizes: Mapping[type, Resize] | None = None
-    ) -> None:
+    def __init__(self, at: Literal["end", "cycles"] = "end", resizes: Mapping[type, Resize] | None = None) -> None:
         join_namespaces()
         if at not in ("end", "cycles"):
             raise UserError(f"Shrink(at={at!r}) is unknown: give 'end' or 'cycles'.")
@@ -167,6 +170,38 @@ def shrinks_in_cycles(trainer: "pl.Trainer") -> Shrink | None:
     """
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     return next((one for one in callbacks if isinstance(one, Shrink) and one.at == "cycles"), None)
+
+
+@contextmanager
+def whole_network(trainer: "pl.Trainer", pruner: Pruner, hold: Hold) -> Iterator[None]:
+    """Let the network of a fit be whole inside this context, while a cycle begins.
+
+    Afterwards its dead units are removed, if there is a ``Shrink(at="cycles")``. After an error the network stays
+    whole, and may be saved so.
+
+    Args:
+        trainer: The trainer.
+        pruner: The masks of the network.
+        hold: What keeps dead weights at zero.
+    """
+    shrinking = shrinks_in_cycles(trainer)
+    if shrinking is not None:
+        shrinking.sizes.grow_(trainer, pruner.gatherer)
+    yield
+    if shrinking is not None:
+        shrinking.sizes.shrink_(trainer, pruner.whole_masks(), hold)
+
+
+def cut_to_sizes_(hold: Hold, module: "pl.LightningModule") -> None:
+    """Let the masks of a resumed fit go on with what is left of them, if its network is small by now.
+
+    Args:
+        hold: What keeps dead weights at zero.
+        module: The network.
+    """
+    sizes = sizes_of(module)
+    if sizes is not None:
+        hold.cut_(sizes.record.kept)
 
 
 def _nothing() -> None:

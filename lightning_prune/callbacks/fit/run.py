@@ -5,8 +5,7 @@ on. A new cycle begins in the first of its batches, or when the epoch of that ba
 """
 
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch.optim import Optimizer
 
 from lightning_prune.basics.saved_state import FORMAT
 from lightning_prune.callbacks.base import CycleCallback
-from lightning_prune.callbacks.companions.shrink import shrinks_in_cycles
+from lightning_prune.callbacks.companions.shrink import whole_network
 from lightning_prune.callbacks.compat.after_the_last_epoch import save_again, validate
 from lightning_prune.callbacks.compat.backbone_finetuning import settle_unfreezing
 from lightning_prune.callbacks.compat.early_stopping import leave_stops, note_stops
@@ -43,7 +42,6 @@ from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import reshard
-from lightning_prune.shrinking.regrowth import sizes_of
 
 
 @dataclass
@@ -166,12 +164,6 @@ class Run:
         self.ending.load(trainer, saved.get("stops", {"decided": False, "ended": False}))
         settle(trainer, self.ending.why_over(trainer))  # last: it asks what the lines above have loaded
 
-    def adopt_sizes(self, module: "pl.LightningModule") -> None:
-        """Go on with what is left of the masks, where a fit is resumed whose network is small by now."""
-        sizes = sizes_of(module)
-        if sizes is not None:
-            self.hold.cut_(sizes.record.kept)
-
     def set_off(self, trainer: "pl.Trainer") -> None:
         """Let the fit begin, or go on, when it is known where it is.
 
@@ -252,39 +244,26 @@ class Run:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
         self.at.look(trainer, self.timeline.dense)
         due = min(self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense), self.timeline.cycles)
-        next_one = (self.at.cycle.index if self.at.cycle else 0) + 1
-        if self.at.untold is not None or self._begins_span(trainer) or next_one <= due:
-            with self._whole(trainer):
-                self._begin_all(trainer, range(next_one, due + 1))
+        waiting = range((self.at.cycle.index if self.at.cycle else 0) + 1, due + 1)
+        if waiting or self.at.untold is not None or self._begins_span(trainer):
+            with whole_network(trainer, self.pruner, self.hold):
+                self._begin_all(trainer, waiting)
         self.pruner.gatherer.begin_epoch(self.at.epoch)  # last: an epoch of a new cycle begins with its weights
 
-    def _begin_all(self, trainer: "pl.Trainer", indices: Iterable[int]) -> None:
+    def _begin_all(self, trainer: "pl.Trainer", waiting: Sequence[int]) -> None:
         """Begin what is due: the rest of a cycle that was beginning, the first prune of a span, and cycles."""
         if self.at.untold is not None:  # resumed from a checkpoint that was saved while it began
             self._tell(trainer, time.perf_counter())
         if self._begins_span(trainer):
             self._prune(trainer, 0, self.scheduled(0))
             begin_averages_again(trainer)
-        for index in indices:
+        for index in waiting:
             self._begin(trainer, index)
-
-    @contextmanager
-    def _whole(self, trainer: "pl.Trainer") -> Iterator[None]:
-        """Let the network be whole inside this context. Afterwards its dead units are removed, where this is asked for.
-
-        After an error it stays whole, and may be saved so.
-        """
-        shrinking = shrinks_in_cycles(trainer)
-        if shrinking is not None:
-            shrinking.sizes.grow_(trainer, self.pruner.gatherer)
-        yield
-        if shrinking is not None:
-            shrinking.sizes.shrink_(trainer, self.masks(), self.hold)
 
     def _prune_at_the_end(self, trainer: "pl.Trainer") -> None:
         """Prune the network of a dense run that is over, and let it be validated and saved once more."""
         self.at.look(trainer, self.timeline.dense)
-        with self._whole(trainer):
+        with whole_network(trainer, self.pruner, self.hold):
             if self.at.cycle is None:
                 self.at.dense_end = self.at.step
                 self._begin(trainer, 1)

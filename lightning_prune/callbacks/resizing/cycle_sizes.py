@@ -23,12 +23,20 @@ from lightning_prune.selection.parameters import plain_name
 from lightning_prune.shrinking.attributes import attributes_of
 from lightning_prune.shrinking.dead_units import dead_in_weights
 from lightning_prune.shrinking.example_calls import call_on, structures_from
-from lightning_prune.shrinking.regrowth import grow_, grow_optimizer_, grown, make_small_, note_sizes, settle_small, sizes_of
+from lightning_prune.shrinking.regrowth import (
+    grow_,
+    grow_optimizer_,
+    grown,
+    make_small_,
+    note_sizes,
+    settle_small,
+    sizes_of,
+)
 from lightning_prune.shrinking.removal import Shrunk, shrink
 from lightning_prune.shrinking.resizes import Resize
 from lightning_prune.shrinking.shrink_record import ShrinkRecord, forget, held_by, shapes_of
-from lightning_prune.shrinking.small_checkpoints import plain_record
 from lightning_prune.shrinking.slices import cut_optimizer_, tensors_of
+from lightning_prune.shrinking.small_checkpoints import plain_record
 from lightning_prune.structures.groups import FoundStructures
 
 
@@ -92,7 +100,8 @@ class CycleSizes:
             hold: What keeps dead weights at zero. It goes on with what is left of the masks.
         """
         module = trainer.lightning_module
-        parameters = {name: one for name, one in tensors_of(module).items() if isinstance(one, nn.Parameter)}
+        tensors = tensors_of(module)
+        parameters: dict[str, Tensor] = {name: one for name, one in tensors.items() if isinstance(one, nn.Parameter)}
         shapes = {one: one.shape for one in parameters.values()}
         before, first = attributes_of(module), held_by(module)
         forget(module)  # the record is to be told from the network of this fit

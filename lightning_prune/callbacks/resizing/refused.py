@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Sequence
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -90,8 +91,8 @@ def _in_old_graphs(module: nn.Module) -> list[str]:
 def _shape_in_graph(parameter: Tensor) -> object:
     """The shape of the gradient that autograd expects. It is that from before while an old graph is alive."""
     with torch.enable_grad():
-        node = parameter.expand_as(parameter).grad_fn.next_functions[0][0]  # type: ignore[union-attr]
-    (expected,) = node._input_metadata  # type: ignore[attr-defined]
+        node: Any = parameter.expand_as(parameter).grad_fn
+    (expected,) = node.next_functions[0][0]._input_metadata
     return torch.Size(expected.shape)
 
 
