@@ -58,6 +58,7 @@ bench: setup ## speed and memory, against dense training and torch.nn.utils.prun
 	$(BIN)/python benchmarks/ablation.py
 	$(BIN)/python benchmarks/structures.py
 	$(BIN)/python benchmarks/shrinking.py
+	$(BIN)/python benchmarks/small_cycles.py
 
 clean: ## remove the environment, caches and runs
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache
