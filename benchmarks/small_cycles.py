@@ -68,7 +68,9 @@ class Times(Callback):
         return min(after - before for before, after in zip(times, times[1:], strict=False))
 
 
-def train(shrinks: bool, pruning: IterativePruning, steps: int, size: int = 32, **options: Any) -> tuple[Noise, Times, Any]:
+def train(
+    shrinks: bool, pruning: IterativePruning, steps: int, size: int = 32, **options: Any
+) -> tuple[Noise, Times, Any]:
     """Train the network from the same start on the same noise, for one dense epoch and the cycles."""
     seed_everything(0, verbose=False)
     module, times, shrink = Noise(), Times(), Shrink(at="cycles")
@@ -83,9 +85,7 @@ def train(shrinks: bool, pruning: IterativePruning, steps: int, size: int = 32, 
 
 def half() -> IterativePruning:
     """One prune to half of the operations."""
-    return IterativePruning(
-        cycles=1, retrain="1ep", sparsity=OneShot(0.5), measure="flops", granularity=Structures()
-    )
+    return IterativePruning(cycles=1, retrain="1ep", sparsity=OneShot(0.5), measure="flops", granularity=Structures())
 
 
 def five() -> IterativePruning:

@@ -167,7 +167,7 @@ class IterativePruning(Arguments):
     @property
     def masks(self) -> dict[str, Tensor]:
         """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
-        return self._run.masks()
+        return self._run.pruner.whole_masks()
 
     @property
     def living_network(self) -> LivingNetwork | None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_prune.basics.saved_state import FORMAT
@@ -86,10 +85,6 @@ class Run:
             "trained": self.trained.state_dict(),
             "stops": self.ending.stops.state_dict(),
         }
-
-    def masks(self) -> dict[str, Tensor]:
-        """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
-        return self.pruner.whole_masks()
 
     def measured_sparsity(self) -> float:
         """The fraction that is dead: by the masks while they hold, later by the weights."""
@@ -266,9 +261,7 @@ class Run:
         with whole_network(trainer, self.pruner, self.hold):
             if self.at.cycle is None:
                 self.at.dense_end = self.at.step
-                self._begin(trainer, 1)
-            else:  # resumed from a checkpoint that was saved while it began
-                self._tell(trainer, time.perf_counter())
+            self._begin_all(trainer, range(1 if self.at.cycle is None else 2, 2))
         self.record.log_sparsity(trainer, 1, self.pruner.tally())
         validate(trainer)
         save_again(trainer)
@@ -340,8 +333,7 @@ class Run:
         """Leave out of the selection what nobody trains, and say why."""
         reasons = self.trained.reasons(self.pruner.weights, masked)
         if reasons and (self.timeline.cycles or len(reasons) < len(self.pruner.weights)):
-            module = type(trainer.lightning_module).__name__
-            self.record.selected = leave_out(self.record.selected, reasons, module)
+            self.record.selected = leave_out(self.record.selected, reasons, type(trainer.lightning_module).__name__)
             self.pruner.keep(self.record.selected.weights)
             self.record.cover(self.pruner.covered)
         return reasons

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from resumed_runs import compare
-from shrinking_runs import clock, distance, sizes, trained
+from shrinking_runs import clock, distance, sizes
 from structured import structured
 from torch import nn, optim
 from toys import Images, equal, fit, make_trainer
