@@ -9,6 +9,7 @@ import argparse
 import logging
 import time
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ class Times(Callback):
     def shortest(self) -> float:
         """The shortest step of the last epoch."""
         times = self.began[max(self.began)]
-        return min(after - before for before, after in zip(times, times[1:], strict=False))
+        return min(after - before for before, after in pairwise(times))
 
 
 def train(

@@ -90,8 +90,8 @@ class Shrink(Callback, metaclass=ObjectsOnly):
             self.sizes = CycleSizes(self._said, self.resizes, pl_module)
             if isinstance(trainer.strategy.launcher, everywhere(_MultiProcessingLauncher)):
                 raise UserError(
-                    f"{self._said} works in the processes of Trainer(strategy='ddp'). From {_name(trainer.strategy)} only "
-                    "weights come back, into the whole network. Leave it out, and shrink later: shrink(module, "
+                    f"{self._said} works in the processes of Trainer(strategy='ddp'). From {_name(trainer.strategy)} "
+                    "only weights come back, into the whole network. Leave it out, and shrink later: shrink(module, "
                     "checkpoint='last.ckpt', example=batch)."
                 )
         elif self.at == "cycles":

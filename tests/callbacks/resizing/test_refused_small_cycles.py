@@ -86,7 +86,7 @@ def test_a_dead_graph_is_collected():
     assert sizes(module) < 3457
 
 
-@pytest.mark.parametrize("at, told", [("cycles", 1), ("end", 0)])
+@pytest.mark.parametrize(("at", "told"), [("cycles", 1), ("end", 0)])
 def test_an_optimizer_that_mixes_weights_is_told_once(at, told):
     module = structured(optimizer=lambda p: optim.Adafactor(p, lr=0.01))
     with warnings.catch_warnings(record=True) as caught:
