@@ -61,6 +61,7 @@ bench: setup ## speed and memory, against dense training and torch.nn.utils.prun
 	$(BIN)/python benchmarks/latency_budget.py
 	$(BIN)/python benchmarks/exporting.py
 	$(BIN)/python benchmarks/zeros.py
+	$(BIN)/python benchmarks/small_cycles.py
 
 clean: ## remove the environment, caches and runs
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -14,6 +14,7 @@ from lightning_prune.masks.masks import multiply_
 from lightning_prune.masks.optimizer_state import has_skipped, is_elementwise, mask_moments_, owned_by, reset_
 from lightning_prune.selection.parameters import identity
 from lightning_prune.selection.sharding import is_sharded, whole
+from lightning_prune.shrinking.slices import Cut, cut
 
 _Pair = tuple[Tensor, Tensor]  # a weight and its mask
 
@@ -106,6 +107,18 @@ class Hold:
         self._masks = {self.weights[name]: as_factors(mask) for name, mask in masks.items()}
         self._share_out()
         self.apply_()
+
+    def cut_(self, cuts: Mapping[str, Cut]) -> None:
+        """Go on with what is left of the masks, after units were removed from the weights.
+
+        Args:
+            cuts: What is left of each weight, by name.
+        """
+        named = {weight: cuts.get(name, {}) for name, weight in self.weights.items() if weight in self._masks}
+        left = {weight: tuple(cut(one, named[weight]) for one in masks) for weight, masks in self._masks.items()}
+        left = {weight: tuple(one for one in masks if not bool(one.all())) for weight, masks in left.items()}
+        self._masks = {weight: masks for weight, masks in left.items() if masks}
+        self._share_out()
 
     def apply_(self) -> None:
         """Mask the weights."""
