@@ -27,7 +27,6 @@ from lightning_prune.callbacks.fit.finite import refuse_diverged
 from lightning_prune.callbacks.fit.notices import say_cycle
 from lightning_prune.callbacks.fit.record import Record
 from lightning_prune.callbacks.fit.trained import Trained, leave_out, warn_of_untrained
-from lightning_prune.callbacks.masking.gradient_readers import GradientReaders
 from lightning_prune.callbacks.masking.hold import Hold
 from lightning_prune.callbacks.masking.initial_masks import initial_masks, refuse_regrowth
 from lightning_prune.callbacks.masking.processes import check_agreement, take_from_first
@@ -60,7 +59,6 @@ class Run:
         ending: When the phases and the fit end.
         to_rehearse: The sparsities that have yet to be shown to be possible.
         epoch_began: When the epoch began, in seconds of a clock that only counts on.
-        readers: Who looks at the gradients before a step.
     """
 
     at: Position
@@ -74,7 +72,6 @@ class Run:
     ending: Ending
     to_rehearse: Sequence[float] = ()
     epoch_began: float = field(default_factory=time.perf_counter)
-    readers: GradientReaders = field(default_factory=GradientReaders)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors."""
@@ -185,7 +182,6 @@ class Run:
     def epoch_begins(self, trainer: "pl.Trainer") -> None:
         """Before the first batch of an epoch: begin what begins with it, so that other callbacks see it there."""
         self.epoch_began = time.perf_counter()
-        self.readers.look_again()
         self._catch_up(trainer)
 
     def batch_begins(self, trainer: "pl.Trainer") -> None:
@@ -197,8 +193,7 @@ class Run:
         if self.to_rehearse:
             self.pruner.rehearse(self.to_rehearse, trainer)
             self.to_rehearse = ()
-        if self.hold.has_masks:
-            self.hold.finish_batch_()  # once more: hooks that come after ours may have written since the last batch
+        self.hold.finish_batch_()  # once more: hooks that come after ours may have written since the last batch
         self._catch_up(trainer)
 
     def backward_ended(self, trainer: "pl.Trainer") -> None:
@@ -209,13 +204,12 @@ class Run:
 
     def step_begins(self, trainer: "pl.Trainer", optimizer: Optimizer) -> None:
         """Before an optimizer steps: dead weights have no part in what is made of the gradients."""
-        if self.hold.has_masks and self.readers.are_there(trainer, optimizer):
+        if self.hold.has_masks and self.hold.readers.are_there(trainer, optimizer):
             self.hold.mask_gradients_()
 
     def batch_ended(self, trainer: "pl.Trainer") -> None:
         """After a batch: count its step, and look whether the dense run or the fit ends with it."""
-        if self.hold.has_masks:
-            self.hold.finish_batch_(steps_are_seen=trainer.lightning_module.automatic_optimization)
+        self.hold.finish_batch_(steps_are_seen=trainer.lightning_module.automatic_optimization)
         self.at.count_step()  # before the question below, and before anybody saves
         self.ending.end_batch(trainer)
 

@@ -19,11 +19,8 @@ class GradientReaders:
 
     def __init__(self) -> None:
         self._callbacks: Sequence[Callback] = ()
-        self._hooked: bool | None = None
-
-    def look_again(self) -> None:
-        """Look through the hooks before the next step."""
-        self._hooked = None
+        self._epoch = -1
+        self._hooked = False
 
     def are_there(self, trainer: "pl.Trainer", optimizer: Optimizer) -> bool:
         """Whether there are any.
@@ -36,8 +33,8 @@ class GradientReaders:
             False only where masking the gradients would change nothing but the moments of dead weights.
         """
         callbacks: Sequence[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        if self._hooked is None or not _are_same(callbacks, self._callbacks):
-            self._callbacks = list(callbacks)
+        if trainer.current_epoch != self._epoch or not _are_same(callbacks, self._callbacks):
+            self._epoch, self._callbacks = trainer.current_epoch, list(callbacks)
             self._hooked = _are_hooked(trainer.lightning_module, callbacks)
         return self._hooked or bool(trainer.gradient_clip_val) or not is_elementwise(optimizer)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightning_prune.callbacks.masking.gradient_readers import GradientReaders
 from lightning_prune.masks.factors import Factors, as_factors, product
 from lightning_prune.masks.multiply import Multiplier
 from lightning_prune.masks.optimizer_state import has_skipped, mask_moments_, owned_by, reset_
@@ -41,6 +42,7 @@ class Hold:
         self._owned: dict[int, Multiplier] = {}
         self._unowned = _NOTHING
         self._sizes: list[int] = []
+        self.readers = GradientReaders()
 
         def after_step(optimizer: Optimizer, *_: object) -> None:
             if self._masks:
