@@ -17,10 +17,12 @@ from torch.optim import Optimizer
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
 from lightning_prune.basics.too_early import FromTraining
+from lightning_prune.callbacks.base import CycleMember
 from lightning_prune.callbacks.companions.shrink import cut_to_sizes_, shrinks_in_cycles
 from lightning_prune.callbacks.compat.backbone_finetuning import select
 from lightning_prune.callbacks.compat.best_checkpoint import choose_afresh, warn_of_old_best
 from lightning_prune.callbacks.compat.namespaces import join_namespaces
+from lightning_prune.callbacks.compat.skipped_hooks import skip_empty, stop_skipping
 from lightning_prune.callbacks.compat.tuners import refuse_tuning
 from lightning_prune.callbacks.fit.assembly import assemble, complete
 from lightning_prune.callbacks.fit.dense_run import read_dense_run
@@ -236,6 +238,10 @@ class IterativePruning(Arguments):
             self._begin(trainer, pl_module)
         cut_to_sizes_(self._run.hold, pl_module)
         self._run.set_off(trainer)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, CycleMember):
+                skip_empty(callback)
+                self._undo.callback(stop_skipping, callback)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._run.epoch_begins(trainer)

@@ -57,8 +57,8 @@ class Shrink(Callback, metaclass=ObjectsOnly):
             ``test`` and ``predict`` with ``--ckpt_path``. None: no file.
 
     Raises:
-        ValueError: If ``at`` is unknown, or ``save`` does not end in ``.safetensors``. When the fit starts, if weights are
-            split over several devices, or the fit runs in processes from which only weights come back. With
+        ValueError: If ``at`` is unknown, or ``save`` does not end in ``.safetensors``. When the fit starts, if weights
+            are split over several devices, or the fit runs in processes from which only weights come back. With
             ``at="cycles"`` also if there is no ``IterativePruning``, an optimizer keeps one state for all weights
             (LBFGS), or something keeps the graph of an earlier loss when a cycle begins.
 

@@ -27,7 +27,7 @@ from lightning_prune.callbacks.fit.finite import refuse_diverged
 from lightning_prune.callbacks.fit.notices import say_cycle
 from lightning_prune.callbacks.fit.record import Record
 from lightning_prune.callbacks.fit.trained import Trained, leave_out, warn_of_untrained
-from lightning_prune.callbacks.masking.hold import Hold, gradients_are_read
+from lightning_prune.callbacks.masking.hold import Hold
 from lightning_prune.callbacks.masking.initial_masks import initial_masks, refuse_regrowth
 from lightning_prune.callbacks.masking.processes import check_agreement, take_from_first
 from lightning_prune.callbacks.masking.pruner import Pruner
@@ -200,7 +200,7 @@ class Run:
 
     def step_begins(self, trainer: "pl.Trainer", optimizer: Optimizer) -> None:
         """Before an optimizer steps: dead weights have no part in what is made of the gradients."""
-        if gradients_are_read(trainer, optimizer):
+        if self.hold.has_masks and self.hold.readers.are_there(trainer, optimizer):
             self.hold.mask_gradients_()
 
     def batch_ended(self, trainer: "pl.Trainer") -> None:

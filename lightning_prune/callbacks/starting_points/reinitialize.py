@@ -13,7 +13,7 @@ from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weights_, refuse_without_fresh_weights
 from lightning_prune.callbacks.starting_points.initializations import Initialization
-from lightning_prune.masks.masks import multiply_
+from lightning_prune.masks.multiply import multiply_
 from lightning_prune.masks.optimizer_state import reset_
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.shrinking.regrowth import briefly_whole
