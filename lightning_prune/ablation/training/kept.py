@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
+from lightning_prune.ablation.config.parser_errors import named_errors
 from lightning_prune.ablation.planning.resolving import parse
 from lightning_prune.ablation.sharing.node import key_of
-from lightning_prune.ablation.config.parser_errors import named_errors
 from lightning_prune.lab.cli.command_line import CommandLine
 from lightning_prune.lab.cli.kept_line import KeptLine, are_parsed_alike, free_values, without
 from lightning_prune.lab.cli.sections import in_full

@@ -50,31 +50,34 @@ def train(job: Job, kept: Kept | None = None) -> Outcome:
     Returns:
         The outcome. An error of the run is part of the outcome and is not raised.
     """
-    store, node = Store(job.out), job.node
+    store, node, began, images = Store(job.out), job.node, time.monotonic(), 0
     try:
         with store.lock(node).acquire(blocking=False):
             if store.result(node) is None:
                 with own_settings():
-                    _train(store, job, kept or Kept())
-        return Outcome(node.key)
+                    images = _train(store, job, kept or Kept())
+        return Outcome(node.key, images=images, seconds=time.monotonic() - began)
     except Timeout:
         return Outcome(node.key, busy=True)
     except Exception as error:
         return failure(job, error)
 
 
-def _train(store: Store, job: Job, kept: Kept) -> None:
-    node = store.take_up(job.node)
+def _train(store: Store, job: Job, kept: Kept) -> int:
+    """Train the node, publish its result, and return the number of images that were trained."""
+    node, images = store.take_up(job.node), 0
     job, work = replace(job, node=node), store.work(node)
     if not (work / RESULT).is_file():  # Else an earlier process died after its result and before the rename.
         write_whole(work / JOB, json.dumps(job.to_dict()))
-        write_whole(work / RESULT, json.dumps(_fit(store, job, work, kept), indent=1))
+        result, images = _fit(store, job, work, kept)
+        write_whole(work / RESULT, json.dumps(result, indent=1))
     (work / START).unlink(missing_ok=True)
     store.publish(node)
+    return images
 
 
-def _fit(store: Store, job: Job, work: Path, kept: Kept) -> dict[str, Any]:
-    """Train and test the node, and return its result."""
+def _fit(store: Store, job: Job, work: Path, kept: Kept) -> tuple[dict[str, Any], int]:
+    """Train and test the node. Return its result, and the number of images that were trained."""
     node, began = job.node, time.monotonic()
     with quiet():
         warnings.filterwarnings("ignore", message=".*does not have many workers")
@@ -93,7 +96,7 @@ def _fit(store: Store, job: Job, work: Path, kept: Kept) -> dict[str, Any]:
         tested = evaluate(made, end.rows, work)
         kept.take_images(made.datamodule, node.config.get("data"))
     rows = [{**row, **tested.get(cycle, {})} for cycle, row in sorted(end.rows.items()) if cycle >= node.first]
-    return {
+    result = {
         "key": node.key,
         "rows": rows,
         "epochs": end.epochs,
@@ -107,6 +110,7 @@ def _fit(store: Store, job: Job, work: Path, kept: Kept) -> dict[str, Any]:
         "torch": torch.__version__,
         "hardware": hardware(trainer),
     }
+    return result, end.images
 
 
 def hardware(trainer: Trainer) -> str:

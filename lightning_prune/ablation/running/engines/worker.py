@@ -24,7 +24,10 @@ def main() -> None:
     kept = Kept()
     gc.freeze()  # The collection after each node need not look at what was imported.
     for line in _lines():
-        outcome = train(Job.from_dict(json.loads(line)), kept)
+        order = json.loads(line)
+        if torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(order["share"])
+        outcome = train(Job.from_dict(order["job"]), kept)
         gc.collect()  # A network and its trainer hold each other, and with them the memory of the device.
         answers.write(json.dumps(asdict(outcome)) + "\n")
         answers.flush()
