@@ -16,7 +16,7 @@ def run(*words: str | Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["guarantees", "step", "event", "masks", "packing", "claims"])
+@pytest.mark.parametrize("part", ["guarantees", "step", "event", "masks", "launches", "packing", "claims"])
 def test_every_part_runs_in_small_and_keeps_the_promises(part, tmp_path):
     done = run("--small", "--part", part, "--out", tmp_path, "--seconds", "400")
     assert done.returncode == 0, done.stdout + done.stderr

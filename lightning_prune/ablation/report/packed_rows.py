@@ -1,4 +1,4 @@
-"""Write the data of pictures in less room: by columns, repeated words once, and numbers with the digits that are seen."""
+"""Write the data of pictures in less room: by columns, each word once, and numbers with the digits that are seen."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -14,8 +14,9 @@ def packed(spec: Mapping[str, Any]) -> dict[str, Any]:
         spec: A specification in Vega-Lite, with its data in ``datasets``.
 
     Example:
-        >>> packed({"datasets": {"rows": [{"arm": "silo", "mean": 0.1234567}, {"arm": "silo", "mean": 0.5}]}})
-        {'datasets': {'rows': [{'names': ['arm', 'mean'], 'columns': [{'words': ['silo'], 'at': [0, 0]}, [0.123457, 0.5]]}]}}
+        >>> rows = [{"arm": "silo", "mean": 0.1234567}, {"arm": "silo", "mean": 0.5}]
+        >>> packed({"datasets": {"rows": rows}})["datasets"]["rows"]
+        [{'names': ['arm', 'mean'], 'columns': [{'words': ['silo'], 'at': [0, 0]}, [0.123457, 0.5]]}]
     """
     return {**spec, "datasets": {name: _packed(rows) for name, rows in spec.get("datasets", {}).items()}}
 
