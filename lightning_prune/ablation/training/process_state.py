@@ -49,12 +49,13 @@ def _setting(read: Callable[[], Any], write: Callable[[Any], Any]) -> Callable[[
 
 
 def _random_states() -> Callable[[], None]:
-    own, numbers, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    own, torchs = random.getstate(), torch.get_rng_state()
+    numbers = np.random.get_state()  # noqa: NPY002  # a user may draw from it
     cards = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
 
     def restore() -> None:
         random.setstate(own)
-        np.random.set_state(numbers)
+        np.random.set_state(numbers)  # noqa: NPY002
         torch.set_rng_state(torchs)
         if cards is not None:
             torch.cuda.set_rng_state_all(cards)

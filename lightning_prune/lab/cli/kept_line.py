@@ -57,7 +57,8 @@ def free_values(config: Mapping[str, Any]) -> dict[Place, Any]:
         Whole numbers and texts by their places.
 
     Example:
-        >>> free_values({"seed_everything": 3, "pruning": {"class_path": "mine", "init_args": {"seed": 4, "cycles": 2}}})
+        >>> clock = {"class_path": "mine.Clock", "init_args": {"seed": 4, "cycles": 2}}
+        >>> free_values({"seed_everything": 3, "pruning": clock})
         {('seed_everything',): 3, ('pruning', 'init_args', 'seed'): 4}
     """
     found = {place: _value(config, place) for place in _places(config)}

@@ -39,7 +39,7 @@ READ = {
     "folder": os.getcwd,
     "path": lambda: list(sys.path),
     "random": random.getstate,
-    "numpy": lambda: np.random.get_state()[1].tolist(),
+    "numpy": lambda: np.random.get_state()[1].tolist(),  # noqa: NPY002
     "torch": lambda: torch.get_rng_state().tolist(),
 }
 
