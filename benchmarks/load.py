@@ -1,4 +1,4 @@
-"""Measure what large studies and the lab cost: a dry run of 200 arms, a report of 2,000 rows, and a fit with everything.
+"""Measure what large studies and the lab cost: a dry run of 200 arms, a report of 2,000 rows, a fit with the whole lab.
 
 Times are seconds of the CPU, which depend on the machine. The goals were set on a machine with two cores. Run by
 ``make bench``; ``--quick`` takes a tenth of the arms, and their goals in proportion.

@@ -1,4 +1,4 @@
-"""What takes launches out of a masked step of a small network: multi-tensor masks, a fused optimizer, a compiled graph."""
+"""What takes launches out of a masked step: a multi-tensor multiply, a fused optimizer, a compiled graph."""
 
 import statistics
 from collections.abc import Callable, Iterator

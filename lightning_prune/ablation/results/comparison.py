@@ -154,7 +154,7 @@ def best(
     nodes = coded_nodes(table)
     least = least_spread(table, metric, terms=2)
     first["rivals"] = [
-        _rivals(arm, values.xs(at, level="cycle"), nodes.xs(at, level="cycle"), least, confidence, lower)
+        _rivals(arm, _at(values, at), _at(nodes, at), least, confidence, lower)
         for arm, at in zip(first["arm"], first["cycle"], strict=True)
     ]
     first["verdict"] = first["arm"].where(first["rivals"].map(len) == 0, UNDECIDED)
@@ -170,6 +170,11 @@ def _rivals(
     found = intervals(-others.sub(values.loc[arm], axis=1), confidence, spreads)
     worse = verdicts(found, arm, UNDECIDED, lower) == arm
     return tuple(str(other) for other in others.index[~worse])
+
+
+def _at(values: pd.DataFrame, cycle: int) -> pd.DataFrame:
+    """The rows of a cycle, one per arm."""
+    return values[values.index.get_level_values("cycle") == cycle].droplevel("cycle")
 
 
 def _densities(table: pd.DataFrame) -> pd.DataFrame:

@@ -146,7 +146,7 @@ def least_spreads(table: pd.DataFrame, a: str, b: str, metric: str) -> pd.Series
         [0.0, 0.102]
     """
     nodes = coded_nodes(table[table["arm"].isin([a, b])])
-    differences = nodes.loc[a] - nodes.loc[b]
+    differences: pd.DataFrame = nodes.xs(a, level="arm") - nodes.xs(b, level="arm")  # type: ignore[assignment]
     return where_apart(differences, least_spread(table, metric, terms=2))
 
 

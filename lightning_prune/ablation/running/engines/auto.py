@@ -18,10 +18,12 @@ class Timed:
 
     Args:
         job: The node.
+        slots: The number of workers.
         level: The number of workers at its start. None if one of them had not finished a node yet.
     """
 
     job: Job
+    slots: int
     level: int | None
 
 
@@ -57,38 +59,50 @@ class Auto(Local):
         super().__init__(self.trial.level, logs, most=cores())
         self._timed: dict[str, Timed] = {}
         self._speeds: list[float] = []
+        self._again: list[Job] = []
 
     def submit(self, job: Job) -> None:
         worker = self._give(job)
         warm = [one for one in self._workers if one.finished]
         level = self.slots if worker.finished and len(warm) >= self.slots else None
-        self._timed[job.node.key] = Timed(job, level)
+        self._timed[job.node.key] = Timed(job, self.slots, level)
 
     def collect(self, seconds: float) -> list[Outcome]:
-        busy = sum(worker.job is not None for worker in self._workers)
-        ended = super().collect(seconds)
-        return [one for one in ended if not self._is_tried_again(one) and self._measure(one, busy)]
+        busy = self._busy
+        ended = [one for one in super().collect(seconds) if not self._is_tried_again(one)]
+        for one in ended:
+            self._measure(one, busy)
+        while self._again and self._busy < self.slots:
+            self.submit(self._again.pop())
+        return ended
 
-    def _measure(self, outcome: Outcome, busy: int) -> bool:
-        """Take the speed of a node into account. Always true."""
+    def close(self) -> None:
+        super().close()
+        self._again = []
+
+    @property
+    def _busy(self) -> int:
+        return sum(worker.job is not None for worker in self._workers)
+
+    def _measure(self, outcome: Outcome, busy: int) -> None:
+        """Take the speed of a node into account."""
         timed = self._timed.pop(outcome.key, None)
         if self.trial.is_over or timed is None or timed.level != self.slots or busy < self.slots:
-            return True
+            return
         if outcome.images and outcome.seconds:
             self._speeds.append(outcome.images / outcome.seconds)
         if len(self._speeds) >= self.slots:
             self._go_on(self.slots * sum(self._speeds) / len(self._speeds))
-        return True
 
     def _is_tried_again(self, outcome: Outcome) -> bool:
         """Train a node again with fewer workers, if it failed because they had too little memory for so many."""
         failed = outcome.error is not None and any(word in outcome.error for word in NO_ROOM)
         timed = self._timed.get(outcome.key)
-        if not failed or timed is None or self.slots == 1:
+        if not failed or timed is None or timed.slots == 1:
             return False
-        if self.trial.level == self.slots:
+        if timed.slots == self.slots:
             self._go_on(0.0)
-        self.submit(timed.job)
+        self._again.append(timed.job)
         return True
 
     def _go_on(self, speed: float) -> None:
