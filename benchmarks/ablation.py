@@ -37,7 +37,7 @@ def timed(
 
 
 def alone(configs: Sequence[Path], folder: Path) -> float:
-    """Train and test every arm and seed by itself, as ``lightning-prune fit`` does, in this process; CPU seconds."""
+    """Train every arm and seed by itself, in one fit each, as ``lightning-prune fit`` does; seconds of the CPU."""
     began = time.process_time()
     for config in configs:
         log = [f"--trainer.logger.save_dir={folder}", f"--trainer.logger.name={config.stem}"]
