@@ -145,8 +145,8 @@ def least_spreads(table: pd.DataFrame, a: str, b: str, metric: str) -> pd.Series
         >>> least_spreads(table, "a", "b", "test_last").round(3).tolist()  # 0.25 / √6 in cycle 1
         [0.0, 0.102]
     """
-    nodes = coded_nodes(table[table["arm"].isin([a, b])])
-    differences: pd.DataFrame = nodes.xs(a, level="arm") - nodes.xs(b, level="arm")  # type: ignore[assignment]
+    coded = table.assign(node=_numbered(table))
+    differences = by_seed(coded, a, "node") - by_seed(coded, b, "node")
     return where_apart(differences, least_spread(table, metric, terms=2))
 
 

@@ -51,7 +51,7 @@ def _setting(read: Callable[[], Any], write: Callable[[Any], Any]) -> Callable[[
 def _random_states() -> Callable[[], None]:
     own, torchs = random.getstate(), torch.get_rng_state()
     numbers = np.random.get_state()  # noqa: NPY002  # a user may draw from it
-    cards = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    cards = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
 
     def restore() -> None:
         random.setstate(own)

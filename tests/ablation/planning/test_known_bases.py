@@ -58,7 +58,7 @@ def test_a_config_resolved_from_a_known_base_is_that_of_a_whole_parsing(name, kn
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"policy": {"class_path": "OneCycleRetrain", "init_args": {"peak": -1.0}}},
+        {"policy": {"class_path": "OneCycleRetrain", "init_args": {"max_lr": -1.0}}},
         {"pruning.cycles": -2},
         {"pruning.retrain": "15 apples"},
     ],
