@@ -15,7 +15,7 @@ ARMS = {
     "default policy": {},
     "fine-tuned": {"policy": "FineTune"},
     "rewound": {"start": {"class_path": "WeightRewind", "init_args": {"to": "1ep"}}},
-    "redrawn": {"start": "Reinitialize"},
+    "redrawn": {"start": "Reinitialize", "pruning.retrain": None},
     "clock": {"pruning": {"cycles": 3, "sparsity": {"class_path": "Geometric", "init_args": {"fraction": 0.5}}}},
     "criterion": {"pruning.criterion": "movement", "policy": "OneCycleRetrain"},
     "during": {"pruning": {"during": "0ep:2ep", "retrain": "1ep"}},
