@@ -40,6 +40,7 @@ class LayerFractions(Rule):
 
     fractions: dict[str, float]
 
+    first_match_counts = ("fractions", "rates")
     former_arguments = ("rates",)
     rates = former_attribute("rates", "fractions")
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 from lightning_prune.basics.dotted_paths import call_of
 from lightning_prune.criteria.scores import Scores
@@ -10,7 +11,9 @@ from lightning_prune.criteria.scores import Scores
 class Rule(ABC):
     """An allocation with parameters: a callable that maps scores and a density to counts.
 
-    Subclasses are frozen dataclasses, and their fields are the parameters.
+    Subclasses are frozen dataclasses, and their fields are the parameters. A parameter that maps name patterns, of
+    which the first that matches counts, is named in ``first_match_counts``. Then arms of a study that order the
+    patterns in another way are trained apart.
 
     Example:
         >>> import torch
@@ -24,6 +27,8 @@ class Rule(ABC):
         >>> Densest("a")(Scores.of({"a": torch.rand(10), "b": torch.rand(10)}), density=0.3)
         {'a': 4, 'b': 2}
     """
+
+    first_match_counts: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def __call__(self, scores: Scores, density: float) -> Mapping[str, int]:

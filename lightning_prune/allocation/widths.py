@@ -36,6 +36,7 @@ class Widths(Rule):
 
     widths: dict[str, int | float]
 
+    first_match_counts = ("widths",)
     is_fixed = True  # the counts do not depend on the density
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ import random
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 _LISTS = (list, deque)
 _CONTAINERS = (*_LISTS, set, dict, OrderedDict, defaultdict, Counter)  # exactly: who knows what others do when refilled
+_CONSTANT = frozenset((int, float, complex, bool, str, bytes, type(None)))  # nothing in them can change
 _VALUES = (int, float, complex, str, bytes, type(None), tuple, Tensor, np.ndarray, *_CONTAINERS)
 
 Undo = Callable[[], Any]
@@ -40,7 +41,7 @@ def attributes_kept(module: nn.Module, tensors: bool = True) -> Iterator[None]:
         (tensor(0), False)
     """
     seen: dict[int, Any] = {}
-    undo = list(_undoing(module, seen, tensors))
+    undo = _undoing(module, seen, tensors)
     try:
         yield
     finally:
@@ -49,31 +50,46 @@ def attributes_kept(module: nn.Module, tensors: bool = True) -> Iterator[None]:
                 put_back()
 
 
-def _undoing(value: Any, seen: dict[int, Any], tensors: bool) -> Iterator[Undo]:
+def _undoing(value: Any, seen: dict[int, Any], tensors: bool) -> list[Undo]:
     """Give the calls that put a value and its contents back. ``seen`` keeps visited objects alive for their ids."""
-    if id(value) in seen:
-        return
-    seen[id(value)] = value
-    yield from _undoing_its_own(value, tensors)
-    for part in _parts(value):
-        yield from _undoing(part, seen, tensors)
+    found, waiting = list[Undo](), [value]
+    while waiting:  # a recursion would take several times as long for large networks
+        one = waiting.pop()
+        if type(one) in _CONSTANT or id(one) in seen:
+            continue
+        seen[id(one)] = one
+        found += _undoing_its_own(one, tensors)
+        waiting += reversed([*_parts(one)])
+    return found
 
 
 def _undoing_its_own(value: Any, tensors: bool) -> Iterator[Undo]:
-    if isinstance(value, Tensor):
+    if type(value) in _CONTAINERS:
+        yield partial(_refill, value, value.copy()) if value else value.clear  # most are empty: no copies for them
+    elif isinstance(value, Tensor):
         yield from _undoing_tensor(value, tensors)
-    elif isinstance(value, np.ndarray) and value.flags.writeable:
-        yield partial(np.copyto, value, value.copy())
+    elif _has_state(type(value)):
+        yield from _undoing_state(value)
+
+
+@cache
+def _has_state(cls: type) -> bool:
+    # By class, because torch.Generator says slowly what is none of its instances.
+    return issubclass(cls, np.ndarray | torch.Generator | np.random.RandomState | np.random.Generator | random.Random)
+
+
+def _undoing_state(value: Any) -> Iterator[Undo]:
+    if isinstance(value, np.ndarray):
+        if value.flags.writeable:
+            yield partial(np.copyto, value, value.copy())
     elif isinstance(value, torch.Generator):
         yield partial(value.set_state, value.get_state())
     elif isinstance(value, np.random.RandomState):
         yield partial(value.set_state, value.get_state(legacy=False))
     elif isinstance(value, np.random.Generator):
         yield partial(setattr, value.bit_generator, "state", value.bit_generator.state)
-    elif isinstance(value, random.Random):
+    else:
         yield partial(value.setstate, value.getstate())
-    elif type(value) in _CONTAINERS:
-        yield partial(_refill, value, value.copy())
 
 
 def _undoing_tensor(tensor: Tensor, numbers: bool) -> Iterator[Undo]:

@@ -7,7 +7,6 @@ import torch
 from lightning.pytorch import Trainer
 from rich.console import Console
 
-from lightning_prune.callbacks.companions.shrink import Shrink
 from lightning_prune.lab.cli.command_line import CommandLine
 from lightning_prune.lab.report.side_by_side import Measured, fastest_passes, operations, side_by_side
 from lightning_prune.lab.runs.quiet import quiet
@@ -23,16 +22,13 @@ def train_and_shrink(config: Path) -> Path:
     """Train, prune and retrain the network of a config, make it small, and save both networks.
 
     Args:
-        config: The config, with ``CycleCheckpoint`` and ``Shrink`` among its callbacks.
+        config: The config, with ``CycleCheckpoint`` and ``Shrink(save="small.safetensors")`` among its callbacks.
 
     Returns:
         The folder of the run, with ``dense.safetensors`` and ``small.safetensors``.
     """
     fit = CommandLine(["fit", f"--config={config}", "--trainer.enable_model_summary=false"])
     folder = Path(str(fit.trainer.log_dir))
-    callbacks: list[Any] = fit.trainer.callbacks  # type: ignore[attr-defined]
-    (shrink,) = [one for one in callbacks if isinstance(one, Shrink)]
-    shrink.shrunk.save(folder / SMALL)
     (dense,) = folder.glob("checkpoints/cycle=00-*-last.ckpt")
     with quiet():
         shrunk_from(dense, folder / "config.yaml").save(folder / DENSE)  # which has nothing to remove

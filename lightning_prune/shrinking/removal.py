@@ -14,7 +14,7 @@ from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import is_sharded
 from lightning_prune.shrinking.attributes import Attributes, resize_
 from lightning_prune.shrinking.dead_units import check_alive, check_found, dead_in_weights
-from lightning_prune.shrinking.example_calls import call_on, structures_from
+from lightning_prune.shrinking.example_calls import call_on
 from lightning_prune.shrinking.quiet_calls import Call, explained
 from lightning_prune.shrinking.resizes import Resize
 from lightning_prune.shrinking.shrink_record import ShrinkRecord, held_by, shapes_of
@@ -22,6 +22,7 @@ from lightning_prune.shrinking.slices import Alive, Cut, counts_of, cut_module_,
 from lightning_prune.shrinking.small_file import write_small
 from lightning_prune.shrinking.verification import Examination, Verdict, first_at_fault, judge
 from lightning_prune.shrinking.whole_states import keep_record
+from lightning_prune.structures.find import structures_of
 from lightning_prune.structures.groups import FoundStructures, Group
 
 
@@ -112,7 +113,7 @@ def shrink(
     if checkpoint is not None:
         _load(module, checkpoint)
     call = call_on(module, example, asker)
-    found = structures_from(module, example, call) if structures is None else structures
+    found = structures_of(module, example) if structures is None else structures
     tensors = tensors_of(module)
     check_found(found, tensors, asker)
     alive = dead_in_weights(found, tensors) if alive is None else check_alive(found, alive, asker)

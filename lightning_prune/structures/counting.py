@@ -31,21 +31,34 @@ def costs_in(trace: Trace, groups: Mapping[str, Group], units: Units) -> Costs:
         dims = [dim for dim in range(tensor.dim()) if (plain_name(name), dim) in extents]
         rest = prod(size for dim, size in enumerate(tensor.shape) if dim not in dims)
         parameters.append(Term(rest, tuple((plain_name(name), dim) for dim in dims)))
-    flops = [_term(trace, number, extents, groups, units) for number in range(len(trace.products))]
+    alike = defaultdict[frozenset[str], list[Place]](list)
+    for place, extent in extents.items():
+        alike[_names(extent)].append(place)
+    flops = [_term(trace, number, extents, alike, groups, units) for number in range(len(trace.products))]
     return Costs(tuple(parameters), tuple(flops), extents)
 
 
-def _term(trace: Trace, number: int, extents: dict[Place, Extent], groups: Mapping[str, Group], units: Units) -> Term:
+def _term(
+    trace: Trace,
+    number: int,
+    extents: dict[Place, Extent],
+    alike: dict[frozenset[str], list[Place]],
+    groups: Mapping[str, Group],
+    units: Units,
+) -> Term:
+    """The operations of a product. Dimensions that no tensor has are added to ``extents`` and ``alike``."""
     product = trace.products[number]
     factor, dims = Fraction(product.flops), list[Place]()
     for labels in product.along:
         roots = trace.labels.roots(labels).reshape(-1).numpy()
         extent = _extent(roots, groups, units)
         if extent.units and product.flops:
-            found = _place(extent, extents)
+            found = _place(extent, {place: extents[place] for place in alike[_names(extent)]})
             if found is None or (factor * found[1] / len(roots)).denominator > 1:
                 found = (f"{product.name} ({number}.{len(dims)})", -1), Fraction(1)
-            extents.setdefault(found[0], extent)
+            if found[0] not in extents:
+                extents[found[0]] = extent
+                alike[_names(extent)].append(found[0])
             dims.append(found[0])
             factor *= found[1] / len(roots)
     return Term(int(factor), tuple(dims))
@@ -72,20 +85,29 @@ def _extent(roots: NDArray[np.int64], groups: Mapping[str, Group], units: Units)
     return Extent(int((units.group[roots] < 0).sum()), tuple(counts))
 
 
+def _names(extent: Extent) -> frozenset[str]:
+    """The names of the groups whose units lie on a dimension."""
+    return frozenset(name for name, _ in extent.units)
+
+
 def _per_unit(units: Tensor, width: int) -> Tensor:
     return torch.bincount(units[units >= 0], minlength=width)
 
 
-def _place(extent: Extent, extents: Mapping[Place, Extent]) -> tuple[Place, Fraction] | None:
-    """A dimension whose size is always a multiple of an extent's, and the ratio of the extent to the size."""
+def _place(extent: Extent, others: Mapping[Place, Extent]) -> tuple[Place, Fraction] | None:
+    """Find a dimension whose size is always a multiple of an extent's, and the ratio of the extent to the size.
+
+    Args:
+        extent: The extent.
+        others: The dimensions with units of the same groups.
+    """
     wanted, found = dict(extent.units), None
-    for place, other in extents.items():
+    for place, other in others.items():
         have = dict(other.units)
-        if have.keys() == wanted.keys():
-            mine = torch.cat([torch.tensor([extent.fixed]), *(wanted[name] for name in have)])
-            theirs = torch.cat([torch.tensor([other.fixed]), *have.values()])
-            if torch.equal(mine, theirs):
-                return place, Fraction(1)
-            if found is None and bool((mine * theirs.sum() == theirs * mine.sum()).all()):
-                found = place, Fraction(int(mine.sum()), int(theirs.sum()))
+        mine = torch.cat([torch.tensor([extent.fixed]), *(wanted[name] for name in have)])
+        theirs = torch.cat([torch.tensor([other.fixed]), *have.values()])
+        if torch.equal(mine, theirs):
+            return place, Fraction(1)
+        if found is None and bool((mine * theirs.sum() == theirs * mine.sum()).all()):
+            found = place, Fraction(int(mine.sum()), int(theirs.sum()))
     return found

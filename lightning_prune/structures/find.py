@@ -29,8 +29,9 @@ def structures_of(module: nn.Module, example: Any = None) -> FoundStructures:
 
     Args:
         module: The network. It may be on the meta device, for which nothing is computed.
-        example: A batch for ``training_step`` if the module has one, otherwise the input of ``forward``: a tensor, or a
-            tuple of positional or a dictionary of named arguments. None: ``example_input_array``, for ``forward``.
+        example: A batch for ``training_step``, or the input of ``forward``: a tensor, or a tuple of positional or a
+            dictionary of named arguments, or a batch of which ``forward`` takes the first part. None:
+            ``example_input_array``, for ``forward``. A module that optimizes by hand runs its ``forward``.
 
     Returns:
         The groups, what is kept and why, and the costs.
@@ -79,11 +80,10 @@ def _by_sides(sides: Sequence[Side], bad: Mapping[int, str]) -> dict[tuple[int, 
     highest = max([*bad, *(int(side.roots.max()) for side in sides)])
     never = np.zeros(highest + 1, dtype=bool)
     never[list(bad)] = True
-    good = [np.unique(side.roots[~never[side.roots]]) for side in sides]
-    roots = np.concatenate([*good, np.empty(0, np.int64)])
-    numbers = np.repeat(np.arange(len(sides)), [len(one) for one in good])
-    order = np.lexsort((numbers, roots))
-    roots, numbers = roots[order], numbers[order]
+    roots = np.concatenate([np.empty(0, np.int64), *(side.roots for side in sides)])
+    pairs = roots * len(sides) + np.repeat(np.arange(len(sides)), [len(side.roots) for side in sides])
+    pairs = np.sort(pairs[~never[roots]], kind="stable")  # stable, because the roots of most sides ascend already
+    roots, numbers = np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], max(len(sides), 1))
     starts = np.flatnonzero(np.diff(roots, prepend=-1))
     if not len(starts):
         return {}

@@ -104,7 +104,7 @@ class Labels:
         roots = self._parent[labels]
         while True:
             higher = self._parent[roots]
-            if np.array_equal(higher, roots):
+            if (higher == roots).all():
                 break
             roots = higher
         self._parent[labels] = roots

@@ -1,6 +1,5 @@
 """Run a network once, on one sample, without leaving a trace in it."""
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,12 +7,12 @@ from itertools import product
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch import nn
 
 from lightning_prune.basics.random_state import forked
 from lightning_prune.basics.snapshot import attributes_kept
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.structures.examples import has_training_step, ways_to_run
 from lightning_prune.structures.rules.recurrent import tie_states
 from lightning_prune.structures.trace import Trace
 from lightning_prune.structures.tracing import Chunks, Tracing, outputs_stay
@@ -32,20 +31,21 @@ def trace_of(module: nn.Module, example: Any = None) -> Trace:
     Raises:
         UserError: If there is no example, or the network does not run on it.
     """
-    failed: Exception | None = None
-    for sample, computes in product(_samples(module, example), (False, True)):
+    failures: dict[str, Exception] = {}
+    for way, computes in product(ways_to_run(module, example), (False, True)):
         trace = Trace(module)
         try:
-            _run(module, trace, _computation(module, sample, example is not None), computes)
+            _run(module, trace, way.run, computes)
         except Exception as error:  # whatever a network may raise
-            failed = error if computes and failed is None else failed
+            if computes:
+                failures.setdefault(way.method, error)
         else:
             return trace
-    what = "training_step" if example is not None and _has_training_step(module) else "forward"
+    said = "; ".join(f"{method}: {type(error).__name__}: {error}" for method, error in failures.items())
     raise UserError(
-        f"structures_of: {what} of {type(module).__name__} does not run on the example in eval mode without gradients: "
-        f"{type(failed).__name__}: {failed}. Give an example that it runs on."
-    ) from failed
+        f"structures_of: {type(module).__name__} does not run on the example in eval mode without gradients. "
+        f"{said or 'It has no forward'}. Give a batch for training_step or inputs of forward that it runs on."
+    ) from next(iter(failures.values()), None)
 
 
 def _run(module: nn.Module, trace: Trace, compute: Callable[[], Any], computes: bool) -> None:
@@ -76,7 +76,7 @@ def _without_effect(module: nn.Module) -> Iterator[None]:
         undo.callback(torch.backends.mha.set_fastpath_enabled, fast)
         torch.backends.mha.set_fastpath_enabled(False)
         for one in module.modules():
-            if _has_training_step(one):
+            if has_training_step(one):
                 one.__dict__.update(log=_ignore, log_dict=_ignore)  # taken away with the other attributes
         module.eval()
         yield
@@ -103,41 +103,6 @@ def _modules_noted(module: nn.Module, trace: Trace) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _samples(module: nn.Module, example: Any) -> Iterator[Any]:
-    """The first sample of the example, and then all of it: not every network takes a batch of one."""
-    if example is None:
-        example = getattr(module, "example_input_array", None)
-        if example is None:
-            raise UserError(
-                f"structures_of({type(module).__name__}) needs an example: give `example=` a batch for training_step "
-                "or an input for forward, or set example_input_array."
-            )
-    leaves, spec = tree_flatten(example)
-    sizes = [len(leaf) for leaf in leaves if isinstance(leaf, Tensor) and leaf.dim()]
-    if sizes and sizes[0] > 1:
-        first = [
-            leaf[:1] if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == sizes[0] else leaf for leaf in leaves
-        ]
-        yield tree_unflatten(first, spec)
-    yield example
-
-
-def _computation(module: nn.Module, sample: Any, given: bool) -> Callable[[], Any]:
-    if given and _has_training_step(module):
-        step: Any = module.training_step
-        takes_index = len(inspect.signature(step).parameters) > 1
-        return lambda: step(sample, 0) if takes_index else step(sample)
-    if isinstance(sample, dict):
-        return lambda: module(**sample)
-    return lambda: module(*sample) if isinstance(sample, tuple | list) else module(sample)
-
-
-def _has_training_step(module: nn.Module) -> bool:
-    """Whether somebody wrote a ``training_step``: Lightning's own raises an error."""
-    step = getattr(type(module), "training_step", None)
-    return callable(step) and not str(step.__module__).startswith(("lightning.", "pytorch_lightning."))
 
 
 def _ignore(*_: Any, **__: Any) -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
 
 aten = torch.ops.aten
 LARGE = 1 << 16  # the product of the numbers of elements of both factors
@@ -54,11 +53,11 @@ def zeros_for(operation: Any, arguments: tuple[Any, ...], named: dict[str, Any])
         named: Its named arguments.
 
     Returns:
-        Tensors of the shapes, the layout, the type and the device that the operation's results have.
+        A tensor of the shape, the layout, the type and the device that the operation's result has.
     """
     device = next(one.device for one in arguments if isinstance(one, Tensor))
-    result = operation(*tree_map_only(Tensor, _without_numbers, arguments), **named)
-    return tree_map_only(Tensor, lambda one: _zeros(one, device), result)
+    bare = [_without_numbers(one) if isinstance(one, Tensor) else one for one in arguments]
+    return _zeros(operation(*bare, **named), device)
 
 
 def _without_numbers(tensor: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
 from processes import in_processes
 from torch import nn
 from toys import Images, Toy, equal, fit, make_trainer, toy
@@ -226,9 +227,34 @@ def test_processes_from_which_only_weights_come_back_are_refused():
         trainer.callbacks[0].setup(trainer, half_dead(), "fit")
 
 
+def test_the_small_network_is_written_into_the_folder_of_the_run(tmp_path):
+    module = half_dead()
+    callbacks = [pruning(), FineTune(), Shrink(save="small.safetensors")]
+    fit(callbacks, module, logger=CSVLogger(tmp_path, name="", version=7), log_every_n_steps=1)
+    fresh = load_small(tmp_path / "version_7" / "small.safetensors", toy(dropout=0.0))
+    assert fresh.net[0].out_channels == 2
+    assert equal(dict(fresh.state_dict()), dict(module.state_dict()))
+
+
+def test_a_path_from_the_root_is_taken_as_it_is(tmp_path):
+    fit([Shrink(save=tmp_path / "folder" / "small.safetensors")], half_dead(), max_epochs=1)
+    assert load_small(tmp_path / "folder" / "small.safetensors", toy()).net[0].out_channels == 2
+
+
+def test_a_fast_dev_run_writes_no_file(tmp_path):
+    file = tmp_path / "small.safetensors"
+    fit([Shrink(save=file)], half_dead(), fast_dev_run=True)
+    assert not file.exists()
+
+
+def test_a_file_that_no_command_would_know_is_refused():
+    with pytest.raises(ValueError, match=r"Shrink\(save='small.pt'\) must end in .safetensors"):
+        Shrink(save="small.pt")
+
+
 def shrunk_in_a_process(folder):
     rank = int(__import__("os").environ["LOCAL_RANK"])
-    module, callback = half_dead(), Shrink()
+    module, callback = half_dead(), Shrink(save=folder / "small.safetensors")
     fit(
         [pruning(), FineTune(), callback],
         module,
@@ -249,6 +275,7 @@ def test_all_processes_end_with_the_same_small_network(tmp_path):
     first, second = (torch.load(tmp_path / f"rank {rank}.pt", weights_only=True) for rank in (0, 1))
     assert first["state"]["net.0.weight"].shape == (2, 1, 3, 3)
     assert equal(first, second)
+    assert load_small(tmp_path / "small.safetensors", toy(dropout=0.0)).net[0].out_channels == 2
 
 
 def refuse_parts():

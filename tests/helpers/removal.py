@@ -115,7 +115,7 @@ def randomize(module: nn.Module, seed: int = 0) -> nn.Module:
                 tensor.copy_(noise + 0.5)
             elif name.endswith("running_mean"):
                 tensor.copy_(noise - 0.5)
-            elif isinstance(tensor, nn.Parameter) and (tensor.dim() < 2 or float(tensor.std()) == 0):
+            elif isinstance(tensor, nn.Parameter) and (tensor.dim() < 2 or float(tensor.std(correction=0)) == 0):
                 tensor.copy_(tensor + noise - 0.4)
     return module
 

@@ -49,7 +49,7 @@ def test_others_may_read_the_file_as_any_other(tmp_path):
 
 def test_nothing_is_traced_or_unpickled_to_load_it(tmp_path, monkeypatch):
     path, _, _ = small_file(tmp_path)
-    monkeypatch.setattr("lightning_prune.shrinking.example_calls.structures_of", None)
+    monkeypatch.setattr("lightning_prune.shrinking.removal.structures_of", None)
     monkeypatch.setattr("torch.load", None)
     monkeypatch.setattr("pickle.load", None)
     monkeypatch.setattr("pickle.loads", None)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from lightning_prune import structures_of
 from lightning_prune.lab import Classifier
@@ -71,7 +72,9 @@ def test_a_training_step_leaves_no_trace():
 def test_an_error_leaves_no_trace():
     module = Busy().train()
     before = snapshot(module)
-    with pytest.raises(ValueError, match="training_step of Busy does not run on the example.*mat1 and mat2"):
+    with pytest.raises(
+        ValueError, match="Busy does not run on the example.* training_step: RuntimeError: mat1 and mat2"
+    ):
         structures_of(module, (torch.rand(4, 5), torch.ones(4, 2)))
     after = snapshot(module)
     assert all(torch.equal(before[0][name], after[0][name]) for name in before[0])
@@ -91,6 +94,37 @@ def test_the_training_step_and_the_forward_pass_show_the_same():
     by_forward = structures_of(module)
     assert by_step.groups.keys() == by_forward.groups.keys()
     assert by_step.costs.count() == by_forward.costs.count()
+
+
+@pytest.mark.parametrize("example", [(0,), [0, 1], 0, {"images": 0}])
+def test_a_module_with_a_training_step_takes_inputs_of_forward_too(example):
+    module, parts = Classifier(ResNet(8, channels=1)), (torch.rand(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64))
+    by_step, by_forward = structures_of(module, parts), structures_of(module, tree_map(parts.__getitem__, example))
+    assert by_forward.groups.keys() == by_step.groups.keys()
+    assert by_forward.costs.count() == by_step.costs.count()
+
+
+def test_a_module_without_a_training_step_takes_a_batch_too():
+    network, images = ConvNet(), torch.rand(2, 3, 16, 16)
+    assert str(structures_of(network, [images, torch.zeros(2)])) == str(structures_of(network, images))
+
+
+def test_a_module_that_optimizes_by_hand_runs_its_forward():
+    class ByHand(Classifier):
+        def training_step(self, batch, index):
+            raise AssertionError("it would step")
+
+    module = ByHand(ResNet(8, channels=1))
+    module.automatic_optimization = False
+    batch = torch.rand(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)
+    assert "network.stem.0" in structures_of(module, batch).groups
+
+
+def test_an_example_in_another_precision_is_taken():
+    network = ConvNet().double()
+    assert str(structures_of(network, torch.rand(1, 3, 16, 16))) == str(
+        structures_of(ConvNet(), torch.rand(1, 3, 16, 16))
+    )
 
 
 def test_a_network_on_the_meta_device_computes_nothing():

@@ -26,6 +26,11 @@ REFUSED = {
         "a.weight[0]",
         "aten.native_layer_norm mixes its channels",
     ),
+    "RMS norm": (
+        Net(lambda net, x: net.b(net.norm(net.a(x))), a=nn.Linear(6, 8), norm=nn.RMSNorm(8), b=nn.Linear(8, 2)),
+        "a.weight[0]",
+        "in norm mixes its channels",
+    ),
     "mean": (between(lambda x: x - x.mean(-1, keepdim=True)), "a.weight[0]", "aten.mean mixes its channels"),
     "norm": (
         between(lambda x: nn.functional.normalize(x, dim=-1)),

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lightning_prune.ablation.sharing.pattern_order import with_pattern_order
+
 
 @dataclass(frozen=True)
 class Node:
@@ -59,7 +61,8 @@ def key_of(content: Any) -> str:
     """Hash plain values.
 
     Args:
-        content: Mappings, lists, strings, numbers. The order of keys does not matter.
+        content: Mappings, lists, strings, numbers. The order of keys does not matter, unless they are patterns
+            of which the first that matches counts. See :func:`with_pattern_order`.
 
     Returns:
         16 hexadecimal digits.
@@ -68,5 +71,5 @@ def key_of(content: Any) -> str:
         >>> key_of({"a": 1, "b": [0.1]}) == key_of({"b": [0.1], "a": 1}) != key_of({"a": 2, "b": [0.1]})
         True
     """
-    text = json.dumps(content, sort_keys=True, default=str)
+    text = json.dumps(with_pattern_order(content), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,6 +1,7 @@
 """Make the network of a fit small when the fit is over."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_prune.basics.too_early import ObjectsOnly
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.companions.small_network_file import check_name, write_at_end
 from lightning_prune.callbacks.compat.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.gathering.training_batches import loaders_of
 from lightning_prune.selection.sharding import is_sharded
@@ -34,19 +36,25 @@ class Shrink(Callback, metaclass=ObjectsOnly):
 
     Args:
         resizes: Functions for modules of your own, by class. See :func:`lightning_prune.shrink`.
+        save: The file for the small network, such as ``"small.safetensors"``. A relative path begins in the folder of
+            the run, ``trainer.log_dir``. :func:`load_small` reads the file, and so do ``lightning-prune validate``,
+            ``test`` and ``predict`` with ``--ckpt_path``. None: no file.
 
     Raises:
-        ValueError: When the fit starts, if weights are split over several devices, or the fit runs in processes from
-            which only weights come back.
+        ValueError: If ``save`` does not end in ``.safetensors``. When the fit starts, if weights are split over several
+            devices, or the fit runs in processes from which only weights come back.
 
     Example:
-        >>> from lightning_prune import IterativePruning, OneShot
-        >>> callbacks = [IterativePruning(cycles=1, retrain="5ep", sparsity=OneShot(0.5)), Shrink()]
+        >>> from lightning_prune import IterativePruning, OneShot, Structures
+        >>> pruning = IterativePruning(cycles=1, retrain="5ep", sparsity=OneShot(0.5), granularity=Structures())
+        >>> callbacks = [pruning, Shrink(save="small.safetensors")]
     """
 
-    def __init__(self, resizes: Mapping[type, Resize] | None = None) -> None:
+    def __init__(self, resizes: Mapping[type, Resize] | None = None, save: str | Path | None = None) -> None:
         join_namespaces()
+        check_name(save)
         self.resizes = resizes
+        self.save = save
         self._batch: Any = None
         self._shrunk: Shrunk | None = None
 
@@ -93,6 +101,8 @@ class Shrink(Callback, metaclass=ObjectsOnly):
         if shrunk.masked:
             listed = "; ".join(f"{name} ({reason})" for name, reason in shrunk.masked.items())
             rank_zero_warn(f"Shrink() keeps groups masked, because removing them would not be exact: {listed}.")
+        if self.save is not None:
+            write_at_end(trainer, shrunk, self.save)
 
     def on_exception(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", exception: BaseException) -> None:
         self._batch = None

@@ -31,6 +31,7 @@ from lightning_prune.callbacks.without_trainer.network_masks import (
 from lightning_prune.callbacks.without_trainer.own_loss import Loss, OwnLoss
 from lightning_prune.criteria.evidence import REMEMBERED
 from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.quantities import Quantity
 from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.masks.packing import pack_bits
 from lightning_prune.masks.ticket import Ticket, load_ticket
@@ -53,6 +54,7 @@ def prune(
     seed: int = 0,
     initial_masks: str | Path | None = None,
     granularity: Granularity = Weights(),
+    measure: Quantity = "weights",
 ) -> NetworkMasks:
     """Set the weights of a network that matter least to zero, in place, without a Trainer.
 
@@ -77,6 +79,7 @@ def prune(
         granularity: The units in which weights live and die: ``Weights()``, ``Filters()``, ``Blocks(...)``, ... For
             ``Structures()`` the network runs once: on its ``example_input_array``, or on the first of ``batches``. The
             masks then include biases and norms, and ``size`` counts them.
+        measure: What ``sparsity`` is a fraction of: ``"weights"``, ``"units"``, or ``"flops"`` with ``Structures()``.
 
     Returns:
         The masks, the same object at each call for the same network.
@@ -96,7 +99,8 @@ def prune(
     """
     with _said_of_prune():
         _refuse_arguments(sparsity, allocation=allocation, prunable=prunable, criterion=criterion)
-        check_units(granularity, "weights", None, criterion)
+        check_units(granularity, measure, None, criterion)
+        _refuse_flops(granularity, measure)
         selected = prunable(module)
         if not isinstance(selected, Selected):
             raise UserError(
@@ -107,7 +111,7 @@ def prune(
         _refuse_diverged(selected.weights)
         masks = _KNOWN.get(module) or NetworkMasks({})
         source = OwnLoss(module, batches, loss)
-        method = Method(criterion, allocation, granularity, "weights", seed)
+        method = Method(criterion, allocation, granularity, measure, seed)
         found = source.structures() if granularity.needs_groups else None
         pruner = make_pruner(method, module, selected.weights, found)
         pruner.load(_before(masks, pruner.covered, initial_masks), exact=False)
@@ -217,6 +221,14 @@ def _before(masks: NetworkMasks, weights: Mapping[str, Tensor], given: str | Pat
         refuse_missing(given)
         return read_masks(given, weights)
     return {name: bits for name, bits in masks.packed().items() if name in weights}
+
+
+def _refuse_flops(granularity: Granularity, measure: Quantity) -> None:
+    if measure == "flops" and not granularity.needs_groups:
+        raise UserError(
+            f"prune(measure='flops', granularity={granularity!r}) cannot count the operations of a training step "
+            "without a fit: give granularity=Structures(), or prune in a Trainer."
+        )
 
 
 def _refuse_regrowth(sparsity: float, pruner: Pruner) -> None:

@@ -513,3 +513,14 @@ def test_structures_die_with_their_norms_and_are_found_on_a_batch():
         assert not tensor[gone].any()
     with pytest.raises(ValueError, match=r"prune\(granularity='rows'\) is no granularity"):
         lp.prune(network(), 0.4, granularity="rows")
+
+
+def test_half_of_the_operations_are_pruned_and_removed():
+    module, (batch, *_) = network(), batches()
+    before = lp.structures_of(module, batch[0]).costs.count().flops
+    lp.prune(module, 0.5, granularity=lp.Structures(), measure="flops", batches=batches())
+    lp.shrink(module, example=batch[0])
+    after = lp.structures_of(module, batch[0]).costs.count().flops
+    assert 0.4 < after / before < 0.6
+    with pytest.raises(ValueError, match=r"prune\(measure='flops', granularity=Filters\(.*give granularity=Structures"):
+        lp.prune(network(), 0.5, granularity=lp.Filters(), measure="flops", batches=batches())

@@ -9,6 +9,7 @@ import torch
 from command_line_runs import QUICK, failure, in_an_empty_folder, main  # noqa: F401 - the fixture is used by its name
 
 from lightning_prune.lab import Classifier, ConvNet
+from lightning_prune.shrinking.small_file import read_small
 
 CONFIG = """
 model: {class_path: lightning_prune.lab.Classifier, init_args: {network: {class_path: lightning_prune.lab.ConvNet, init_args: {channels: 1, width: 4}}}}
@@ -62,6 +63,24 @@ def test_a_checkpoint_becomes_a_small_file_that_is_tested_as_the_checkpoint(chec
                 "--trainer.limit_predict_batches=1",
             ]
         )
+
+
+def test_a_fit_with_shrink_writes_a_small_file_that_is_tested():
+    words = [
+        "--pruning.cycles=1",
+        "--pruning.retrain=1ep",
+        "--pruning.granularity=Structures",
+        "--pruning.measure=flops",
+    ]
+    Path("config.yaml").write_text(
+        CONFIG.replace("accelerator: cpu", "callbacks: [{class_path: Shrink, init_args: {save: small.safetensors}}]")
+    )
+    main(["fit", "--config=config.yaml", *QUICK, *words, "--trainer.accelerator=cpu"])
+    (file,) = Path("runs").glob("**/small.safetensors")
+    record, _ = read_small(file)
+    assert record.small_shapes() != record.shapes
+    assert (file.parent / "config.yaml").is_file()
+    main(["test", f"--config={file.parent / 'config.yaml'}", f"--ckpt_path={file}", "--trainer.limit_test_batches=2"])
 
 
 def test_without_a_place_the_file_lies_beside_the_checkpoint(checkpoint):
