@@ -181,9 +181,9 @@ def _better(new: float, old: float | None, metric: str) -> bool:
 def _images_of(trainer: "pl.Trainer") -> int:
     """The number of images of an epoch, or of its batches if the loader does not tell how many images it has."""
     batches = int(trainer.num_training_batches) if isfinite(trainer.num_training_batches) else 0
-    loader = trainer.train_dataloader
+    loader: Any = trainer.train_dataloader
     try:
-        return min(len(loader.dataset), batches * loader.batch_size)
+        return int(min(len(loader.dataset), batches * loader.batch_size))
     except (AttributeError, TypeError):
         return batches
 
