@@ -65,6 +65,8 @@ def lab_ratio(folder: Path, epochs: int, rounds: int) -> float:
     Two fits of different lengths give the time of an epoch, without the start and the end of a fit. The fits alternate.
     """
     ratios = []
+    for bare in (False, True):  # The first fit of a process imports and allocates.
+        fit_seconds(folder / f"warm-{bare}", 1, bare)
     for index in range(rounds):
         seconds = {
             bare: [fit_seconds(folder / f"{index}-{bare}-{length}", length, bare) for length in (epochs, 3 * epochs)]
