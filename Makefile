@@ -56,6 +56,7 @@ test-slow: setup ## the long tests
 bench: setup ## speed and memory, against dense training and torch.nn.utils.prune
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python benchmarks/load.py
 	$(BIN)/python benchmarks/structures.py
 	$(BIN)/python benchmarks/shrinking.py
 	$(BIN)/python benchmarks/latency_budget.py
