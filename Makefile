@@ -58,6 +58,9 @@ bench: setup ## speed and memory, against dense training and torch.nn.utils.prun
 	$(BIN)/python benchmarks/ablation.py
 	$(BIN)/python benchmarks/structures.py
 	$(BIN)/python benchmarks/shrinking.py
+	$(BIN)/python benchmarks/latency_budget.py
+	$(BIN)/python benchmarks/exporting.py
+	$(BIN)/python benchmarks/zeros.py
 
 clean: ## remove the environment, caches and runs
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -9,15 +9,17 @@ import argparse
 import copy
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torchvision
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_prune import shrink, structures_of
+from lightning_prune.deployment.profiling.profile_network import profile
+from lightning_prune.deployment.profiling.turns import in_turn
 from lightning_prune.lab import VGG, ResNet
 from lightning_prune.structures.groups import FoundStructures
 
@@ -39,26 +41,6 @@ def alive_of(found: FoundStructures, fraction: float, multiple: int = 1) -> dict
     return alive
 
 
-def operations(network: nn.Module, images: Tensor) -> int:
-    """Count the operations of one forward pass."""
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        network(images)
-    return counter.get_total_flops()
-
-
-def shortest(networks: list[nn.Module], images: Tensor, rounds: int) -> list[float]:
-    """The shortest forward pass of each network, measured in turn after one pass to warm up."""
-    times: list[list[float]] = [[] for _ in networks]
-    with torch.no_grad():
-        for number in range(rounds + 1):
-            for network, found in zip(networks, times, strict=True):
-                start = time.perf_counter()
-                network(images)
-                found.extend([time.perf_counter() - start] if number else [])
-    return [min(found) for found in times]
-
-
 def seconds_to_shrink(rounds: int) -> tuple[float, float]:
     """The shortest time to remove half of every group of ResNet-50 with its checks, and that of one forward pass."""
     images, shrinking, passing = torch.randn(1, 3, 64, 64), [], []
@@ -69,7 +51,8 @@ def seconds_to_shrink(rounds: int) -> tuple[float, float]:
         start = time.perf_counter()
         shrink(network, example=images, alive=alive_of(found, 0.5), structures=found)
         shrinking.append(time.perf_counter() - start)
-        passing.append(shortest([whole], images, 1)[0])
+        with torch.no_grad():
+            passing.append(in_turn([partial(whole, images)], rounds=1, warm_up=1)[0].minimum)
     return min(shrinking), min(passing)
 
 
@@ -90,10 +73,10 @@ def main() -> None:
         for multiple in (1, 8):
             small = copy.deepcopy(whole)
             shrink(small, example=images[:2], alive=alive_of(found, 0.5, multiple), structures=found)
-            fewer = operations(whole, images) / operations(small, images)
-            dense, faster = shortest([whole, small], images, options.rounds)
-            ratio = dense / faster / fewer
-            table.add_row(name, str(multiple), f"{fewer:.2f}", f"{dense / faster:.2f}", f"{ratio:.2f}", f"{least:.2f}")
+            measured = profile(small, images, whole, batch=[options.batch], rounds=options.rounds, warm_up=1)
+            (timing,) = measured.timings
+            ratios = measured.fewer_flops, timing.speedup, measured.became_time(timing), least
+            table.add_row(name, str(multiple), *(f"{one:.2f}" for one in ratios))
     console.print(table)
     seconds, forward = seconds_to_shrink(min(options.rounds, 5))
     console.print(f"ResNet-50, half of every group: {seconds:.2f} s with its checks, at most {SECONDS} s.")

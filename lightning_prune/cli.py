@@ -36,6 +36,11 @@ COMMANDS = {
     ),
     "structures": ("lab.structures_command", "Show which channels, heads and neurons of a network can be removed."),
     "shrink": ("lab.shrink_command", "Remove dead channels, heads and neurons, and write the small network."),
+    "profile": ("lab.profile_command", "Measure a network: its size, its speed, and what it gains over the dense one."),
+    "export": (
+        "lab.export_command",
+        "Write the network of a checkpoint into a file for a runtime, and check it.",
+    ),
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
 NEED_NO_EXTRA = ("configs",)
@@ -47,6 +52,8 @@ FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
     "report": "--out",
     "shrink": "--out",
+    "profile": "--out",
+    "export": "--out",
 }
 MAKING = {"instantiate_classes", "configure_optimizers"}
 OTHER_WEIGHTS = "Error(s) in loading state_dict for "

@@ -33,6 +33,16 @@ _MAPPING = (Mapping, type(None))  # a study leaves both out for the nodes that g
 _POSITION = {**dict.fromkeys((*_COUNTERS, "epochs_ahead", "steps_ahead"), int), "dense_end": _MAYBE, "cycle": _MAPPING}
 _CLOCK = {"position": _POSITION, "settings": _MAPPING, "masks": _MAPPING, "cycles": [{"alive": {str: int}}]}
 _SETTINGS = {"dense": str, "cycles": int, "sparsities": [_NUMBER]}
+_CURVE = [[_NUMBER]]
+_LATENCY = {
+    "latency": {str: int},
+    "whole": _NUMBER,
+    "layers": {str: _NUMBER},
+    "alone": {str: {str: _CURVE}},
+    "constant": {str: _NUMBER},
+    "widths": {str: int},
+    "total": _CURVE,
+}
 _TAPE = {"length": int, "epochs": Tensor, "starts": Tensor, "groups": Tensor, "rates": Tensor}
 _GENERATORS = {"torch": Tensor, "numpy": (list, tuple), "python": (list, tuple)}
 _OTHERS: dict[str, Any] = {
@@ -155,6 +165,7 @@ def _mistake_of_clock(state: Mapping[str, Any], where: str) -> str | None:
         (settings, _SETTINGS, "settings"),
         (state["masks"], {str: Tensor}, "masks"),
         (state.get("units"), {"masks": {str: Tensor}, "units": {str: [int]}}, "units"),
+        (state.get("latency"), _LATENCY, "latency"),
         (state.get("evidence", _NO_EVIDENCE), {"epoch": int, "remembered": {str: {str: Tensor}}}, "evidence"),
     )
     given = ((value, kind, name) for value, kind, name in checks if value is not None or name == "evidence")

@@ -23,11 +23,13 @@ from lightning_prune.callbacks.compat.namespaces import join_namespaces
 from lightning_prune.callbacks.compat.tuners import refuse_tuning
 from lightning_prune.callbacks.fit.assembly import assemble, complete
 from lightning_prune.callbacks.fit.dense_run import read_dense_run
+from lightning_prune.callbacks.fit.fixed_sparsity import levels_of, refuse_choices
 from lightning_prune.callbacks.fit.make_run import Arguments, make_run
 from lightning_prune.callbacks.fit.notices import say_what_does_nothing
 from lightning_prune.callbacks.fit.pruning_arguments import (
     check_arguments,
     check_choice,
+    check_last_level,
     check_start,
     check_units,
 )
@@ -91,11 +93,14 @@ class IterativePruning(Arguments):
             ``seed``. The sparsities of that run are taken over. ``criterion`` and ``allocation`` are not used.
         granularity: The units in which weights live and die: ``Weights()`` for single weights, ``Filters()`` or
             ``Blocks(rows, columns)`` within one weight, ``Structures()`` for channels, heads and neurons with all that
-            belongs to them. Units score what their weights score together.
+            belongs to them. Units score what their weights score together. ``NofM(2, 4)`` keeps two of every four
+            weights, and so fixes ``sparsity`` and ``allocation``.
         measure: What ``sparsity`` is a fraction of. ``"weights"``: of the prunable weights. ``"units"``: of the units.
             ``"flops"``: of the operations of a training step, where a dead weight costs nothing. Units are kept or
             removed whole. So ``"weights"`` and ``"flops"`` are met as nearly as whole units allow. With
-            ``Structures()`` both are exact counts of the network without the dead units.
+            ``Structures()`` both are exact counts of the network without the dead units. ``"latency"`` or
+            ``Latency(batch=1, threads=1)``, with ``Structures()``: of the time of a forward pass without the dead
+            units. It is estimated from times that are measured when training starts.
         best_checkpoint: The networks among which a ``ModelCheckpoint(monitor=...)`` chooses the best. ``"cycle"``: the
             networks of the cycle that is running. The best network of a finished run is then as sparse as the last.
             ``"run"``: the networks of the whole fit, as without this callback. The best network is then likely to be a
@@ -137,7 +142,6 @@ class IterativePruning(Arguments):
         functions = {"criterion": criterion, "allocation": allocation, "prunable": prunable}
         check_arguments(cycles, retrain, sparsity, optimizer_state, early_stopping, during, **functions)
         self.cycles, self.retrain = int(cycles), retrain
-        self.sparsity = sparsity
         self.criterion, self.allocation, self.prunable = criterion, allocation, prunable
         self.optimizer_state = optimizer_state
         self.seed = seed
@@ -147,8 +151,11 @@ class IterativePruning(Arguments):
         self.initial_masks = initial_masks
         self.masks_from = masks_from
         check_units(granularity, measure, masks_from, criterion)
+        refuse_choices(granularity, measure, allocation)
         self.granularity, self.measure = granularity, measure
-        self._source, self._levels = source_of(masks_from), sparsity
+        self._source = source_of(masks_from)
+        self.sparsity = self._levels = levels_of(granularity, sparsity, self.cycles)
+        check_last_level(self.sparsity, self.cycles, f"granularity={granularity!r}")
         self.best_checkpoint = check_choice("best_checkpoint", best_checkpoint)
         self._before = read_dense_run(dense_run)
         self._at = Position()
@@ -207,8 +214,8 @@ class IterativePruning(Arguments):
         if not late:
             self._check_start(trainer, pl_module)
         self._before.shorten(trainer)
-        selected = select(self.prunable, trainer, pl_module)
-        say_what_does_nothing(pl_module, selected, self.cycles, self.sparsity)
+        selected = select(self.prunable, trainer, pl_module, self.granularity)
+        say_what_does_nothing(pl_module, selected, self.cycles, self._levels, self.granularity)
         refuse_tuning(trainer.callbacks, trainer.ckpt_path)  # type: ignore[attr-defined]
         self._limits = Limits(trainer)
         self._undo.callback(self._limits.put_back, trainer)
@@ -276,7 +283,7 @@ class IterativePruning(Arguments):
     def make_pruner(self, module: "pl.LightningModule", weights: Mapping[str, Tensor]) -> Pruner:
         if self._source is None or not self.cycles:
             method = Method(self.criterion, self.allocation, self.granularity, self.measure, self.seed)
-            return make_pruner(method, module, weights)
+            return make_pruner(method, module, weights, saved=self._loaded)
         pruner, self._levels = follow(self._source, weights, self.sparsity, self.cycles, self.seed)
         return pruner
 

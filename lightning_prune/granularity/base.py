@@ -9,6 +9,8 @@ from torch import Size, Tensor
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.granularity.reduce import Reduce
+from lightning_prune.schedules.sparsity import SparsitySchedule
+from lightning_prune.selection.parameters import Owned
 from lightning_prune.structures.groups import FoundStructures
 
 Masks = Mapping[str, Tensor]  # uint8, 1 where a unit lives, by group; a group that is left out is fully alive
@@ -135,10 +137,25 @@ class Granularity(ABC):
     Attributes:
         reduce: What makes one score of the scores of a unit's weights.
         needs_groups: Whether the structures of the network have to be found first.
+        of_weights: Whether single weights live and die, and no larger units.
+        sparsities: The sparsity of each cycle, where the granularity fixes it. None where the user chooses.
     """
 
     reduce: Reduce = "mean"
     needs_groups = False
+    of_weights = False
+
+    @property
+    def sparsities(self) -> SparsitySchedule | None:
+        return None
+
+    def misfit(self, weight: Owned) -> str | None:
+        """The reason why a weight cannot be divided and stays dense, in words. None if it can be divided.
+
+        Args:
+            weight: The weight, with its layers.
+        """
+        return None
 
     @abstractmethod
     def __call__(

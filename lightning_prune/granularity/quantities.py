@@ -1,9 +1,9 @@
-"""What a sparsity is a fraction of: weights, units or operations. Find how many units live for a given rest of them."""
+"""What a sparsity is a fraction of: weights, units, operations or time. Find how many units live for a given rest."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,10 +12,11 @@ from lightning_prune.allocation import Allocation
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.scores import Scores
 from lightning_prune.granularity.base import Units
+from lightning_prune.granularity.latency import Latency
 from lightning_prune.structures.costs import Costs
 
-Quantity = Literal["weights", "flops", "units"]
-QUANTITIES = ("weights", "flops", "units")
+Quantity = Literal["weights", "flops", "units", "latency"] | Latency
+QUANTITIES = ("weights", "flops", "units", "latency")
 
 
 class Measure(ABC):
@@ -40,6 +41,10 @@ class Measure(ABC):
     @abstractmethod
     def only(self, groups: Collection[str]) -> "Measure":
         """The same quantity where only these groups are pruned."""
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run has to have again, in plain values by name: what was measured and would differ."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ def refuse_minima(measure: Measure, units: Units, living: Mapping[str, int], den
         raise UserError(
             f"The sparsity {1 - density:.4g} cannot be reached: with the least number of units in every group, "
             f"{least / measure.total():.4g} is left, and {density:.4g} is asked for. Lower the sparsity, minimum or "
-            f"round_to.{other if isinstance(measure, Removed) else ''}"
+            f"round_to.{'' if isinstance(measure, Linear) else other}"
         )
 
 

@@ -21,6 +21,8 @@ class Weights(Granularity):
         Weights()
     """
 
+    of_weights = True
+
     def __call__(
         self, weights: Mapping[str, Tensor], transposed: Mapping[str, int], found: FoundStructures | None = None
     ) -> None:

@@ -102,7 +102,7 @@ def shrunk_from(checkpoint: Path, config: Path) -> "Shrunk":
     from lightning_prune.shrinking.removal import shrink  # late: an error about a path comes at once
 
     module, data = made_of(config)
-    return shrink(module, checkpoint=checkpoint, example=_batch(module, data))
+    return shrink(module, checkpoint=checkpoint, example=batch_of(module, data))
 
 
 def made_of(config: Path) -> "tuple[LightningModule, LightningDataModule | None]":
@@ -125,8 +125,13 @@ def made_of(config: Path) -> "tuple[LightningModule, LightningDataModule | None]
     return made.model, made.datamodule
 
 
-def _batch(module: Any, data: Any) -> Any:
-    """A batch of the validation data, as the module gets it. A validation knows all hooks that a batch goes through."""
+def batch_of(module: Any, data: Any) -> Any:
+    """A batch of the validation data, as the module gets it. A validation knows all hooks that a batch goes through.
+
+    Args:
+        module: The module of the run.
+        data: Its data. None: the module has loaders of its own.
+    """
     from lightning.pytorch import Callback, Trainer
 
     class FirstBatch(Callback):

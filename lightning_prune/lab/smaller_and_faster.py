@@ -7,8 +7,9 @@ import torch
 from lightning.pytorch import Trainer
 from rich.console import Console
 
+from lightning_prune.deployment.profiling.profile_network import profile
 from lightning_prune.lab.cli.command_line import CommandLine
-from lightning_prune.lab.report.side_by_side import Measured, fastest_passes, operations, side_by_side
+from lightning_prune.lab.report.side_by_side import Measured, side_by_side
 from lightning_prune.lab.runs.quiet import quiet
 from lightning_prune.lab.shrink_command import made_of, shrunk_from
 from lightning_prune.shrinking.small_file import load_small
@@ -49,19 +50,14 @@ def compare(folder: Path, console: Console) -> tuple[Measured, Measured]:
     with quiet():
         loaded = {name: _loaded(folder, file) for name, file in files.items()}
         accuracies = {name: _accuracy(*one) for name, one in loaded.items()}
-    networks = [module.network.eval() for module, _ in loaded.values()]
-    images = torch.rand(IMAGES, *SHAPE)
-    times = fastest_passes(networks, images, ROUNDS)
+    whole, half = (module.network for module, _ in loaded.values())
+    found = profile(half, torch.rand(IMAGES, *SHAPE), against=whole, batch=[IMAGES], rounds=ROUNDS)
+    (timing,) = found.timings
+    assert found.against is not None
+    assert timing.against is not None
     dense, small = (
-        Measured(
-            name,
-            accuracies[name],
-            sum(one.numel() for one in network.parameters()),
-            operations(network, images[:1]),
-            files[name].stat().st_size,
-            seconds,
-        )
-        for name, network, seconds in zip(files, networks, times, strict=True)
+        Measured(name, accuracies[name], one.parameters, one.flops, files[name].stat().st_size, times.minimum)
+        for name, one, times in zip(files, (found.against, found.sizes), (timing.against, timing.this), strict=True)
     )
     console.print(side_by_side(dense, small), highlight=False)
     return dense, small

@@ -60,7 +60,7 @@ def mask_moments_(optimizer: Optimizer, masks: Mapping[Tensor, Tensor]) -> None:
 def reset_(optimizer: Optimizer) -> None:
     """Reset the optimizer's state to that of a new optimizer. The parameter groups do not change."""
     optimizer.state.clear()
-    if isinstance(optimizer, Adagrad):  # Adagrad makes its state when it is built, and older torch has no other way
+    if isinstance(getattr(optimizer, "base", optimizer), Adagrad):  # it makes its state when it is built, nowhere else
         optimizer.state.update(Adagrad([dict(group) for group in optimizer.param_groups], **optimizer.defaults).state)
 
 

@@ -35,20 +35,47 @@ def briefly_small(module: nn.Module, groups: Mapping[str, Group], alive: Alive) 
         >>> layer.weight.tolist(), layer.out_features
         ([[7.0, 7.0], [0.0, 0.0], [7.0, 7.0]], 3)
     """
-    cuts = cuts_of(groups.values(), alive)
-    restore = cut_module_(module, cuts)
-    reset, made = _nothing, dict[str, Tensor]()
-    try:
-        _, reset = resize_(module, list(cuts), counts_of(groups.values(), alive))
+    made = dict[str, Tensor]()
+    with while_cut(module, groups, alive) as cuts:
         yield
         tensors = tensors_of(module)
         made = {name: tensors[name].detach() for name in cuts}
-    finally:
-        restore()
-        reset()
     whole = tensors_of(module)
     for name, small in made.items():
         spread_(whole[name], small, cuts[name])
+
+
+@contextmanager
+def while_cut(module: nn.Module, groups: Mapping[str, Group], alive: Alive) -> Iterator[Mapping[str, Cut]]:
+    """Let a network be small inside this context. Afterwards it is what it was before, with all of its numbers.
+
+    Args:
+        module: The network.
+        groups: Its groups by name.
+        alive: The living units, by group.
+
+    Returns:
+        What stays of each tensor.
+
+    Example:
+        >>> from lightning_prune.structures.groups import Slices
+        >>> layer = nn.Linear(2, 3, bias=False)
+        >>> rows = Group("layer", 3, (Slices("weight", 0, torch.arange(3), "producer"),))
+        >>> with while_cut(layer, {"layer": rows}, {"layer": torch.tensor([1, 0, 1])}):
+        ...     layer(torch.ones(1, 2)).shape
+        torch.Size([1, 2])
+        >>> layer.weight.shape
+        torch.Size([3, 2])
+    """
+    cuts = cuts_of(groups.values(), alive)
+    restore = cut_module_(module, cuts)
+    reset = _nothing
+    try:
+        _, reset = resize_(module, list(cuts), counts_of(groups.values(), alive))
+        yield cuts
+    finally:
+        restore()
+        reset()
 
 
 def spread_(whole: Tensor, small: Tensor, by: Cut) -> None:

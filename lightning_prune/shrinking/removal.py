@@ -111,7 +111,7 @@ def shrink(
     asker = f"shrink({type(module).__name__}, ...)"
     _refuse_sharded(module, asker)
     if checkpoint is not None:
-        _load(module, checkpoint)
+        load_whole(module, checkpoint, f"shrink(checkpoint='{checkpoint}')")
     call = call_on(module, example, asker)
     found = structures_of(module, example) if structures is None else structures
     tensors = tensors_of(module)
@@ -239,8 +239,17 @@ def _size(module: nn.Module) -> int:
     return sum(one.numel() for one in module.parameters())
 
 
-def _load(module: nn.Module, checkpoint: str | Path) -> None:
-    asker = f"shrink(checkpoint='{checkpoint}')"
+def load_whole(module: nn.Module, checkpoint: str | Path, asker: str) -> None:
+    """Load the weights of a checkpoint of a Trainer, or of a plain state.
+
+    Args:
+        module: The network that the checkpoint is of. A wrapper of ``torch.compile`` makes no difference.
+        checkpoint: The file.
+        asker: The call that asks, for errors.
+
+    Raises:
+        ValueError: If the checkpoint cannot be read, or is of another network.
+    """
     if Path(checkpoint).is_dir():
         raise UserError(f"{asker} is a folder of a sharded checkpoint. Give a checkpoint that is one file.")
     saved = read_checkpoint(checkpoint, asker)

@@ -77,7 +77,7 @@ def judge(module: nn.Module, examination: Examination) -> Verdict:
     for training, before in examination.outputs.items():
         mode = "in train mode, " if training else ""
         try:
-            errors[training] = _distance(before, _outputs(module, examination.call, training))
+            errors[training] = distance(before, _outputs(module, examination.call, training))
         except Exception as error:  # a forward with a literal size may raise anything
             return Verdict(f"{mode}{explained(error)}", training=training)
         tolerance = max((TOLERANCES.get(one.dtype, 0.0) for one in before), default=0.0)
@@ -112,7 +112,7 @@ def _trained(module: nn.Module, call: Call) -> Outputs | None:
     try:
         with quiet(module, call, training=True):
             before = random_state.take()
-            found = _tensors_in(call())
+            found = tensors_in(call())
             drew = not _equal(before, random_state.take())
     except Exception:  # what runs in eval mode only, such as BatchNorm on a single number
         return None
@@ -121,10 +121,16 @@ def _trained(module: nn.Module, call: Call) -> Outputs | None:
 
 def _outputs(module: nn.Module, call: Call, training: bool) -> Outputs:
     with quiet(module, call, training):
-        return _tensors_in(call())
+        return tensors_in(call())
 
 
-def _tensors_in(outputs: Any) -> Outputs:
+def tensors_in(outputs: Any) -> Outputs:
+    """The tensors in what a network returns. Whole numbers are left out, unless there is nothing else.
+
+    Example:
+        >>> tensors_in({"class": torch.tensor(3), "scores": torch.ones(2)})
+        [tensor([1., 1.])]
+    """
     found = [one.detach().clone() for one in tree_leaves(outputs) if isinstance(one, Tensor)]
     # A whole number, such as a class, may jump by rounding. It is compared where there is nothing else.
     return [one for one in found if one.is_floating_point() or one.is_complex()] or found
@@ -141,7 +147,23 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _distance(before: Outputs, after: Outputs) -> float:
+def distance(before: Outputs, after: Outputs) -> float:
+    """The largest difference of outputs, relative to the largest output of its tensor.
+
+    Args:
+        before: The outputs that are right.
+        after: The outputs that are compared with them.
+
+    Returns:
+        0 if they are equal, and infinity if one is not finite where the other is.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Example:
+        >>> distance([torch.tensor([2.0, 4.0])], [torch.tensor([2.0, 3.0])])
+        0.25
+    """
     if [one.shape for one in before] != [one.shape for one in after]:
         shapes = " and ".join(str([tuple(one.shape) for one in outputs]) for outputs in (before, after))
         raise UserError(f"the outputs change their shapes: {shapes}")

@@ -24,7 +24,7 @@ def overview(rows: Sequence[Sequence[str]], obstacles: Mapping[str, str], kept: 
         Never removed:
           the network returns it: head.weight[0]
     """
-    lines = _table(rows) if rows else ["No units can be removed."]
+    lines = text_table([HEADER, *rows]) if rows else ["No units can be removed."]
     if obstacles:
         lines += ["", "Can be masked, but not removed:", *(f"  {name}: {why}" for name, why in obstacles.items())]
     by_reason: dict[str, list[str]] = defaultdict(list)
@@ -45,8 +45,27 @@ def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    cells = [HEADER, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADER) - 1)]
-    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=False)] for row in cells)
-    return ["  ".join([*start, row[-1]]) for start, row in zip(padded, cells, strict=True)]
+def text_table(rows: Sequence[Sequence[str]], right: bool = False) -> list[str]:
+    """Lay out rows in columns.
+
+    Args:
+        rows: The cells of each row, the header first. All rows have the same length.
+        right: Whether all columns but the first end at the same place, as numbers do. If not, the last column is not
+            padded.
+
+    Returns:
+        A line for each row.
+
+    Example:
+        >>> text_table([("group", "units"), ("a", "16")], right=True)
+        ['group  units', 'a         16']
+    """
+    last = len(rows[0]) - 1
+    widths = [max(len(row[column]) for row in rows) for column in range(last + 1)]
+    return ["  ".join(_cell(row[n], widths[n], n, right, n == last) for n in range(last + 1)) for row in rows]
+
+
+def _cell(text: str, width: int, column: int, right: bool, last: bool) -> str:
+    if right and column:
+        return text.rjust(width)
+    return text if last else text.ljust(width)

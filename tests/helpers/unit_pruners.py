@@ -6,14 +6,14 @@ from members import classes, values_of
 from structured import structured
 from torch import nn
 
-from lightning_prune import Weights, globally, granularity, structures_of
+from lightning_prune import globally, granularity, structures_of
 from lightning_prune.callbacks.masking.unit_pruner import Division, UnitPruner
 from lightning_prune.criteria import magnitude
 from lightning_prune.granularity.base import Granularity
 from lightning_prune.granularity.quantities import Linear, Removed
 
 VALUES = [value for cls in classes(granularity, Granularity) for value in values_of(cls)]
-GRANULARITIES = [value for value in VALUES if value != Weights()]
+GRANULARITIES = [value for value in VALUES if not value.of_weights]
 
 
 class Offline(UnitPruner):

@@ -39,6 +39,7 @@ OTHER = {
     "li_2017/resnet": "paper",
     "li_2017/vgg16_a": "ours: no biases in convolutions, max pooling last",
     "liu_2019": "ours: ",
+    "mishra_2021": "ours",
     "perp_2023": "ours",
     "zhu_gupta_2017": "ours",
     "zimmer_2023/wrn28_10": "ours: ",

@@ -55,6 +55,7 @@ AT_ONCE = {
     "configs": (["configs"], "0"),
     "configs copy": (["configs", "copy", "digits/silo"], "0"),
     "report --help": (["report", "--help"], "0"),
+    "export --help": (["export", "--help"], "0"),
     "ablate --help": (["ablate", "--help"], "0"),
     "another command": (["fitt"], "2"),
     "a misspelt config": (["fit", "--config", "digits/lr_rewnd"], "2"),

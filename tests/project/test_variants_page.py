@@ -8,7 +8,17 @@ import pytest
 import yaml
 
 import lightning_prune
-from lightning_prune import EstimateBatchNorm, Granularity, SoftFilterPruning, SparsityPenalty, TrainOnly, Weights
+from lightning_prune import (
+    SAFE,
+    SAM,
+    CrAM,
+    EstimateBatchNorm,
+    Granularity,
+    SoftFilterPruning,
+    SparsityPenalty,
+    TrainOnly,
+    Weights,
+)
 from lightning_prune.callbacks import policies as learning_rate
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
 from lightning_prune.callbacks.starting_points.base import StartingPoint
@@ -36,7 +46,18 @@ PUBLIC = [member for member in vars(lightning_prune).values() if inspect.isclass
 POLICIES = [member for member in vars(learning_rate).values() if inspect.isclass(member)]
 STARTS = [member for member in PUBLIC if issubclass(member, StartingPoint)]
 UNITS = [member for member in PUBLIC if issubclass(member, Granularity) and member not in (Granularity, Weights)]
-VARIANTS = [*POLICIES, *STARTS, *UNITS, EstimateBatchNorm, SoftFilterPruning, SparsityPenalty, TrainOnly]
+VARIANTS = [
+    *POLICIES,
+    *STARTS,
+    *UNITS,
+    EstimateBatchNorm,
+    SoftFilterPruning,
+    SparsityPenalty,
+    TrainOnly,
+    SAM,
+    CrAM,
+    SAFE,
+]
 
 
 def row_of(variant):

@@ -109,7 +109,7 @@ def draw(study: Study, chosen: str, against: str | None = None, runs: dict[str, 
     pictures = [
         draw_over_density(study, chosen),
         draw_differences(study, chosen, against),
-        draw_pareto(study, chosen),
+        draw_pareto(study, chosen, runs),
         draw_cost(study, chosen),
         draw_shared_work(study),
         draw_learning_curves(study, runs),
@@ -130,7 +130,7 @@ def draw_runs(study: Study, runs: dict[str, Run]) -> list[Picture]:
     chosen = headline.default_label(study)
     pictures = [
         draw_over_density(study, chosen) if chosen else None,
-        draw_pareto(study, chosen),
+        draw_pareto(study, chosen, runs),
         draw_learning_curves(study, runs),
         draw_rates(study, runs),
         draw_layers(study, runs),

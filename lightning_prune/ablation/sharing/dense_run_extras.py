@@ -42,7 +42,7 @@ class Passengers(CycleCallback):
         for one in self.starting_points.values():
             one.on_train_start(trainer, pl_module)
         for name, clock in self.clocks.items():
-            weights = select(clock.prunable, trainer, pl_module).weights
+            weights = select(clock.prunable, trainer, pl_module, clock.granularity).weights
             self._gatherers[name] = Gatherer(weights, clock.criterion, clock.seed)
             if name in self._loaded:
                 self._gatherers[name].load_state_dict(self._loaded[name])

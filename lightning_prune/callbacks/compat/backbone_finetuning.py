@@ -11,20 +11,29 @@ from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.callbacks.timing.step_counts import steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import Timeline, in_steps
+from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.divisible import divisible
+from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.prunable import Selected, Selection
 
 
-def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Selected:
+def select(
+    prunable: Selection,
+    trainer: "pl.Trainer",
+    pl_module: "pl.LightningModule",
+    granularity: Granularity = Weights(),
+) -> Selected:
     """Select the weights to prune. Weights that ``BackboneFinetuning`` will unfreeze already count as trainable.
 
     Args:
         prunable: The selection.
         trainer: The trainer, with its callbacks set up.
         pl_module: The module that is to be pruned.
+        granularity: The units in which weights live and die. Weights that it cannot divide are left out.
 
     Raises:
-        ValueError: If the selection gives something else than what it selected.
+        ValueError: If the selection gives something else than what it selected, or no weight can be divided.
     """
     frozen = [parameter for parameter in unfrozen_later(trainer, pl_module) if not parameter.requires_grad]
     try:
@@ -40,7 +49,7 @@ def select(prunable: Selection, trainer: "pl.Trainer", pl_module: "pl.LightningM
             "lightning_prune.Prunable(include=[...], exclude=[...]), with names of layers, or a "
             "lightning_prune.selection.Selection, which returns a Selected."
         )
-    return selected
+    return divisible(granularity, pl_module, selected)
 
 
 def unfrozen_later(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> list[nn.Parameter]:

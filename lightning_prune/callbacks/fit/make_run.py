@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -21,6 +22,7 @@ from lightning_prune.callbacks.fit.selected import refuse_other_filters
 from lightning_prune.callbacks.fit.trained import Trained
 from lightning_prune.callbacks.masking.hold import Hold
 from lightning_prune.callbacks.masking.pruner import Pruner
+from lightning_prune.callbacks.masking.reached_latency import reached_latency
 from lightning_prune.callbacks.timing.limits import Limits
 from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.criteria import Criterion
@@ -77,7 +79,7 @@ def make_run(
     """
     if clock.cycles:
         refuse_without_optimizer(trainer)
-    selected = select(clock.prunable, trainer, pl_module)  # again: weights that are loaded late may be new ones
+    selected = select(clock.prunable, trainer, pl_module, clock.granularity)  # again: late weights may be new ones
     refuse_other_filters(pl_module, selected, clock.criterion, clock.allocation, clock.granularity)
     pruner = clock.make_pruner(pl_module, selected.weights)
     position = {} if saved is None else saved["position"]
@@ -88,7 +90,8 @@ def make_run(
     at, trained = Position(), Trained(pl_module, trainer.optimizers, unfrozen_later(trainer, pl_module))
     hold = Hold(pruner.covered, trainer.optimizers, at.note_step, trained.note)
     record = Record(trainer, pl_module, selected, settings_of(clock, timeline, trainer) | pruner.settings)
-    record.covered = pruner.covered
+    record.covered, record.living, record.measured = pruner.covered, pruner.living_network, pruner.measured
+    record.measure_at_end = partial(reached_latency, pruner)
     stops = Stops(phases=clock.early_stopping == "cycle" and clock.during is None and not timeline.only_prunes)
     ending = Ending(at, timeline, limits, stops)
     return Run(at, timeline, pruner, hold, record, trained, clock.scheduled, clock.optimizer_state, ending)

@@ -6,6 +6,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import nn
 
+from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.divisible import DOES_NOT_FIT
+from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.masks.masks import pruned_of
 from lightning_prune.masks.tally import Tally
 from lightning_prune.schedules.sparsity import OneShot, SparsitySchedule
@@ -15,7 +18,9 @@ from lightning_prune.selection.prunable import FROZEN, Selected
 _log = logging.getLogger(__name__)
 
 
-def say_what_does_nothing(module: nn.Module, selected: Selected, cycles: int, sparsity: SparsitySchedule) -> None:
+def say_what_does_nothing(
+    module: nn.Module, selected: Selected, cycles: int, sparsity: SparsitySchedule, granularity: Granularity = Weights()
+) -> None:
     """Say what stays dense, and which cycles remove nothing.
 
     Args:
@@ -23,9 +28,30 @@ def say_what_does_nothing(module: nn.Module, selected: Selected, cycles: int, sp
         selected: What is pruned, and what is not.
         cycles: How many cycles there are.
         sparsity: The schedule.
+        granularity: The units in which weights live and die.
     """
     say_what_stays_dense(module, selected)
-    say_where_nothing_dies(cycles, sparsity)
+    say_what_does_not_fit("IterativePruning", granularity, selected)
+    fixed = granularity.sparsities is not None
+    say_where_nothing_dies(cycles, sparsity, f"granularity={granularity!r}" if fixed else f"sparsity={sparsity!r}")
+
+
+def say_what_does_not_fit(owner: str, granularity: Granularity, selected: Selected) -> None:
+    """Say which weights stay dense because the granularity cannot divide them, with the reasons.
+
+    Args:
+        owner: Who prunes.
+        granularity: The units in which weights live and die.
+        selected: What is pruned, and what is not.
+    """
+    misfits = [one for one in selected.skipped if one.reason.startswith(DOES_NOT_FIT)]
+    if misfits:
+        named = [f"{one.name} ({one.reason.partition(': ')[2]})" for one in misfits]
+        more = f" and {len(named) - 8} more" if len(named) > 8 else ""
+        rank_zero_info(
+            f"{owner}(granularity={granularity!r}) leaves {sum(one.weights for one in misfits):,} weights dense, and "
+            f"its sparsity is that of the others: {', '.join(named[:8])}{more}."
+        )
 
 
 def say_what_stays_dense(module: nn.Module, selected: Selected) -> None:
@@ -64,22 +90,23 @@ def say_cycle(trainer: "pl.Trainer", cycle: int, cycles: int, tally: Tally) -> N
         rank_zero_info(f"cycle {cycle} of {cycles}: {pruned_of(tally.alive, tally.size)}")
 
 
-def say_where_nothing_dies(cycles: int, sparsity: SparsitySchedule) -> None:
+def say_where_nothing_dies(cycles: int, sparsity: SparsitySchedule, said: str) -> None:
     """Warn of cycles that only retrain, because the schedule is at its end before them.
 
     Args:
         cycles: How many cycles there are.
         sparsity: The schedule.
+        said: The argument that gives the schedule.
 
     Example:
         >>> from lightning_prune.schedules.sparsity import Levels
-        >>> say_where_nothing_dies(2, Levels([0.5, 0.5]))
+        >>> say_where_nothing_dies(2, Levels([0.5, 0.5]), "sparsity=Levels([0.5, 0.5])")
     """
     reached = 1 if isinstance(sparsity, OneShot) else getattr(sparsity, "cycles", cycles)
     if cycles > reached:
         which = f"cycle {cycles}" if cycles == reached + 1 else f"cycles {reached + 1} to {cycles}"
         rank_zero_warn(
-            f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) removes nothing in {which}: the last sparsity "
+            f"IterativePruning(cycles={cycles}, {said}) removes nothing in {which}: the last sparsity "
             f"is reached in cycle {reached}, and what follows only retrains. Give cycles={reached}, or a schedule with "
             "more steps."
         )

@@ -14,6 +14,7 @@ from lightning_prune.callbacks.settings.refused_differences import refuse_foreig
 from lightning_prune.callbacks.timing.plan_gradual import parse_span
 from lightning_prune.criteria import Criterion, scores_units
 from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.latency import Latency
 from lightning_prune.granularity.quantities import QUANTITIES
 from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.schedules.durations import parse_duration
@@ -75,11 +76,25 @@ def check_arguments(
             f"{scheduled(sparsity, 0)}, and falls to {scheduled(sparsity, 1)} in cycle 1: dead weights never come "
             "back, so give a schedule whose cycle 0 is what it begins with."
         )
+    check_last_level(sparsity, cycles, f"sparsity={sparsity!r}")
+
+
+def check_last_level(sparsity: SparsitySchedule, cycles: int, said: str) -> None:
+    """Refuse a schedule that takes more cycles than there are.
+
+    Args:
+        sparsity: The schedule.
+        cycles: How many cycles there are.
+        said: The argument that gives the schedule, for the error.
+
+    Raises:
+        ValueError: If its last sparsity is never reached.
+    """
     needed = getattr(sparsity, "cycles", 0)
     if needed > cycles > 0:
         raise UserError(
-            f"IterativePruning(cycles={cycles}, sparsity={sparsity!r}) would never get to the last sparsity: it takes "
-            f"{needed} cycles. Give the same number to both."
+            f"IterativePruning(cycles={cycles}, {said}) would never get to the last sparsity: it takes {needed} "
+            "cycles. Give the same number to both."
         )
 
 
@@ -88,7 +103,7 @@ def check_units(granularity: object, measure: object, masks_from: object | None,
 
     Args:
         granularity: A ``Granularity``.
-        measure: One of ``QUANTITIES``.
+        measure: One of ``QUANTITIES``, or a ``Latency``.
         masks_from: The run whose masks are used. None if there is none.
         criterion: How much each weight or unit matters.
 
@@ -101,12 +116,18 @@ def check_units(granularity: object, measure: object, masks_from: object | None,
             f"IterativePruning(granularity={_written(granularity)}) is no granularity: give an object such as "
             "lightning_prune.Filters(), Blocks(rows=4, columns=4), or Weights() for single weights."
         )
-    if measure not in QUANTITIES:
-        raise UserError(f"IterativePruning(measure={measure!r}) is unknown: give {', '.join(map(repr, QUANTITIES))}.")
-    if scores_units(criterion) and granularity == Weights():
+    if not isinstance(measure, Latency) and measure not in QUANTITIES:
+        known = f"{', '.join(map(repr, QUANTITIES))}, or Latency(batch=1, threads=1)"
+        raise UserError(f"IterativePruning(measure={_written(measure)}) is unknown: give {known}.")
+    if (isinstance(measure, Latency) or measure == "latency") and not granularity.needs_groups:
         raise UserError(
-            f"IterativePruning(criterion={describe(criterion)}) scores whole units, and granularity=Weights() has "
-            "none. Give granularity=Structures() or Filters()."
+            f"IterativePruning(measure={measure!r}, granularity={granularity!r}): zeros take as long as other numbers. "
+            "Give granularity=Structures(), whose units can be removed, or measure='flops'."
+        )
+    if scores_units(criterion) and granularity.of_weights:
+        raise UserError(
+            f"IterativePruning(criterion={describe(criterion)}) scores whole units, and granularity={granularity!r} "
+            "has none. Give granularity=Structures() or Filters()."
         )
     if masks_from is not None and (granularity != Weights() or measure != "weights"):
         raise UserError(

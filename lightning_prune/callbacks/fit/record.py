@@ -1,7 +1,7 @@
 """Record a run: the cycles as a JSON file beside its logs, and the values for the loggers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from lightning_prune.basics.file_names import RECORD
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.cycle import Cycle
+from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.masks.tally import Tally
 from lightning_prune.selection.prunable import Selected
 
@@ -37,6 +38,9 @@ class Record:
         self.writes = trainer.is_global_zero  # one process writes for all
         self.selected = selected
         self.covered: Mapping[str, Tensor] = selected.weights  # what has masks, which may be more than was selected
+        self.living: Callable[[], LivingNetwork | None] = lambda: None  # what is left when dead units are removed
+        self.measured: dict[str, Any] = {}  # for the run, by name, such as the table of measure="latency"
+        self.measure_at_end: Callable[[pl.Trainer], dict[str, Any]] = lambda _: {}
         self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
         self.settings = settings
         self.cycles: list[dict[str, Any]] = []
@@ -50,6 +54,7 @@ class Record:
             tally: What lives in it.
             seconds: How long the prune took.
         """
+        living = self.living()
         entry = {
             "cycle": cycle.index,
             "first_step": cycle.first_step,
@@ -58,6 +63,7 @@ class Record:
             "sparsity": cycle.sparsity,
             "alive": dict(tally.living),
             "seconds": seconds,
+            **({} if living is None else {"flops": list(living.flops())}),
         }
         self.cycles.append(entry)
         self.write(trainer, finished=False)
@@ -84,7 +90,9 @@ class Record:
             logger.log_metrics(values, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
 
     def write(self, trainer: "pl.Trainer", finished: bool) -> None:
-        """Write the file, whole."""
+        """Write the file, whole. What is measured when the run is over is in it if it is finished."""
+        if finished:
+            self.measured |= self.measure_at_end(trainer)
         if self._path is None or not self.writes:
             return
         weights = self.covered
@@ -99,6 +107,7 @@ class Record:
             "skipped": [asdict(one) for one in self.selected.skipped if one.name not in weights],
             "cycles": self.cycles,
             "finished": finished,
+            **self.measured,
         }
         write_whole(self._path, json.dumps(content, indent=1))
 

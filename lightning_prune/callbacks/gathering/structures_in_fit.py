@@ -25,7 +25,7 @@ def find_structures(module: "pl.LightningModule", weights: Mapping[str, Tensor])
         weights: Its prunable weights by name.
 
     Returns:
-        The structures. Buffers are left out of their slices, since only parameters are masked.
+        The structures, with their slices in buffers.
 
     Raises:
         ValueError: If weights are sharded, or the module does not run on its example or on a batch.
@@ -36,17 +36,22 @@ def find_structures(module: "pl.LightningModule", weights: Mapping[str, Tensor])
             f"{owner} needs whole weights, and these are sharded: train with DDP, or give granularity=Filters()."
         )
     if module.example_input_array is not None:
-        return of_parameters(module, structures_of(module))
+        return structures_of(module)
     if (reason := reason_against(module, ())) is not None:
         raise UserError(
             f"{owner} cannot run a training step: {reason}. Or set example_input_array in the module, to find the "
             "structures by its forward."
         )
     with without_trace(module.trainer, seed=0):
-        return of_parameters(module, structures_of(module, _batch(module)))
+        return structures_of(module, batch_in_fit(module))
 
 
-def _batch(module: "pl.LightningModule") -> Any:
+def batch_in_fit(module: "pl.LightningModule") -> Any:
+    """Draw a batch of training data, as ``training_step`` gets it.
+
+    Args:
+        module: The module, in a fit with its data loaded, inside of :func:`without_trace`.
+    """
     trainer = module.trainer
     batch = trainer.precision_plugin.convert_input(draw(trainer, 1, seed=0)[0])
     batch = module._on_before_batch_transfer(batch)

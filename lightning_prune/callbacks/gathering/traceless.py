@@ -63,6 +63,17 @@ def gradients_required(tensors: Sequence[Tensor]) -> Iterator[None]:
             tensor.requires_grad_(False)
 
 
+def silence(module: nn.Module) -> None:
+    """Let a module and all below it log nothing, where its attributes are put back afterwards.
+
+    Args:
+        module: The module.
+    """
+    for one in module.modules():
+        if isinstance(one, everywhere(pl.LightningModule)):
+            one.__dict__.update(log=_ignore, log_dict=_ignore)  # taken away with the other attributes
+
+
 @contextmanager
 def _options_kept(trainer: "pl.Trainer") -> Iterator[None]:
     """Put back learning rates and the like, which a module's own hook may set."""
@@ -78,9 +89,7 @@ def _options_kept(trainer: "pl.Trainer") -> Iterator[None]:
 def _nothing_logged(trainer: "pl.Trainer") -> Iterator[None]:
     loggers = trainer.loggers
     trainer.loggers = [DummyLogger() for _ in loggers]
-    for one in trainer.lightning_module.modules():
-        if isinstance(one, everywhere(pl.LightningModule)):
-            one.__dict__.update(log=_ignore, log_dict=_ignore)  # taken away with the other attributes
+    silence(trainer.lightning_module)
     try:
         yield
     finally:

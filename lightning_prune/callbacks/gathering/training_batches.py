@@ -69,8 +69,8 @@ def as_in_training(trainer: "pl.Trainer", count: int | None, seed: int) -> Itera
         Batches on the CPU. Each process has its own batches.
     """
     limit = int(trainer.num_training_batches)
-    renewed = _combined(trainer, lambda loader: _renewed(loader, seed))
-    return (batch for batch, *_ in islice(iter(renewed), limit if count is None else min(count, limit)))
+    combined = _combined(trainer, lambda loader: renewed(loader, seed))
+    return (batch for batch, *_ in islice(iter(combined), limit if count is None else min(count, limit)))
 
 
 def loaders_of(trainer: "pl.Trainer") -> list[Any]:
@@ -86,6 +86,25 @@ def loaders_of(trainer: "pl.Trainer") -> list[Any]:
     return loaders
 
 
+def renewed(loader: Any, seed: int) -> Any:
+    """Make a loader of the same data in the order of a copied sampler, which loads as the given one does.
+
+    Args:
+        loader: A loader that is no stream. It does not move.
+        seed: Decides what samplers draw that have a generator of their own.
+    """
+    batched = loader.batch_sampler is not None
+    order = _twin(loader.batch_sampler if batched else loader.sampler, loader, seed)
+    return DataLoader(
+        loader.dataset,
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
+        **({"batch_sampler": order} if batched else {"sampler": order, "batch_size": None}),
+    )
+
+
 def _of_fit(trainer: "pl.Trainer") -> CombinedLoader:
     combined = trainer.fit_loop._combined_loader
     if combined is None:
@@ -97,20 +116,6 @@ def _combined(trainer: "pl.Trainer", other: Callable[[Any], Any]) -> CombinedLoa
     """The loaders of a fit, each exchanged for another one, and combined in the same way."""
     combined = _of_fit(trainer)
     return CombinedLoader(tree_map(other, combined._iterables), combined._mode)
-
-
-def _renewed(loader: Any, seed: int) -> Any:
-    """A loader of the same data in the order of a copied sampler, which loads as the given one does."""
-    batched = loader.batch_sampler is not None
-    order = _twin(loader.batch_sampler if batched else loader.sampler, loader, seed)
-    return DataLoader(
-        loader.dataset,
-        collate_fn=loader.collate_fn,
-        num_workers=loader.num_workers,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        **({"batch_sampler": order} if batched else {"sampler": order, "batch_size": None}),
-    )
 
 
 def _fresh(loader: Any, trainer: "pl.Trainer", count: int, seed: int) -> Any:

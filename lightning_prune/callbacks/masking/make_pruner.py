@@ -2,24 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import lightning.pytorch as pl
 from torch import Tensor, nn
 
 from lightning_prune.allocation import Allocation
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.gathering.latency_in_fit import table_in_fit
 from lightning_prune.callbacks.gathering.operations import flops_of_step
-from lightning_prune.callbacks.gathering.structures_in_fit import find_structures
+from lightning_prune.callbacks.gathering.structures_in_fit import find_structures, of_parameters
 from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps
+from lightning_prune.callbacks.masking.pattern_pruner import PatternPruner
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.unit_pruner import Division, UnitPruner
 from lightning_prune.criteria import Criterion
 from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.latency import Latency
+from lightning_prune.granularity.latency_table import Timed
+from lightning_prune.granularity.n_of_m import NofM
 from lightning_prune.granularity.quantities import Linear, Measure, Quantity, Removed
 from lightning_prune.selection.filter_layout import transposed_groups
-from lightning_prune.selection.parameters import plain_name
-from lightning_prune.structures.groups import FoundStructures
+from lightning_prune.selection.input_layout import dimension_of_inputs
+from lightning_prune.selection.parameters import owned_parameters, plain_name
+from lightning_prune.structures.groups import FoundStructures, Group
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,11 @@ class Method:
 
 
 def make_pruner(
-    method: Method, module: nn.Module, weights: Mapping[str, Tensor], found: FoundStructures | None = None
+    method: Method,
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    found: FoundStructures | None = None,
+    saved: Mapping[str, Any] | None = None,
 ) -> Pruner:
     """Make what decides the masks of a run.
 
@@ -51,15 +61,22 @@ def make_pruner(
         module: The LightningModule, in a fit. Without a fit any network, measured by its weights.
         weights: The prunable weights by name.
         found: The structures of the network, if they are known. None: they are found in the fit where they are needed.
+        saved: What the measure of the run has saved that is resumed. See ``Measure.state``.
 
     Raises:
         ValueError: If the network cannot be divided, or its operations cannot be counted.
     """
     transposed = transposed_groups(module)
-    if method.granularity.needs_groups and found is None:
-        found = find_structures(cast("pl.LightningModule", module), weights)
-    units = method.granularity(weights, transposed, found)
     given = (weights, method.criterion, method.allocation, method.seed, transposed)
+    if isinstance(method.granularity, NofM):
+        inputs = {one.name: dimension_of_inputs(one) for one in owned_parameters(module) if one.name in weights}
+        dimensions = {name: one for name, one in inputs.items() if isinstance(one, int)}
+        return PatternPruner(*given, method.granularity, dimensions)
+    whole: Mapping[str, Group] = {}
+    if method.granularity.needs_groups and found is None:
+        known = find_structures(cast("pl.LightningModule", module), weights)
+        whole, found = known.groups, of_parameters(module, known)
+    units = method.granularity(weights, transposed, found)
     if units is None:
         sizes = {name: weight.numel() for name, weight in weights.items()}
         return Pruner(
@@ -67,18 +84,35 @@ def make_pruner(
             None if method.measure != "flops" else _operations(cast("pl.LightningModule", module), weights, sizes),
         )
     sizes = {name: shape.numel() for name, shape in units.shapes.items()}
-    measure: Measure | None = None
-    if found is not None:
-        removed = Removed(found.costs, sizes, method.measure == "flops")
-        measure = Linear(dict.fromkeys(sizes, 1.0), sizes) if method.measure == "units" else removed
-    elif method.measure == "weights":
-        measure = Linear({name: weights[name].numel() / sizes[name] for name in sizes}, sizes, of_weights=True)
-    elif method.measure == "flops":
-        measure = _operations(cast("pl.LightningModule", module), weights, sizes)
+    module_of_fit = cast("pl.LightningModule", module)
+    latency = Latency() if method.measure == "latency" else method.measure
+    measure: Measure | None
+    if isinstance(latency, Latency):
+        groups = {name: whole[name] for name in sizes}
+        table = table_in_fit(module_of_fit, groups, latency, (saved or {}).get("latency"))
+        measure = Timed(table, tuple(sizes), groups)
+    else:
+        measure = _counted(latency, module_of_fit, weights, sizes, found)
     parameters = {plain_name(name): parameter for name, parameter in module.named_parameters()}
     covered = {name: parameters[name] for name in units.covered}
     scored = {name: weights[name] for names in units.weights.values() for name in names}
     return UnitPruner(scored, *given[1:], Division(units, covered, method.granularity.reduce), measure)
+
+
+def _counted(
+    quantity: str,
+    module: "pl.LightningModule",
+    weights: Mapping[str, Tensor],
+    sizes: Mapping[str, int],
+    found: FoundStructures | None,
+) -> Measure | None:
+    """What is counted, and not timed. None for units of weights, which all count alike."""
+    if found is not None:
+        removed = Removed(found.costs, sizes, quantity == "flops")
+        return Linear(dict.fromkeys(sizes, 1.0), sizes) if quantity == "units" else removed
+    if quantity == "weights":
+        return Linear({name: weights[name].numel() / sizes[name] for name in sizes}, sizes, of_weights=True)
+    return _operations(module, weights, sizes) if quantity == "flops" else None
 
 
 def _operations(module: "pl.LightningModule", weights: Mapping[str, Tensor], units: Mapping[str, int]) -> Linear:

@@ -59,6 +59,11 @@ class Pruner:
         """What else has to be the same where the run is resumed, by name."""
         return {}
 
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What was measured for the run, by name, and has to be the same where it is resumed."""
+        return {} if self.measure is None else self.measure.state()
+
     def prune_(self, cycle: int, sparsity: float, trainer: Origin | None = None) -> None:
         """Shrink the masks to a sparsity.
 

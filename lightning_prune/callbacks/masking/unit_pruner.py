@@ -110,7 +110,7 @@ class UnitPruner(Pruner):
 
     def state_dict(self) -> dict[str, Any]:
         masks = {name: pack_bits(mask.to(torch.uint8)) for name, mask in self.whole_masks().items()}
-        return {"masks": masks, "units": {"masks": self.masks.pack(), **self.units.state()}}
+        return {"masks": masks, "units": {"masks": self.masks.pack(), **self.units.state()}, **self.measured}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         if "units" not in saved:

@@ -14,7 +14,9 @@ from lightning_prune import allocation as allocations
 from lightning_prune import criteria
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.fit.finite import count_not_finite
+from lightning_prune.callbacks.fit.fixed_sparsity import refuse_choices
 from lightning_prune.callbacks.fit.guesses import refuse_guess
+from lightning_prune.callbacks.fit.notices import say_what_does_not_fit
 from lightning_prune.callbacks.fit.pruning_arguments import check_units
 from lightning_prune.callbacks.fit.selected import refuse_other_filters
 from lightning_prune.callbacks.masking.initial_masks import initial_masks as read_masks
@@ -31,6 +33,8 @@ from lightning_prune.callbacks.without_trainer.network_masks import (
 from lightning_prune.callbacks.without_trainer.own_loss import Loss, OwnLoss
 from lightning_prune.criteria.evidence import REMEMBERED
 from lightning_prune.granularity.base import Granularity
+from lightning_prune.granularity.divisible import divisible
+from lightning_prune.granularity.n_of_m import NofM
 from lightning_prune.granularity.quantities import Quantity
 from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.masks.packing import pack_bits
@@ -78,7 +82,7 @@ def prune(
             that are zero. A path: the dead weights of the ticket in this file. None: those of an earlier call, or none.
         granularity: The units in which weights live and die: ``Weights()``, ``Filters()``, ``Blocks(...)``, ... For
             ``Structures()`` the network runs once: on its ``example_input_array``, or on the first of ``batches``. The
-            masks then include biases and norms, and ``size`` counts them.
+            masks then include biases and norms, and ``size`` counts them. ``NofM(2, 4)`` takes ``sparsity=0.5`` only.
         measure: What ``sparsity`` is a fraction of: ``"weights"``, ``"units"``, or ``"flops"`` with ``Structures()``.
 
     Returns:
@@ -107,6 +111,11 @@ def prune(
                 f"prune(prunable={describe(prunable)}) returned a {type(selected).__name__}: give "
                 "lightning_prune.Prunable(include=[...], exclude=[...]), with names of layers."
             )
+        refuse_choices(granularity, measure, allocation)
+        if isinstance(granularity, NofM):
+            granularity.number_at(sparsity)
+        selected = divisible(granularity, module, selected)
+        say_what_does_not_fit("prune", granularity, selected)
         refuse_other_filters(module, selected, criterion, allocation)
         _refuse_diverged(selected.weights)
         masks = _KNOWN.get(module) or NetworkMasks({})

@@ -19,6 +19,7 @@ CALLBACKS = (
     "lightning_prune.criteria",
     "lightning_prune.allocation",
     "lightning_prune.lab.networks.initialization",
+    "lightning_prune.callbacks.starting_points.initializations",
     "lightning_prune",
 )
 NETWORKS = ("lightning_prune.lab",)

@@ -1,37 +1,11 @@
-"""Networks side by side: fair turns, the user's modes, and a table whose ratios are those of its rows."""
+"""Networks side by side: a table whose ratios are those of its rows."""
 
 from io import StringIO
 
 import pytest
-import torch
 from rich.console import Console
-from torch import nn
 
-from lightning_prune.lab import ConvNet
-from lightning_prune.lab.report.side_by_side import Measured, fastest_passes, operations, side_by_side
-
-
-def test_the_networks_take_turns_in_eval_mode_and_keep_their_modes():
-    passes = []
-    networks = [ConvNet(channels=1, width=2), ConvNet(channels=1, width=4)]
-    networks[1].features.eval()
-    before = [[one.training for one in network.modules()] for network in networks]
-    for number, network in enumerate(networks):
-        network.register_forward_hook(
-            lambda net, *_, number=number: passes.append(
-                (number, any(one.training for one in net.modules()), torch.is_grad_enabled())
-            )
-        )
-    seconds = fastest_passes(networks, torch.rand(2, 1, 8, 8), rounds=3)
-    assert passes == [(0, False, False), (1, False, False)] * 4  # one round to warm up, and three
-    assert [[one.training for one in network.modules()] for network in networks] == before
-    assert len(seconds) == 2
-    assert min(seconds) > 0
-
-
-def test_operations_are_those_of_the_layers():
-    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 10))
-    assert operations(network, torch.rand(1, 1, 8, 8)) == 2 * (9 * 4 * 64 + 4 * 64 * 10)
+from lightning_prune.lab.report.side_by_side import Measured, side_by_side
 
 
 @pytest.mark.parametrize(("accuracy", "points"), [(0.97, "-1.0 points"), (0.99, "+1.0 points")])

@@ -1,11 +1,12 @@
 """Draw the Pareto view: the metric over what a network costs, with a line through the points that nothing beats."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 import pandas as pd
 
 from lightning_prune.ablation.report.measures import Measure
+from lightning_prune.ablation.report.network_costs import GAINS, network_costs
 from lightning_prune.ablation.report.pictures.axes import PER_CENT, heading, limits, measure_axis
 from lightning_prune.ablation.report.pictures.cost import UNITS, costs_of
 from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, Choice, Picture, specification
@@ -13,6 +14,7 @@ from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.comparison import summary
 from lightning_prune.ablation.results.table_checks import lower_wins
 from lightning_prune.lab.report.canvas import GREY, color_of, shape_of
+from lightning_prune.lab.report.logged_run import Run
 from lightning_prune.lab.report.terminal import percent, score
 from lightning_prune.lab.report.vega import DATA, Drawing, Rows, records
 
@@ -20,23 +22,26 @@ NAME, TITLE = "pareto", "Pareto view"
 CAPTION = (
     "Each mark is the mean at the end of a cycle. The line joins the best marks: no other mark has a better mean for "
     "the same cost or less. Epochs and seconds are counted from the first step, without shared work. Over the weights "
-    "left, the best marks are on the upper right, and over epochs and seconds on the upper left."
+    "left, compression and theoretical speed-up, the best marks are on the upper right. Over all else they are on the "
+    "upper left. Compression is the number of all parameters over the number of those left. The theoretical speed-up "
+    "is the same of operations. Both are of the first seed. Milliseconds were measured by lightning-prune profile."
 )
 WEIGHTS = "weights left"
 ROOM = 1.12  # The factor by which the axis goes on at both ends.
 MANY = 7  # Ticks.
 
 
-def draw_pareto(study: Study, chosen: str) -> Picture | None:
-    """Draw each measure over the weights left, the epochs and the seconds. ``None`` if there is only one arm.
+def draw_pareto(study: Study, chosen: str, runs: Mapping[str, Run] | None = None) -> Picture | None:
+    """Draw each measure over what the networks cost to use and to train. ``None`` if there is only one arm.
 
     Args:
         study: The study.
         chosen: The label of the measure to show first.
+        runs: A run of each arm, which tells what its networks cost to use. None: only the weights left are known.
     """
     if len(study.arms) < 2:
         return None
-    costs = _costs(study)
+    costs = {**_costs(study), **network_costs(runs or {})}
     rows: Rows = [
         row for measure in study.measures for unit, cost in costs.items() for row in _rows(study, measure, unit, cost)
     ]
@@ -98,7 +103,8 @@ def _rows(study: Study, measure: Measure, unit: str, cost: pd.DataFrame) -> Rows
     found = found.merge(densities, on=["arm", "cycle"])
     found = found[(found["cycle"] > 0) & (found["cost"] > 0) & found["mean"].notna()].reset_index(drop=True)
     lower = lower_wins(measure.column, study.mode)
-    found["front"] = front(found["cost"].tolist(), found["mean"].tolist(), lower)
+    costs = -found["cost"] if unit in GAINS else found["cost"]
+    found["front"] = front(costs.tolist(), found["mean"].tolist(), lower)
     found["value"] = [score(measure.label, mean) for mean in found["mean"]]
     found["at"] = [percent(density) for density in found["density"]]
     kept = ["arm", "cycle", "cost", "mean", "front", "value", "at"]
@@ -116,7 +122,8 @@ def _chart(study: Study) -> Drawing:
                alt.Tooltip("cost:Q", format=",.4~r"), alt.Tooltip("unit:N", title="in"),
                alt.Tooltip("front:N", title="best for its cost")]  # fmt: skip
     low, high = (alt.ExprRef(expr=f"ends[unit][{end}]") for end in (0, 1))
-    labels = f"unit == '{WEIGHTS}' ? {PER_CENT} : format(datum.value, ',.3~r')"
+    gains = f"indexof({list(GAINS)}, unit) >= 0"
+    labels = f"unit == '{WEIGHTS}' ? {PER_CENT} : format(datum.value, ',.3~r') + ({gains} ? ' x' : '')"
     axis = alt.Axis(values=alt.ExprRef(expr="ticks[unit]"), labelExpr=labels, labelOverlap="greedy", title=None,
                     gridOpacity=0.6, labelBound=16)  # fmt: skip
     dense_first = alt.ExprRef(expr=f"unit == '{WEIGHTS}'")
@@ -128,5 +135,6 @@ def _chart(study: Study) -> Drawing:
     points = points.encode(color=color_of("arm", study.arms), shape=shape_of("arm", study.arms), tooltip=tooltip)
     beaten = points.transform_filter("!datum.front").encode(fill=alt.value("white"))
     best = points.transform_filter("datum.front").encode(fill=color_of("arm", study.arms))
-    title = heading(f"[measure, unit == '{WEIGHTS}' ? 'over the weights left' : 'over the ' + unit + ' spent']")
+    spent = f"indexof({list(UNITS)}, unit) >= 0 ? ' spent' : ''"
+    title = heading(f"[measure, 'over the ' + (unit == '{WEIGHTS}' ? 'weights left' : unit + ({spent}))]")
     return alt.layer(line, beaten, best).properties(width="container", height=320, title=title)

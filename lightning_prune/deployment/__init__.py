@@ -1,0 +1,1 @@
+"""How a network leaves training: files, runtimes, and what they gain."""

@@ -1,0 +1,1 @@
+"""What a network weighs, how long it takes, and what it gains over another one."""

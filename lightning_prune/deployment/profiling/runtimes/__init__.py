@@ -1,0 +1,1 @@
+"""The runtimes in which a network is timed."""
