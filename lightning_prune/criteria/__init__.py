@@ -10,6 +10,8 @@ function looks at.
 import torch
 from torch import Tensor
 
+from lightning_prune.criteria.activations import ria as ria
+from lightning_prune.criteria.activations import wanda as wanda
 from lightning_prune.criteria.changes import last_epoch_change as last_epoch_change
 from lightning_prune.criteria.changes import last_epoch_change_magnitude as last_epoch_change_magnitude
 from lightning_prune.criteria.changes import magnitude_increase as magnitude_increase
@@ -35,10 +37,13 @@ from lightning_prune.criteria.gradients import grasp as grasp
 from lightning_prune.criteria.gradients import snip as snip
 from lightning_prune.criteria.gradients import taylor as taylor
 from lightning_prune.criteria.on_batches import OnBatches as OnBatches
+from lightning_prune.criteria.units import activation_entropy as activation_entropy
 from lightning_prune.criteria.units import batch_norm_scale as batch_norm_scale
+from lightning_prune.criteria.units import feature_rank as feature_rank
 from lightning_prune.criteria.units import geometric_median as geometric_median
 from lightning_prune.criteria.units import l1_norm as l1_norm
 from lightning_prune.criteria.units import l2_norm as l2_norm
+from lightning_prune.criteria.units import mean_activation as mean_activation
 from lightning_prune.criteria.units import taylor_gate as taylor_gate
 
 
