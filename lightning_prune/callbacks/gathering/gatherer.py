@@ -1,4 +1,4 @@
-"""Gather the evidence that a criterion declares, before each prune: gradients, inputs, earlier weights, SynFlow's rounds."""
+"""Gather the evidence that a criterion declares, before each prune: gradients, inputs, earlier weights, rounds."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol

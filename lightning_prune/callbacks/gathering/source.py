@@ -124,10 +124,11 @@ class OfFit(Source):
     def joined(self, matrix: Tensor) -> Tensor:
         if self.alone:
             return matrix
-        longest = self._trainer.strategy.reduce(matrix.new_tensor(float(matrix.shape[1])), reduce_op="max")
-        missing = int(longest) - matrix.shape[1]
-        padded = torch.nn.functional.pad(matrix, (0, missing), value=float("nan"))
-        columns = torch.cat(list(self._trainer.strategy.all_gather(padded)), 1)
+        own = matrix.shape[1]
+        longest = int(self._trainer.strategy.reduce(matrix.new_tensor(float(own)), reduce_op="max"))
+        parts = matrix.new_zeros(self._trainer.world_size, len(matrix), longest)
+        parts[self._trainer.global_rank] = torch.nn.functional.pad(matrix, (0, longest - own), value=float("nan"))
+        columns = self.summed(parts).transpose(0, 1).flatten(1)
         return columns[:, ~columns.isnan().all(0)]
 
     def ones(self, seed: int) -> Tensor:

@@ -67,7 +67,8 @@ def activation_entropy(units: Tensor, evidence: Evidence) -> Tensor:
     places = (samples - low) / (high - low).masked_fill(high == low, 1.0) * _BINS
     bins = places.long().clamp(0, _BINS - 1)
     counts = samples.new_zeros(len(samples), _BINS).scatter_add_(1, bins, torch.ones_like(samples))
-    return torch.special.entr(counts / samples.shape[1]).sum(1).float()
+    entropy: Tensor = torch.special.entr(counts / samples.shape[1]).sum(1)
+    return entropy.float()
 
 
 @of_units

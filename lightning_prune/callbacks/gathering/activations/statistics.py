@@ -111,7 +111,8 @@ def ranks(values: Tensor) -> Tensor:
     """
     if values.dim() < 4:
         return (values.flatten(2) != 0).any(2).to(values.dtype) if values.dim() == 3 else (values != 0).to(values.dtype)
-    return torch.linalg.matrix_rank(values.flatten(2, -2)).to(values.dtype)
+    found: Tensor = torch.linalg.matrix_rank(values.flatten(2, -2))
+    return found.to(values.dtype)
 
 
 def _over_positions(values: Tensor) -> Tensor:
