@@ -56,11 +56,13 @@ test-slow: setup ## the long tests
 bench: setup ## speed and memory, against dense training and torch.nn.utils.prune
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python benchmarks/load.py
 	$(BIN)/python benchmarks/structures.py
 	$(BIN)/python benchmarks/shrinking.py
 	$(BIN)/python benchmarks/latency_budget.py
 	$(BIN)/python benchmarks/exporting.py
 	$(BIN)/python benchmarks/zeros.py
+	$(BIN)/python benchmarks/small_cycles.py
 
 clean: ## remove the environment, caches and runs
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -25,25 +25,27 @@ from lightning_prune.lab.cli.command_line import CommandLine
 STUDY = Path(__file__).parents[1] / "configs" / "ablations" / "digits_retraining.yaml"
 
 
-def timed(given: dict, folder: Path, workers: int) -> tuple[float, Ablation]:
-    """Run a study; return the seconds that its training took, without the start of its workers."""
+def timed(
+    given: dict, folder: Path, workers: int, clock: Callable[[], float] = time.monotonic
+) -> tuple[float, Ablation]:
+    """Run a study; return the seconds that its training took, without its planning."""
     study = Ablation.from_config(given)
     _ = study.epochs  # resolve first
-    began = time.monotonic()
+    began = clock()
     study.run(folder, workers=workers)
-    return time.monotonic() - began, study
+    return clock() - began, study
 
 
 def alone(configs: Sequence[Path], folder: Path) -> float:
-    """Train every arm and seed by itself, in one fit each, as ``lightning-prune fit`` does, in this process."""
-    began = time.monotonic()
+    """Train every arm and seed by itself, in one fit each, as ``lightning-prune fit`` does; seconds of the CPU."""
+    began = time.process_time()
     for config in configs:
         log = [f"--trainer.logger.save_dir={folder}", f"--trainer.logger.name={config.stem}"]
         silent = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
         with quiet():
             made = CommandLine([f"--config={config}", *silent, *log], run=False)
             made.trainer.fit(made.model, datamodule=made.datamodule)
-    return time.monotonic() - began
+    return time.process_time() - began
 
 
 def node_starts(folder: Path) -> Sequence[float]:
@@ -75,7 +77,7 @@ def main() -> None:
     given["base"]["trainer"].setdefault("callbacks", []).append({"class_path": "first_batch.FirstBatch"})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shared_seconds, study = timed(given, folder / "shared", workers=0)
+        shared_seconds, study = timed(given, folder / "shared", workers=0, clock=time.process_time)
         alone_seconds = alone(sorted((folder / "shared" / "arms").iterdir()), folder / "alone")
         one, _ = timed(given, folder / "one", workers=1)
         two, _ = timed(given, folder / "two", workers=2)
@@ -86,7 +88,9 @@ def main() -> None:
     arms, cycles = len(study.config.arms), 5
     bound = (1 + arms * cycles / 2) / (arms * (1 + cycles / 2))
     console.print(f"epochs trained: {shared} for {separate} of arms alone, {shared / separate:.3f} (bound {bound:.3f})")
-    console.print(f"time: {shared_seconds / alone_seconds:.3f} of arms alone, in one process")
+    console.print(
+        f"time: {shared_seconds / alone_seconds:.3f} of arms alone, in one process, in seconds of the CPU (goal 0.85)"
+    )
     console.print(f"two workers: {one / two:.2f} times one, on {os.cpu_count()} cores, their start included")
     console.print(f"start of a node to its first batch, once warm: {median(starts):.2f} s (most: {max(starts):.2f} s)")
 

@@ -89,5 +89,6 @@ from lightning_prune.schedules.sparsity import OneShot as OneShot
 from lightning_prune.selection.prunable import Prunable as Prunable
 from lightning_prune.shrinking.removal import Shrunk as Shrunk
 from lightning_prune.shrinking.removal import shrink as shrink
+from lightning_prune.shrinking.small_checkpoints import shrink_like as shrink_like
 from lightning_prune.shrinking.small_file import load_small as load_small
 from lightning_prune.structures.find import structures_of as structures_of

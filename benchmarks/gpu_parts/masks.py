@@ -12,7 +12,7 @@ from benchmarks.gpu_parts.networks import NETWORKS
 from benchmarks.gpu_parts.setting import Row, Setting, Stopwatch
 from lightning_prune import Prunable, globally, magnitude
 from lightning_prune.callbacks.masking.pruner import Pruner
-from lightning_prune.masks.masks import multiply_
+from lightning_prune.masks.multiply import multiply_
 
 
 def rows(setting: Setting) -> Iterator[Row]:

@@ -18,8 +18,9 @@ def ablate_parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--workers",
-        type=int | None,
-        help="the number of nodes to train at once (default: 1, or with ray as many as fit). 0 trains in this process",
+        type=int | Literal["auto"] | None,
+        help="the number of nodes to train at once (default: 1, or with ray as many as fit). 0 trains in this process, "
+        "auto tries 1, 2, 4, ... on the first nodes and keeps what trains most images a second",
     )
     parser.add_argument(
         "--engine", type=Literal["local", "ray"], default="local", help="where: ray for a running cluster"

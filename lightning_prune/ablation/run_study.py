@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_prune.ablation.results.failed_runs import LOGS
+from lightning_prune.ablation.running.engines.auto import tried_workers
 from lightning_prune.ablation.study import Ablation
 from lightning_prune.ablation.training.failures import DiskFull
 
@@ -48,6 +49,8 @@ def run_study(options: Namespace, arguments: Sequence[str]) -> None:
         sys.exit(f"\nInterrupted. Finished nodes are kept. To go on:\n  {words}")
     except DiskFull as error:
         sys.exit(f"lightning-prune ablate: {error}")
+    if options.workers == "auto" and (tried := tried_workers(out)):
+        console.print(Text(tried), soft_wrap=True)
     _report(study, console)
     console.print(Text(f"Written: {out / 'table.parquet'}, {out / 'table.csv'}."), soft_wrap=True)
     console.print(Text(f"A page with pictures: lightning-prune report {shlex.quote(str(out))}"), soft_wrap=True)

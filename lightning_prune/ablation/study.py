@@ -140,7 +140,7 @@ class Ablation:
     def run(
         self,
         out: str | Path,
-        workers: int | None = None,
+        workers: int | Literal["auto"] | None = None,
         engine: Literal["local", "ray"] = "local",
         force: bool = False,
         every: float = 30.0,
@@ -156,7 +156,9 @@ class Ablation:
             out: The folder of the study. It is made if it does not exist.
             workers: The number of nodes to train at once, each in its own process. 0 trains one node after the other
                 in this process. With ray, 0 trains as many nodes as the cluster has room for. None: 1, and 0 with ray
-                or where ``base`` and ``arms`` hold classes of the running program or notebook.
+                or where ``base`` and ``arms`` hold classes of the running program or notebook. ``"auto"`` tries 1, 2,
+                4, ... on the first nodes, and goes on with the number that trains most images a second. It keeps this
+                number in ``workers.json`` in ``out``.
             engine: ``"local"`` trains on this machine. ``"ray"`` trains on the cluster that this machine belongs to.
             force: Whether to go on in a folder that holds another study, a study of another version, or a study with
                 another store.

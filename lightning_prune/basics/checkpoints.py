@@ -9,7 +9,7 @@ import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from struct import error as StructError
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 
 from lightning_prune.basics.user_error import UserError
 
+SHRUNK = "shrunk"  # the part of a callback's state that says what was removed from the network
 _ZIP = b"PK\x03\x04"
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, StructError, OSError, EOFError, RuntimeError, ValueError, OverflowError)
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")  # names that torch would have to call to load a file
@@ -49,6 +50,28 @@ def read_checkpoint(path: str | Path, asker: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError(f"{asker} cannot read '{path}': it holds a {type(found).__name__}, and no checkpoint.")
     return found
+
+
+def whole_shapes(checkpoint: Mapping[str, Any]) -> dict[str, torch.Size]:
+    """Find the shapes of the tensors of a network, also where units were removed from it before it was saved.
+
+    Args:
+        checkpoint: The content of a checkpoint of a Trainer.
+
+    Returns:
+        The shapes of the whole network, by name.
+
+    Example:
+        >>> small = {"weight": torch.ones(2)}
+        >>> shrunk = {"shrunk": {"shapes": {"weight": [3]}}}
+        >>> whole_shapes({"state_dict": small, "callbacks": {"Shrink": shrunk}}), whole_shapes({"state_dict": small})
+        ({'weight': torch.Size([3])}, {'weight': torch.Size([2])})
+    """
+    shapes = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
+    for state in checkpoint.get("callbacks", {}).values():
+        if isinstance(state, Mapping) and SHRUNK in state:
+            shapes |= {name: torch.Size(shape) for name, shape in state[SHRUNK]["shapes"].items()}
+    return shapes
 
 
 def why_unreadable(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """Clear errors for attributes that are read too early, or from a class in place of an object."""
 
 from abc import ABCMeta
-from typing import Any, Generic, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from lightning_prune.basics.user_error import UserError
 
@@ -33,6 +33,8 @@ class TooEarly(UserError, AttributeError):
 class FromTraining(Generic[T]):
     """An attribute that exists only once training has started. Before, reading it raises a clear error.
 
+    Once it is set, it is an attribute like any other, and Python does not come here to read it.
+
     Raises:
         TooEarly: If the attribute is read before it was set.
 
@@ -47,9 +49,6 @@ class FromTraining(Generic[T]):
         3
     """
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
     @overload
     def __get__(self, instance: None, owner: type) -> "FromTraining[T]": ...
     @overload
@@ -57,13 +56,12 @@ class FromTraining(Generic[T]):
     def __get__(self, instance: object | None, owner: type) -> Any:
         if instance is None:
             return self
-        if self._name not in vars(instance):
-            raise TooEarly(
-                f"{owner.__name__} has no masks, no sparsity and no ticket before the training starts: call "
-                "trainer.fit(...) with it first. For a run of another process, lightning_prune.save_ticket(path, "
-                "checkpoint) makes a ticket, and load_ticket(path).masks gives its masks."
-            )
-        return vars(instance)[self._name]
+        raise TooEarly(
+            f"{owner.__name__} has no masks, no sparsity and no ticket before the training starts: call "
+            "trainer.fit(...) with it first. For a run of another process, lightning_prune.save_ticket(path, "
+            "checkpoint) makes a ticket, and load_ticket(path).masks gives its masks."
+        )
 
-    def __set__(self, instance: object, value: T) -> None:
-        vars(instance)[self._name] = value
+    if TYPE_CHECKING:  # with a setter Python would come here, however the attribute is set
+
+        def __set__(self, instance: object, value: T) -> None: ...

@@ -67,7 +67,8 @@ class CycleClock(CycleMember):
         Before it has joined a fit the key is its own: the Trainer looks for equal keys as soon as it is made, and
         would refuse a second clock before we can say what to do about it.
         """
-        return super().state_key if self.joined else f"{super().state_key} {id(self)}"
+        name = type(self).__qualname__  # as Lightning's own, which asks for it at every call of every hook
+        return name if self.joined else f"{name} {id(self)}"
 
     @property
     def cycle(self) -> Cycle | None:
@@ -93,6 +94,11 @@ class CycleClock(CycleMember):
     def cycle_length(self) -> Duration:
         """The length of a cycle."""
         return self._timeline.retrain
+
+    @property
+    def retraining(self) -> Cycle | None:
+        """The cycle that is running after the dense run. None in the dense run, also where cycles lie inside it."""
+        return None if self._timeline.inside is not None else self._at.cycle
 
     @property
     def is_gradual(self) -> bool:

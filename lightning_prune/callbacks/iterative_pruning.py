@@ -17,9 +17,12 @@ from torch.optim import Optimizer
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
 from lightning_prune.basics.too_early import FromTraining
+from lightning_prune.callbacks.base import CycleMember
+from lightning_prune.callbacks.companions.shrink import cut_to_sizes_, shrinks_in_cycles
 from lightning_prune.callbacks.compat.backbone_finetuning import select
 from lightning_prune.callbacks.compat.best_checkpoint import choose_afresh, warn_of_old_best
 from lightning_prune.callbacks.compat.namespaces import join_namespaces
+from lightning_prune.callbacks.compat.skipped_hooks import skip_empty, stop_skipping
 from lightning_prune.callbacks.compat.tuners import refuse_tuning
 from lightning_prune.callbacks.fit.assembly import assemble, complete
 from lightning_prune.callbacks.fit.dense_run import read_dense_run
@@ -39,6 +42,7 @@ from lightning_prune.callbacks.masking.make_pruner import Method, make_pruner
 from lightning_prune.callbacks.masking.processes import refuse_strategy
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.recorded_masks import MaskSource
+from lightning_prune.callbacks.resizing.before_loading import begin_with_present_sizes, refuse_small
 from lightning_prune.callbacks.resuming.damaged_checkpoints import check_before_loading, keep_saved
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind
 from lightning_prune.callbacks.timing.limits import Limits
@@ -50,6 +54,7 @@ from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.schedules.sparsity import Geometric, SparsitySchedule, scheduled
 from lightning_prune.selection.prunable import Prunable, Selection
 from lightning_prune.selection.sharding import reshard
+from lightning_prune.shrinking.regrowth import briefly_whole
 
 
 class IterativePruning(Arguments):
@@ -171,7 +176,7 @@ class IterativePruning(Arguments):
     @property
     def masks(self) -> dict[str, Tensor]:
         """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
-        return self._run.masks()
+        return self._run.pruner.whole_masks()
 
     @property
     def living_network(self) -> LivingNetwork | None:
@@ -200,7 +205,8 @@ class IterativePruning(Arguments):
             self._loaded = None
             keep_saved(trainer)
             refuse_strategy(trainer.strategy)
-            self._undo.callback(check_before_loading(trainer.strategy))
+            sized = begin_with_present_sizes(trainer, pl_module) if shrinks_in_cycles(trainer) else refuse_small
+            self._undo.callback(check_before_loading(trainer.strategy, sized))
             self._added = assemble(trainer, self.during is not None, one_best=self.best_checkpoint == "run")
             for callback in self._added:
                 callback.setup(trainer, pl_module, stage)
@@ -214,8 +220,9 @@ class IterativePruning(Arguments):
         if not late:
             self._check_start(trainer, pl_module)
         self._before.shorten(trainer)
-        selected = select(self.prunable, trainer, pl_module, self.granularity)
-        say_what_does_nothing(pl_module, selected, self.cycles, self._levels, self.granularity)
+        with briefly_whole(pl_module):
+            selected = select(self.prunable, trainer, pl_module, self.granularity)
+            say_what_does_nothing(pl_module, selected, self.cycles, self._levels, self.granularity)
         refuse_tuning(trainer.callbacks, trainer.ckpt_path)  # type: ignore[attr-defined]
         self._limits = Limits(trainer)
         self._undo.callback(self._limits.put_back, trainer)
@@ -227,17 +234,14 @@ class IterativePruning(Arguments):
             self._resumes_from = trainer.ckpt_path
             self._check_start(trainer, pl_module)
         reshard(pl_module)
-        before = self._before.length
-        self._run = run = make_run(self, trainer, pl_module, self._limits, before, self._added, self._loaded)
-        self._used = True
-        self._undo.callback(run.let_go, trainer)
-        self._at, self._timeline = run.at, run.timeline
-        self._rewinds = tuple(c for c in trainer.callbacks if isinstance(c, WeightRewind))  # type: ignore[attr-defined]
-        if self._loaded is None:
-            run.start(trainer, self._before, self.initial_masks)
-        else:
-            run.resume(trainer, self._loaded)
-        run.set_off(trainer)
+        with briefly_whole(pl_module):  # the masks are those of the whole network
+            self._begin(trainer, pl_module)
+        cut_to_sizes_(self._run.hold, pl_module)
+        self._run.set_off(trainer)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, CycleMember):
+                skip_empty(callback)
+                self._undo.callback(stop_skipping, callback)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._run.epoch_begins(trainer)
@@ -286,6 +290,18 @@ class IterativePruning(Arguments):
             return make_pruner(method, module, weights, saved=self._loaded)
         pruner, self._levels = follow(self._source, weights, self.sparsity, self.cycles, self.seed)
         return pruner
+
+    def _begin(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        before = self._before.length
+        self._run = run = make_run(self, trainer, pl_module, self._limits, before, self._added, self._loaded)
+        self._used = True
+        self._undo.callback(run.let_go, trainer)
+        self._at, self._timeline = run.at, run.timeline
+        self._rewinds = tuple(c for c in trainer.callbacks if isinstance(c, WeightRewind))  # type: ignore[attr-defined]
+        if self._loaded is None:
+            run.start(trainer, self._before, self.initial_masks)
+        else:
+            run.resume(trainer, self._loaded)
 
     def _check_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if self._loaded is None:

@@ -1,16 +1,15 @@
-"""The masks of a network: shrink them to exact counts, hold them, and pack them to one bit per weight."""
+"""The masks of a network: shrink them to exact counts, and pack them to one bit per weight."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from lightning_prune.allocation.ranking import find_cut, mark_above
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.scores import PIECE, Scores
 from lightning_prune.masks.packing import pack_bits, unpack_bits
-from lightning_prune.selection.sharding import blank_mask, own_parts, placed, whole
+from lightning_prune.selection.sharding import blank_mask, placed, whole
 
 
 class Masks:
@@ -121,39 +120,6 @@ def pruned_of(alive: int, size: int) -> str:
         '36.0 % of 24,832 weights pruned'
     """
     return f"{100 * (size - alive) / max(size, 1):.1f} % of {size:,} weights pruned"
-
-
-def multiply_(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Set the dead entries of tensors to zero in place, even if an entry is NaN, because NaN times 0 is NaN.
-
-    Args:
-        pairs: Tensors and their masks (uint8, 1 where alive), with the same shapes and on the same devices.
-
-    Example:
-        >>> weight = torch.tensor([1.5, float("nan"), -2.0])
-        >>> multiply_([(weight, torch.tensor([1, 0, 1], dtype=torch.uint8))])
-        >>> weight
-        tensor([ 1.5000,  0.0000, -2.0000])
-    """
-    with torch.no_grad():
-        for tensor, mask in pairs:
-            numbers, alive = own_parts(tensor, mask)
-            if numbers.is_complex() and not numbers.is_conj():
-                numbers, alive = torch.view_as_real(numbers), alive.unsqueeze(-1)
-            _bits(numbers).mul_(alive)
-
-
-_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    """View the numbers of a tensor as integers. Multiplying these by 0 or 1 is exact and as fast as with floats.
-
-    (``masked_fill_`` gives the same result in three to ten times the time on a CPU.) A tensor with another layout or a
-    tensor type of its own is returned as it is, and a NaN in such a tensor stays NaN.
-    """
-    plain = type(tensor) in (Tensor, Parameter) and tensor.layout is torch.strided and tensor.is_floating_point()
-    return tensor.view(_INTEGERS[tensor.element_size()]) if plain and tensor.element_size() in _INTEGERS else tensor
 
 
 def keep_top(score: Tensor, count: int) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_prune.basics.checkpoints import read_checkpoint
+from lightning_prune.basics.checkpoints import read_checkpoint, whole_shapes
 from lightning_prune.basics.file_formats import refuse_format
 from lightning_prune.basics.saved_state import find_mistake, refuse_mangled
 from lightning_prune.basics.user_error import UserError
@@ -99,7 +99,7 @@ def save_ticket(path: str | Path, checkpoint: str | Path) -> None:
             f"save_ticket(checkpoint='{checkpoint}') holds no masks, because it was made without IterativePruning or "
             "saved with save_weights_only=True. Give a full checkpoint of a pruned run."
         )
-    shapes = {plain_name(name): tensor.shape for name, tensor in saved["state_dict"].items()}
+    shapes = {plain_name(name): shape for name, shape in whole_shapes(saved).items()}
     try:
         ticket = ticket_of(states, shapes)
     except (KeyError, ValueError) as error:

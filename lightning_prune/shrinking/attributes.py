@@ -62,6 +62,16 @@ def resize_(
     return {name: attributes for name, attributes in found.items() if attributes}, undo
 
 
+def attributes_of(module: nn.Module) -> Attributes:
+    """The attributes of all modules that are numbers or texts, or short lists of them, by module and name.
+
+    Example:
+        >>> attributes_of(nn.Linear(4, 3))[""]["out_features"]
+        3
+    """
+    return {name: dict(_plain(one)) for name, one in _modules_of(module).items()}
+
+
 def set_attributes_(module: nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> None:
     """Set attributes of modules to recorded values.
 

@@ -19,6 +19,7 @@ from lightning_prune.shrinking.quiet_calls import Call, explained
 from lightning_prune.shrinking.resizes import Resize
 from lightning_prune.shrinking.shrink_record import ShrinkRecord, held_by, shapes_of
 from lightning_prune.shrinking.slices import Alive, Cut, counts_of, cut_module_, cuts_of, mask_, tensors_of
+from lightning_prune.shrinking.small_checkpoints import take_sizes_
 from lightning_prune.shrinking.small_file import write_small
 from lightning_prune.shrinking.verification import Examination, Verdict, first_at_fault, judge
 from lightning_prune.shrinking.whole_states import keep_record
@@ -254,6 +255,7 @@ def load_whole(module: nn.Module, checkpoint: str | Path, asker: str) -> None:
         raise UserError(f"{asker} is a folder of a sharded checkpoint. Give a checkpoint that is one file.")
     saved = read_checkpoint(checkpoint, asker)
     state = saved.get("state_dict", saved)
+    take_sizes_(module, saved, asker)
     own = module.state_dict()
     named = {plain_name(name): one for name, one in state.items()} if isinstance(state, Mapping) else {}
     shapes = {plain_name(name): one.shape for name, one in own.items() if isinstance(one, Tensor)}

@@ -110,6 +110,11 @@ def held_by(module: nn.Module) -> ShrinkRecord | None:
     return record if isinstance(record, ShrinkRecord) and record.small_shapes() == shapes_of(module) else None
 
 
+def forget(module: nn.Module) -> None:
+    """Forget the record of a network, because it is whole again."""
+    module.__dict__.pop(_HELD, None)
+
+
 def refuse_other_network(module: nn.Module, shapes: Mapping[str, tuple[int, ...]], asker: str) -> None:
     """Refuse a network with other names or shapes.
 

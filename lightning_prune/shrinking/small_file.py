@@ -12,9 +12,11 @@ from lightning_prune.basics.saved_state import find_mistake
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.sealed_file import read_sealed, write_sealed
 from lightning_prune.selection.parameters import plain_name
+from lightning_prune.shrinking.regrowth import make_small_
 from lightning_prune.shrinking.shrink_record import ShrinkRecord, refuse_other_network
-from lightning_prune.shrinking.whole_states import keep_record
+from lightning_prune.shrinking.small_checkpoints import shrink_like
 
+CHECKPOINT = ".ckpt"
 _WEIGHT, _KEPT, _ALIVE = "weights/", "kept/", "alive/"
 _HEADER, _FORMAT = "shrunk", 1
 _KINDS = {
@@ -87,7 +89,8 @@ def load_small(path: str | Path, module: Net) -> Net:
     """Make a network small as the one in a file, and load its weights. Nothing is traced, and no code is run.
 
     Args:
-        path: A file that ``shrink(...).save`` wrote.
+        path: A file that ``shrink(...).save`` wrote. Or a checkpoint (``.ckpt``) of a fit with
+            ``Shrink(at="cycles")``, as for :func:`shrink_like`.
         module: A whole network of the same class and arguments as the one that was shrunk. It becomes small. Its
             precision, device and mode stay.
 
@@ -108,6 +111,8 @@ def load_small(path: str | Path, module: Net) -> Net:
         >>> load_small(file, nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))[0].out_features
         2
     """
+    if Path(path).suffix == CHECKPOINT:
+        return shrink_like(module, path)
     asker = f"load_small('{path}')"
     record, weights = read_small(path)
     small = record.small_shapes()
@@ -115,8 +120,7 @@ def load_small(path: str | Path, module: Net) -> Net:
     if weights.keys() != own or any(tuple(one.shape) != small.get(name) for name, one in weights.items()):
         refuse_other_network(module, record.shapes, asker)
         raise UserError(f"{asker} is damaged: its weights and its record disagree. Write it again.")
-    record.apply_(module, asker)
-    keep_record(module, record)
+    make_small_(module, record, asker)
     with torch.no_grad():
         for name, one in module.state_dict().items():
             one.copy_(weights[plain_name(name)])

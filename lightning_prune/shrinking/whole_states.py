@@ -21,7 +21,8 @@ def keep_record(module: nn.Module, record: ShrinkRecord) -> None:
         module: The small network.
         record: What was removed from it.
     """
-    if held_by(module) is None:
+    hooks = module._load_state_dict_pre_hooks.values()
+    if not any(getattr(one, "hook", None) is _cut_whole_state for one in hooks):
         module.register_load_state_dict_pre_hook(_cut_whole_state)  # type: ignore[no-untyped-call]
     hold(module, record)
 

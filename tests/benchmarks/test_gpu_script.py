@@ -15,8 +15,11 @@ def run(*words: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True, timeout=500)
 
 
+PARTS = ["guarantees", "step", "event", "masks", "launches", "packing", "nm", "claims"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["guarantees", "step", "event", "masks", "packing", "nm", "claims"])
+@pytest.mark.parametrize("part", PARTS)
 def test_every_part_runs_in_small_and_keeps_the_promises(part, tmp_path):
     done = run("--small", "--part", part, "--out", tmp_path, "--seconds", "400")
     assert done.returncode == 0, done.stdout + done.stderr

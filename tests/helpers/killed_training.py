@@ -20,13 +20,19 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from torchdata.stateful_dataloader import StatefulDataLoader
 from toys import Images, make_trainer, step_decay, toy
 
-from lightning_prune import IterativePruning, LRRewind, OneCycleRetrain, WeightRewind
+from lightning_prune import FineTune, IterativePruning, LRRewind, OneCycleRetrain, Shrink, Structures, WeightRewind
 
 DENSE_EPOCHS = 3
 POLICIES = {
     "rate": lambda: [IterativePruning(cycles=3, retrain="2ep"), LRRewind()],
     "weights": lambda: [IterativePruning(cycles=3), WeightRewind("1ep"), LRRewind("1ep")],
     "one-cycle": lambda: [IterativePruning(cycles=3, retrain="7it"), OneCycleRetrain(cycle_momentum=True)],
+    "small": lambda: [
+        IterativePruning(cycles=3, retrain="7it", granularity=Structures()),
+        WeightRewind("1ep"),
+        FineTune(),
+        Shrink(at="cycles"),
+    ],
 }
 
 
@@ -64,6 +70,7 @@ class Diary(Callback):
             "rates": self.rates,
             "cycle": cycle.index if cycle else 0,
             "zeros": sum(int((tensor == 0).sum()) for name, tensor in weights.items() if tensor.dim() > 1),
+            "size": sum(tensor.numel() for tensor in weights.values()),
             "weights": digest(weights),
         }
         os.write(self.file, (json.dumps(entry) + "\n").encode())

@@ -38,7 +38,7 @@ LAYERS = [
     ["callbacks.masking"],
     ["callbacks.companions.cycle_checkpoint"],
     ["callbacks.policies", "callbacks.starting_points", "callbacks.compat"],
-    ["callbacks.resuming"],
+    ["callbacks.resuming", "callbacks.resizing"],
     ["callbacks", "callbacks.companions"],
     ["callbacks.fit"],
     ["callbacks.iterative_pruning", "callbacks.without_trainer"],

@@ -14,8 +14,9 @@ from lightning_prune.ablation.planning.followed_arms import (
     recorded_before,
     refuse_unlike,
 )
+from lightning_prune.ablation.planning.known_bases import KnownBases
 from lightning_prune.ablation.planning.node_content import cycle_content, dense_content, notes_of
-from lightning_prune.ablation.planning.resolving import Resolved, draws_in_cycles, resolve, with_seed
+from lightning_prune.ablation.planning.resolving import Resolved, draws_in_cycles, with_seed
 from lightning_prune.ablation.sharing.node import Node, key_of
 from lightning_prune.ablation.sharing.stretches import Stretch
 from lightning_prune.basics.dotted_paths import class_at
@@ -64,7 +65,7 @@ class ArmRun:
         # key of their parent.
         metric = {"metric": self.metric} if parent is None and self.metric is not None else {}
         key = key_of({"parent": parent.key if parent else None, "seed": self.seed, "content": own, **metric})
-        notes = notes_of(using.entries) if parent is None and not whole else {}
+        notes = notes_of(using) if parent is None and not whole else {}
         return Node(
             key=key,
             parent=parent.key if parent else None,
@@ -95,15 +96,15 @@ class ArmRun:
 
     @cached_property
     def _laid_out(self) -> list[Node]:
-        """The nodes of the whole run, made once. Every node of a run that follows this one asks for them."""
-        return self.nodes()
-
-    def nodes(self) -> list[Node]:
-        """The nodes of the whole run, in order. For a search they are the nodes of its first candidates."""
+        """The nodes of the whole run, made once. They are asked for again and again."""
         found: list[Node] = []
         for stretch in self.resolved.stretches:
             found.append(self.node(stretch, found[-1] if found else None))
         return found
+
+    def nodes(self) -> list[Node]:
+        """The nodes of the whole run, in order. For a search they are the nodes of its first candidates."""
+        return list(self._laid_out)
 
 
 def lay_out(
@@ -123,17 +124,16 @@ def lay_out(
     Raises:
         ValueError: If a config cannot be parsed, or lengths do not fit together. The message names the arm.
     """
-    runs, seen = dict[str, list[ArmRun]](), dict[str, Any]()
+    runs, known = dict[str, list[ArmRun]](), KnownBases()
     configs = {arm.name: changed(base, arm.changes, f"Ablation(arms): arm {arm.name!r}") for arm in arms}
     leaders = leaders_of(arms, configs)
     for arm in sorted(arms, key=lambda one: one.name in leaders):  # An arm that is followed comes before its followers.
         owner, own = f"Ablation(arms): arm {arm.name!r}", configs[arm.name]
-        found = _following(_of_seeds(arm, own, seeds, owner, seen), runs.get(leaders.get(arm.name, "")), owner)
+        found = _following(_of_seeds(arm, own, seeds, owner, known), runs.get(leaders.get(arm.name, "")), owner)
         if arm.search is not None:
             for values in first_values(arm.search):
-                refuse_outside(
-                    found[0], values, resolve(with_seed(changed(own, values, owner), seeds[0]), owner, seen), owner
-                )
+                tried = known.resolve(with_seed(changed(own, values, owner), seeds[0]), owner)
+                refuse_outside(found[0], values, tried, owner)
         runs[arm.name] = [replace(run, metric=metric) for run in found]
     return [run for arm in arms for run in runs[arm.name]]
 
@@ -188,7 +188,7 @@ def refuse_outside(run: ArmRun, values: Mapping[str, Any], tried: Resolved, owne
     """
     old = run.resolved
     dense = dense_content(tried, whole=False) != dense_content(old, whole=False)
-    notes = notes_of(tried.entries).keys() != notes_of(old.entries).keys()
+    notes = notes_of(tried).keys() != notes_of(old).keys()
     if old.clock is None or len(old.stretches) < 2 or old.stretches[1].first != old.stretches[1].last:
         why = "its run has no cycles of whole epochs to choose in"
     elif dense or notes or tried.stretches != old.stretches:
@@ -202,8 +202,8 @@ def refuse_outside(run: ArmRun, values: Mapping[str, Any], tried: Resolved, owne
     )
 
 
-def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str, seen: dict[str, Any]) -> list[ArmRun]:
-    first = resolve(with_seed(config, seeds[0]), owner, seen)
+def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str, known: KnownBases) -> list[ArmRun]:
+    first = known.resolve(with_seed(config, seeds[0]), owner)
     runs = [ArmRun(arm.name, seeds[0], first, arm.search)]
     for seed in seeds[1:]:
         # Only the seed differs, so the config is not parsed again. Each parsing makes a network.

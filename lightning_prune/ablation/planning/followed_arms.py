@@ -157,13 +157,17 @@ def identified(config: Config, of: Sequence[str] | str) -> Config:
         config: The config of a follower, or of an arm that follows nothing.
         of: The key of the other arm's node that made the masks, or names of the masks of each cycle.
     """
-    changed = deepcopy(config)
-    arguments = (_clock(changed) or {}).get("init_args") or {}
-    if arguments.get(RECORD) is None:
-        arguments.pop(RECORD, None)
-    elif _arguments(_clock(config)):
-        arguments[RECORD] = entry_of(Recorded, {**_arguments(_clock(config)), "run": of})
-    return changed
+    clock = _clock(config)
+    if clock is None or RECORD not in (clock.get("init_args") or {}):
+        return config
+    arguments = dict(clock["init_args"])
+    if arguments[RECORD] is None:
+        del arguments[RECORD]
+    elif _arguments(clock):
+        arguments[RECORD] = entry_of(Recorded, {**_arguments(clock), "run": of})
+    own = {**clock, "init_args": arguments}
+    entries = [own if one is clock else one for one in config["trainer"]["callbacks"]]
+    return {**config, "trainer": {**config["trainer"], "callbacks": entries}}
 
 
 def pointed(config: Config, files: Sequence[str], last: int | None = None) -> Config:

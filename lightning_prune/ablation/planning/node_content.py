@@ -6,7 +6,7 @@ from typing import Any
 from lightning_prune.ablation.config.arm_changes import Config
 from lightning_prune.ablation.config.callback_objects import entry_of, kind_in, make_callbacks
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint
-from lightning_prune.ablation.planning.resolving import Resolved
+from lightning_prune.ablation.planning.resolving import Resolved, draws_in_cycles
 from lightning_prune.ablation.sharing.dense_run_extras import Passengers
 from lightning_prune.ablation.sharing.stretches import Stretch
 from lightning_prune.basics.dotted_paths import class_at
@@ -44,7 +44,7 @@ def dense_content(resolved: Resolved, whole: bool) -> dict[str, Any]:
         trainer["early_stopping"] = resolved.clock.early_stopping if resolved.clock else None
     trainer["callbacks"] = [_as_before(one) for one in entries]
     content = {"model": config.get("model"), "data": resolved.data_settings}
-    remembered = [] if whole else list(notes_of(resolved.entries).values())
+    remembered = [] if whole else list(notes_of(resolved).values())
     return {
         "trainer": trainer,
         **content,
@@ -80,14 +80,30 @@ def looks_ahead(callback: Any) -> bool:
     return bool(getattr(callback, "looks_ahead", True))
 
 
-def notes_of(entries: Sequence[Config]) -> dict[str, Config]:
-    """Note what an arm needs of the dense run: its starting point, and a criterion that remembers weights."""
+def notes_of(resolved: Resolved) -> dict[str, Config]:
+    """Note what an arm needs of the dense run: its starting point, and a criterion that remembers weights.
+
+    Args:
+        resolved: The config of the arm.
+    """
     found: dict[str, Config] = {}
-    for entry, callback in zip(entries, make_callbacks(entries), strict=True):
-        if isinstance(callback, StartingPoint | IterativePruning):
+    for entry in resolved.entries:
+        if (callback := _needing(entry, resolved)) is not None:
             riders = Passengers([callback])
             found |= dict.fromkeys([*riders.starting_points, *riders.clocks], entry)
     return found
+
+
+def _needing(entry: Config, resolved: Resolved) -> StartingPoint | IterativePruning | None:
+    """The callback of an entry, if it may need something of the dense run."""
+    cls = class_at(entry["class_path"])
+    if isinstance(cls, type) and not issubclass(cls, StartingPoint | IterativePruning):
+        return None
+    made = next((one for one in resolved.callbacks if type(one) is cls), None)
+    # The callbacks were made for another seed of the arm. A clock needs the same with every seed.
+    if made is None or (isinstance(made, StartingPoint) and draws_in_cycles(cls)):
+        (made,) = make_callbacks([entry])
+    return made if isinstance(made, StartingPoint | IterativePruning) else None
 
 
 def _rank(entry: Config) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
 from lightning_prune.ablation.config.arm_changes import Config
@@ -63,8 +64,21 @@ class Resolved:
         return list(self.config["trainer"].get("callbacks") or [])
 
 
-def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None = None) -> Resolved:
+def resolve(config: Mapping[str, Any], owner: str) -> Resolved:
     """Parse a config as ``lightning-prune fit`` does. Make its objects once, to check that they can be made.
+
+    Args:
+        config: The config.
+        owner: The arm's name for errors.
+
+    Raises:
+        ValueError: If the config cannot be parsed, or its lengths do not fit together.
+    """
+    return resolve_whole(config, owner, {})[0]
+
+
+def resolve_whole(config: Mapping[str, Any], owner: str, seen: dict[str, Any]) -> tuple[Resolved, CommandLine]:
+    """Parse a config as :func:`resolve` does, and return also the objects that were made.
 
     Args:
         config: The config.
@@ -83,14 +97,7 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
             "devices: 1, and train several nodes at once with `workers`."
         )
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    try:
-        refuse_rivals(callbacks)
-        for one in callbacks:
-            if isinstance(one, CycleCallback):
-                find_clock(trainer, one)
-        stretches = stretches_of(trainer, callbacks)
-    except ValueError as error:
-        raise UserError(f"{owner}: {error}") from error
+    stretches = divided(trainer, callbacks, owner)
     if (policy := missing_policy(callbacks)) is not None:
         made = parse(_with_callback(config, policy), owner)
     whole = with_list(yaml.safe_load(made.parser.dump(made.config, skip_validation=True)))
@@ -98,16 +105,52 @@ def resolve(config: Mapping[str, Any], owner: str, seen: dict[str, Any] | None =
     given = [one for one in made.trainer.callbacks if _is_given(one, content)]  # type: ignore[attr-defined]
     if made.datamodule is not None:
         prepare(made.datamodule, content.get("data"), owner)
+    return described(content, made, given, stretches, seen), made
+
+
+def divided(trainer: Trainer, callbacks: list[Callback], owner: str) -> list[Stretch]:
+    """Divide a run into stretches, after a check that its callbacks fit together.
+
+    Args:
+        trainer: The trainer.
+        callbacks: All callbacks of the run. The trainer has them, too.
+        owner: The arm's name for errors.
+
+    Raises:
+        ValueError: If two callbacks do the same, or lengths do not fit together.
+    """
+    try:
+        refuse_rivals(callbacks)
+        for one in callbacks:
+            if isinstance(one, CycleCallback):
+                find_clock(trainer, one)
+        return stretches_of(trainer, callbacks)
+    except ValueError as error:
+        raise UserError(f"{owner}: {error}") from error
+
+
+def described(
+    content: Config, made: CommandLine, given: list[Callback], stretches: list[Stretch], seen: dict[str, Any]
+) -> Resolved:
+    """Find what a study needs to know of a run.
+
+    Args:
+        content: The config with every default.
+        made: The objects of the run.
+        given: The user's callbacks.
+        stretches: The parts of the run.
+        seen: Fingerprints of data by its config. New ones are added.
+    """
     clock = clock_in(content["trainer"].get("callbacks") or [])
     followed = [] if clock is None else [_without_record(clock)]
     # Only the files of the model and the clock count. The files of other callbacks are mostly files that they write.
     files = file_fingerprints([content.get("model"), followed])
-    seen, described = {} if seen is None else seen, repr(content.get("data"))
-    if described not in seen:
-        seen[described] = data_content(made.datamodule, content.get("data"))
-    settings, fingerprint = seen[described]
+    key = repr(content.get("data"))
+    if key not in seen:
+        seen[key] = data_content(made.datamodule, content.get("data"))
+    settings, fingerprint = seen[key]
     data = {"data": fingerprint, "files": files}
-    code, shapes = code_fingerprint(content), _shapes(made)
+    code, shapes = code_fingerprint(content), _shapes(made, given)
     return Resolved(content, tuple(stretches), tuple(given), code, settings, data, shapes)
 
 
@@ -117,8 +160,8 @@ def _without_record(clock: Config) -> Config:
     return {**clock, "init_args": arguments}
 
 
-def _shapes(made: CommandLine) -> dict[str, tuple[int, ...]]:
-    clock = pruning_of(made.trainer.callbacks)  # type: ignore[attr-defined]
+def _shapes(made: CommandLine, callbacks: list[Callback]) -> dict[str, tuple[int, ...]]:
+    clock = pruning_of(callbacks)
     try:
         return {} if clock is None else {name: tuple(w.shape) for name, w in clock.prunable(made.model).weights.items()}
     except (RuntimeError, ValueError):  # The network is made when the fit starts.

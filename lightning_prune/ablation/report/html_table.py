@@ -59,7 +59,7 @@ def _cell(study: Study, name: str, value: object) -> Cell:
         return Cell("", "")
     if name in TEXTS or not isinstance(value, int | float):
         return Cell(str(value), str(value))
-    return Cell(_shown(study, name, float(value)), repr(float(value)))
+    return Cell(_shown(study, name, float(value)), f"{float(value):.9g}")
 
 
 def _shown(study: Study, name: str, value: float) -> str:

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lightning_prune.ablation.report import headline
 from lightning_prune.ablation.report.headline import Head
 from lightning_prune.ablation.report.html_table import sheet_of, versions_of
+from lightning_prune.ablation.report.packed_rows import packed
 from lightning_prune.ablation.report.picture_files import scripts
 from lightning_prune.ablation.report.pictures.picture import Picture, without_arms
 from lightning_prune.ablation.report.read_study import CSV, TABLE, inside
@@ -91,7 +92,7 @@ def _told(study: Study, head: Head, chosen: str | None) -> dict[str, Any]:
 def _data(pictures: Sequence[Picture]) -> str:
     """Write the pictures as JSON that cannot end the script element around it."""
     drawn = [
-        {"name": picture.name, "spec": without_arms(picture.spec),
+        {"name": picture.name, "spec": packed(without_arms(picture.spec)),
          "signals": [choice.signal for choice in picture.choices]}
         for picture in pictures if picture.spec is not None
     ]  # fmt: skip

@@ -11,6 +11,7 @@ from lightning_prune.ablation.report import headline
 from lightning_prune.ablation.report.arm_names import drawable
 from lightning_prune.ablation.report.page import write_page
 from lightning_prune.ablation.report.picture_files import print_files, write_pictures
+from lightning_prune.ablation.report.pictures import layers, learning_curves, rates
 from lightning_prune.ablation.report.pictures.cost import draw_cost
 from lightning_prune.ablation.report.pictures.differences import draw_differences
 from lightning_prune.ablation.report.pictures.layers import draw_layers
@@ -22,7 +23,8 @@ from lightning_prune.ablation.report.pictures.rates import draw_rates
 from lightning_prune.ablation.report.pictures.search import draw_search
 from lightning_prune.ablation.report.pictures.shared_work import draw_shared_work
 from lightning_prune.ablation.report.read_study import read_arm, read_study
-from lightning_prune.ablation.report.reported_study import Study
+from lightning_prune.ablation.report.reported_study import Facts, Study
+from lightning_prune.ablation.report.some_arms import some_arms, some_of
 from lightning_prune.ablation.results.intervals import UNDECIDED
 from lightning_prune.ablation.results.table_checks import require_arms
 from lightning_prune.basics.nearest import suggest
@@ -32,6 +34,7 @@ from lightning_prune.lab.report.report_file import require_folder
 from lightning_prune.lab.report.terminal import report_console
 from lightning_prune.lab.visible import visible
 
+MOST_RUNS = 24  # Arms whose run is drawn by itself. The picture of the rates has a panel for each.
 HELP = "Report a study on one page that works without a network, with its pictures as files."
 
 
@@ -117,7 +120,16 @@ def draw(study: Study, chosen: str, against: str | None = None, runs: dict[str, 
         draw_search(study),
         draw_layers(study, runs),
     ]
-    return [picture for picture in pictures if picture is not None]
+    drawn = some_arms(study, study.arms, MOST_RUNS)
+    left_out = some_of(drawn, study.arms) if len(drawn) < len(study.arms) else ""
+    return [_noted(picture, left_out) for picture in pictures if picture is not None]
+
+
+def _noted(picture: Picture, left_out: str) -> Picture:
+    """Say below a picture of single runs which arms it leaves out."""
+    if picture.name not in (learning_curves.NAME, rates.NAME, layers.NAME) or not left_out:
+        return picture
+    return replace(picture, missing=f"{picture.missing} {left_out}".strip())
 
 
 def draw_runs(study: Study, runs: dict[str, Run]) -> list[Picture]:
@@ -141,6 +153,8 @@ def draw_runs(study: Study, runs: dict[str, Run]) -> list[Picture]:
 def first_runs(study: Study) -> tuple[dict[str, Run], tuple[str, ...]]:
     """Read the run of every arm with the first seed that did not fail, or else the first seed that logged anything.
 
+    Of many arms only some are read.
+
     Args:
         study: The study.
 
@@ -148,9 +162,11 @@ def first_runs(study: Study) -> tuple[dict[str, Run], tuple[str, ...]]:
         The runs by arm, and a sentence for each file that could not be read. A run of another seed replaces such a run.
     """
     runs, damaged = {}, dict[str, None]()
-    for arm in study.arms:
-        paths = [path for path in study.paths if path["arm"] == arm]
-        for path in sorted(paths, key=lambda path: path["error"] is not None):
+    paths: dict[str, list[Facts]] = {}
+    for path in study.paths:
+        paths.setdefault(str(path["arm"]), []).append(path)
+    for arm in some_arms(study, study.arms, MOST_RUNS):
+        for path in sorted(paths.get(arm, []), key=lambda path: path["error"] is not None):
             try:
                 run = read_arm(study, arm, int(path["seed"]))
             except ValueError as error:

@@ -15,10 +15,13 @@ import pandas as pd
 from lightning_prune.ablation.results.intervals import (
     UNDECIDED,
     by_seed,
+    coded_nodes,
     intervals,
     least_spreads,
+    of_all_arms,
     paired_differences,
     verdicts,
+    where_apart,
 )
 from lightning_prune.ablation.results.resolution import least_spread
 from lightning_prune.ablation.results.table_checks import (
@@ -55,10 +58,9 @@ def summary(table: pd.DataFrame, metric: str = "test_last", confidence: float = 
         [['silo', 1, 0.8, 2, 0.91, 0.783, 1.037]]
     """
     require_metric("summary", table, metric)
-    arms = [str(arm) for arm in table["arm"].drop_duplicates()]
     least = least_spread(table, metric, terms=1)
-    parts = {arm: intervals(by_seed(table, arm, metric), confidence, least) for arm in arms}
-    found = pd.concat(parts, names=["arm", "cycle"]).reset_index().merge(_densities(table), on=["arm", "cycle"])
+    values = of_all_arms(table, metric)
+    found = intervals(values, confidence, least).reset_index().merge(_densities(table), on=["arm", "cycle"])
     return found[["arm", "cycle", "density", "seeds", "mean", "low", "high"]]
 
 
@@ -145,18 +147,34 @@ def best(
     """
     cycle = cycle if density is None else cycle_at(table, density)
     means = _only(summary(table, metric, confidence), "best", table, cycle)
-    ranked = means.sort_values(["cycle", "mean"], ascending=[True, lower_wins(metric, mode)], kind="stable")
+    lower = lower_wins(metric, mode)
+    ranked = means.sort_values(["cycle", "mean"], ascending=[True, lower], kind="stable")
     first = ranked.drop_duplicates("cycle").merge(_tested(table, metric), on=["arm", "cycle"], how="left")
+    values = of_all_arms(table, metric)
+    nodes = coded_nodes(table)
+    least = least_spread(table, metric, terms=2)
     first["rivals"] = [
-        tuple(
-            str(other)
-            for other in means.loc[(means["cycle"] == at) & (means["arm"] != arm), "arm"]
-            if (compare(table, arm, str(other), metric, int(at), confidence, mode)["verdict"] != arm).all()
-        )
+        _rivals(arm, _at(values, at), _at(nodes, at), least, confidence, lower)
         for arm, at in zip(first["arm"], first["cycle"], strict=True)
     ]
     first["verdict"] = first["arm"].where(first["rivals"].map(len) == 0, UNDECIDED)
     return first[["cycle", "density", "arm", "seeds", "mean", "low", "high", "test", "rivals", "verdict"]]
+
+
+def _rivals(
+    arm: str, values: pd.DataFrame, nodes: pd.DataFrame, least: float, confidence: float, lower: bool
+) -> tuple[str, ...]:
+    """The arms that are not significantly worse than the best one at a cycle. The rows are arms, the columns seeds."""
+    others = values.drop(index=arm)
+    spreads = where_apart(nodes.sub(nodes.loc[arm], axis=1), least).reindex(others.index)
+    found = intervals(-others.sub(values.loc[arm], axis=1), confidence, spreads)
+    worse = verdicts(found, arm, UNDECIDED, lower) == arm
+    return tuple(str(other) for other in others.index[~worse])
+
+
+def _at(values: pd.DataFrame, cycle: int) -> pd.DataFrame:
+    """The rows of a cycle, one per arm."""
+    return values[values.index.get_level_values("cycle") == cycle].droplevel("cycle")
 
 
 def _densities(table: pd.DataFrame) -> pd.DataFrame:

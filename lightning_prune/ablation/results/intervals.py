@@ -63,6 +63,42 @@ def by_seed(table: pd.DataFrame, arm: str, metric: str) -> pd.DataFrame:
     return rows.pivot(index="cycle", columns="seed", values=metric)
 
 
+def of_all_arms(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Lay out the values of every arm at once, each as :func:`by_seed` does.
+
+    Args:
+        table: The tidy table of a study.
+        metric: A measured column.
+
+    Returns:
+        One row per arm and cycle, arms in the order of the table, and one column per seed.
+
+    Example:
+        >>> table = pd.DataFrame({"arm": ["b", "a"], "seed": 0, "cycle": 1, "test_last": [0.5, 0.75]})
+        >>> of_all_arms(table, "test_last")[0].to_dict()
+        {('b', 1): 0.5, ('a', 1): 0.75}
+    """
+    order = [str(arm) for arm in table["arm"].drop_duplicates()]
+    rows = table.dropna(subset=["cycle", metric]).astype({"cycle": int, metric: float})
+    wide = rows.pivot(index=["arm", "cycle"], columns="seed", values=metric)
+    rank = {arm: place for place, arm in enumerate(order)}
+    return wide.sort_index(key=lambda level: level.map(rank) if level.name == "arm" else level)
+
+
+def coded_nodes(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out a number for the node of every arm, cycle and seed. Equal numbers are the same network.
+
+    Args:
+        table: The tidy table of a study.
+
+    Example:
+        >>> table = pd.DataFrame({"arm": ["a", "b"], "seed": 0, "cycle": 0, "node": ["x", "x"]})
+        >>> coded_nodes(table).values.tolist()
+        [[0.0], [0.0]]
+    """
+    return of_all_arms(table.assign(node=_numbered(table)), "node")
+
+
 def paired_differences(
     of_a: pd.DataFrame, of_b: pd.DataFrame, confidence: float = 0.95, least: float | pd.Series = 0.0
 ) -> pd.DataFrame:
@@ -109,9 +145,22 @@ def least_spreads(table: pd.DataFrame, a: str, b: str, metric: str) -> pd.Series
         >>> least_spreads(table, "a", "b", "test_last").round(3).tolist()  # 0.25 / √6 in cycle 1
         [0.0, 0.102]
     """
-    least = least_spread(table, metric, terms=2)
     coded = table.assign(node=_numbered(table))
-    apart = (by_seed(coded, a, "node") - by_seed(coded, b, "node")).fillna(0.0).ne(0).any(axis=1)
+    differences = by_seed(coded, a, "node") - by_seed(coded, b, "node")
+    return where_apart(differences, least_spread(table, metric, terms=2))
+
+
+def where_apart(differences: pd.DataFrame, least: float) -> pd.Series:
+    """Bound the spread of the differences of two arms from below, where they do not share their nodes.
+
+    Args:
+        differences: The differences of their nodes, laid out by :func:`coded_nodes`.
+        least: The lower bound, which :func:`least_spread` gives.
+
+    Returns:
+        The lower bound for each row. 0 where both have the same node with every seed.
+    """
+    apart = differences.fillna(0.0).ne(0).any(axis=1)
     return pd.Series(0.0, index=apart.index).mask(apart, least)
 
 

@@ -12,6 +12,7 @@ from lightning_prune.ablation.config.loaders_of_module import LoadersOfModule
 from lightning_prune.ablation.training.node_measurement import best_name
 from lightning_prune.lab.cli.command_line import CommandLine
 from lightning_prune.lab.metric_names import STAGES
+from lightning_prune.shrinking.small_checkpoints import take_sizes_
 
 
 def evaluate(made: CommandLine, rows: Mapping[int, Mapping[str, Any]], folder: Path) -> dict[int, dict[str, Any]]:
@@ -37,6 +38,7 @@ def evaluate(made: CommandLine, rows: Mapping[int, Mapping[str, Any]], folder: P
             tested[cycle]["test_best"] = tested[cycle].get("test_last")
         elif row["val_best"] is not None:
             saved = torch.load(folder / best_name(cycle), map_location="cpu", weights_only=True)
+            take_sizes_(made.model, saved, f"The best network of cycle {cycle}")
             made.model.load_state_dict(saved["state_dict"])
             tested[cycle] |= _measure(made, name, "test_best")
     return tested

@@ -45,10 +45,14 @@ class Outcome:
         error: The reason of a failure. None if the job did not fail.
         busy: Whether another process is training the node.
         fatal: Whether every other job would fail as well, because the disk is full.
+        images: The number of images that this process has trained.
+        seconds: The time that this process took for them, with the start and the test of the node.
     """
 
     key: str
     error: str | None = None
     busy: bool = False
     fatal: bool = False
+    images: int = field(default=0, compare=False)
+    seconds: float = field(default=0.0, compare=False)
     details: str = field(default="", compare=False)

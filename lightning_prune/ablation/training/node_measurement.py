@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from math import isnan
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ class NodeEnd(Checkpoint):
         self.rows: dict[int, dict[str, Any]] = {}
         self.epochs = 0
         self.seconds = 0.0
+        self.images = 0  # Of this process.
         self.drawing: list[str] = []
         self.over = False
         self._saved_at = self._noted_at = -1
@@ -97,6 +98,7 @@ class NodeEnd(Checkpoint):
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         now = time.monotonic()
         self.seconds, self._began, self.epochs = self.seconds + now - self._began, now, self.epochs + 1
+        self.images += _images_of(trainer)
         self._note(trainer)
         write_whole(self.folder / PROGRESS, json.dumps({"epochs": self.epochs}))
         self.over = self._is_over(trainer)
@@ -174,6 +176,16 @@ def _better(new: float, old: float | None, metric: str) -> bool:
     if old is None or (isnan(old) and not isnan(new)):  # No comparison with nan is true.
         return True
     return new < old if lower_is_better(metric) else new > old
+
+
+def _images_of(trainer: "pl.Trainer") -> int:
+    """The number of images of an epoch, or of its batches if the loader does not tell how many images it has."""
+    batches = int(trainer.num_training_batches) if isfinite(trainer.num_training_batches) else 0
+    loader: Any = trainer.train_dataloader
+    try:
+        return int(min(len(loader.dataset), batches * loader.batch_size))
+    except (AttributeError, TypeError):
+        return batches
 
 
 def _what_was(metrics: Mapping[str, Any], metric: Any) -> str:

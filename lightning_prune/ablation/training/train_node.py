@@ -18,15 +18,16 @@ from lightning.pytorch import Trainer
 from lightning_prune import __version__
 from lightning_prune.ablation.config.callback_objects import make_callbacks
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, refuse_other_code
-from lightning_prune.ablation.planning.resolving import parse
 from lightning_prune.ablation.sharing.dense_run_extras import Passengers
 from lightning_prune.ablation.sharing.graft import graft
 from lightning_prune.ablation.storage.folders import JOB, RESULT, Store
 from lightning_prune.ablation.training.evaluation import evaluate
 from lightning_prune.ablation.training.failures import failure
 from lightning_prune.ablation.training.job import Job, Outcome
+from lightning_prune.ablation.training.kept import Kept
 from lightning_prune.ablation.training.node_config import config_of
 from lightning_prune.ablation.training.node_measurement import NodeEnd
+from lightning_prune.ablation.training.process_state import own_settings
 from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
@@ -37,43 +38,51 @@ from lightning_prune.lab.runs.quiet import quiet
 START = "start.ckpt"
 
 
-def train(job: Job) -> Outcome:
+def train(job: Job, kept: Kept | None = None) -> Outcome:
     """Train a node, unless it is finished or another process trains it.
+
+    Nothing of the node stays in the process, except what is kept on purpose.
 
     Args:
         job: The node, and the settings of its training.
+        kept: What this process keeps from node to node of the study. None: nothing.
 
     Returns:
         The outcome. An error of the run is part of the outcome and is not raised.
     """
-    store, node = Store(job.out), job.node
+    store, node, began, images = Store(job.out), job.node, time.monotonic(), 0
     try:
         with store.lock(node).acquire(blocking=False):
             if store.result(node) is None:
-                _train(store, job)
-        return Outcome(node.key)
+                with own_settings():
+                    images = _train(store, job, kept or Kept())
+        return Outcome(node.key, images=images, seconds=time.monotonic() - began)
     except Timeout:
         return Outcome(node.key, busy=True)
     except Exception as error:
         return failure(job, error)
 
 
-def _train(store: Store, job: Job) -> None:
-    node = store.take_up(job.node)
+def _train(store: Store, job: Job, kept: Kept) -> int:
+    """Train the node, publish its result, and return the number of images that were trained."""
+    node, images = store.take_up(job.node), 0
     job, work = replace(job, node=node), store.work(node)
     if not (work / RESULT).is_file():  # Else an earlier process died after its result and before the rename.
         write_whole(work / JOB, json.dumps(job.to_dict()))
-        write_whole(work / RESULT, json.dumps(_fit(store, job, work), indent=1))
+        result, images = _fit(store, job, work, kept)
+        write_whole(work / RESULT, json.dumps(result, indent=1))
     (work / START).unlink(missing_ok=True)
     store.publish(node)
+    return images
 
 
-def _fit(store: Store, job: Job, work: Path) -> dict[str, Any]:
-    """Train and test the node, and return its result."""
+def _fit(store: Store, job: Job, work: Path, kept: Kept) -> tuple[dict[str, Any], int]:
+    """Train and test the node. Return its result, and the number of images that were trained."""
     node, began = job.node, time.monotonic()
-    with quiet(), warnings.catch_warnings():
+    with quiet():
         warnings.filterwarnings("ignore", message=".*does not have many workers")
-        made = parse(config_of(job, work), f"Node {node.name}")
+        made = kept.parse(config_of(job, work), f"Node {node.name}")
+        kept.lend_images(made.datamodule, node.config.get("data"))
         refuse_other_code(node.code, code_fingerprint(node.config))
         end = NodeEnd(work, node.last, node.whole, job.metric, job.every, many=node.first < node.last)
         trainer = made.trainer
@@ -85,8 +94,9 @@ def _fit(store: Store, job: Job, work: Path) -> dict[str, Any]:
         if not (work / LAST).exists():
             raise RuntimeError("the fit ended before its first epoch did.")
         tested = evaluate(made, end.rows, work)
+        kept.take_images(made.datamodule, node.config.get("data"))
     rows = [{**row, **tested.get(cycle, {})} for cycle, row in sorted(end.rows.items()) if cycle >= node.first]
-    return {
+    result = {
         "key": node.key,
         "rows": rows,
         "epochs": end.epochs,
@@ -100,6 +110,7 @@ def _fit(store: Store, job: Job, work: Path) -> dict[str, Any]:
         "torch": torch.__version__,
         "hardware": hardware(trainer),
     }
+    return result, end.images
 
 
 def hardware(trainer: Trainer) -> str:

@@ -14,7 +14,7 @@ from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.gathering.traceless import without_trace
 from lightning_prune.callbacks.gathering.training_batches import as_in_training
 from lightning_prune.callbacks.gathering.training_steps import refuse_without_steps, training_steps
-from lightning_prune.masks.masks import multiply_
+from lightning_prune.masks.multiply import multiply_
 from lightning_prune.selection.parameters import plain_name
 
 Mode = Literal["average", "ema"]

@@ -1,8 +1,10 @@
-"""Make the network of a fit small when the fit is over."""
+"""Make the network of a fit small: when the fit is over, or at the start of every cycle."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
@@ -14,35 +16,51 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.companions.small_network_file import check_name, write_at_end
 from lightning_prune.callbacks.compat.namespaces import everywhere, in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.gathering.training_batches import loaders_of
+from lightning_prune.callbacks.masking.hold import Hold
+from lightning_prune.callbacks.masking.pruner import Pruner
+from lightning_prune.callbacks.resizing.before_loading import take_sizes_when_loading
+from lightning_prune.callbacks.resizing.cycle_sizes import CycleSizes
+from lightning_prune.callbacks.resizing.on_all_processes import shrink_on_all
+from lightning_prune.callbacks.resizing.refused import refuse_fit, warn_of_mixing
 from lightning_prune.selection.sharding import is_sharded
+from lightning_prune.shrinking.regrowth import sizes_of
 from lightning_prune.shrinking.removal import Shrunk, shrink
 from lightning_prune.shrinking.resizes import Resize
-from lightning_prune.shrinking.shrink_record import ShrinkRecord
-from lightning_prune.shrinking.slices import Cut, cut_optimizer_, tensors_of
-from lightning_prune.shrinking.whole_states import keep_record
+from lightning_prune.shrinking.slices import cut_optimizer_, tensors_of
 
 
 @in_both_namespaces
 class Shrink(Callback, metaclass=ObjectsOnly):
-    """Remove the dead units of the network when the fit is over: channels, heads and neurons.
+    """Remove the dead units of the network: channels, heads and neurons. At the end of the fit, or in every cycle.
 
-    ``pl_module`` is the small network then, and its optimizers go on with it. Checkpoints that the fit saves keep the
-    names and shapes of the whole network, so that a fit resumes from them as without this callback. The small network
-    loads them, too, if what was removed is zero in them: ``trainer.test(ckpt_path="best")`` works.
+    With ``at="end"`` the fit trains the masked network, and ``pl_module`` is the small network when it is over. Its
+    optimizers go on with it. Checkpoints that the fit saves keep the names and shapes of the whole network, so that a
+    fit resumes from them as without this callback. The small network loads them, too, if what was removed is zero in
+    them: ``trainer.test(ckpt_path="best")`` works.
+
+    With ``at="cycles"`` every cycle trains the small network, which takes less time. The run is equal to the masked
+    one, up to rounding, if its optimizers treat each weight alone (SGD, Adam, AdamW, RMSprop and the like) and nothing
+    is drawn in the sizes of the network, as dropout does. Sparsities, masks and logs count in the whole network, as in
+    the masked run. Checkpoints hold the small network and how it became small. A fit with the same callbacks resumes
+    from them exactly, and :func:`lightning_prune.shrink_like` loads them into a plain module. Each cycle begins with
+    the whole network: callbacks see it, with zeros, in ``on_prune_start`` and ``on_cycle_start``.
 
     The small network is compared with the masked one on the last training batch. What cannot be removed exactly stays
     masked, and a warning names it with the reason. On several processes the first one compares, and all remove the
     same.
 
     Args:
+        at: ``"end"`` or ``"cycles"``.
         resizes: Functions for modules of your own, by class. See :func:`lightning_prune.shrink`.
         save: The file for the small network, such as ``"small.safetensors"``. A relative path begins in the folder of
             the run, ``trainer.log_dir``. :func:`load_small` reads the file, and so do ``lightning-prune validate``,
             ``test`` and ``predict`` with ``--ckpt_path``. None: no file.
 
     Raises:
-        ValueError: If ``save`` does not end in ``.safetensors``. When the fit starts, if weights are split over several
-            devices, or the fit runs in processes from which only weights come back.
+        ValueError: If ``at`` is unknown, or ``save`` does not end in ``.safetensors``. When the fit starts, if weights
+            are split over several devices, or the fit runs in processes from which only weights come back. With
+            ``at="cycles"`` also if there is no ``IterativePruning``, an optimizer keeps one state for all weights
+            (LBFGS), or something keeps the graph of an earlier loss when a cycle begins.
 
     Example:
         >>> from lightning_prune import IterativePruning, OneShot, Structures
@@ -50,13 +68,27 @@ class Shrink(Callback, metaclass=ObjectsOnly):
         >>> callbacks = [pruning, Shrink(save="small.safetensors")]
     """
 
-    def __init__(self, resizes: Mapping[type, Resize] | None = None, save: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        at: Literal["end", "cycles"] = "end",
+        resizes: Mapping[type, Resize] | None = None,
+        save: str | Path | None = None,
+    ) -> None:
         join_namespaces()
         check_name(save)
+        if at not in ("end", "cycles"):
+            raise UserError(f"Shrink(at={at!r}) is unknown: give 'end' or 'cycles'.")
+        self.at = at
         self.resizes = resizes
         self.save = save
         self._batch: Any = None
         self._shrunk: Shrunk | None = None
+        self._undo: Callable[[], object] = _nothing
+        self.sizes = CycleSizes(self._said, resizes)
+
+    @property
+    def _said(self) -> str:
+        return "Shrink()" if self.at == "end" else "Shrink(at='cycles')"
 
     @property
     def shrunk(self) -> Shrunk:
@@ -68,14 +100,25 @@ class Shrink(Callback, metaclass=ObjectsOnly):
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":
             self._batch = self._shrunk = None
+            self.sizes = CycleSizes(self._said, self.resizes, pl_module)
             if isinstance(trainer.strategy.launcher, everywhere(_MultiProcessingLauncher)):
                 raise UserError(
-                    f"Shrink() works in the processes of Trainer(strategy='ddp'). From {_name(trainer.strategy)} only "
-                    "weights come back, into the whole network. Leave it out, and shrink later: shrink(module, "
+                    f"{self._said} works in the processes of Trainer(strategy='ddp'). From {_name(trainer.strategy)} "
+                    "only weights come back, into the whole network. Leave it out, and shrink later: shrink(module, "
                     "checkpoint='last.ckpt', example=batch)."
                 )
+        elif self.at == "cycles":
+            self._undo = take_sizes_when_loading(trainer)
+
+    def teardown(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        self._undo()
+        self._undo = _nothing
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if self.at == "cycles":
+            refuse_fit(trainer, pl_module, self._said)
+            warn_of_mixing(trainer.optimizers, self._said)
+            return
         if any(map(is_sharded, pl_module.parameters())):
             raise UserError(
                 f"Shrink() cannot remove parts of weights that {_name(trainer.strategy)} splits over several devices. "
@@ -86,48 +129,43 @@ class Shrink(Callback, metaclass=ObjectsOnly):
     def on_train_batch_end(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._batch = batch
+        self._batch = batch if self.at == "end" else None
 
     def on_fit_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         # Here and not when training ends: averages are written into the module and checkpoints are saved until then.
+        at_end = self.at == "end"
+        self._shrunk = self._shrunk_at_end(trainer, pl_module) if at_end else self.sizes.finished(pl_module)
+        if self.save is not None:
+            write_at_end(trainer, self._shrunk, self.save)
+
+    def on_exception(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", exception: BaseException) -> None:
+        self._batch = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.sizes.state_dict() if self.at == "cycles" else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.sizes.load_state_dict(state_dict)
+
+    def _shrunk_at_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Shrunk:
+        """Shrink the network with the optimizers of the fit, and say what came of it."""
         parameters = {name: one for name, one in tensors_of(pl_module).items() if one.requires_grad}
         shapes = {one: one.shape for one in parameters.values()}
         shrunk = self._shrink(trainer, pl_module)
         cuts = {parameters[name]: by for name, by in shrunk.cuts.items() if name in parameters}
         for optimizer in trainer.optimizers:
             cut_optimizer_(optimizer, cuts, shapes)
-        self._shrunk, self._batch = shrunk, None
+        self._batch = None
         rank_zero_info(str(shrunk).splitlines()[0])
         if shrunk.masked:
             listed = "; ".join(f"{name} ({reason})" for name, reason in shrunk.masked.items())
             rank_zero_warn(f"Shrink() keeps groups masked, because removing them would not be exact: {listed}.")
-        if self.save is not None:
-            write_at_end(trainer, shrunk, self.save)
-
-    def on_exception(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", exception: BaseException) -> None:
-        self._batch = None
+        return shrunk
 
     def _shrink(self, trainer: "pl.Trainer", module: "pl.LightningModule") -> Shrunk:
         """Shrink on the first process, and do the same on the others."""
-        if trainer.world_size == 1:
-            return shrink(module, example=self._example(trainer), resizes=self.resizes)
-        shrunk, failure = None, ""
-        if trainer.is_global_zero:
-            try:
-                shrunk = shrink(module, example=self._example(trainer), resizes=self.resizes)
-            except Exception as error:  # the other processes wait
-                failure = f"{type(error).__name__}: {error}"
-        ours = None if shrunk is None else (shrunk.record, shrunk.error, shrunk.parameters, shrunk.cuts)
-        theirs: tuple[ShrinkRecord, float, tuple[int, int], Mapping[str, Cut]] | None
-        failure, theirs = trainer.strategy.broadcast((failure, ours))
-        if theirs is None:
-            raise UserError(f"Shrink() failed on the first process: {failure}")
-        if shrunk is None:
-            record, difference, parameters, cuts = theirs
-            record.apply_(module, "Shrink()")
-            keep_record(module, record)
-            shrunk = Shrunk(module, record, difference, parameters, cuts)
-        return shrunk
+        remove = partial(shrink, module, resizes=self.resizes)
+        return shrink_on_all(trainer, lambda: remove(example=self._example(trainer)), self._said)
 
     def _example(self, trainer: "pl.Trainer") -> Any:
         module = trainer.lightning_module
@@ -140,3 +178,49 @@ class Shrink(Callback, metaclass=ObjectsOnly):
 
 def _name(thing: object) -> str:
     return type(thing).__name__
+
+
+def shrinks_in_cycles(trainer: "pl.Trainer") -> Shrink | None:
+    """Find the ``Shrink(at="cycles")`` among the callbacks of a trainer. None if there is none.
+
+    Args:
+        trainer: The trainer.
+    """
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return next((one for one in callbacks if isinstance(one, Shrink) and one.at == "cycles"), None)
+
+
+@contextmanager
+def whole_network(trainer: "pl.Trainer", pruner: Pruner, hold: Hold) -> Iterator[None]:
+    """Let the network of a fit be whole inside this context, while a cycle begins.
+
+    Afterwards its dead units are removed, if there is a ``Shrink(at="cycles")``. After an error the network stays
+    whole, and may be saved so.
+
+    Args:
+        trainer: The trainer.
+        pruner: The masks of the network.
+        hold: What keeps dead weights at zero.
+    """
+    shrinking = shrinks_in_cycles(trainer)
+    if shrinking is not None:
+        shrinking.sizes.grow_(trainer, pruner.gatherer)
+    yield
+    if shrinking is not None:
+        shrinking.sizes.shrink_(trainer, pruner.whole_masks(), hold)
+
+
+def cut_to_sizes_(hold: Hold, module: "pl.LightningModule") -> None:
+    """Let the masks of a resumed fit go on with what is left of them, if its network is small by now.
+
+    Args:
+        hold: What keeps dead weights at zero.
+        module: The network.
+    """
+    sizes = sizes_of(module)
+    if sizes is not None:
+        hold.cut_(sizes.record.kept)
+
+
+def _nothing() -> None:
+    """There is nothing to undo."""

@@ -21,7 +21,7 @@ def begin_averages_again(trainer: "pl.Trainer") -> None:
     Args:
         trainer: The trainer.
     """
-    for average in _averages(trainer):
+    for average in averages_of(trainer):
         _begin_again(average, trainer.lightning_module)
 
 
@@ -35,7 +35,7 @@ def put_back_averages(trainer: "pl.Trainer", saved: Mapping[str, Tensor]) -> Non
         trainer: The trainer.
         saved: The average by the names of the module's state. Empty if the checkpoint has no average.
     """
-    for average in _averages(trainer) if saved else ():
+    for average in averages_of(trainer) if saved else ():
         own = average.module.state_dict()
         for name in own.keys() & saved.keys():
             own[name].copy_(saved[name])
@@ -58,7 +58,12 @@ def refuse_stochastic_averaging(callbacks: list[Callback]) -> None:
         )
 
 
-def _averages(trainer: "pl.Trainer") -> list[AveragedModel]:
+def averages_of(trainer: "pl.Trainer") -> list[AveragedModel]:
+    """The averaged models of ``WeightAveraging`` and its like in a fit.
+
+    Args:
+        trainer: The trainer.
+    """
     found = [getattr(one, "_average_model", None) for one in trainer.callbacks]  # type: ignore[attr-defined]
     return [one for one in found if isinstance(one, AveragedModel)]
 

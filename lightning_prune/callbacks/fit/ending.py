@@ -132,6 +132,8 @@ class Ending:
 
     def _stop_when_done(self, trainer: "pl.Trainer") -> None:
         """End a run in steps after its last step. A run in epochs ends by its limit."""
+        if self.timeline.retrains and self.timeline.by_epochs:  # asked first, for every step
+            return
         if self._ends_with_limits and self.limits.has_reached_steps(trainer, self.at):
             self.follow(trainer, over=False)  # Lightning ends it by the user's max_steps
         elif self._has_made_last_step:

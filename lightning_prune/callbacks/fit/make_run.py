@@ -90,7 +90,8 @@ def make_run(
     at, trained = Position(), Trained(pl_module, trainer.optimizers, unfrozen_later(trainer, pl_module))
     hold = Hold(pruner.covered, trainer.optimizers, at.note_step, trained.note)
     record = Record(trainer, pl_module, selected, settings_of(clock, timeline, trainer) | pruner.settings)
-    record.covered, record.living, record.measured = pruner.covered, pruner.living_network, pruner.measured
+    record.cover(pruner.covered)
+    record.living, record.measured = pruner.living_network, pruner.measured
     record.measure_at_end = partial(reached_latency, pruner)
     stops = Stops(phases=clock.early_stopping == "cycle" and clock.during is None and not timeline.only_prunes)
     ending = Ending(at, timeline, limits, stops)

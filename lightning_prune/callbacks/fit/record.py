@@ -37,13 +37,21 @@ class Record:
         self._path = _path(trainer)
         self.writes = trainer.is_global_zero  # one process writes for all
         self.selected = selected
-        self.covered: Mapping[str, Tensor] = selected.weights  # what has masks, which may be more than was selected
+        self.cover(selected.weights)
         self.living: Callable[[], LivingNetwork | None] = lambda: None  # what is left when dead units are removed
         self.measured: dict[str, Any] = {}  # for the run, by name, such as the table of measure="latency"
         self.measure_at_end: Callable[[pl.Trainer], dict[str, Any]] = lambda _: {}
         self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
         self.settings = settings
         self.cycles: list[dict[str, Any]] = []
+
+    def cover(self, tensors: Mapping[str, Tensor]) -> None:
+        """Note what has masks, which may be more than was selected, in the sizes of the whole network.
+
+        Args:
+            tensors: The tensors by name.
+        """
+        self.covered = {name: tensor.shape for name, tensor in tensors.items()}
 
     def add(self, trainer: "pl.Trainer", cycle: Cycle, tally: Tally, seconds: float) -> None:
         """Write that a cycle begins, and log the density of every pruned tensor.
@@ -95,16 +103,16 @@ class Record:
             self.measured |= self.measure_at_end(trainer)
         if self._path is None or not self.writes:
             return
-        weights = self.covered
+        shapes = self.covered
         content = {
             "format": RECORD_FORMAT,
             "version": __version__,
             "settings": self.settings,
             "dense": self.settings["dense"],
             "model_weights": self.model_weights,
-            "prunable_weights": sum(weight.numel() for weight in weights.values()),
-            "pruned": [{"name": n, "shape": list(w.shape), "weights": w.numel()} for n, w in weights.items()],
-            "skipped": [asdict(one) for one in self.selected.skipped if one.name not in weights],
+            "prunable_weights": sum(shape.numel() for shape in shapes.values()),
+            "pruned": [{"name": n, "shape": list(one), "weights": one.numel()} for n, one in shapes.items()],
+            "skipped": [asdict(one) for one in self.selected.skipped if one.name not in shapes],
             "cycles": self.cycles,
             "finished": finished,
             **self.measured,

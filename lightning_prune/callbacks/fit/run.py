@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_prune.basics.saved_state import FORMAT
 from lightning_prune.callbacks.base import CycleCallback
+from lightning_prune.callbacks.companions.shrink import whole_network
 from lightning_prune.callbacks.compat.after_the_last_epoch import save_again, validate
 from lightning_prune.callbacks.compat.backbone_finetuning import settle_unfreezing
 from lightning_prune.callbacks.compat.early_stopping import leave_stops, note_stops
@@ -27,7 +27,7 @@ from lightning_prune.callbacks.fit.finite import refuse_diverged
 from lightning_prune.callbacks.fit.notices import say_cycle
 from lightning_prune.callbacks.fit.record import Record
 from lightning_prune.callbacks.fit.trained import Trained, leave_out, warn_of_untrained
-from lightning_prune.callbacks.masking.hold import Hold, gradients_are_read
+from lightning_prune.callbacks.masking.hold import Hold
 from lightning_prune.callbacks.masking.initial_masks import initial_masks, refuse_regrowth
 from lightning_prune.callbacks.masking.processes import check_agreement, take_from_first
 from lightning_prune.callbacks.masking.pruner import Pruner
@@ -85,10 +85,6 @@ class Run:
             "trained": self.trained.state_dict(),
             "stops": self.ending.stops.state_dict(),
         }
-
-    def masks(self) -> dict[str, Tensor]:
-        """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
-        return self.pruner.whole_masks()
 
     def measured_sparsity(self) -> float:
         """The fraction that is dead: by the masks while they hold, later by the weights."""
@@ -204,7 +200,7 @@ class Run:
 
     def step_begins(self, trainer: "pl.Trainer", optimizer: Optimizer) -> None:
         """Before an optimizer steps: dead weights have no part in what is made of the gradients."""
-        if gradients_are_read(trainer, optimizer):
+        if self.hold.has_masks and self.hold.readers.are_there(trainer, optimizer):
             self.hold.mask_gradients_()
 
     def batch_ended(self, trainer: "pl.Trainer") -> None:
@@ -242,24 +238,30 @@ class Run:
     def _catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
         self.at.look(trainer, self.timeline.dense)
+        due = min(self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense), self.timeline.cycles)
+        waiting = range((self.at.cycle.index if self.at.cycle else 0) + 1, due + 1)
+        if waiting or self.at.untold is not None or self._begins_span(trainer):
+            with whole_network(trainer, self.pruner, self.hold):
+                self._begin_all(trainer, waiting)
+        self.pruner.gatherer.begin_epoch(self.at.epoch)  # last: an epoch of a new cycle begins with its weights
+
+    def _begin_all(self, trainer: "pl.Trainer", waiting: Sequence[int]) -> None:
+        """Begin what is due: the rest of a cycle that was beginning, the first prune of a span, and cycles."""
         if self.at.untold is not None:  # resumed from a checkpoint that was saved while it began
             self._tell(trainer, time.perf_counter())
         if self._begins_span(trainer):
             self._prune(trainer, 0, self.scheduled(0))
             begin_averages_again(trainer)
-        due = self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense)
-        for index in range((self.at.cycle.index if self.at.cycle else 0) + 1, min(due, self.timeline.cycles) + 1):
+        for index in waiting:
             self._begin(trainer, index)
-        self.pruner.gatherer.begin_epoch(self.at.epoch)  # last: an epoch of a new cycle begins with its weights
 
     def _prune_at_the_end(self, trainer: "pl.Trainer") -> None:
         """Prune the network of a dense run that is over, and let it be validated and saved once more."""
         self.at.look(trainer, self.timeline.dense)
-        if self.at.cycle is None:
-            self.at.dense_end = self.at.step
-            self._begin(trainer, 1)
-        else:  # resumed from a checkpoint that was saved while it began
-            self._tell(trainer, time.perf_counter())
+        with whole_network(trainer, self.pruner, self.hold):
+            if self.at.cycle is None:
+                self.at.dense_end = self.at.step
+            self._begin_all(trainer, range(1 if self.at.cycle is None else 2, 2))
         self.record.log_sparsity(trainer, 1, self.pruner.tally())
         validate(trainer)
         save_again(trainer)
@@ -331,10 +333,9 @@ class Run:
         """Leave out of the selection what nobody trains, and say why."""
         reasons = self.trained.reasons(self.pruner.weights, masked)
         if reasons and (self.timeline.cycles or len(reasons) < len(self.pruner.weights)):
-            module = type(trainer.lightning_module).__name__
-            self.record.selected = leave_out(self.record.selected, reasons, module)
+            self.record.selected = leave_out(self.record.selected, reasons, type(trainer.lightning_module).__name__)
             self.pruner.keep(self.record.selected.weights)
-            self.record.covered = self.pruner.covered
+            self.record.cover(self.pruner.covered)
         return reasons
 
     def _lay_out(self, trainer: "pl.Trainer", index: int, sparsity: float) -> Cycle:

@@ -1,6 +1,6 @@
 """Gather the evidence that a criterion declares, before each prune: gradients, earlier weights, SynFlow's rounds."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
@@ -141,6 +141,17 @@ class Gatherer:
         """Take what :meth:`state_dict` gave."""
         self._epoch = state["epoch"]
         self._remembered = {kind: dict(tensors) for kind, tensors in state["remembered"].items()}
+
+    def map_remembered_(self, change: Callable[[str, Tensor], Tensor]) -> None:
+        """Change the weights of earlier moments, because the network has changed its sizes.
+
+        Args:
+            change: Maps the name of a weight and what it was to what is remembered from now on.
+        """
+        self._remembered = {
+            kind: {name: change(name, tensor) for name, tensor in tensors.items()}
+            for kind, tensors in self._remembered.items()
+        }
 
     def _remember(self, kind: str) -> None:
         if kind in REMEMBERED and kind in self.needs.kinds:

@@ -46,6 +46,21 @@ def find_structures(module: "pl.LightningModule", weights: Mapping[str, Tensor])
         return structures_of(module, batch_in_fit(module))
 
 
+def example_of(module: "pl.LightningModule") -> Any:
+    """A batch of training data to run a module on. All processes have to call it.
+
+    Args:
+        module: The module, in a fit with its data loaded.
+
+    Returns:
+        The batch. It is the same whenever the fit is asked for it. None if the module has an ``example_input_array``.
+    """
+    if module.example_input_array is not None:
+        return None
+    with without_trace(module.trainer, seed=0):
+        return batch_in_fit(module)
+
+
 def batch_in_fit(module: "pl.LightningModule") -> Any:
     """Draw a batch of training data, as ``training_step`` gets it.
 

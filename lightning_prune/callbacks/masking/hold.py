@@ -1,21 +1,20 @@
 """Keep dead weights dead by hooks around the optimizers' steps."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import lightning.pytorch as pl
 import torch
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lightning_prune.callbacks.compat.namespaces import everywhere
+from lightning_prune.callbacks.masking.gradient_readers import GradientReaders
 from lightning_prune.masks.factors import Factors, as_factors, product
-from lightning_prune.masks.masks import multiply_
-from lightning_prune.masks.optimizer_state import has_skipped, is_elementwise, mask_moments_, owned_by, reset_
+from lightning_prune.masks.multiply import Multiplier
+from lightning_prune.masks.optimizer_state import has_skipped, mask_moments_, owned_by, reset_
 from lightning_prune.selection.parameters import identity
 from lightning_prune.selection.sharding import is_sharded, whole
+from lightning_prune.shrinking.slices import Cut, cut
 
-_Pair = tuple[Tensor, Tensor]  # a weight and its mask
+_NOTHING = Multiplier(())
 
 
 class Hold:
@@ -41,13 +40,14 @@ class Hold:
         self._masks: dict[Tensor, Factors] = {}
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._optimizers = list(optimizers)
-        self._owned: dict[int, list[_Pair]] = {}
-        self._unowned: list[_Pair] = []
+        self._owned: dict[int, Multiplier] = {}
+        self._unowned = _NOTHING
         self._sizes: list[int] = []
+        self.readers = GradientReaders()
 
         def after_step(optimizer: Optimizer, *_: object) -> None:
             if self._masks:
-                multiply_(self._of(optimizer))
+                self._of(optimizer).apply_()
             if not has_skipped(optimizer):
                 for tell in stepped:
                     tell()
@@ -58,6 +58,11 @@ class Hold:
     def is_on(self) -> bool:
         """Whether dead weights are kept at zero. False after the fit."""
         return bool(self._handles)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are dead weights to hold at zero."""
+        return bool(self._masks)
 
     @property
     def is_cut(self) -> bool:
@@ -107,9 +112,22 @@ class Hold:
         self._share_out()
         self.apply_()
 
+    def cut_(self, cuts: Mapping[str, Cut]) -> None:
+        """Go on with what is left of the masks, after units were removed from the weights.
+
+        Args:
+            cuts: What is left of each weight, by name.
+        """
+        named = {weight: cuts.get(name, {}) for name, weight in self.weights.items() if weight in self._masks}
+        left = {weight: tuple(cut(one, named[weight]) for one in masks) for weight, masks in self._masks.items()}
+        left = {weight: tuple(one for one in masks if not bool(one.all())) for weight, masks in left.items()}
+        self._masks = {weight: masks for weight, masks in left.items() if masks}
+        self._share_out()
+
     def apply_(self) -> None:
         """Mask the weights."""
-        multiply_(self._pairs())
+        for multiplier in self._all:
+            multiplier.apply_()
 
     def finish_batch_(self, steps_are_seen: bool = True) -> None:
         """Mask the weights that no optimizer owns, between two batches.
@@ -118,11 +136,15 @@ class Hold:
             steps_are_seen: Whether every step is a step of the given optimizers. An optimizer inside another optimizer
                 steps unseen. Then all weights are masked.
         """
-        multiply_(self._unowned if steps_are_seen else self._pairs())
+        if steps_are_seen:
+            self._unowned.apply_()
+        else:
+            self.apply_()
 
     def mask_gradients_(self) -> None:
         """Mask the gradients, so that norms count living weights only."""
-        multiply_((weight.grad, mask) for weight, mask in self._pairs() if weight.grad is not None)
+        for multiplier in self._all:
+            multiplier.apply_to_gradients_()
 
     def treat_(self, optimizers: list[Optimizer], treatment: str) -> None:
         """Treat the state of the optimizers at a prune: ``"mask"``, ``"reset"`` or ``"keep"``."""
@@ -133,59 +155,30 @@ class Hold:
             elif treatment == "reset":
                 reset_(optimizer)
 
-    def _of(self, optimizer: Optimizer) -> list[_Pair]:
+    @property
+    def _all(self) -> Iterable[Multiplier]:
+        return *self._owned.values(), self._unowned
+
+    def _of(self, optimizer: Optimizer) -> Multiplier:
         """What an optimizer owns of the masked weights."""
         if self._sizes != _sizes(self._optimizers):  # a callback has unfrozen something
             self._share_out()
-        return self._owned.get(id(optimizer), [])
+        return self._owned.get(id(optimizer), _NOTHING)
 
     def _share_out(self) -> None:
         """Find out which masked weights each optimizer owns: once a prune, since it takes longer than a step."""
-        weights, owned = {identity(weight): weight for weight in self._masks}, set()
+        keys, owned = {weight: identity(weight) for weight in self._masks}, set()
         for optimizer in self._optimizers:
-            mine = {identity(one) for one in owned_by(optimizer)} & weights.keys()
-            self._owned[id(optimizer)] = list(self._pairs(weight for key, weight in weights.items() if key in mine))
+            mine = {identity(one) for one in owned_by(optimizer)}
+            self._owned[id(optimizer)] = self._multiplier(one for one, key in keys.items() if key in mine)
             owned |= mine
-        self._unowned = list(self._pairs(weight for key, weight in weights.items() if key not in owned))
+        self._unowned = self._multiplier(one for one, key in keys.items() if key not in owned)
         self._sizes = _sizes(self._optimizers)
 
-    def _pairs(self, weights: Iterable[Tensor] | None = None) -> Iterator[_Pair]:
-        """Each weight with each of its masks."""
-        for weight in self._masks if weights is None else weights:
-            for mask in self._masks[weight]:
-                yield weight, mask
+    def _multiplier(self, weights: Iterable[Tensor]) -> Multiplier:
+        """Weights with each of their masks."""
+        return Multiplier((weight, mask) for weight in weights for mask in self._masks[weight])
 
 
 def _sizes(optimizers: Sequence[Optimizer]) -> list[int]:
     return [len(group["params"]) for optimizer in optimizers for group in optimizer.param_groups]
-
-
-def gradients_are_read(trainer: "pl.Trainer", optimizer: Optimizer) -> bool:
-    """Whether anybody looks at the gradients before the step, or the step mixes them.
-
-    Args:
-        trainer: The trainer.
-        optimizer: The optimizer that is about to step.
-
-    Returns:
-        False only where masking the gradients would change nothing but the moments of dead weights.
-    """
-    module = trainer.lightning_module
-    return (
-        bool(trainer.gradient_clip_val)
-        or not is_elementwise(optimizer)
-        or _overrides(module, "configure_gradient_clipping")
-        or _overrides(module, "on_before_optimizer_step")
-        or any(_looks(callback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-    )
-
-
-def _overrides(module: "pl.LightningModule", hook: str) -> bool:
-    parent = next((cls for cls in everywhere(pl.LightningModule) if isinstance(module, cls)), None)
-    return is_overridden(hook, module, parent)
-
-
-def _looks(callback: "pl.Callback") -> bool:
-    ours = type(callback).__module__.startswith("lightning_prune.callbacks")
-    hook = getattr(callback.on_before_optimizer_step, "__func__", None)  # a LambdaCallback has it on the object
-    return not ours and hook not in [cls.on_before_optimizer_step for cls in everywhere(pl.Callback)]

@@ -14,7 +14,7 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.gatherer import Gatherer, Origin
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, is_elementwise
-from lightning_prune.criteria.scores import DEAD, Scores, as_floating, check_finite
+from lightning_prune.criteria.scores import Scores, as_floating, check_finite, mark_dead
 from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.granularity.quantities import Measure, find_counts
 from lightning_prune.masks.factors import Factors
@@ -201,7 +201,7 @@ class Pruner:
         if mask is None:
             return score
         mask = whole(mask) if part is None else whole(mask).flatten()[part]
-        return score.masked_fill(mask == 0, DEAD)
+        return mark_dead(score, mask)
 
     def _rate(self, cycle: int, name: str, part: slice | None) -> Tensor:
         """The scores of a weight, or of a part of the flat weight, whether dead or alive."""

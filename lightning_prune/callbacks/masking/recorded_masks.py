@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from lightning_prune.basics.checkpoints import find_damage
+from lightning_prune.basics.checkpoints import find_damage, whole_shapes
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.chain import Chain
 from lightning_prune.masks.shuffling import SHUFFLES
@@ -182,7 +182,7 @@ def _of_cycle(saved: Mapping[str, Any]) -> Ticket | None:
     run = next((state for state in states.values() if isinstance(state, Mapping) and "masks" in state), None)
     if run is None or not run["position"]["cycle"] or run["masks"] is None:
         return None
-    shapes = {plain_name(name): tensor.shape for name, tensor in saved["state_dict"].items()}
+    shapes = {plain_name(name): shape for name, shape in whole_shapes(saved).items()}
     found = ticket_of({"run": run}, shapes)
     return Ticket(found.masks, {}, found.header)
 

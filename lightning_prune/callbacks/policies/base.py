@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from lightning_prune.callbacks.base import CycleCallback, Kind
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep, wake
-from lightning_prune.callbacks.policies.tape import Rate, Tape, read_rates, write_rates
+from lightning_prune.callbacks.policies.tape import Rate, Row, Tape, read_rates, write_rates
 
 
 class LearningRatePolicy(CycleCallback, ABC):
@@ -33,7 +33,7 @@ class LearningRatePolicy(CycleCallback, ABC):
 
     def forget(self) -> None:
         self.tape = Tape()
-        self._row: Sequence[Rate] = ()
+        self._row: Row = ()
         self._tried = -1
         self._lowest, self._highest = float("inf"), 0.0
 
@@ -58,16 +58,19 @@ class LearningRatePolicy(CycleCallback, ABC):
     def on_before_optimizer_step(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
     ) -> None:
-        if self._cycle is not None:
-            if self._tried == self.clock.step:
-                refuse_endless(trainer, self._cycle)
-            self._tried = self.clock.step
-            write_rates(trainer.optimizers, self._row)  # once more: the user's own code may set rates, too
-        row = read_rates(trainer.optimizers)
-        if self._cycle is None:
-            self.tape.record(self.clock.step, row)
-        self._lowest = min([self._lowest, *(rate.lr for rate in row)])
-        self._highest = max([self._highest, *(rate.lr for rate in row)])
+        cycle, step, optimizers = self._cycle, self.clock.step, trainer.optimizers
+        if cycle is not None:
+            if self._tried == step:
+                refuse_endless(trainer, cycle)
+            self._tried = step
+        row = read_rates(optimizers)
+        if cycle is not None and row != self._row:  # the user's own code may set rates, too
+            write_rates(optimizers, self._row)
+            row = read_rates(optimizers)
+        if cycle is None:
+            self.tape.record(step, row)
+        for lr, _ in row:
+            self._lowest, self._highest = min(self._lowest, lr), max(self._highest, lr)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if self._lowest <= self._highest:
@@ -93,21 +96,21 @@ class LearningRatePolicy(CycleCallback, ABC):
     @property
     def _cycle(self) -> Cycle | None:
         """The cycle that the policy sets the rates of. None while the rates of the dense run go on."""
-        return None if self.clock.is_gradual else self.clock.cycle
+        return self.clock.retraining
 
     def _follow(self, trainer: "pl.Trainer") -> None:
         """Act before a batch: the tape records the dense run, and the policy sets the rates afterwards."""
-        cycle = self._cycle
+        cycle, done = self._cycle, self.clock.step
         if cycle is None:
-            self.tape.begin_epoch(self.clock.epoch, self.clock.step)
+            self.tape.begin_epoch(self.clock.epoch, done)
             return
         put_to_sleep(trainer)
-        if cycle.index == 1 and 0 < cycle.first_step == self.clock.step:
+        if cycle.index == 1 and 0 < cycle.first_step == done:
             self.tape.cut(cycle.first_step)
-        step = min(self.clock.step - cycle.first_step, cycle.steps - 1)
+        step = min(done - cycle.first_step, cycle.steps - 1)
         if not self.tape.length:  # no dense run: only the first rates of the optimizers are known
             self.tape.record(0, read_rates(trainer.optimizers))
-        self._row = self.rates(step, cycle)
+        self._row = tuple(self.rates(step, cycle))
         write_rates(trainer.optimizers, self._row)
 
 

@@ -170,14 +170,15 @@ def replayed(policy: LearningRatePolicy, point: Duration | None, step: int, cycl
 
 def _padded(tape: Tape, row: Sequence[Rate]) -> Sequence[Rate]:
     """A row with rates of 0 for the groups that came later."""
-    return (*row, *[Rate(lr=0.0, momentum=math.nan)] * (len(tape.last) - len(row)))
+    later = len(tape.last) - len(row)
+    return (*row, *[Rate(lr=0.0, momentum=math.nan)] * later) if later > 0 else row
 
 
 def _in_epoch(step: int, per_epoch: int, epochs: list[int], first: int) -> int:
     """The recorded step at the same place of the same epoch of the replay."""
     last = len(epochs) - 1
     epoch, done = divmod(step, per_epoch)
-    begin, end = (epochs[min(max(first, 0) + epoch + shift, last)] for shift in (0, 1))
+    begin, end = epochs[min(max(first, 0) + epoch, last)], epochs[min(max(first, 0) + epoch + 1, last)]
     return begin + done * (end - begin) // per_epoch
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightning_prune.callbacks.policies.packed_numbers import pack_columns, unpack_columns
+
 
 class Rate(NamedTuple):
     """The learning rate and the momentum of a parameter group.
@@ -22,6 +24,7 @@ class Rate(NamedTuple):
     momentum: float
 
 
+_MANY = 4096  # rows of different rates, from which on they are packed in a checkpoint
 Row = tuple[Rate, ...]  # one for each parameter group, over all optimizers
 
 
@@ -56,10 +59,11 @@ class Tape:
             step: The step, at most one past the last one.
             row: The rate of every parameter group.
         """
-        self.cut(step)
-        if not self._rows or not _same(self._rows[-1], row):
-            self._starts.append(step)
-            self._rows.append(row)
+        if step != self.length or not self._rows or self._rows[-1] != row:
+            self.cut(step)
+            if not self._rows or not _same(self._rows[-1], row):
+                self._starts.append(step)
+                self._rows.append(row)
         self.length = step + 1
 
     def cut(self, length: int) -> None:
@@ -104,30 +108,36 @@ class Tape:
         """The tape as plain types and tensors."""
         groups = max((len(row) for row in self._rows), default=0)
         padded = [[*row, *[Rate(math.nan, math.nan)] * (groups - len(row))] for row in self._rows]
-        return {
-            "length": self.length,
-            "epochs": torch.tensor(self.epochs, dtype=torch.int64),
+        rates = torch.tensor(padded, dtype=torch.float64).view(len(self._rows), groups, 2)
+        columns = {
             "starts": torch.tensor(self._starts, dtype=torch.int64),
             "groups": torch.tensor([len(row) for row in self._rows], dtype=torch.int64),
-            "rates": torch.tensor(padded, dtype=torch.float64).view(len(self._rows), groups, 2),
+            "rates": rates,
         }
+        if len(self._rows) >= _MANY:
+            columns = {name: pack_columns(one.view(len(self._rows), -1)) for name, one in columns.items()}
+        return {"length": self.length, "epochs": torch.tensor(self.epochs, dtype=torch.int64), **columns}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load the state that :meth:`state_dict` gave."""
-        rates: Tensor = state["rates"]
+        """Load the state that :meth:`state_dict` gave, in this version or in one that packed nothing."""
+        starts, sizes, rates = (state[name] for name in ("starts", "groups", "rates"))
+        if rates.dtype == torch.uint8:
+            starts, sizes = (unpack_columns(one, 1, torch.int64).flatten() for one in (starts, sizes))
+            groups = int(sizes.max())
+            rates = unpack_columns(rates, 2 * groups, torch.float64).view(len(starts), groups, 2)
         self._peaks = self._top = None
         self.length = int(state["length"])
         self.epochs = state["epochs"].tolist()
-        self._starts = state["starts"].tolist()
+        self._starts = starts.tolist()
         self._rows = [
             tuple(Rate(*pair) for pair in row[:groups])
-            for row, groups in zip(rates.tolist(), state["groups"].tolist(), strict=True)
+            for row, groups in zip(rates.tolist(), sizes.tolist(), strict=True)
         ]
 
 
 def read_rates(optimizers: Iterable[Optimizer]) -> Row:
     """The rates that the optimizers would step with now."""
-    return tuple(Rate(float(group["lr"]), _momentum(group)) for optimizer in optimizers for group in _groups(optimizer))
+    return tuple([Rate(float(group["lr"]), _momentum(group)) for one in optimizers for group in one.param_groups])
 
 
 def write_rates(optimizers: Iterable[Optimizer], row: Sequence[Rate]) -> None:
@@ -137,18 +147,14 @@ def write_rates(optimizers: Iterable[Optimizer], row: Sequence[Rate]) -> None:
         optimizers: The optimizers.
         row: The rate of every parameter group. Where its momentum is NaN, the momentum of the group stays as it is.
     """
-    groups = [group for optimizer in optimizers for group in _groups(optimizer)]
-    for group, rate in zip(groups, row, strict=False):
+    groups = [group for one in optimizers for group in one.param_groups]
+    for group, (lr, momentum) in zip(groups, row, strict=False):
         if isinstance(group["lr"], Tensor):  # a capturable optimizer reads it on its device
-            group["lr"].fill_(rate.lr)
+            group["lr"].fill_(lr)
         else:
-            group["lr"] = float(rate.lr)
-        if not math.isnan(rate.momentum):
-            _write_momentum(group, float(rate.momentum))
-
-
-def _groups(optimizer: Optimizer) -> list[dict[str, Any]]:
-    return optimizer.param_groups
+            group["lr"] = float(lr)
+        if not math.isnan(momentum):
+            _write_momentum(group, float(momentum))
 
 
 def _momentum(group: Mapping[str, Any]) -> float:

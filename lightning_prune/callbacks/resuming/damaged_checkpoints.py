@@ -20,7 +20,7 @@ from lightning_prune.basics.user_error import UserError
 _RESUME = "IterativePruning cannot resume from"
 
 
-def check_before_loading(strategy: Strategy) -> Callable[[], object]:
+def check_before_loading(strategy: Strategy, then: Callable[[dict[str, Any]], object]) -> Callable[[], object]:
     """Let a strategy refuse damaged checkpoints before it loads them.
 
     No hook of a callback will do: when Lightning calls ``setup`` it has not yet said from which file it resumes, and
@@ -28,6 +28,7 @@ def check_before_loading(strategy: Strategy) -> Callable[[], object]:
 
     Args:
         strategy: The Trainer's strategy.
+        then: Is called with the content of a checkpoint before Lightning loads anything of it.
 
     Returns:
         What undoes it.
@@ -45,6 +46,7 @@ def check_before_loading(strategy: Strategy) -> Callable[[], object]:
         # A strategy that shards has loaded the weights by now, and does not hand them on.
         whole = {"state_dict": {}, **found} if strategy.restore_checkpoint_after_setup else found
         refuse_mangled(whole, f"{_RESUME} '{checkpoint_path}'")
+        then(found)
         return found
 
     strategy.load_checkpoint = checked  # type: ignore[method-assign]

@@ -13,6 +13,7 @@ from lightning_prune.basics.renamed import states_under_present_names
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import clock_of
 from lightning_prune.callbacks.compat.namespaces import in_both_namespaces, join_namespaces
+from lightning_prune.callbacks.compat.skipped_hooks import skip, skip_empty, stop_skipping
 from lightning_prune.callbacks.compat.weight_averaging import put_back_averages
 from lightning_prune.callbacks.resuming import lightning_loops
 from lightning_prune.callbacks.resuming.damaged_checkpoints import keep_saved, save_again
@@ -62,6 +63,7 @@ class ExactResume(Callback):
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         self._loaded, self._rounded, self._averaged, self._scalars = {}, {}, {}, None
+        stop_skipping(self)
         if stage == "fit":
             trainer.callbacks = sorted(trainer.callbacks, key=lambda one: one is self)  # type: ignore[attr-defined]
             keep_saved(trainer)
@@ -107,9 +109,13 @@ class ExactResume(Callback):
             iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
         self._loaded = {}
         self._requeue = Requeue(trainer)
+        skip_empty(self)
+        if not self._requeue.is_on:
+            skip(self, ExactResume, "on_train_batch_end")
 
     def on_train_batch_start(self, trainer: "pl.Trainer", *_: Any) -> None:
         save_again(trainer)
+        skip(self, ExactResume, "on_train_batch_start")  # the first batch has begun
 
     def on_train_batch_end(self, trainer: "pl.Trainer", *_: Any) -> None:
         self._obey(trainer)
@@ -155,6 +161,7 @@ class ExactResume(Callback):
             self._requeue.obey(trainer)
 
     def _let_go(self) -> None:
+        stop_skipping(self)
         if self._requeue is not None:
             self._requeue.remove()
             self._requeue = None

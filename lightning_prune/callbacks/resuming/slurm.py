@@ -34,6 +34,11 @@ class Requeue:
                 self._handler = handler
                 signal.signal(self._signal, self._receive)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether a signal is held back."""
+        return self._handler is not None
+
     def _receive(self, *arguments: Any) -> None:
         self._received = arguments
 

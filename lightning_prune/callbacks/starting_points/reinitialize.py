@@ -13,9 +13,10 @@ from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.starting_points.base import StartingPoint
 from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weights_, refuse_without_fresh_weights
 from lightning_prune.callbacks.starting_points.initializations import Initialization
-from lightning_prune.masks.masks import multiply_
+from lightning_prune.masks.multiply import multiply_
 from lightning_prune.masks.optimizer_state import reset_
 from lightning_prune.selection.parameters import plain_name
+from lightning_prune.shrinking.regrowth import briefly_whole
 
 
 class FreshStart(StartingPoint):
@@ -39,7 +40,8 @@ class FreshStart(StartingPoint):
         self.initialize = initialize
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialize, self.clock.living_network)
+        with briefly_whole(pl_module):  # it is small where a fit with Shrink(at="cycles") is resumed
+            refuse_without_fresh_weights(pl_module, type(self).__name__, self.initialize, self.clock.living_network)
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
         start_anew(trainer, pl_module, seed_of_cycle(self.seed, self.draw, cycle), self.clock, self.initialize)

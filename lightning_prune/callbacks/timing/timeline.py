@@ -1,6 +1,7 @@
 """The arithmetic over epochs and steps that decides when the cycles begin, without a trainer."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.schedules.durations import Duration
@@ -38,17 +39,17 @@ class Timeline:
         """The length of the dense run, in this fit or before it."""
         return self.before or self.dense
 
-    @property
+    @cached_property  # asked for in every step
     def by_epochs(self) -> bool:
         """Whether cycles begin at epochs."""
         return self.dense.unit == "ep" and self.retrain.unit == "ep"
 
-    @property
+    @cached_property
     def only_prunes(self) -> bool:
         """Whether the one cycle has no length: the network is pruned at the end of the dense run, and not trained."""
         return self.cycles > 0 and self.inside is None and not self.retrain.amount
 
-    @property
+    @cached_property
     def retrains(self) -> bool:
         """Whether cycles are trained after the dense run."""
         return self.cycles > 0 and self.inside is None and self.retrain.amount > 0
@@ -83,13 +84,9 @@ class Timeline:
             0 in the dense run, ``cycles + 1`` after the last cycle. 0 always where the cycle has no length: no batch
             belongs to it.
         """
-        if self.by_epochs:
-            since, length = epoch - self.dense.amount, self.retrain.amount
-        else:
-            since, length = -1 if steps_since_dense is None else steps_since_dense, self.retrain.amount
-        if self.only_prunes:
-            return 0
-        return 0 if since < 0 else 1 + since // length
+        steps = -1 if steps_since_dense is None else steps_since_dense
+        since = epoch - self.dense.amount if self.by_epochs else steps
+        return 0 if since < 0 or self.only_prunes else 1 + since // self.retrain.amount
 
 
 def is_shorter(one: Duration, other: Duration, per_epoch: int | None) -> bool:

@@ -13,7 +13,8 @@ from torch.utils.hooks import RemovableHandle
 from lightning_prune.basics.saved_state import find_mistake
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.masking.hold import Hold
-from lightning_prune.masks.masks import multiply_, pruned_of
+from lightning_prune.masks.masks import pruned_of
+from lightning_prune.masks.multiply import multiply_
 from lightning_prune.masks.optimizer_state import owned_by
 from lightning_prune.masks.packing import pack_bits, unpack_bits
 from lightning_prune.masks.ticket import Ticket, write_ticket

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ActionSubCommands, ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -85,6 +86,7 @@ class CommandLine(LightningCLI):
             trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=0,
             save_config_callback=RunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             parser_class=Parser,
             parser_kwargs=PARSER | {command: {"parser_mode": MODE} for command in self.subcommands()},
             args=in_full_words(self.words),
@@ -120,6 +122,15 @@ class CommandLine(LightningCLI):
             raise UserError(f"`{command}` needs trained weights. Add --ckpt_path=<a checkpoint>, or --ckpt_path=last.")
         if not check_small(command, given) and given not in (None, "last"):
             read_checkpoint(find_checkpoint(given, []))
+
+    def _dump_config(self) -> None:
+        """Write the arguments that a checkpoint keeps. They were parsed a moment ago, so they are not checked again."""
+        if not hasattr(self, "config_dump"):
+            text = self.parser.dump(
+                self.config, skip_link_targets=False, skip_none=False, skip_validation=True, format="yaml"
+            )
+            content = yaml.safe_load(text)
+            self.config_dump = content[self.config.subcommand] if "subcommand" in self.config else content
 
     def instantiate_classes(self) -> None:
         """Make the objects, after the check that the config calls only classes."""

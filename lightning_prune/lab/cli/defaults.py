@@ -5,7 +5,7 @@ default only for a section in which the user names no class.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -113,11 +113,17 @@ def load_value(text: str) -> Any:
     except (OSError, ValueError):
         return None
     try:
-        return load(content)
+        return _loaded(content)
     except TooLarge as error:  # The parser would go on for hours.
         raise UserError(f"`{text if content != text else content[:40]}`: {error}") from error
     except (yaml.YAMLError, ValueError):
         return None
+
+
+@lru_cache(maxsize=4)
+def _loaded(text: str) -> Any:
+    """Load a document once. A command looks at its config six times, and changes nothing in it."""
+    return load(text)
 
 
 def _is_named(given: Iterable[Tree], key: str) -> bool:

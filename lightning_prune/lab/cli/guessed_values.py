@@ -36,9 +36,21 @@ def refuse_guesses(words: Sequence[str]) -> None:
     for tree in configs(words):
         _refuse_study(tree, words)
     for tree in trees(words):
-        for arguments in _pruning_arguments(tree):
-            _refuse_values(arguments)
+        refuse_values(tree)
     _refuse_former_options(words)
+
+
+def refuse_values(tree: Tree) -> None:
+    """Refuse wrong values of ``IterativePruning``.
+
+    Args:
+        tree: A config, or an option as a config.
+
+    Raises:
+        ValueError: If a value is wrong. The message says what to write.
+    """
+    for arguments in _pruning_arguments(tree):
+        _refuse_values(arguments)
 
 
 def _refuse_missing(path: Path) -> None:

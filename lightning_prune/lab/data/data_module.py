@@ -82,6 +82,7 @@ class ImageData(LightningDataModule, ABC):
         self.augmentation = augmentation
         self.on_device = on_device
         self._source: ImageSource | None = None
+        self._lent: ImageSource | None = None
 
     @property
     @abstractmethod
@@ -91,6 +92,14 @@ class ImageData(LightningDataModule, ABC):
     @abstractmethod
     def load(self) -> ImageSource:
         """Find the images. This method is called once in every process."""
+
+    def reuse(self, source: ImageSource) -> None:
+        """Use images that another data module with the same arguments has found. Then ``load`` is not called.
+
+        Args:
+            source: The ``source`` of the other data module.
+        """
+        self._lent = source
 
     @property
     def source(self) -> ImageSource:
@@ -112,7 +121,7 @@ class ImageData(LightningDataModule, ABC):
 
     def setup(self, stage: str) -> None:
         if self._source is None:
-            self._source = self.load()
+            self._source = self._lent or self.load()
             self._divide(self._source)
         if self.on_device:  # at every stage, because the trainer that tests may have another device
             self._follow_trainer(self._source)

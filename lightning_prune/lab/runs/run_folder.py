@@ -119,6 +119,13 @@ class RunConfig(SaveConfigCallback):
         for logger in _run_loggers(trainer):
             logger.take_over(self.first_step)
 
+    def save_config(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        # Lightning would parse the config again to check it, which takes as long as an epoch of a small network.
+        text = self.parser.dump(self.config, skip_none=False, skip_validation=True)
+        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / self.config_filename).write_text(text)
+
     @property
     def resumed(self) -> bool:
         """Whether the command was given a checkpoint."""

@@ -31,7 +31,7 @@ from lightning_prune import (
     criteria,
     random,
 )
-from lightning_prune.masks.masks import multiply_
+from lightning_prune.masks.multiply import multiply_
 
 
 def one_argument(weight):

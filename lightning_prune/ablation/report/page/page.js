@@ -1,9 +1,16 @@
 // Draw the pictures, and handle the choices of the reader: menus, arms, the order of tables, the filter.
 const pictures = JSON.parse(document.getElementById("pictures").textContent);
+for (const { spec } of pictures) spec.datasets.rows = spec.datasets.rows.flatMap(unpacked);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const hidden = new Set();
 const drawn = new Map(); // name -> {picture, view}
 const FACET_MARGIN = 70; // Pixels beside a panel for its axis. Panels cannot ask for the width of the page.
+
+// Data stand by columns. A column of words has its different words, and their places.
+function unpacked({ names, columns }) {
+  const whole = columns.map((column) => (Array.isArray(column) ? column : column.at.map((place) => column.words[place])));
+  return (whole[0] ?? []).map((_, row) => Object.fromEntries(names.map((name, column) => [name, whole[column][row]])));
+}
 
 const place = (name) => document.querySelector(`[data-picture="${name}"]`);
 

@@ -30,14 +30,20 @@ def density_axis(table: pd.DataFrame) -> alt.X:
     return charts.density_axis("place", ends, densities, PER_CENT, "density (prunable weights that are left)")
 
 
-def places(table: pd.DataFrame, density: float, arm: str, arms: Sequence[str]) -> float:
+def places(table: pd.DataFrame, rows: pd.DataFrame, arms: Sequence[str]) -> list[float]:
     """Set the arms side by side around a density, so that their intervals do not cover each other.
 
+    Args:
+        table: The tidy table of the study.
+        rows: Rows with an arm and a density.
+        arms: All arms.
+
     Returns:
-        The density at which the arm is drawn.
+        The density at which the arm of each row is drawn.
     """
-    step = (list(arms).index(arm) / max(len(arms) - 1, 1) - 0.5) * ROOM * _gap(_densities(table))
-    return density * math.exp(-step)
+    room, order = ROOM * _gap(_densities(table)), {arm: place for place, arm in enumerate(arms)}
+    steps = [(order[arm] / max(len(arms) - 1, 1) - 0.5) * room for arm in rows["arm"]]
+    return [density * math.exp(-step) for density, step in zip(rows["density"], steps, strict=True)]
 
 
 def measure_axis(field: str, labels: str = PER_CENT_OR_NUMBER, ends: str = LIMITS) -> alt.Y:

@@ -55,10 +55,7 @@ def _rows(study: Study, measure: Measure) -> Rows:
     label = measure.label
     found = summary(study.table, measure.column)
     found = shown_interval(found, of="mean", within=measure.range).assign(measure=label)
-    found["place"] = [
-        places(study.table, density, arm, study.arms)
-        for density, arm in zip(found["density"], found["arm"], strict=True)
-    ]
+    found["place"] = places(study.table, found, study.arms)
     found["value"] = [score(label, mean) for mean in found["mean"]]
     found["interval"] = [between(label, low, high) for low, high in zip(found["low"], found["high"], strict=True)]
     found["at"] = [percent(density) for density in found["density"]]

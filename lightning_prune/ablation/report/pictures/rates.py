@@ -32,7 +32,11 @@ def draw_rates(study: Study, runs: dict[str, Run]) -> Picture:
     drawn = {row["arm"] for row in rows if row["kind"] == "rate"}
     if not drawn:
         return Picture(NAME, TITLE, missing="No learning rates were logged.")
-    without = [arm for arm in study.arms if arm not in drawn]
+    without = (
+        [arm for arm in runs if arm not in drawn]
+        if len(runs) < len(study.arms)
+        else [arm for arm in study.arms if arm not in drawn]
+    )
     missing = [f"No learning rates were logged of {listed(without)}."] if without else []
     missing += [SAMPLED] if any(row.get("marked") for row in rows) else []
     caption = CAPTION_OF_RUNS if study.of_runs else CAPTION

@@ -5,6 +5,7 @@ import platform
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from lightning_prune import __version__
 from lightning_prune.ablation.training.job import Job, Outcome
+from lightning_prune.ablation.training.kept import Kept
 from lightning_prune.ablation.training.train_node import train
 from lightning_prune.basics.user_error import UserError
 
@@ -99,7 +101,13 @@ def train_there(content: Mapping[str, Any], terms: Terms) -> tuple[str | None, d
     # The environment variable is not enough, because a library may have set the threads since the process started.
     torch.set_num_threads(terms.threads)
     with log_in(Path(terms.logs)).open("a", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
-        return None, asdict(train(job))
+        return None, asdict(train(job, _kept_for(terms.marker)))
+
+
+@lru_cache(maxsize=1)
+def _kept_for(study: str) -> Kept:
+    """What this process keeps while it trains nodes of one study, whose marker is given."""
+    return Kept()
 
 
 def log_in(folder: Path) -> Path:

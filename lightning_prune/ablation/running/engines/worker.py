@@ -1,5 +1,6 @@
 """Run a worker process, which reads jobs line by line, trains them, and answers line by line."""
 
+import gc
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from threading import Thread
 import torch
 
 from lightning_prune.ablation.training.job import Job
+from lightning_prune.ablation.training.kept import Kept
 from lightning_prune.ablation.training.train_node import train
 
 
@@ -19,8 +21,14 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # The training prints into the log.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    kept = Kept()
+    gc.freeze()  # The collection after each node need not look at what was imported.
     for line in _lines():
-        outcome = train(Job.from_dict(json.loads(line)))
+        order = json.loads(line)
+        if torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(order["share"])
+        outcome = train(Job.from_dict(order["job"]), kept)
+        gc.collect()  # A network and its trainer hold each other, and with them the memory of the device.
         answers.write(json.dumps(asdict(outcome)) + "\n")
         answers.flush()
 

@@ -1,0 +1,114 @@
+"""Measure what large studies and the lab cost: a dry run of 200 arms, a report of 2,000 rows, a fit with the whole lab.
+
+Times are seconds of the CPU, which depend on the machine. The goals were set on a machine with two cores. Run by
+``make bench``; ``--quick`` takes a tenth of the arms.
+"""
+
+import argparse
+import itertools
+import logging
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path += [str(ROOT / "tests" / "helpers")]  # the studies that are made up
+
+from made_up_study import write_study  # noqa: E402
+
+from lightning_prune.ablation import Ablation  # noqa: E402
+from lightning_prune.ablation.config.study_config import read_study  # noqa: E402
+from lightning_prune.ablation.report.report_command import report_study  # noqa: E402
+from lightning_prune.lab.cli.command_line import CommandLine  # noqa: E402
+
+STUDY = ROOT / "configs" / "ablations" / "digits_retraining.yaml"
+LENET = ["--model.network=LeNet300100", "--model.network.inputs=64", "--data=Digits", "--data.batch_size=64"]
+
+
+def cpu_seconds(function: Callable[[], Any]) -> float:
+    """The seconds of the CPU that a call takes."""
+    began = time.process_time()
+    function()
+    return time.process_time() - began
+
+
+def dry_run(arms: int, folder: Path) -> float:
+    """The tree of a study of as many arms with five seeds each."""
+    given = read_study(STUDY).given
+    lows = [round(0.01 + 0.001 * index, 4) for index in range(arms // 10)]
+    grid = {"policy.low": lows, "policy.rise": [round(0.02 + 0.003 * index, 4) for index in range(10)]}
+    study = {**given, "seeds": 5, "arms": {"SILO": given["arms"]["SILO"]}, "grid": grid}
+    return cpu_seconds(lambda: Ablation.from_config(study).tree(folder / "none"))
+
+
+def report(arms: int, folder: Path) -> tuple[float, float]:
+    """The report of as many arms, with five seeds and six cycles each: seconds, and the MiB of the page."""
+    plans = itertools.islice(("".join(letters) for letters in itertools.product("orsfc", repeat=5)), arms)
+    named = {f"arm {index}: {plan}": plan for index, plan in enumerate(plans)}
+    study = write_study(folder / "study", named, seeds=(0, 1, 2, 3, 4), search=(), failed=None)
+    with (folder / "printed").open("w") as file:
+        seconds = cpu_seconds(lambda: report_study(study, console=Console(file=file)))
+    return seconds, (study / "report" / "index.html").stat().st_size / 2**20
+
+
+def lab_ratio(folder: Path, epochs: int, rounds: int) -> float:
+    """A step of ``lightning-prune fit`` over that of a bare Trainer with the same callbacks for the cycles.
+
+    Two fits of different lengths give the time of an epoch, without the start and the end of a fit. The fits alternate.
+    """
+    ratios = []
+    for bare in (False, True):  # The first fit of a process imports and allocates.
+        fit_seconds(folder / f"warm-{bare}", 1, bare)
+    for index in range(rounds):
+        seconds = {
+            bare: [fit_seconds(folder / f"{index}-{bare}-{length}", length, bare) for length in (epochs, 3 * epochs)]
+            for bare in (False, True)
+        }
+        ratios.append((seconds[False][1] - seconds[False][0]) / (seconds[True][1] - seconds[True][0]))
+    return statistics.median(ratios)
+
+
+def fit_seconds(folder: Path, epochs: int, bare: bool) -> float:
+    """The seconds of a dense fit of LeNet-300-100 with the whole lab, or with the Trainer alone."""
+    length = [f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu", f"--trainer.logger.save_dir={folder}"]
+    made = CommandLine([*LENET, *length], run=False)
+    trainer = made.trainer
+    if bare:
+        trainer = Trainer(
+            max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+    return cpu_seconds(lambda: trainer.fit(made.model, datamodule=made.datamodule))
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the arms")
+    quick = parser.parse_args().quick
+    warnings.simplefilter("ignore")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    console = Console(highlight=False)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        arms = 20 if quick else 200
+        goal = 25 * arms / 200
+        console.print(f"dry run of {arms} arms x 5 seeds: {dry_run(arms, folder):.1f} CPU s (goal {goal:g})")
+        arms = 7 if quick else 67
+        seconds, size = report(arms, folder)
+        console.print(f"report of {30 * arms} rows: {seconds:.1f} CPU s (goal 20), {size:.2f} MiB (goal 4)")
+        ratio = lab_ratio(folder, *((4, 1) if quick else (10, 5)))
+    console.print(f"epoch of LeNet-300-100 at batch 64, `lightning-prune fit` / Trainer alone: {ratio:.2f} (goal 1.10)")
+
+
+if __name__ == "__main__":
+    main()

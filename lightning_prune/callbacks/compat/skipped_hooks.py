@@ -1,0 +1,61 @@
+"""Let Lightning skip hooks that have nothing to do: to call one for every batch costs more than what ours do there.
+
+Lightning calls a hook of a callback only if it is callable. So None is put over the hook of the object. The class stays
+as it is, and an override may call ``super()``.
+"""
+
+from lightning.pytorch.callbacks import Callback
+
+from lightning_prune.callbacks.compat.namespaces import everywhere
+
+OF_BATCHES = (
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+)
+
+
+def skip_empty(callback: Callback) -> None:
+    """Skip the hooks of each batch that a callback does not write.
+
+    Args:
+        callback: The callback.
+
+    Example:
+        >>> callback = Callback()
+        >>> skip_empty(callback)
+        >>> callable(callback.on_before_zero_grad), callable(callback.on_train_epoch_start)
+        (False, True)
+        >>> stop_skipping(callback)
+        >>> callable(callback.on_before_zero_grad)
+        True
+    """
+    for hook in OF_BATCHES:
+        for cls in everywhere(Callback):
+            skip(callback, cls, hook)
+
+
+def skip(callback: Callback, cls: type[Callback], hook: str) -> None:
+    """Skip the hook that a class writes, if neither a subclass nor the object has one of its own.
+
+    Args:
+        callback: The callback.
+        cls: The class.
+        hook: The name of the hook.
+    """
+    if getattr(type(callback), hook) is getattr(cls, hook):
+        vars(callback).setdefault(hook, None)
+
+
+def stop_skipping(callback: Callback) -> None:
+    """Let Lightning call all hooks of each batch again.
+
+    Args:
+        callback: The callback.
+    """
+    for hook in OF_BATCHES:
+        if vars(callback).get(hook, callback) is None:
+            del vars(callback)[hook]

@@ -1,0 +1,1 @@
+"""Let the network of a fit become smaller from cycle to cycle."""

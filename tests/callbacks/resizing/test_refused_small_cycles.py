@@ -1,0 +1,175 @@
+"""Fits whose network cannot become smaller while it is trained are refused, and what changes a run is said."""
+
+import re
+import warnings
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
+from shrinking_runs import clock, distance, sizes, trained
+from structured import Structured, structured
+from torch import nn, optim
+from toys import Images, fit, make_trainer
+
+from lightning_prune import IterativePruning, Linear, OneShot, Shrink, Structures, layerwise
+from lightning_prune.callbacks.resizing.wrapped import is_compiled
+
+pytestmark = pytest.mark.filterwarnings("ignore:It is recommended to use `self.log")
+
+
+def run(module, *callbacks, **options):
+    fit([clock(), *callbacks, Shrink(at="cycles")], module, Images(), **{"max_epochs": 2, **options})
+
+
+def test_an_unknown_moment():
+    with pytest.raises(ValueError, match=r"Shrink\(at='start'\) is unknown: give 'end' or 'cycles'"):
+        Shrink(at="start")
+
+
+def test_a_fit_without_cycles():
+    with pytest.raises(ValueError, match=r"needs cycles, and there is no IterativePruning.*Give Shrink\(at='end'\)"):
+        fit([Shrink(at="cycles")], structured(), Images(), max_epochs=1)
+
+
+def test_lbfgs():
+    module = structured(optimizer=lambda p: optim.LBFGS(p, lr=0.1, max_iter=2))
+    with pytest.raises(ValueError, match=r"cannot go on with LBFGS, which keeps one state.*Give Shrink\(at='end'\)"):
+        run(module)
+
+
+def test_processes_from_which_only_weights_come_back():
+    trainer = make_trainer([clock(), Shrink(at="cycles")], strategy="ddp_spawn", devices=2)
+    with pytest.raises(ValueError, match=r"Shrink\(at='cycles'\) works in the processes of Trainer\(strategy='ddp'\)"):
+        trainer.callbacks[1].setup(trainer, structured(), "fit")
+
+
+def test_two_parameters_in_one_memory():
+    module = structured()
+    module.net.body[0].norm2.bias = nn.Parameter(module.net.body[0].norm1.bias.data)
+    with pytest.raises(ValueError, match=r"norm2.bias and net.body.0.norm1.bias, which are two parameters in one mem"):
+        run(module)
+
+
+class KeepsLosses(Structured):
+    def __init__(self):
+        super().__init__()
+        self.losses = []
+
+    def training_step(self, batch, index):
+        loss = super().training_step(batch, index)
+        self.losses.append(loss)
+        return loss
+
+
+def test_a_live_graph():
+    torch.manual_seed(0)
+    said = r"cannot change the size of net\.\S+: something keeps the graph of an earlier loss alive.*loss.detach\(\)"
+    with pytest.raises(ValueError, match=said):
+        run(KeepsLosses())
+
+
+class InACircle(Structured):
+    """Its losses are in a reference cycle: dead, and not yet collected."""
+
+    def training_step(self, batch, index):
+        loss = super().training_step(batch, index)
+        circle = [loss]
+        circle.append(circle)
+        return loss
+
+
+def test_a_dead_graph_is_collected():
+    torch.manual_seed(0)
+    module = InACircle()
+    run(module)
+    assert sizes(module) < 3457
+
+
+@pytest.mark.parametrize(("at", "told"), [("cycles", 1), ("end", 0)])
+def test_an_optimizer_that_mixes_weights_is_told_once(at, told):
+    module = structured(optimizer=lambda p: optim.Adafactor(p, lr=0.01))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit([clock(), Shrink(at=at)], module, Images(), max_epochs=2)
+    said = [str(one.message) for one in caught if "changes this run" in str(one.message)]
+    assert len(said) == told
+    assert all(re.match(r"Shrink\(at='cycles'\) changes this run: Adafactor may mix", one) for one in said)
+    assert sizes(module) < 3457
+
+
+def test_elementwise_optimizers_are_not_told():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*changes this run.*")
+        trained(True)
+
+
+class Literal(nn.Module):
+    """A network with a size in its forward, which stands against removing the channels of its convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(1, 6, 3), nn.Linear(96, 12), nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.last(self.second(self.first(x).reshape(len(x), 96)).relu())
+
+
+def test_what_cannot_be_removed_stays_masked_in_every_cycle_and_is_told_once():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        small, _, shrink = trained(True, network=Literal, pruning={"allocation": layerwise})
+    masked, _, _ = trained(False, network=Literal, pruning={"allocation": layerwise})
+    said = [one for one in caught if "keeps groups masked" in str(one.message)]
+    assert len(said) == 1
+    assert small.net.first.out_channels == 6
+    assert small.net.second.out_features < 12
+    assert distance(small, shrink, masked) < 1e-12
+    dead = small.net.first.weight.flatten(1).abs().sum(1) == 0
+    assert dead.any()
+    assert not small.net.first.bias[dead].any()
+
+
+@pytest.mark.slow
+def test_compiled_code_is_compiled_once_more_in_each_cycle():
+    """More often than torch compiles a function before it gives up, which is eight times."""
+    calls = []
+
+    def backend(graph, inputs):
+        calls.append(len(inputs))
+        return graph.forward
+
+    module = structured()
+    module.net = torch.compile(module.net, backend=backend)
+    assert is_compiled(module)
+    pruning = IterativePruning(cycles=10, retrain="1ep", granularity=Structures(), sparsity=Linear(0.6, cycles=10))
+    fit([pruning, Shrink(at="cycles")], module, Images(), max_epochs=1, limit_val_batches=0)
+    before = len(calls)
+    assert sizes(module) < 3457
+    assert 10 <= before <= 11
+
+
+def test_an_error_while_a_cycle_begins_leaves_a_whole_network_that_is_resumed(tmp_path):
+    class Fails(Callback):
+        wanted = 2
+
+        def on_cycle_start(self, trainer, pl_module, cycle):
+            if cycle.index == self.wanted:
+                raise RuntimeError("power is gone")
+
+    module, keep = structured(), ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
+    with pytest.raises(RuntimeError, match="power is gone"):
+        run(module, Fails(), keep)
+    assert sizes(module) == 3457
+    whole, resumed = structured(), structured()
+    run(whole, Fails.__base__())
+    run(resumed, Fails.__base__(), ckpt_path=tmp_path / "epoch=2.ckpt")
+    assert all(torch.equal(one, other) for one, other in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def test_the_first_cycle_may_be_the_only_one():
+    module = structured()
+    pruning = IterativePruning(cycles=1, retrain="1ep", sparsity=OneShot(0.5), granularity=Structures())
+    shrink = Shrink(at="cycles")
+    fit([shrink, pruning], module, Images(), max_epochs=1)
+    assert shrink.shrunk.parameters == (3457, sizes(module))
