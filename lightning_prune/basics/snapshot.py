@@ -68,7 +68,7 @@ def _undoing_its_own(value: Any, tensors: bool) -> Iterator[Undo]:
         yield partial(_refill, value, value.copy()) if value else value.clear  # most are empty: no copies for them
     elif isinstance(value, Tensor):
         yield from _undoing_tensor(value, tensors)
-    elif _has_state(type(value)):
+    elif _has_state(type(value)):  # type: ignore[arg-type]
         yield from _undoing_state(value)
 
 

@@ -22,7 +22,6 @@ from lightning_prune.callbacks.resizing.wrapped import compile_again, unwrap_
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.shrinking.attributes import attributes_of
 from lightning_prune.shrinking.dead_units import dead_in_weights
-from lightning_prune.shrinking.example_calls import call_on, structures_from
 from lightning_prune.shrinking.regrowth import (
     grow_,
     grow_optimizer_,
@@ -37,6 +36,7 @@ from lightning_prune.shrinking.resizes import Resize
 from lightning_prune.shrinking.shrink_record import ShrinkRecord, forget, held_by, shapes_of
 from lightning_prune.shrinking.slices import cut_optimizer_, tensors_of
 from lightning_prune.shrinking.small_checkpoints import plain_record
+from lightning_prune.structures.find import structures_of
 from lightning_prune.structures.groups import FoundStructures
 
 
@@ -143,7 +143,7 @@ class CycleSizes:
 
     def _shrink(self, module: "pl.LightningModule", example: Any, masks: Mapping[str, Tensor]) -> Shrunk:
         if self._structures is None:
-            self._structures = structures_from(module, example, call_on(module, example, self.asker))
+            self._structures = structures_of(module, example)
         ones = {name: torch.ones(()).expand(shape) for name, shape in self._structures.shapes.items()}
         alive = dead_in_weights(self._structures, {**ones, **masks})
         return shrink(module, example=example, alive=alive, resizes=self.resizes, structures=self._structures)
