@@ -35,6 +35,7 @@ from lightning_prune.criteria.gradients import grasp as grasp
 from lightning_prune.criteria.gradients import snip as snip
 from lightning_prune.criteria.gradients import taylor as taylor
 from lightning_prune.criteria.on_batches import OnBatches as OnBatches
+from lightning_prune.criteria.switch import Switch as Switch
 from lightning_prune.criteria.units import batch_norm_scale as batch_norm_scale
 from lightning_prune.criteria.units import geometric_median as geometric_median
 from lightning_prune.criteria.units import l1_norm as l1_norm

@@ -28,6 +28,7 @@ class Evidence:
         found: The tensors that the criterion declared with :func:`needs`, by kind. Each has the weight's shape.
         transposed: The number of groups if the weight belongs to a transposed convolution, whose outputs lie along the
             second dimension. 0 for any other layer, whose outputs lie along the first dimension.
+        cycle: The number of the cycle that the prune begins.
 
     Example:
         >>> Evidence(torch.Generator(), {"gradient": torch.ones(2)}).gradient
@@ -37,6 +38,7 @@ class Evidence:
     generator: torch.Generator
     found: Mapping[str, Tensor] = field(default_factory=dict)
     transposed: int = 0
+    cycle: int = 0
 
     @property
     def gradient(self) -> Tensor:

@@ -56,7 +56,7 @@ def score_units(
             found["scale"] = units.scales(group, lambda one: tensors[one].detach())
         if "squared_gate_gradient" in kinds:
             found["squared_gate_gradient"] = gates[group][:, None]
-        score = as_floating(group, criterion(matrix, Evidence(generator, found)), said)
+        score = as_floating(group, criterion(matrix, Evidence(generator, found, cycle=cycle)), said)
         if score.shape != (len(matrix),):
             raise UserError(
                 f"{said} gave scores of shape {tuple(score.shape)} for the {len(matrix)} units of {group!r}: a "
