@@ -16,6 +16,7 @@ from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
 from lightning_prune.callbacks.companions.estimate_batch_norm import EstimateBatchNorm as EstimateBatchNorm
 from lightning_prune.callbacks.companions.flip_signs import FlipSigns as FlipSigns
+from lightning_prune.callbacks.companions.norm_interpolation import NormInterpolation as NormInterpolation
 from lightning_prune.callbacks.companions.shrink import Shrink as Shrink
 from lightning_prune.callbacks.companions.sign_changes import SignChanges as SignChanges
 from lightning_prune.callbacks.companions.soft_filter_pruning import SoftFilterPruning as SoftFilterPruning

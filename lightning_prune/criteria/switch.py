@@ -44,7 +44,9 @@ class Switch(Scorer):
         check_at_least_one("Switch", "cycle", self.cycle)
         for name, given in (("first", self.first), ("then", self.then)):
             if not callable(given):
-                raise UserError(f"Switch({name}={given!r}) is no criterion: give lightning_prune.magnitude, or another.")
+                raise UserError(
+                    f"Switch({name}={given!r}) is no criterion: give one, such as lightning_prune.magnitude."
+                )
         if scores_units(self.first) != scores_units(self.then):
             raise UserError(f"{self!r} mixes criteria of whole units with those of weights: give two of one kind.")
         if len({needs_of(one).batch_norm for one in self._both if needs_of(one).kinds}) > 1:

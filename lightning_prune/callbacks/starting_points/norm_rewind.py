@@ -21,9 +21,9 @@ class NormRewind(StartingPoint):
 
     The scales and shifts of BatchNorm, LayerNorm and the like go back to an earlier point of the dense run, by default
     to its start, where most networks have ones and zeros. So every cycle begins with the signs and magnitudes that the
-    prune has left, and with the freedom of new scales to change them. Running statistics stay, and training adapts them.
-    The masks are applied afterwards, and the state of the optimizers is reset. Without a learning-rate policy beside
-    this callback, the learning rates of the dense run are replayed from the same point.
+    prune has left, and with new scales that can change them. Running statistics stay, and training adapts them. The
+    masks are applied afterwards, and the state of the optimizers is reset. Without a learning-rate policy beside this
+    callback, the learning rates of the dense run are replayed from the same point.
 
     Reference: Gadhikar & Burkholz, Masks, Signs, and Learning Rate Rewinding, 2024, https://arxiv.org/abs/2402.19262.
     Which statistics the authors keep is unconfirmed.

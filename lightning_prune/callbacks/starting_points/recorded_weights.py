@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lightning_prune.basics.checkpoints import read_checkpoint
@@ -35,7 +34,7 @@ class RecordedWeights:
             ValueError: If there is no such folder, or a cycle has no checkpoint in it.
         """
         if not Path(self.run).exists():
-            raise UserError(f"{self._said}: there is no such folder. Give that of a run recorded with CycleCheckpoint().")
+            raise UserError(f"{self._said}: there is no such folder. Give that of a run with CycleCheckpoint().")
         steps: dict[int, int] = {}
         for path, cycle, step in self._checkpoints():
             if step > steps.get(cycle, -1):
@@ -43,8 +42,8 @@ class RecordedWeights:
         if missing := [str(cycle) for cycle in range(1, cycles + 1) if cycle not in self._last]:
             raise UserError(
                 f"{self._said} has no checkpoint of cycle {', '.join(missing)}; it has those of "
-                f"{', '.join(map(str, sorted(self._last))) or 'none'}. Record the run with CycleCheckpoint() beside its "
-                "IterativePruning, or ask for fewer cycles: IterativePruning(cycles=...)."
+                f"{', '.join(map(str, sorted(self._last))) or 'none'}. Record the run with CycleCheckpoint() beside "
+                "its IterativePruning, or ask for fewer cycles: IterativePruning(cycles=...)."
             )
 
     def read(self, cycle: int, like: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -33,8 +33,8 @@ class SignedReinitialize(FreshStart):
 
     Args:
         signs_from: A recorded run whose signs are used: cycle ``n`` takes those that its cycle ``n`` ended with. Give
-            the folder that ``IterativePruning(masks_from=...)`` is given, with the checkpoints of ``CycleCheckpoint()``.
-            None: the signs of the network as it was trained before the prune.
+            the folder that ``IterativePruning(masks_from=...)`` is given, with the checkpoints of its
+            ``CycleCheckpoint()``. None: the signs of the network as it was trained before the prune.
         seed: The seed of the draw, at least 0.
         draw: ``"every-cycle"`` draws other weights in every cycle. ``"once"`` gives every cycle the same magnitudes.
         initialize: A function that draws weights of the module in place, as for ``Reinitialize``. None: not called.
@@ -50,8 +50,6 @@ class SignedReinitialize(FreshStart):
         >>> from lightning_prune import Reinitialize
         >>> control = [IterativePruning(cycles=10, masks_from="runs/ticket"), Reinitialize(seed=1)]
     """
-
-    former_arguments = ()
 
     def __init__(
         self,

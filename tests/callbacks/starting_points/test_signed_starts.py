@@ -78,7 +78,9 @@ def test_the_control_has_the_same_mask_and_magnitudes_and_other_signs():
 
 
 def test_the_signs_of_a_recorded_run_are_those_that_each_of_its_cycles_ended_with(tmp_path):
-    _, _, ends = run(FineTune(), CycleCheckpoint(dirpath=tmp_path), pruning={"retrain": "1ep"}, enable_checkpointing=True)
+    _, _, ends = run(
+        FineTune(), CycleCheckpoint(dirpath=tmp_path), pruning={"retrain": "1ep"}, enable_checkpointing=True
+    )
     _, starts, _ = run(SignedReinitialize(signs_from=tmp_path), FineTune(), pruning={"masks_from": tmp_path})
     for index, begun in enumerate(starts, start=1):
         trained = ends[index]  # the end of the dense run is the first
@@ -196,7 +198,11 @@ def test_zero_has_no_sign():
 
 @pytest.mark.parametrize("start", [SignedReinitialize(), NormRewind(), FlipSigns(0.3), SignChanges()], ids=repr)
 def test_they_go_with_whole_structures(start):
-    pruning = {"granularity": Structures(), "sparsity": OneShot(0.4), "retrain": None if hasattr(start, "to") else "1ep"}
+    pruning = {
+        "granularity": Structures(),
+        "sparsity": OneShot(0.4),
+        "retrain": None if hasattr(start, "to") else "1ep",
+    }
     policy = () if hasattr(start, "to") else (FineTune(),)
     clock, starts, _ = run(start, *policy, cycles=1, pruning=pruning, data=Images())
     assert starts[0]["net.0.weight"].isfinite().all()
