@@ -13,6 +13,7 @@ from lightning_prune.allocation.widths import Widths as Widths
 from lightning_prune.basics.user_error import UserError as UserError
 from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
+from lightning_prune.callbacks.companions.data_order import DataOrder as DataOrder
 from lightning_prune.callbacks.companions.estimate_batch_norm import EstimateBatchNorm as EstimateBatchNorm
 from lightning_prune.callbacks.companions.shrink import Shrink as Shrink
 from lightning_prune.callbacks.companions.soft_filter_pruning import SoftFilterPruning as SoftFilterPruning
