@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 _LISTS = (list, deque)
 _CONTAINERS = (*_LISTS, set, dict, OrderedDict, defaultdict, Counter)  # exactly: who knows what others do when refilled
 _CONSTANT = frozenset((int, float, complex, bool, str, bytes, type(None)))  # nothing in them can change
+_WITH_STATE = (np.ndarray, torch.Generator, np.random.RandomState, np.random.Generator, random.Random)
 _VALUES = (int, float, complex, str, bytes, type(None), tuple, Tensor, np.ndarray, *_CONTAINERS)
 
 Undo = Callable[[], Any]
@@ -74,8 +75,7 @@ def _undoing_its_own(value: Any, tensors: bool) -> Iterator[Undo]:
 
 @cache
 def _has_state(cls: type) -> bool:
-    # By class, because torch.Generator says slowly what is none of its instances.
-    return issubclass(cls, np.ndarray | torch.Generator | np.random.RandomState | np.random.Generator | random.Random)
+    return issubclass(cls, _WITH_STATE)  # by class: torch.Generator is slow to say what is none of its instances
 
 
 def _undoing_state(value: Any) -> Iterator[Undo]:
