@@ -4,6 +4,7 @@ from lightning_prune.allocation import erk as erk
 from lightning_prune.allocation import globally as globally
 from lightning_prune.allocation import lamp as lamp
 from lightning_prune.allocation import layerwise as layerwise
+from lightning_prune.allocation.balanced import balanced as balanced
 from lightning_prune.allocation.floor import WithFloor as WithFloor
 from lightning_prune.allocation.isomorphic import isomorphic as isomorphic
 from lightning_prune.allocation.isomorphic import per_group as per_group
@@ -14,8 +15,12 @@ from lightning_prune.allocation.within_rows import per_row as per_row
 from lightning_prune.basics.user_error import UserError as UserError
 from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
+from lightning_prune.callbacks.companions.data_order import DataOrder as DataOrder
 from lightning_prune.callbacks.companions.estimate_batch_norm import EstimateBatchNorm as EstimateBatchNorm
+from lightning_prune.callbacks.companions.flip_signs import FlipSigns as FlipSigns
+from lightning_prune.callbacks.companions.norm_interpolation import NormInterpolation as NormInterpolation
 from lightning_prune.callbacks.companions.shrink import Shrink as Shrink
+from lightning_prune.callbacks.companions.sign_changes import SignChanges as SignChanges
 from lightning_prune.callbacks.companions.soft_filter_pruning import SoftFilterPruning as SoftFilterPruning
 from lightning_prune.callbacks.companions.sparsity_penalty import SparsityPenalty as SparsityPenalty
 from lightning_prune.callbacks.companions.train_only import TrainOnly as TrainOnly
@@ -43,8 +48,10 @@ from lightning_prune.callbacks.policies import WarmupSteps as WarmupSteps
 from lightning_prune.callbacks.policies.base import LearningRatePolicy as LearningRatePolicy
 from lightning_prune.callbacks.policies.base import ShapedRate as ShapedRate
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume as ExactResume
+from lightning_prune.callbacks.starting_points.norm_rewind import NormRewind as NormRewind
 from lightning_prune.callbacks.starting_points.reinitialize import Reinitialize as Reinitialize
 from lightning_prune.callbacks.starting_points.scratch_train import ScratchTrain as ScratchTrain
+from lightning_prune.callbacks.starting_points.signed_reinitialize import SignedReinitialize as SignedReinitialize
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind as WeightRewind
 from lightning_prune.callbacks.without_trainer.network_masks import NetworkMasks as NetworkMasks
 from lightning_prune.callbacks.without_trainer.prune_network import forget_masks as forget_masks

@@ -37,6 +37,7 @@ from lightning_prune.criteria.gradients import taylor as taylor
 from lightning_prune.criteria.inputs import ria as ria
 from lightning_prune.criteria.inputs import wanda as wanda
 from lightning_prune.criteria.on_batches import OnBatches as OnBatches
+from lightning_prune.criteria.switch import Switch as Switch
 from lightning_prune.criteria.units import activation_entropy as activation_entropy
 from lightning_prune.criteria.units import batch_norm_scale as batch_norm_scale
 from lightning_prune.criteria.units import feature_rank as feature_rank

@@ -31,6 +31,7 @@ class Evidence:
         transposed: The number of groups if the weight belongs to a transposed convolution, whose outputs lie along the
             second dimension, and 1 for the ``Conv1D`` of transformers. 0 for any other layer, whose outputs lie along
             the first dimension.
+        cycle: The number of the cycle that the prune begins.
 
     Example:
         >>> Evidence(torch.Generator(), {"gradient": torch.ones(2)}).gradient
@@ -40,6 +41,7 @@ class Evidence:
     generator: torch.Generator
     found: Mapping[str, Tensor] = field(default_factory=dict)
     transposed: int = 0
+    cycle: int = 0
 
     @property
     def gradient(self) -> Tensor:

@@ -20,8 +20,8 @@ class OnBatches(Scorer):
             part of every batch, as in training.
 
     Raises:
-        ValueError: If the criterion takes no gradients and looks at no activations, or ``batches`` is not a whole
-            number of at least 1.
+        ValueError: If the criterion takes no gradients and looks at no activations, or ``batches`` is no whole number
+            of at least 1.
 
     Example:
         >>> from lightning_prune.criteria import taylor

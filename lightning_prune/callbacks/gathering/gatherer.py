@@ -114,7 +114,7 @@ class Gatherer:
         if part is not None:
             tensors = {kind: tensor.flatten()[part] for kind, tensor in tensors.items()}
         found = {kind: tensor.to(device) for kind, tensor in tensors.items()}
-        return Evidence(generator, found, self._transposed.get(name, 0))
+        return Evidence(generator, found, self._transposed.get(name, 0), cycle)
 
     def begin_fit(self) -> None:
         """Remember the weights at the start of a fit that is not resumed."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -34,7 +34,12 @@ class Pruner:
         seed: Decides, with the cycle and the tensor's name, what a random criterion keeps.
         transposed: The groups of transposed convolutions by the names of their weights.
         measure: What a sparsity is a fraction of. None: of the weights.
+
+    Attributes:
+        follows_schedule: Whether the sparsity alone says how much dies.
     """
+
+    follows_schedule: ClassVar[bool] = True
 
     def __init__(
         self,

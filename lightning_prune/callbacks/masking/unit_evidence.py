@@ -55,7 +55,7 @@ def score_units(
         if "scale" in kinds:
             found["scale"] = units.scales(group, lambda one: tensors[one].detach())
         found |= {kind: of_units[kind][group].to(matrix.device) for kind in of_units if kind in kinds}
-        score = as_floating(group, criterion(matrix, Evidence(generator, found)), said)
+        score = as_floating(group, criterion(matrix, Evidence(generator, found, cycle=cycle)), said)
         if score.shape != (len(matrix),):
             raise UserError(
                 f"{said} gave scores of shape {tuple(score.shape)} for the {len(matrix)} units of {group!r}: a "
