@@ -108,7 +108,9 @@ class Shrinking(MaskSource):
     """Fewer weights in every cycle under a sparsity that stays."""
 
     def __call__(self, shapes, cycles, seed):
-        masks = [{n: torch.arange(s.numel()).view(s) % 4 < 3 - cycle for n, s in shapes.items()} for cycle in range(cycles)]
+        masks = [
+            {n: torch.arange(s.numel()).view(s) % 4 < 3 - cycle for n, s in shapes.items()} for cycle in range(cycles)
+        ]
         return Chain.of(masks, shapes, [0.5] * cycles)
 
 
