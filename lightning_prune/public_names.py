@@ -11,6 +11,7 @@ from lightning_prune.allocation.isomorphic import per_group as per_group
 from lightning_prune.allocation.layer_fractions import LayerFractions as LayerFractions
 from lightning_prune.allocation.whole_filters import WholeFilters as WholeFilters
 from lightning_prune.allocation.widths import Widths as Widths
+from lightning_prune.allocation.within_rows import per_row as per_row
 from lightning_prune.basics.user_error import UserError as UserError
 from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_prune.allocation import Allocation
+from lightning_prune.allocation.within_rows import compares_rows, in_rows
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.gatherer import Gatherer, Origin
 from lightning_prune.callbacks.settings.described import describe
@@ -198,7 +199,8 @@ class Pruner:
         in_pieces = is_elementwise(self.criterion) and not any(map(is_sharded, self.weights.values()))
         part = partial(self._score, cycle) if in_pieces else None
         whole_one = partial(self._score, cycle, part=None)
-        return Scores(self.masks.shapes, self.masks.living, whole_one, part, self._transposed)
+        scores = Scores(self.masks.shapes, self.masks.living, whole_one, part, self._transposed)
+        return in_rows(scores) if compares_rows(self.allocation) else scores
 
     def _score(self, cycle: int, name: str, part: slice | None) -> Tensor:
         """The scores of a weight, or of a part of the flat weight. Dead weights are marked."""
