@@ -249,7 +249,8 @@ def shortened(config):
     if "masks_from" in pruning:
         record(Path(pruning["masks_from"]))
     if "levels" in sparsity:
-        sparsity["levels"] = sparsity["levels"][::15]
+        levels = sparsity["levels"]
+        sparsity["levels"] = levels[::15] if len(levels) > 15 else [levels[0], levels[-1]]
     if "cycles" in sparsity:
         sparsity["cycles"] = 2
     Path("short.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))

@@ -256,7 +256,7 @@ class Run:
         if self.at.untold is not None:  # resumed from a checkpoint that was saved while it began
             self._tell(trainer, time.perf_counter())
         if self._begins_span(trainer):
-            self._prune(trainer, 0, self.scheduled(0))
+            self._prune(trainer, 0)
             begin_averages_again(trainer)
         for index in waiting:
             self._begin(trainer, index)
@@ -285,7 +285,7 @@ class Run:
         began = time.perf_counter()
         sparsity = self.scheduled(index)
         # While ``at.cycle`` is still the phase that ends: the hooks before a prune and the errors are of that phase.
-        self._prune(trainer, index, sparsity)
+        self._prune(trainer, index)
         # After the prune: how long a cycle lasts may depend on what is left. Before the calls: they need its length.
         self.at.cycle = self._lay_out(trainer, index, sparsity)
         # Before the first call: a checkpoint that one of them saves has a cycle that is beginning, with who is left.
@@ -312,7 +312,7 @@ class Run:
         say_cycle(trainer, self.at.cycle.index, self.timeline.cycles, self.pruner.tally())
         self.record.add(trainer, self.at.cycle, self.pruner.tally(), time.perf_counter() - began)
 
-    def _prune(self, trainer: "pl.Trainer", index: int, sparsity: float) -> None:
+    def _prune(self, trainer: "pl.Trainer", index: int) -> None:
         """Let weights die: look, score, agree, hold."""
         reshard(trainer.lightning_module)  # or FSDP2 would go on with whole weights from before the prune
         refuse_diverged(trainer.lightning_module, self.at.cycle)  # before anything is made of such weights
@@ -321,18 +321,10 @@ class Run:
             # Before the scores: what nobody trained in the dense run is not to be ranked with the rest.
             self.trained.end_dense_run(trainer.world_size)
             warn_of_untrained(self._leave_untrained(trainer, masked=self.pruner.held()))
-        if not self._stays(index, sparsity):
-            self.pruner.prune_(index, sparsity, trainer)
+        self.pruner.follow_(index, self.scheduled, trainer)
         take_from_first(trainer, self.pruner.masks)  # each process has scored on data of its own
         self._hold_agreed(trainer)
         self.hold.treat_(trainer.optimizers, self.optimizer_state)  # by the masks that are held now
-
-    def _stays(self, index: int, sparsity: float) -> bool:
-        """Whether a cycle keeps the masks of the last one, because its level is the same.
-
-        Whole units meet a level only nearly. If they were ranked again, another one could die.
-        """
-        return index > 1 and self.pruner.follows_schedule and sparsity == self.scheduled(index - 1)
 
     def _hold_agreed(self, trainer: "pl.Trainer") -> None:
         """Hold the masks of the pruner from now on. All processes have to agree on them.

@@ -1,6 +1,6 @@
 """Prune one network: score the weights, allocate the counts, keep the best, and own the masks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, ClassVar
@@ -69,6 +69,19 @@ class Pruner:
     def measured(self) -> dict[str, Any]:
         """What was measured for the run, by name, and has to be the same where it is resumed."""
         return {} if self.measure is None else self.measure.state()
+
+    def follow_(self, cycle: int, scheduled: Callable[[int], float], trainer: Origin | None = None) -> None:
+        """Shrink the masks to the level of a cycle, or keep them bit for bit if it is the level of the last cycle.
+
+        Whole units meet a level only nearly. If they were ranked again, another one could die.
+
+        Args:
+            cycle: The number of the cycle.
+            scheduled: The sparsity of each cycle.
+            trainer: See :meth:`prune_`, which also says what is raised.
+        """
+        if not (cycle > 1 and self.follows_schedule and scheduled(cycle) == scheduled(cycle - 1)):
+            self.prune_(cycle, scheduled(cycle), trainer)
 
     def prune_(self, cycle: int, sparsity: float, trainer: Origin | None = None) -> None:
         """Shrink the masks to a sparsity.
