@@ -9,7 +9,7 @@ from structured import structured
 from test_structures_runs import Keep, pruning
 from toys import equal, fit
 
-from lightning_prune import Filters, Latency, Levels, LRRewind, OneShot, Shrink, UserError, Weights
+from lightning_prune import Filters, Latency, Levels, LRRewind, OneShot, Shrink, Structures, UserError, Weights, prune
 from lightning_prune.callbacks.gathering import latency_in_fit
 from lightning_prune.callbacks.masking import reached_latency
 from lightning_prune.deployment.profiling.width_table import measure_living, measure_widths
@@ -159,6 +159,12 @@ def test_a_table_of_other_settings_or_groups_is_not_taken_over(bench, tmp_path):
 def test_what_has_no_time_of_its_own_is_refused(options, said):
     with pytest.raises(UserError, match=said):
         pruning(**{"measure": "latency", **options})
+
+
+@pytest.mark.parametrize("measure", ["latency", Latency(batch=2)])
+def test_without_a_fit_nothing_is_measured(measure):
+    with pytest.raises(UserError, match="measures nothing without a fit: give measure='flops'"):
+        prune(structured(example=True), 0.5, granularity=Structures(), measure=measure)
 
 
 def test_a_budget_below_what_never_shrinks_is_refused(bench):
