@@ -72,6 +72,8 @@ def test_odd_tensors_come_back(tmp_path, load):
     fresh = load(save_sparse(network, tmp_path / "a.safetensors"), odd_network())
     assert bits(fresh.state_dict()) == bits(network.state_dict())
     assert fresh.first.weight is fresh.second.weight
+    with safe_open(tmp_path / "a.safetensors", "pt") as file:
+        assert not [name for name in file.keys() if "second" in name], "tied weights are written once"  # noqa: SIM118
     assert fresh.picture.weight.is_contiguous(memory_format=torch.channels_last)
 
 

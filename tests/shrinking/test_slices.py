@@ -242,3 +242,11 @@ def test_nan_in_a_dead_unit_becomes_zero():
     tensor = torch.tensor([[1.0, 2.0], [float("nan"), 1.0]])
     mask_({"w": tensor}, [Group("g", 2, (Slices("w", 0, torch.arange(2), "producer"),))], {"g": torch.tensor([1, 0])})
     assert tensor.tolist() == [[1.0, 2.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_only_a_dimension_of_size_1_is_no_dimension_to_cut(size):
+    tensor = torch.arange(2.0 * size).view(2, size)
+    last = torch.tensor([size - 1])
+    assert torch.equal(cut(tensor, {1: last}), tensor[:, -1:])
+    assert cut(tensor, {0: torch.tensor([1])}).tolist() == tensor[1:].tolist()
