@@ -4,7 +4,8 @@
 ``FOLDER/<part>.json`` after every row, so that what was measured before a limit is kept. It needs torch, lightning,
 torchvision, torchmetrics, numpy and safetensors. Without a GPU every part runs in small on the CPU.
 
-``--part step event`` runs some of them. ``--data FOLDER_OR_ARCHIVE`` gives the part ``claims`` the images of CIFAR-10.
+``--part step event`` runs some of them, and ``--part regimes`` the three regimes, which take all of the time alone.
+``--data FOLDER_OR_ARCHIVE`` gives ``claims`` and ``regimes`` the images of CIFAR-10.
 ``--write`` puts the tables of ``FOLDER`` into docs/gpu.md.
 """
 
@@ -32,15 +33,18 @@ PARTS = {
     "nm": 50,
     "claims": 110,
 }
+LONGER = {"regimes": 480}  # runs only when it is asked for, alone, and goes on where an earlier call stopped
 PAGE = ROOT / "docs" / "gpu.md"
 
 
 def main() -> None:
     """Run the parts that were asked for, and say whether one has failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS), help="the parts to run; all of them")
+    parser.add_argument(
+        "--part", nargs="+", choices=[*PARTS, *LONGER], default=list(PARTS), help="the parts to run; all but `regimes`"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "gpu", help="the folder of the results")
-    parser.add_argument("--data", type=Path, help="CIFAR-10 as a folder or an archive of images, for `claims`")
+    parser.add_argument("--data", type=Path, help="CIFAR-10 as a folder or an archive of images, for claims")
     parser.add_argument("--small", action="store_true", help="small sizes; always so without a GPU")
     parser.add_argument("--seconds", type=float, help="a limit for each part in place of its own")
     parser.add_argument("--write", action="store_true", help=f"write the tables of --out to {PAGE.name}, run nothing")
@@ -57,7 +61,7 @@ def main() -> None:
 
 def run(part: str, given: argparse.Namespace) -> bool:
     """Run a part in a process of its own, whose memory and hang-ups are not ours. False if it has failed."""
-    limit = given.seconds or PARTS[part]
+    limit = given.seconds or {**PARTS, **LONGER}[part]
     command = [sys.executable, __file__, "--here", "--part", part, "--out", given.out, "--seconds", limit]
     command += ["--data", given.data] if given.data else []
     command += ["--small"] if given.small else []
@@ -111,7 +115,7 @@ def number(value: float | str) -> str:
 
 def write_page(folder: Path) -> None:
     """Put the tables of a folder into docs/gpu.md."""
-    found = [json.loads(path.read_text()) for part in PARTS if (path := folder / f"{part}.json").exists()]
+    found = [json.loads(path.read_text()) for part in [*PARTS, *LONGER] if (path := folder / f"{part}.json").exists()]
     if not found:
         sys.exit(f"{folder} has no results: run `python benchmarks/gpu.py --out {folder}` first.")
     cards = sorted({f"{one['card']}, torch {one['torch']}" for one in found})

@@ -30,6 +30,10 @@ TRAINER_COMMANDS = {
 # the completion by a shell. It is imported when the command is called, and imports what is slow in `main`.
 COMMANDS = {
     "ablate": ("ablation.command", "Compare arms over seeds, training what they share only once."),
+    "regimes": (
+        "regimes.study.regimes_command",
+        "Map how well a network prunes over temperature and density, and say what to change.",
+    ),
     "report": (
         "ablation.report.runs_command",
         "Report a run, several runs or a study: tables, and a page with pictures.",
@@ -51,6 +55,7 @@ CONTENT = frozenset(":{}\n")
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 FOLDERS = {  # the options that choose where a command writes
     "ablate": "--out, --store",
+    "regimes": "--out",
     "report": "--out",
     "shrink": "--out",
     "profile": "--out",

@@ -180,6 +180,10 @@ class IterativePruning(Arguments):
         return self._run.pruner.whole_masks()
 
     @property
+    def covered(self) -> Mapping[str, Tensor]:
+        return self._run.pruner.covered
+
+    @property
     def living_network(self) -> LivingNetwork | None:
         return self._run.pruner.living_network()
 
@@ -197,6 +201,9 @@ class IterativePruning(Arguments):
 
     def scheduled(self, cycle: int) -> float:
         return scheduled(self._levels, cycle)
+
+    def note(self, name: str, value: Any) -> None:
+        self._run.record.note(name, value)
 
     def note_stop(self, trainer: "pl.Trainer") -> None:
         self._run.stop_decided(trainer)

@@ -19,6 +19,7 @@ HEADINGS = {
     "cifar10": "CIFAR-10",
     "papers": "",
     "ablations": "studies for `lightning-prune ablate`",
+    "regimes": "studies for `lightning-prune regimes`, of temperatures and of rewind points",
     "claims": "studies behind docs/claims.md, and their base configs",
 }
 CITATION = re.compile(r'[^"]+, ".+", .*[0-9]{4}\.')

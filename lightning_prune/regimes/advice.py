@@ -7,7 +7,7 @@ and tested on the maps that the authors published.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from lightning_prune.basics.checks import check_at_least
 from lightning_prune.basics.user_error import UserError
@@ -71,7 +71,19 @@ class Advice:
         )
 
 
-def advise(measured: Measured, family: Iterable[Measured] = (), tolerance: float = 0.1) -> Advice:
+class Studied(Protocol):
+    """A study that has measured a family at several densities, such as ``RegimeStudy``."""
+
+    def advise(self, density: float, temperature: Any = None, tolerance: float | None = None) -> Advice:
+        """Say whether the temperature should go up or down for one density."""
+
+
+def advise(
+    measured: Measured | Studied,
+    family: Iterable[Measured] = (),
+    tolerance: float | None = None,
+    density: float | None = None,
+) -> Advice:
     """Say whether the temperature of the dense run should go up or down, for one density.
 
     Regime I (``lmc < -tolerance``): raise it. Regime II: lower it, until the copies are no longer connected. If other
@@ -84,9 +96,14 @@ def advise(measured: Measured, family: Iterable[Measured] = (), tolerance: float
     https://arxiv.org/abs/2305.18383. The rule is reconstructed from its figures.
 
     Args:
-        measured: The network that was measured.
-        family: Networks of other temperatures. Those of another density are left out.
-        tolerance: The barrier that still counts as none, at least 0, as a fraction of the training examples.
+        measured: The network that was measured, or a study that was run.
+        family: Networks of other temperatures. Those of another density are left out. A study has its own.
+        tolerance: The barrier that still counts as none, at least 0, as a fraction of the training examples. None: 0.1,
+            or that of the study.
+        density: The density, for a study. It starts from the last of its temperatures.
+
+    Raises:
+        ValueError: If the tolerance is negative, or a study comes without a density.
 
     Example:
         >>> print(advise(Measured(lmc=-0.669, cka=0.891, density=0.06, temperature=160)))
@@ -95,6 +112,11 @@ dense run: one of fewer epochs, smaller batch size, higher learning rate, larger
         >>> advise(Measured(lmc=0.0, density=0.4)).changes["rho"]
         'smaller'
     """
+    if not isinstance(measured, Measured):
+        if density is None:
+            raise UserError("advise(study) needs the density to prune to: advise(study, density=0.06).")
+        return measured.advise(density, tolerance=tolerance)
+    tolerance = 0.1 if tolerance is None else tolerance
     check_at_least("advise", 0, {"tolerance": tolerance})
     others = [one for one in family if one.density == measured.density and one != measured]
     is_clear = _is_clear(measured, tolerance)

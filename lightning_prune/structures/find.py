@@ -9,9 +9,10 @@ from torch import nn
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.structures.counting import costs_in
 from lightning_prune.structures.groups import FoundStructures, Kept
-from lightning_prune.structures.running import trace_of
+from lightning_prune.structures.running import collection_paused, trace_of
 from lightning_prune.structures.sides import FILTER_SIZE, Side, sides_of
 from lightning_prune.structures.splits import settle_splits
+from lightning_prune.structures.trace import Trace
 from lightning_prune.structures.units import Units, groups_of, number_units
 
 ALONE = "it is the only unit"
@@ -50,7 +51,11 @@ def structures_of(module: nn.Module, example: Any = None) -> FoundStructures:
           aten.convolution in 0 reads data of a fixed size: 0.weight[1]
           the network returns it: 3.weight[0], 3.bias[0]
     """
-    trace = trace_of(module, example)
+    with collection_paused():
+        return _found(module, trace_of(module, example))
+
+
+def _found(module: nn.Module, trace: Trace) -> FoundStructures:
     settle_splits(trace)
     sides, bad = sides_of(trace)
     members = _members(sides, bad)

@@ -170,6 +170,8 @@ def _unknown(trace: Trace, call: Call, reason: str | None = None) -> None:
 
 def _written(trace: Trace, call: Call, before: Tensor, after: Tensor) -> None:
     """Pin what is written into a tensor that had other labels: views of the tensor are not told."""
+    if before is after:
+        return
     if bool((before == ANY).all()) or torch.equal(trace.labels.roots(before), trace.labels.roots(after)):
         return
     for labels in (before, after):

@@ -15,7 +15,7 @@ def run(*words: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True, timeout=500)
 
 
-PARTS = ["guarantees", "step", "event", "masks", "launches", "packing", "nm", "claims"]
+PARTS = ["guarantees", "step", "event", "masks", "launches", "packing", "nm", "claims", "regimes"]
 
 
 @pytest.mark.slow

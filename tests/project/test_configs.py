@@ -14,7 +14,7 @@ from lightning_prune.cli import main
 from lightning_prune.lab.cli.command_line import CommandLine
 
 ROOT = Path(lightning_prune.__file__).parents[1] / "configs"
-CONFIGS = [path for path in sorted(ROOT.glob("*/*.yaml")) if path.parent.name != "ablations"]  # those are studies
+CONFIGS = [path for path in sorted(ROOT.glob("*/*.yaml")) if path.parent.name not in ("ablations", "regimes")]
 DIGITS = sorted(ROOT.glob("digits/*.yaml"))
 
 

@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lightning_prune.ablation.report import headline
 from lightning_prune.ablation.report.headline import Head
 from lightning_prune.ablation.report.html_table import sheet_of, versions_of
-from lightning_prune.ablation.report.packed_rows import packed
 from lightning_prune.ablation.report.picture_files import scripts
+from lightning_prune.ablation.report.pictures.packed_rows import packed
 from lightning_prune.ablation.report.pictures.picture import Picture, without_arms
 from lightning_prune.ablation.report.read_study import CSV, TABLE, inside
 from lightning_prune.ablation.report.reported_study import Study

@@ -22,9 +22,9 @@ from lightning_prune.ablation.report.pictures.picture import Picture
 from lightning_prune.ablation.report.pictures.rates import draw_rates
 from lightning_prune.ablation.report.pictures.search import draw_search
 from lightning_prune.ablation.report.pictures.shared_work import draw_shared_work
+from lightning_prune.ablation.report.pictures.some_arms import some_arms, some_of
 from lightning_prune.ablation.report.read_study import read_arm, read_study
 from lightning_prune.ablation.report.reported_study import Facts, Study
-from lightning_prune.ablation.report.some_arms import some_arms, some_of
 from lightning_prune.ablation.results.intervals import UNDECIDED
 from lightning_prune.ablation.results.table_checks import require_arms
 from lightning_prune.basics.nearest import suggest

@@ -321,10 +321,18 @@ class Run:
             # Before the scores: what nobody trained in the dense run is not to be ranked with the rest.
             self.trained.end_dense_run(trainer.world_size)
             warn_of_untrained(self._leave_untrained(trainer, masked=self.pruner.held()))
-        self.pruner.prune_(index, sparsity, trainer)
+        if not self._stays(index, sparsity):
+            self.pruner.prune_(index, sparsity, trainer)
         take_from_first(trainer, self.pruner.masks)  # each process has scored on data of its own
         self._hold_agreed(trainer)
         self.hold.treat_(trainer.optimizers, self.optimizer_state)  # by the masks that are held now
+
+    def _stays(self, index: int, sparsity: float) -> bool:
+        """Whether a cycle keeps the masks of the last one, because its level is the same.
+
+        Whole units meet a level only nearly. If they were ranked again, another one could die.
+        """
+        return index > 1 and self.pruner.follows_schedule and sparsity == self.scheduled(index - 1)
 
     def _hold_agreed(self, trainer: "pl.Trainer") -> None:
         """Hold the masks of the pruner from now on. All processes have to agree on them.

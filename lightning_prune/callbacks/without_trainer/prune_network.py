@@ -34,6 +34,7 @@ from lightning_prune.callbacks.without_trainer.own_loss import Loss, OwnLoss
 from lightning_prune.criteria.evidence import REMEMBERED
 from lightning_prune.granularity.base import Granularity
 from lightning_prune.granularity.divisible import divisible
+from lightning_prune.granularity.latency import Latency
 from lightning_prune.granularity.n_of_m import NofM
 from lightning_prune.granularity.quantities import Quantity
 from lightning_prune.granularity.single_weights import Weights
@@ -104,7 +105,7 @@ def prune(
     with _said_of_prune():
         _refuse_arguments(sparsity, allocation=allocation, prunable=prunable, criterion=criterion)
         check_units(granularity, measure, None, criterion)
-        _refuse_flops(granularity, measure)
+        _refuse_measures(granularity, measure)
         selected = prunable(module)
         if not isinstance(selected, Selected):
             raise UserError(
@@ -232,7 +233,12 @@ def _before(masks: NetworkMasks, weights: Mapping[str, Tensor], given: str | Pat
     return {name: bits for name, bits in masks.packed().items() if name in weights}
 
 
-def _refuse_flops(granularity: Granularity, measure: Quantity) -> None:
+def _refuse_measures(granularity: Granularity, measure: Quantity) -> None:
+    if measure == "latency" or isinstance(measure, Latency):
+        raise UserError(
+            f"prune(measure={measure!r}) measures nothing without a fit: give measure='flops', or "
+            "IterativePruning(cycles=1, retrain='0ep') in a Trainer."
+        )
     if measure == "flops" and not granularity.needs_groups:
         raise UserError(
             f"prune(measure='flops', granularity={granularity!r}) cannot count the operations of a training step "

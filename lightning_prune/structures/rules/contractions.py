@@ -1,6 +1,7 @@
 """Matrix products: a weight reads units with one dimension, and makes new units with the other."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,8 +40,16 @@ def count(trace: Trace, call: Call, *along: Tensor) -> None:
     """
     counted = flop_registry.get(call.operation.overloadpacket)
     if counted is not None:
-        flops = counted(*call.given.values(), out_val=call.result)
+        flops = _flops(counted, list(call.given.values()), call.result)
         trace.products.append(Product(f"{call.name}{trace.here}", flops, along))
+
+
+def _flops(formula: Any, given: Sequence[Any], result: Any) -> int:
+    """Evaluate a formula of torch. It takes shapes, into which torch would turn the tensors at its leisure."""
+    bare = getattr(formula, "__wrapped__", None)
+    if bare is None or not isinstance(result, Tensor):
+        return int(formula(*given, out_val=result))
+    return int(bare(*(one.shape if isinstance(one, Tensor) else one for one in given), out_shape=result.shape))
 
 
 def per_batch(trace: Trace, call: Call, operands: Sequence[Tensor]) -> Tensor:

@@ -40,6 +40,11 @@ def pointwise(trace: Trace, call: Call) -> None:
     for operand in operands:
         trace.use(operand, -1, "within")
     shape = call.outputs[0].shape
+    if len(operands) == 1 and operands[0].shape == shape:  # such as an activation function: nothing meets anything
+        for output in call.outputs:
+            if output is not operands[0]:
+                trace.set(output, labels[0])
+        return
     result = combine(trace, [(one.shape, label) for one, label in zip(operands, labels, strict=True)], shape, reason)
     if call.name in ADDITIONS and len(labels) > 1:
         trace.labels.note(trace.labels.summed, result, call.name)

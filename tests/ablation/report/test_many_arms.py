@@ -9,10 +9,10 @@ import pytest
 from made_up_study import write_study
 
 from lightning_prune.ablation.report import report_command
-from lightning_prune.ablation.report.packed_rows import packed, unpacked
 from lightning_prune.ablation.report.pictures.differences import PAIRS, draw_differences
+from lightning_prune.ablation.report.pictures.packed_rows import packed, unpacked
+from lightning_prune.ablation.report.pictures.some_arms import some_arms
 from lightning_prune.ablation.report.read_study import read_study
-from lightning_prune.ablation.report.some_arms import some_arms
 from lightning_prune.ablation.results.comparison import best, compare
 
 PLANS = ["rrr", "ooo", "oor", "fff", "ocs"]

@@ -12,7 +12,7 @@ from lightning_prune.basics.config_files import config_file, config_name, did_yo
 from lightning_prune.cli import main, with_config_files
 from lightning_prune.lab.configs_command import listing, summary
 
-STUDIES = [name for name in shipped_names() if name.startswith(("ablations/", "claims/"))]
+STUDIES = [name for name in shipped_names() if name.startswith(("ablations/", "claims/", "regimes/"))]
 
 
 def test_every_config_of_the_repository_is_listed_once_with_what_it_is(capsys):

@@ -19,8 +19,8 @@ from lightning_prune.ablation.report.pictures.axes import (
     shown_interval,
 )
 from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, Choice, Picture, specification
+from lightning_prune.ablation.report.pictures.some_arms import some_arms, some_of
 from lightning_prune.ablation.report.reported_study import Study
-from lightning_prune.ablation.report.some_arms import some_arms, some_of
 from lightning_prune.ablation.report.words import difference, plural
 from lightning_prune.ablation.results.intervals import (
     UNDECIDED,

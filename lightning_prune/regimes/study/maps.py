@@ -1,0 +1,118 @@
+"""Draw maps of error, LMC and CKA over temperature and load, with the borders of the regimes."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from lightning_prune.lab.report.vega import DATA, Rows, Spec, records, with_rows
+
+CELL = 62  # pixels
+CELLS = alt.Chart(DATA).transform_filter("!datum.is_border")
+MAPS = {
+    "error": ("Test error of the copies", "error", ".1%", "orangered"),
+    "lmc": ("Linear mode connectivity (LMC)", "lmc", "+.3f", "viridis"),
+    "cka": ("Similarity of the copies (CKA)", "cka", ".3f", "viridis"),
+}
+SUBTITLE = "Lines are borders of the regimes. A ring marks the temperature that `choose` takes."
+
+
+@dataclass(frozen=True)
+class Map:
+    """A drawn map.
+
+    Args:
+        name: The name of its files.
+        title: Its title.
+        spec: What is drawn, in Vega-Lite.
+    """
+
+    name: str
+    title: str
+    spec: Spec
+
+
+def draw_maps(cells: pd.DataFrame) -> list[Map]:
+    """Draw the maps of a study.
+
+    Args:
+        cells: The cells, with their regimes.
+
+    Returns:
+        The maps. A map without a value is left out.
+    """
+    return [Map(name, entry[0], _spec(cells, *entry)) for name, entry in MAPS.items() if cells[entry[1]].notna().any()]
+
+
+def borders_of(regimes: dict[tuple[int, int], str]) -> Rows:
+    """Find the edges between neighboring cells of other regimes.
+
+    Args:
+        regimes: From the place of a cell (column, row) to its regime.
+
+    Returns:
+        Lines with ``x``, ``x2``, ``y`` and ``y2``. A cell lies from half below to half above its place.
+
+    Example:
+        >>> borders_of({(0, 0): "I", (1, 0): "II-B"})
+        [{'x': 0.5, 'x2': 0.5, 'y': -0.5, 'y2': 0.5}]
+    """
+    found: Rows = []
+    for (column, row), regime in regimes.items():
+        if regimes.get((column + 1, row), regime) != regime:
+            found.append({"x": column + 0.5, "x2": column + 0.5, "y": row - 0.5, "y2": row + 0.5})
+        if regimes.get((column, row + 1), regime) != regime:
+            found.append({"x": column - 0.5, "x2": column + 0.5, "y": row + 0.5, "y2": row + 0.5})
+    return found
+
+
+def _spec(cells: pd.DataFrame, title: str, column: str, form: str, scheme: str) -> Spec:
+    columns, rows = list(cells["density"].unique()), list(cells["temperature"].unique())
+    placed = _placed(cells, columns, rows)
+    edges = borders_of(dict(zip(zip(placed["column"], placed["row"], strict=True), placed["regime"], strict=True)))
+    x = alt.X("left:Q", title="load: density", scale=_scale(len(columns)), axis=_axis([f"{d:.3g}" for d in columns]))
+    y = alt.Y("top:Q", title="temperature, as written", scale=_scale(len(rows)), axis=_axis(list(map(str, rows))))
+    color = alt.Color(f"{column}:Q", scale=alt.Scale(scheme=scheme), legend=alt.Legend(format=form, title=None))  # type: ignore[arg-type]
+    tiles = CELLS.mark_rect().encode(x=x, x2="right", y=y, y2="bottom", color=color)
+    lines = alt.Chart(DATA).transform_filter("datum.is_border").mark_rule(strokeWidth=3, color="#000")
+    lines = lines.encode(x="x:Q", x2="x2", y="y:Q", y2="y2")
+    heading = alt.TitleParams(title, subtitle=SUBTITLE, anchor="start", fontSize=15, offset=10)
+    size = {"width": CELL * len(columns), "height": CELL * len(rows)}
+    chart = alt.layer(tiles, *_said(column, form), lines).properties(**size, title=heading)
+    return with_rows(chart, [*records(placed.assign(is_border=False)), *({**one, "is_border": True} for one in edges)])
+
+
+def _placed(cells: pd.DataFrame, columns: list[Any], rows: list[Any]) -> pd.DataFrame:
+    """The cells with their places, and with the edges of their tiles."""
+    column = cells["density"].map(columns.index)
+    row = cells["temperature"].map(rows.index)
+    edges = {"left": column - 0.5, "right": column + 0.5, "top": row - 0.5, "bottom": row + 0.5}
+    return cells.assign(column=column, row=row, **edges)
+
+
+def _said(column: str, form: str) -> list[alt.Chart]:
+    """The ring around the chosen cell, and the value and the regime in each cell, readable on every color."""
+    middle = CELLS.encode(x="column:Q", y="row:Q")
+    ring = middle.transform_filter("datum.is_chosen")
+    found = [ring.mark_point(shape="circle", size=2300, color="white", strokeWidth=2)]
+    halo: dict[str, Any] = {"stroke": "white", "strokeWidth": 2.5, "strokeOpacity": 0.85}
+    for extra in (halo, {}):
+        found.append(middle.mark_text(fontSize=11, dy=-6, **extra).encode(text=alt.Text(f"{column}:Q", format=form)))
+        found.append(middle.mark_text(fontSize=10, dy=8, **extra).encode(text="regime:N"))
+    return found
+
+
+def _scale(count: int) -> alt.Scale:
+    return alt.Scale(domain=[-0.5, count - 0.5], nice=False, zero=False)
+
+
+def _axis(labels: list[str]) -> alt.Axis:
+    return alt.Axis(
+        values=list(range(len(labels))),
+        labelExpr=f"{json.dumps(labels)}[datum.value]",
+        grid=False,
+        tickSize=0,
+        domain=False,
+    )

@@ -1,0 +1,110 @@
+"""The map of a study: regimes, borders, the choice and its gain, the page and the advice, on the maps of the paper."""
+
+import pandas as pd
+import pytest
+from test_advice import MAP, cells
+
+from lightning_prune import Advice, UserError, advise, choose
+from lightning_prune.cli import main
+from lightning_prune.regimes.study.maps import borders_of, draw_maps
+from lightning_prune.regimes.study.regime_map import RegimeMap
+
+
+def zhou(seeds=1):
+    """The published map as the table of a study. Another seed has other errors, and the same means."""
+    table = pd.read_csv(MAP)
+    table = table.assign(temperature=[f"{one} epochs" for one in table["epochs"]], val_error=table["error"])
+    table = table.assign(copy_a=1, copy_b=2, at=0.5, train_error=0.0)
+    shifts = {1: [0.0], 2: [-0.01, 0.01]}[seeds]
+    return RegimeMap(
+        "zhou", pd.concat([table.assign(seed=seed, lmc=table["lmc"] + shift) for seed, shift in enumerate(shifts)])
+    )
+
+
+def test_a_cell_has_the_regime_that_advise_gives():
+    known = {(one.density, f"{one.temperature} epochs"): one for one in cells()}
+    found = zhou().cells
+    assert len(found) == len(known)
+    for row in found.to_dict("records"):
+        family = [one for one in known.values() if one.density == row["density"]]
+        assert row["regime"] == advise(known[row["density"], row["temperature"]], family).regime
+        assert row["is_chosen"] == (f"{choose(family).temperature} epochs" == row["temperature"])
+
+
+def test_seeds_are_averaged_and_their_spread_is_known():
+    one, two = zhou().cells, zhou(2).cells
+    assert two["lmc"].tolist() == pytest.approx(one["lmc"].tolist())
+    assert two["spread"].tolist() == pytest.approx([0.01] * len(two))  # the standard error of -0.01 and 0.01
+    assert set(two["seeds"]) == {2}
+
+
+def test_the_best_and_the_chosen_network_and_what_the_choice_gains():
+    best = zhou(2).best.set_index("density")
+    assert best.loc[0.06, "best"] == "80 epochs"
+    assert best.loc[0.06, "last"] == "160 epochs"
+    assert best.loc[0.06, "gain"] == pytest.approx(best.loc[0.06, "error_chosen"] - best.loc[0.06, "error_last"])
+    assert best.loc[0.06, "gain"] < -0.025
+    assert (best["error_chosen"] - best["error_best"]).max() <= 0.0065
+
+
+def test_advice_comes_from_the_map_from_a_study_and_in_words():
+    found = zhou()
+    assert found.advise(0.06).direction == "raise"
+    assert found.advise(0.4, "10 epochs").direction == "lower"
+    assert isinstance(advise(found, density=0.06), Advice)
+    assert advise(found, density=0.06, tolerance=1.0).regime != "I"
+    said = found.sentences()
+    assert "At density 0.06: prune the network of 80 epochs" in said[1]
+    assert "regime I, clearly: raise the temperature" in said[1]
+    assert "reconstructed" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda found: found.advise(0.3), "There are 0.05"),
+        (lambda found: found.advise(0.06, "7 epochs"), "'10 epochs'"),
+        (lambda found: advise(found), "density"),
+    ],
+)
+def test_what_was_not_measured_is_refused(ask, said):
+    with pytest.raises(UserError, match=said):
+        ask(zhou())
+
+
+def test_borders_lie_between_cells_of_other_regimes_only():
+    regimes = {(0, 0): "I", (1, 0): "II-B", (0, 1): "I", (1, 1): "I"}
+    assert borders_of(regimes) == [
+        {"x": 0.5, "x2": 0.5, "y": -0.5, "y2": 0.5},
+        {"x": 0.5, "x2": 1.5, "y": 0.5, "y2": 0.5},
+    ]
+
+
+def test_the_maps_show_every_cell_with_its_regime():
+    maps = {one.name: one.spec for one in draw_maps(zhou().cells)}
+    assert list(maps) == ["error", "lmc", "cka"]
+    rows = [row for row in maps["lmc"]["datasets"]["rows"] if not row["is_border"]]
+    assert len(rows) < len(maps["lmc"]["datasets"]["rows"])
+    assert len(rows) == 16 * 9
+    assert {row["regime"] for row in rows} == {"I", "II-A", "II-B"}
+
+
+def test_files_are_written_and_read_back_and_the_command_says_the_advice(tmp_path, capsys):
+    page = zhou().write(tmp_path)
+    assert {one.name for one in page.parent.iterdir()} == {
+        "index.html", *(f"{name}.{kind}" for name in ("error", "lmc", "cka") for kind in ("png", "svg")),
+    }  # fmt: skip
+    text = page.read_text()
+    assert text.index("prune the network of 80 epochs") < text.index("<svg")
+    back = RegimeMap.read(tmp_path)
+    assert back.cells.equals(zhou().cells)
+    main(["regimes", "--advise", str(tmp_path)])
+    assert capsys.readouterr().out.splitlines() == zhou().sentences()
+    main(["regimes", "--advise", str(tmp_path), "--density", "0.06", "--temperature", "10 epochs"])
+    assert "Regime II-A at density 0.06" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["regimes", "--advise", str(tmp_path / "nothing")])
+    assert "Run it first" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["regimes"])
+    assert "--config STUDY" in capsys.readouterr().err
