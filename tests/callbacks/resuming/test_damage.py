@@ -168,7 +168,7 @@ def test_a_strategy_that_was_told_to_check_can_be_told_to_stop(folder):
 
     strategy, damaged = Strategy(), folder / "damaged.ckpt"
     damaged.write_bytes(b"")
-    undo = check_before_loading(strategy)
+    undo = check_before_loading(strategy, lambda checkpoint: None)
     asked = folder / "epoch=4.ckpt", True
     assert strategy.load_checkpoint(folder / "epoch=4.ckpt", weights_only=True)["asked"] == asked
     with pytest.raises(ValueError, match="the file is damaged"):
