@@ -54,7 +54,7 @@ def config_file(given: str | Path) -> Path | None:
     Returns:
         The file, relative to the working directory if the file is below it. None if there is no such file.
     """
-    if _is_file(Path(given)):
+    if is_file(Path(given)):
         return Path(given)
     found = shipped_file(str(given))
     return found.relative_to(Path.cwd()) if found is not None and found.is_relative_to(Path.cwd()) else found
@@ -121,10 +121,11 @@ def _plain(name: str) -> str:
     return name.removeprefix("./").removeprefix("configs/").removesuffix(".yaml")
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether a path is a file. What cannot be a path is none, such as YAML, which is too long for a name."""
     try:
         return path.is_file()
-    except (OSError, ValueError):  # For example a text that is too long for a name, because it is YAML itself.
+    except (OSError, ValueError):
         return False
 
 

@@ -1,9 +1,9 @@
 """The clock of the cycles, and the base class of the callbacks that ask the clock for the time."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
@@ -121,6 +121,11 @@ class CycleClock(CycleMember):
         """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
 
     @property
+    @abstractmethod
+    def covered(self) -> Mapping[str, Tensor]:
+        """The tensors that can have masks, by name. They are the module's own."""
+
+    @property
     def living_network(self) -> LivingNetwork | None:
         """What is left when dead units are removed. None if weights are masked that cannot be removed."""
         return None
@@ -133,6 +138,15 @@ class CycleClock(CycleMember):
     @abstractmethod
     def scheduled(self, cycle: int) -> float:
         """The sparsity that the schedule asks for in a cycle."""
+
+    @abstractmethod
+    def note(self, name: str, value: Any) -> None:
+        """Write a value into ``pruning.json``.
+
+        Args:
+            name: The key in the file. A value that was written under it before is replaced.
+            value: Plain values: numbers, texts, lists and dictionaries of them.
+        """
 
     @abstractmethod
     def note_stop(self, trainer: "pl.Trainer") -> None:

@@ -22,7 +22,7 @@ from lightning_prune.callbacks.companions.shrink import cut_to_sizes_, shrinks_i
 from lightning_prune.callbacks.compat.backbone_finetuning import select
 from lightning_prune.callbacks.compat.best_checkpoint import choose_afresh, warn_of_old_best
 from lightning_prune.callbacks.compat.namespaces import join_namespaces
-from lightning_prune.callbacks.compat.skipped_hooks import skip_empty, stop_skipping
+from lightning_prune.callbacks.compat.skipped_hooks import skip_empty, skip_while, stop_skipping
 from lightning_prune.callbacks.compat.tuners import refuse_tuning
 from lightning_prune.callbacks.fit.assembly import assemble, complete
 from lightning_prune.callbacks.fit.dense_run import read_dense_run
@@ -168,6 +168,7 @@ class IterativePruning(Arguments):
         self._undo = ExitStack()
         self._loaded: dict[str, Any] | None = None
         self._used = False
+        self._idle = (False, False)  # whether the hooks after a backward pass and before a step have nothing to do
 
     @property
     def measured_sparsity(self) -> float:
@@ -177,6 +178,10 @@ class IterativePruning(Arguments):
     def masks(self) -> dict[str, Tensor]:
         """The masks by name, true where a weight is alive. Tensors without a dead weight are left out."""
         return self._run.pruner.whole_masks()
+
+    @property
+    def covered(self) -> Mapping[str, Tensor]:
+        return self._run.pruner.covered
 
     @property
     def living_network(self) -> LivingNetwork | None:
@@ -196,6 +201,9 @@ class IterativePruning(Arguments):
 
     def scheduled(self, cycle: int) -> float:
         return scheduled(self._levels, cycle)
+
+    def note(self, name: str, value: Any) -> None:
+        self._run.record.note(name, value)
 
     def note_stop(self, trainer: "pl.Trainer") -> None:
         self._run.stop_decided(trainer)
@@ -238,8 +246,10 @@ class IterativePruning(Arguments):
             self._begin(trainer, pl_module)
         cut_to_sizes_(self._run.hold, pl_module)
         self._run.set_off(trainer)
+        self._idle = (False, False)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, CycleMember):
+                stop_skipping(callback)
                 skip_empty(callback)
                 self._undo.callback(stop_skipping, callback)
 
@@ -248,6 +258,11 @@ class IterativePruning(Arguments):
 
     def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
         self._run.batch_begins(trainer)
+        idle = (pl_module.automatic_optimization, not self._run.hold.has_masks)
+        if idle != self._idle:
+            self._idle = idle
+            for is_idle, hook in zip(idle, ("on_after_backward", "on_before_optimizer_step"), strict=True):
+                skip_while(is_idle, self, IterativePruning, hook)
 
     def on_after_backward(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._run.backward_ended(trainer)

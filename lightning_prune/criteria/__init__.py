@@ -34,11 +34,17 @@ from lightning_prune.criteria.gradients import gradient_magnitude as gradient_ma
 from lightning_prune.criteria.gradients import grasp as grasp
 from lightning_prune.criteria.gradients import snip as snip
 from lightning_prune.criteria.gradients import taylor as taylor
+from lightning_prune.criteria.inputs import ria as ria
+from lightning_prune.criteria.inputs import wanda as wanda
 from lightning_prune.criteria.on_batches import OnBatches as OnBatches
+from lightning_prune.criteria.switch import Switch as Switch
+from lightning_prune.criteria.units import activation_entropy as activation_entropy
 from lightning_prune.criteria.units import batch_norm_scale as batch_norm_scale
+from lightning_prune.criteria.units import feature_rank as feature_rank
 from lightning_prune.criteria.units import geometric_median as geometric_median
 from lightning_prune.criteria.units import l1_norm as l1_norm
 from lightning_prune.criteria.units import l2_norm as l2_norm
+from lightning_prune.criteria.units import mean_activation as mean_activation
 from lightning_prune.criteria.units import taylor_gate as taylor_gate
 
 

@@ -11,9 +11,11 @@ from lightning_prune.basics.checks import check_at_least_one
 from lightning_prune.basics.user_error import UserError
 
 MEASURED = ("gradient", "squared_gradient", "hessian_gradient")  # on batches of training data
+FLOWING = ("input_norm",)  # of what flows into weights, on batches of training data
 REMEMBERED = ("initial", "phase_start", "epoch_start")  # weights of an earlier moment
-OF_UNITS = ("scale", "squared_gate_gradient")  # of whole units, and only where their norms are known
-KINDS = (*MEASURED, *REMEMBERED, "survival", *OF_UNITS)
+OUTPUTS = ("output_mean", "output_samples", "output_rank")  # of what flows out of units, on batches of training data
+OF_UNITS = ("scale", "squared_gate_gradient", *OUTPUTS)  # of whole units, and only where their outputs are known
+KINDS = (*MEASURED, *FLOWING, *REMEMBERED, "survival", *OF_UNITS)
 
 BatchNorm = Literal["training", "evaluation"]
 
@@ -27,7 +29,9 @@ class Evidence:
             tensor, so every process draws the same numbers.
         found: The tensors that the criterion declared with :func:`needs`, by kind. Each has the weight's shape.
         transposed: The number of groups if the weight belongs to a transposed convolution, whose outputs lie along the
-            second dimension. 0 for any other layer, whose outputs lie along the first dimension.
+            second dimension, and 1 for the ``Conv1D`` of transformers. 0 for any other layer, whose outputs lie along
+            the first dimension.
+        cycle: The number of the cycle that the prune begins.
 
     Example:
         >>> Evidence(torch.Generator(), {"gradient": torch.ones(2)}).gradient
@@ -37,6 +41,7 @@ class Evidence:
     generator: torch.Generator
     found: Mapping[str, Tensor] = field(default_factory=dict)
     transposed: int = 0
+    cycle: int = 0
 
     @property
     def gradient(self) -> Tensor:
@@ -52,6 +57,11 @@ class Evidence:
     def hessian_gradient(self) -> Tensor:
         """The Hessian of the mean loss of the batches times its gradient, over the prunable weights."""
         return self._look("hessian_gradient")
+
+    @property
+    def input_norm(self) -> Tensor:
+        """The L2 norm of the numbers that each weight is multiplied with, over all samples and positions."""
+        return self._look("input_norm")
 
     @property
     def initial(self) -> Tensor:
@@ -83,6 +93,21 @@ class Evidence:
         """The square of each batch's derivative of the loss by a factor on the unit, averaged over the batches."""
         return self._look("squared_gate_gradient")
 
+    @property
+    def output_mean(self) -> Tensor:
+        """The mean of the absolute values that flow out of each unit, in one column."""
+        return self._look("output_mean")
+
+    @property
+    def output_samples(self) -> Tensor:
+        """What flows out of each unit: one row for each unit, one column for each sample, the mean over positions."""
+        return self._look("output_samples")
+
+    @property
+    def output_rank(self) -> Tensor:
+        """The rank of the map that flows out of each unit, averaged over samples, in one column."""
+        return self._look("output_rank")
+
     def _look(self, kind: str) -> Tensor:
         if kind in self.found:
             return self.found[kind]
@@ -98,7 +123,7 @@ class Needs:
 
     Args:
         kinds: Names of properties of :class:`Evidence`.
-        batches: The number of batches of training data on which gradients are taken, at least 1.
+        batches: The number of batches of training data on which the network is looked at, at least 1.
         batch_norm: The statistics that BatchNorm uses for these gradients. ``"training"``: those of the batch, as while
             the module trains. ``"evaluation"``: the running ones.
         rounds: The number of rounds in which SynFlow reaches the sparsity, at least 1.

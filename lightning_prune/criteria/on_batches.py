@@ -1,4 +1,4 @@
-"""Compute a gradient criterion on another number of batches than its default."""
+"""Compute a criterion of gradients or activations on another number of batches than its default."""
 
 from dataclasses import dataclass, replace
 
@@ -7,20 +7,21 @@ from torch import Tensor
 from lightning_prune.basics.checks import check_at_least_one
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.declared import Criterion, Scorer, is_elementwise, needs_of, scores_units
-from lightning_prune.criteria.evidence import MEASURED, Evidence, Needs
+from lightning_prune.criteria.evidence import FLOWING, MEASURED, OUTPUTS, Evidence, Needs
 
 
 @dataclass(frozen=True, repr=False)
 class OnBatches(Scorer):
-    """Compute a criterion's gradients on another number of batches than its default.
+    """Compute a criterion's gradients or activations on another number of batches than its default.
 
     Args:
-        criterion: A criterion that uses gradients, such as ``taylor``.
+        criterion: A criterion that uses gradients or activations, such as ``taylor`` or ``wanda``.
         batches: The number of batches of training data, at least 1. With several processes, each process computes its
             part of every batch, as in training.
 
     Raises:
-        ValueError: If the criterion takes no gradients, or ``batches`` is not a whole number of at least 1.
+        ValueError: If the criterion takes no gradients and looks at no activations, or ``batches`` is no whole number
+            of at least 1.
 
     Example:
         >>> from lightning_prune.criteria import taylor
@@ -32,11 +33,11 @@ class OnBatches(Scorer):
     batches: int
 
     def __post_init__(self) -> None:
-        measured = {*MEASURED, "squared_gate_gradient"}
+        measured = {*MEASURED, *FLOWING, *OUTPUTS, "squared_gate_gradient"}
         if not callable(self.criterion) or not measured & set(needs_of(self.criterion).kinds):
             raise UserError(
-                f"OnBatches(criterion={self.criterion!r}) takes no gradients: give a criterion that does, such as "
-                "lightning_prune.criteria.taylor, or use this criterion without OnBatches."
+                f"OnBatches(criterion={self.criterion!r}) takes no gradients and looks at no activations: give a "
+                "criterion that does, such as lightning_prune.criteria.taylor, or use this criterion without OnBatches."
             )
         check_at_least_one("OnBatches", "batches", self.batches)
 

@@ -15,6 +15,10 @@ from lightning_prune.structures.groups import FoundStructures
 
 Masks = Mapping[str, Tensor]  # uint8, 1 where a unit lives, by group; a group that is left out is fully alive
 
+_WITHOUT_OUTPUTS = (
+    "The criterion looks at what flows out of units, which blocks do not know: give "
+    "IterativePruning(granularity=Structures()) or Filters(), or a criterion of the weights alone, such as l1_norm."
+)
 _WITHOUT_GATES = (
     "The criterion looks at the norms and biases behind units, which filters and blocks do not know: give "
     "IterativePruning(granularity=Structures()), or a criterion of the weights alone, such as l1_norm."
@@ -117,6 +121,20 @@ class Units(ABC):
             ValueError: If the units are parts of single tensors.
         """
         raise UserError(_WITHOUT_GATES)
+
+    def outputs(self, group: str) -> dict[str, Tensor]:
+        """The unit of each output of the layers that make the values of a group.
+
+        Args:
+            group: The name of the group.
+
+        Returns:
+            The number of the unit of each output, by the name of the layer's weight. -1 for outputs of other units.
+
+        Raises:
+            ValueError: If the units are parts of outputs.
+        """
+        raise UserError(_WITHOUT_OUTPUTS)
 
     def living_network(self, masks: Masks) -> LivingNetwork | None:
         """What is left of the network when dead units are removed. None if the units are parts of single tensors.

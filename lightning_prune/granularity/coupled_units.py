@@ -89,6 +89,10 @@ class CoupledUnits(Units):
         sums = [sorted_by_unit(product_of(one.tensor), one, own.width, 0.0).sum(1) for one in parts]
         return torch.stack(sums).sum(0)
 
+    def outputs(self, group: str) -> dict[str, Tensor]:
+        slices = self.groups[group].slices
+        return {one.tensor: one.units for one in slices if one.role == "producer" and not one.bias}
+
     def only(self, weights: Iterable[str]) -> "CoupledUnits":
         kept = set(weights)
         left = {name: group for name, group in self.groups.items() if kept.issuperset(group.producers)}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Size, Tensor
 
 from lightning_prune.granularity.base import Granularity, Units
@@ -50,6 +51,9 @@ class Filters(Granularity):
 
 
 class _Rows(Tiling):
+    def outputs(self, group: str) -> dict[str, Tensor]:
+        return {group: torch.arange(self.shapes[group].numel())}
+
     def shape_of(self, shape: Size, transposed: int) -> Size:
         return Size([filter_count(shape, transposed)])
 

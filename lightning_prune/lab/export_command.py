@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 from lightning_prune.basics.config_files import require_config
 from lightning_prune.basics.user_error import NothingThere, UserError
 from lightning_prune.lab.runs.quiet import quiet
-from lightning_prune.lab.shrink_command import batch_of, config_of, made_of
+from lightning_prune.lab.shrink_command import config_of, made_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def trained(checkpoint: Path, config: Path) -> "tuple[nn.Module, Any]":
-    """Make the module of a run with the weights of a checkpoint, and a batch of the run's validation data.
+    """Make the module of a run with the weights of a checkpoint, and a batch of the run's data.
 
     Args:
         checkpoint: A checkpoint, or the file of a small network.
@@ -68,6 +68,7 @@ def trained(checkpoint: Path, config: Path) -> "tuple[nn.Module, Any]":
     Raises:
         UserError: If the checkpoint is of another module.
     """
+    from lightning_prune.lab.runs.first_batch import batch_of
     from lightning_prune.shrinking.removal import load_whole
     from lightning_prune.shrinking.small_file import is_small_file, load_small
 
@@ -98,7 +99,7 @@ def chosen_inputs(batch: Any, words: Sequence[str]) -> Any:
     missing = [word for word in words if word not in parts]
     if missing:
         known = f"has {', '.join(parts)}" if parts else f"is a {type(batch).__name__} without parts"
-        raise UserError(f"`--inputs {','.join(words)}`: the batch of the validation data {known}, and no {missing[0]}.")
+        raise UserError(f"`--inputs {','.join(words)}`: the batch of the data {known}, and no {missing[0]}.")
     return {word: parts[word] for word in words} if isinstance(batch, Mapping) else tuple(parts[word] for word in words)
 
 

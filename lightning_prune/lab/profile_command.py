@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser
 from lightning_prune.basics.config_files import require_config
 from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.user_error import NothingThere, UserError
-from lightning_prune.lab.shrink_command import CONFIG, batch_of, config_of, made_of, shrunk_from
+from lightning_prune.lab.shrink_command import CONFIG, config_of, made_of, shrunk_from
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     from lightning_prune.deployment.profiling.runtimes.known import check_runtimes
     from lightning_prune.lab.report.profile_picture import draw_profile
     from lightning_prune.lab.report.report_file import require_folder
+    from lightning_prune.lab.runs.first_batch import batch_of
     from lightning_prune.lab.runs.quiet import quiet
 
     check_runtimes(runtimes, f"`--runtime {options.runtime}`")

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -99,7 +99,8 @@ def shrunk_from(checkpoint: Path, config: Path) -> "Shrunk":
         checkpoint: A checkpoint of the run.
         config: The config of the run, which names the module and its data.
     """
-    from lightning_prune.shrinking.removal import shrink  # late: an error about a path comes at once
+    from lightning_prune.lab.runs.first_batch import batch_of  # late: an error about a path comes at once
+    from lightning_prune.shrinking.removal import shrink
 
     module, data = made_of(config)
     return shrink(module, checkpoint=checkpoint, example=batch_of(module, data))
@@ -123,25 +124,3 @@ def made_of(config: Path) -> "tuple[LightningModule, LightningDataModule | None]
     kept = yaml.safe_dump({name: content[name] for name in SECTIONS if name in content}, sort_keys=False)
     made = CommandLine([f"--config={kept}", "--trainer.logger=false"], run=False)
     return made.model, made.datamodule
-
-
-def batch_of(module: Any, data: Any) -> Any:
-    """A batch of the validation data, as the module gets it. A validation knows all hooks that a batch goes through.
-
-    Args:
-        module: The module of the run.
-        data: Its data. None: the module has loaders of its own.
-    """
-    from lightning.pytorch import Callback, Trainer
-
-    class FirstBatch(Callback):
-        batch: Any = None
-
-        def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:
-            self.batch = batch
-
-    first = FirstBatch()
-    off = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    trainer = Trainer(accelerator="cpu", devices=1, limit_val_batches=1, callbacks=[first], **off)  # type: ignore[arg-type]
-    trainer.validate(module, datamodule=data, verbose=False)
-    return first.batch

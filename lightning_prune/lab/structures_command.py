@@ -24,6 +24,7 @@ def main(arguments: Sequence[str]) -> None:
     from lightning.pytorch import Trainer  # late: --help needs no Lightning
 
     from lightning_prune.lab.cli.command_line import CommandLine
+    from lightning_prune.lab.runs.first_batch import batch_of
     from lightning_prune.structures.find import structures_of
 
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
@@ -37,16 +38,7 @@ def main(arguments: Sequence[str]) -> None:
         def fit(self, **given: Any) -> None:
             model, example = given["model"], None
             if getattr(model, "example_input_array", None) is None:
-                example = _batch_of(given["datamodule"], self.trainer)
+                example = batch_of(model, given["datamodule"])
             sys.stdout.write(f"{structures_of(model, example)}\n")
 
     Structures(["fit", *arguments])
-
-
-def _batch_of(data: Any, trainer: Any) -> Any:
-    """The first batch, as the data makes it ready for ``training_step``."""
-    data.trainer = trainer
-    data.prepare_data()
-    data.setup("fit")
-    batch = next(iter(data.train_dataloader()))
-    return data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)

@@ -169,6 +169,9 @@ class Cubic(_Rise):
 class Levels(SparsitySchedule):
     """Follow a list of sparsities. After the end of the list, the last sparsity stays.
 
+    A cycle whose level equals the one before keeps its masks bit for bit, and only trains longer. This is the control
+    that tells the gain of better masks from the gain of more training.
+
     Args:
         levels: One sparsity for each cycle from cycle 1 on. Each lies in [0, 1) and is not below the one before.
 

@@ -1,34 +1,40 @@
 """The layout of filters in a weight: along the first dimension, except in transposed convolutions.
 
 The weight of a transposed convolution has the shape ``(in, out / groups, ...)``. One output channel belongs to one
-index of the second dimension, within one group of the first dimension.
+index of the second dimension, within one group of the first dimension. The matrix of the ``Conv1D`` of transformers is
+laid out as that of a transposed convolution in one group.
 """
 
 from torch import Size, Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from lightning_prune.selection.layer_types import outputs_of
 from lightning_prune.selection.parameters import owned_parameters
 
 
 def transposed_groups(module: nn.Module) -> dict[str, int]:
-    """Find the weights of transposed convolutions.
+    """Find the weights of transposed convolutions, and of layers that are laid out alike.
 
     Args:
         module: The network.
 
     Returns:
-        The number of groups of each such layer, by the name of its weight.
+        The number of groups of each such layer, by the name of its weight. 1 for the ``Conv1D`` of transformers.
 
     Example:
         >>> transposed_groups(nn.Sequential(nn.Conv2d(2, 4, 3), nn.ConvTranspose2d(4, 6, 3, groups=2)))
         {'1.weight': 2}
     """
     return {
-        one.name: owner.groups
+        one.name: owner.groups if isinstance(owner, _ConvTransposeNd) else 1
         for one in owned_parameters(module)
         for owner, leaf in one.owners[:1]
-        if isinstance(owner, _ConvTransposeNd) and leaf == "weight"
+        if leaf == "weight" and (isinstance(owner, _ConvTransposeNd) or _is_turned(owner, one.parameter))
     }
+
+
+def _is_turned(owner: nn.Module, weight: Tensor) -> bool:
+    return weight.dim() == 2 and outputs_of(owner) == 1
 
 
 def filter_count(shape: Size, transposed: int = 0) -> int:

@@ -1,11 +1,14 @@
 """Classes of layers: their full paths, and facts about layers of other libraries, without importing the libraries."""
 
+import re
+
 from torch import nn
 
 from lightning_prune.basics.dotted_paths import dotted
 
 _CONV1D = "transformers.pytorch_utils.Conv1D"
 _MODELS = "transformers.models."
+_NORMALIZATION = re.compile(r"Norm(\d+d|Base)?$")  # the end of a class's name, or that of one it derives from
 
 
 def path_of(kind: type) -> str:
@@ -47,3 +50,16 @@ def outputs_of(layer: nn.Module) -> int | None:
     stacked = any(kind.__module__.startswith(_MODELS) and kind.__name__.endswith("Experts") for kind in kinds)
     transposed = getattr(layer, "is_transposed", None)
     return 1 + transposed if stacked and isinstance(transposed, bool) else None
+
+
+def is_normalization(kind: type) -> bool:
+    """Whether a class is a normalization layer, of torch or of another library, by its name.
+
+    Args:
+        kind: The class.
+
+    Example:
+        >>> is_normalization(nn.BatchNorm2d), is_normalization(nn.LayerNorm), is_normalization(nn.Linear)
+        (True, True, False)
+    """
+    return any(_NORMALIZATION.search(one.__name__) for one in kind.__mro__)

@@ -111,6 +111,7 @@ def shrink(
     """
     asker = f"shrink({type(module).__name__}, ...)"
     _refuse_sharded(module, asker)
+    before = _size(module)  # of the whole network: a checkpoint of Shrink(at="cycles") makes it small
     if checkpoint is not None:
         load_whole(module, checkpoint, f"shrink(checkpoint='{checkpoint}')")
     call = call_on(module, example, asker)
@@ -118,7 +119,8 @@ def shrink(
     tensors = tensors_of(module)
     check_found(found, tensors, asker)
     alive = dead_in_weights(found, tensors) if alive is None else check_alive(found, alive, asker)
-    return remove(module, found.groups, alive, call, resizes)
+    shrunk = remove(module, found.groups, alive, call, resizes)
+    return replace(shrunk, parameters=(before, shrunk.parameters[1]))
 
 
 def remove(

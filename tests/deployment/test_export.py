@@ -386,6 +386,15 @@ def test_the_sparse_file_is_loaded_into_the_whole_network(tmp_path):
     assert 0 < half.error < half.tolerance == 1e-2
 
 
+def test_a_small_network_is_whole_again_in_the_sparse_file(tmp_path):
+    small = load_small(export(conv(), tmp_path / "a.safetensors", example=IMAGES).path, conv())
+    done = export(small, tmp_path / "b.safetensors", "sparse", IMAGES)
+    assert done.is_right
+    plain = load_sparse(done.path, conv()).eval()
+    assert torch.allclose(plain(IMAGES), small.eval()(IMAGES), atol=1e-6)
+    assert small[0].out_channels == 5
+
+
 @pytest.mark.slow
 def test_openvino_in_half_precision(tmp_path):
     network = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 8))

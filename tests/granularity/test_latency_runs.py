@@ -9,10 +9,10 @@ from structured import structured
 from test_structures_runs import Keep, pruning
 from toys import equal, fit
 
-from lightning_prune import Filters, Latency, LRRewind, OneShot, Shrink, Structures, UserError, Weights, prune
+from lightning_prune import Filters, Latency, Levels, LRRewind, OneShot, Shrink, Structures, UserError, Weights, prune
 from lightning_prune.callbacks.gathering import latency_in_fit
 from lightning_prune.callbacks.masking import reached_latency
-from lightning_prune.deployment.profiling.width_table import measure_widths
+from lightning_prune.deployment.profiling.width_table import measure_living, measure_widths
 from lightning_prune.granularity.interpolation import Curve
 from lightning_prune.granularity.latency_table import LatencyTable
 
@@ -86,6 +86,21 @@ def test_table_and_what_was_reached_are_written_and_printed(bench, tmp_path, mon
     assert bench.ends == 1
     (line,) = said
     assert "takes 10 ms with all units and 6 ms without the dead ones (batch 1, threads 1): x 0.60." in line
+
+
+def test_what_was_reached_is_measured_of_the_whole_network_where_cycles_train_a_small_one(bench, monkeypatch):
+    shapes = []
+
+    def living(module, call, groups, alive, latency):
+        shapes.append([one.shape for one in module.parameters()])
+        return measure_living(module, call, groups, alive, latency)
+
+    monkeypatch.setattr(latency_in_fit, "measure_living", living)
+    clock = pruning(measure=Latency(rounds=1), cycles=2, sparsity=Levels([0.2, 0.4]))
+    done = fit([clock, Shrink(at="cycles")], structured(), max_epochs=1).lightning_module
+    assert shapes == [[one.shape for one in structured().parameters()]]
+    assert [one.shape for one in done.parameters()] != shapes[0]
+    assert clock.measured_sparsity == pytest.approx(0.4, abs=0.06)
 
 
 def test_other_measures_have_no_table(tmp_path):

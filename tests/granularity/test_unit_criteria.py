@@ -53,7 +53,8 @@ def evidence(count):
 
 def test_the_criteria_of_units_are_found():
     assert {named(one) for one in CRITERIA} == {
-        "l1_norm", "l2_norm", "geometric_median", "batch_norm_scale", "taylor_gate",
+        "l1_norm", "l2_norm", "geometric_median", "batch_norm_scale", "taylor_gate", "mean_activation",
+        "activation_entropy", "feature_rank",
     }  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def test_the_gate_gradient_is_the_derivative_by_a_factor_on_the_channel(group, p
     x, y = seen["batch"]
     gated = Gated(seen["net"], path, callback._run.pruner.masks.shapes[group].numel())
     nn.functional.cross_entropy(gated(x.double()), y).backward()
-    found = callback._run.pruner._gates[group]
+    found = callback._run.pruner._of_units["squared_gate_gradient"][group][:, 0]
     assert torch.allclose(found.double(), gated.gate.grad.square(), rtol=1e-5, atol=1e-12)
 
 

@@ -40,6 +40,7 @@ def evidence_for(shape, seed=0, part=None) -> Evidence:
     made = torch.Generator().manual_seed(seed + 1)
     found = {kind: torch.randn(shape, generator=made) for kind in EVIDENCE}
     found["squared_gradient"] = found["squared_gradient"].square()
+    found["input_norm"] = found["input_norm"].abs()
     if part is not None:
         found = {kind: tensor.flatten()[part] for kind, tensor in found.items()}
     return Evidence(torch.Generator().manual_seed(seed), found)

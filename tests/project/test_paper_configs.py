@@ -43,6 +43,10 @@ PAPERS = {
     "perp_2023",
     "li_2017",
     "mishra_2021",
+    "gadhikar_burkholz_2024",
+    "gadhikar_2024",
+    "oh_2025",
+    "kurtic_alistarh_2022",
 }
 
 
@@ -68,6 +72,8 @@ def tree_of(config):
 
 
 READY = [config for config in CONFIGS if all(map(exists, dotted_paths(tree_of(config))))]
+# It needs checkpoints of another run; tests/callbacks/starting_points/test_signed_starts.py trains such a pair.
+RECORDED = [ROOT / "oh_2025" / "transfer.yaml"]
 SMALL = [
     config for config in READY if tree_of(config)["model"]["init_args"]["network"]["class_path"].endswith("LeNet300100")
 ]
@@ -210,7 +216,9 @@ def test_a_config_becomes_objects_and_its_dump_parses_back(config, monkeypatch):
     with torch.device("meta"):  # drawing takes its time
         command = CommandLine([f"--config={config}"], run=False)
     (pruning,) = [callback for callback in command.trainer.callbacks if isinstance(callback, IterativePruning)]
-    assert pruning.cycles == len({pruning.scheduled(cycle) for cycle in range(1, pruning.cycles + 1)})
+    levels = {pruning.scheduled(cycle) for cycle in range(1, pruning.cycles + 1)}
+    repeats = config.parent.name == "gadhikar_2024"  # a mask that stays is trained again
+    assert (pruning.cycles > len(levels)) if repeats else (pruning.cycles == len(levels))
     assert timeline(command, pruning).cycles == pruning.cycles
     dump = command.parser.dump(command.config)
     assert command.parser.dump(command.parser.parse_string(dump)) == dump
@@ -284,7 +292,7 @@ def test_a_small_config_runs(config, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:Cycle .* leaves no weight alive")  # after a batch, most weights have moved alike
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [config for config in READY if config not in SMALL], ids=name_of)
+@pytest.mark.parametrize("config", [config for config in READY if config not in (*SMALL, *RECORDED)], ids=name_of)
 def test_a_config_runs(config, monkeypatch):
     pruning = run(config, monkeypatch)
     assert pruning.measured_sparsity == pytest.approx(pruning.scheduled(pruning.cycles), abs=1e-3)

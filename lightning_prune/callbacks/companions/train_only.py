@@ -1,6 +1,5 @@
 """Train only some kinds of parameters in the cycles, while all others stand still."""
 
-import re
 from collections.abc import Sequence
 
 import lightning.pytorch as pl
@@ -11,9 +10,8 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.optimizer_state import reset_
+from lightning_prune.selection.layer_types import is_normalization
 from lightning_prune.selection.parameters import matches, plain_name
-
-_NORMALIZATION = re.compile(r"Norm(\d+d|Base)?$")  # the end of a class's name, or that of one it derives from
 
 
 class TrainOnly(CycleCallback):
@@ -109,12 +107,8 @@ def parameters_of(module: nn.Module, parts: Sequence[str]) -> dict[str, nn.Param
 
 
 def _of_normalizations(module: nn.Module) -> set[int]:
-    layers = [layer for layer in module.modules() if _is_normalization(type(layer))]
+    layers = [layer for layer in module.modules() if is_normalization(type(layer))]
     return {id(parameter) for layer in layers for parameter in layer.parameters(recurse=False)}
-
-
-def _is_normalization(layer: type[nn.Module]) -> bool:
-    return any(_NORMALIZATION.search(kind.__name__) for kind in layer.__mro__)
 
 
 def _biases(module: nn.Module) -> set[int]:

@@ -50,6 +50,21 @@ def skip(callback: Callback, cls: type[Callback], hook: str) -> None:
         vars(callback).setdefault(hook, None)
 
 
+def skip_while(idle: bool, callback: Callback, cls: type[Callback], hook: str) -> None:
+    """Skip the hook that a class writes as long as it has nothing to do.
+
+    Args:
+        idle: Whether the hook has nothing to do.
+        callback: The callback.
+        cls: The class.
+        hook: The name of the hook.
+    """
+    if idle:
+        skip(callback, cls, hook)
+    elif vars(callback).get(hook, callback) is None:
+        del vars(callback)[hook]
+
+
 def stop_skipping(callback: Callback) -> None:
     """Let Lightning call all hooks of each batch again.
 

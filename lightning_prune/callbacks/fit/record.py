@@ -44,6 +44,7 @@ class Record:
         self.model_weights = sum(parameter.numel() for parameter in pl_module.parameters())
         self.settings = settings
         self.cycles: list[dict[str, Any]] = []
+        self._finished = False
 
     def cover(self, tensors: Mapping[str, Tensor]) -> None:
         """Note what has masks, which may be more than was selected, in the sizes of the whole network.
@@ -97,10 +98,24 @@ class Record:
         for logger in trainer.loggers:
             logger.log_metrics(values, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
 
+    def note(self, name: str, value: Any) -> None:
+        """Write a value of a callback into the file.
+
+        Args:
+            name: The key in the file.
+            value: Plain values.
+        """
+        self.measured = {**self.measured, name: value}
+        self._write()
+
     def write(self, trainer: "pl.Trainer", finished: bool) -> None:
         """Write the file, whole. What is measured when the run is over is in it if it is finished."""
         if finished:
             self.measured |= self.measure_at_end(trainer)
+        self._finished = finished
+        self._write()
+
+    def _write(self) -> None:
         if self._path is None or not self.writes:
             return
         shapes = self.covered
@@ -114,7 +129,7 @@ class Record:
             "pruned": [{"name": n, "shape": list(one), "weights": one.numel()} for n, one in shapes.items()],
             "skipped": [asdict(one) for one in self.selected.skipped if one.name not in shapes],
             "cycles": self.cycles,
-            "finished": finished,
+            "finished": self._finished,
             **self.measured,
         }
         write_whole(self._path, json.dumps(content, indent=1))

@@ -59,6 +59,7 @@ class Run:
         ending: When the phases and the fit end.
         to_rehearse: The sparsities that have yet to be shown to be possible.
         epoch_began: When the epoch began, in seconds of a clock that only counts on.
+        caught_up: Lightning's epoch in which everything that begins with it has begun.
     """
 
     at: Position
@@ -72,6 +73,7 @@ class Run:
     ending: Ending
     to_rehearse: Sequence[float] = ()
     epoch_began: float = field(default_factory=time.perf_counter)
+    caught_up: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors."""
@@ -237,6 +239,9 @@ class Run:
 
     def _catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
+        if self.timeline.by_epochs and self.caught_up == trainer.current_epoch:
+            self.at.count_step()  # the module's own on_train_batch_end is after ours
+            return
         self.at.look(trainer, self.timeline.dense)
         due = min(self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense), self.timeline.cycles)
         waiting = range((self.at.cycle.index if self.at.cycle else 0) + 1, due + 1)
@@ -244,6 +249,7 @@ class Run:
             with whole_network(trainer, self.pruner, self.hold):
                 self._begin_all(trainer, waiting)
         self.pruner.gatherer.begin_epoch(self.at.epoch)  # last: an epoch of a new cycle begins with its weights
+        self.caught_up = trainer.current_epoch
 
     def _begin_all(self, trainer: "pl.Trainer", waiting: Sequence[int]) -> None:
         """Begin what is due: the rest of a cycle that was beginning, the first prune of a span, and cycles."""
@@ -315,10 +321,18 @@ class Run:
             # Before the scores: what nobody trained in the dense run is not to be ranked with the rest.
             self.trained.end_dense_run(trainer.world_size)
             warn_of_untrained(self._leave_untrained(trainer, masked=self.pruner.held()))
-        self.pruner.prune_(index, sparsity, trainer)
+        if not self._stays(index, sparsity):
+            self.pruner.prune_(index, sparsity, trainer)
         take_from_first(trainer, self.pruner.masks)  # each process has scored on data of its own
         self._hold_agreed(trainer)
         self.hold.treat_(trainer.optimizers, self.optimizer_state)  # by the masks that are held now
+
+    def _stays(self, index: int, sparsity: float) -> bool:
+        """Whether a cycle keeps the masks of the last one, because its level is the same.
+
+        Whole units meet a level only nearly. If they were ranked again, another one could die.
+        """
+        return index > 1 and self.pruner.follows_schedule and sparsity == self.scheduled(index - 1)
 
     def _hold_agreed(self, trainer: "pl.Trainer") -> None:
         """Hold the masks of the pruner from now on. All processes have to agree on them.

@@ -1,4 +1,4 @@
-"""Gather the evidence that a criterion declares, before each prune: gradients, earlier weights, SynFlow's rounds."""
+"""Gather the evidence that a criterion declares, before each prune: gradients, inputs, earlier weights, rounds."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering import synaptic_flow
+from lightning_prune.callbacks.gathering.activations.measure import input_norms
 from lightning_prune.callbacks.gathering.source import OfFit, Source
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, Evidence, needs_of
-from lightning_prune.criteria.evidence import MEASURED, REMEMBERED
+from lightning_prune.criteria.evidence import FLOWING, MEASURED, REMEMBERED
 from lightning_prune.criteria.flow import order_of_death
 from lightning_prune.selection.sharding import whole
 
@@ -68,24 +69,27 @@ class Gatherer:
             ValueError: If it cannot be found in this run.
         """
         measured = [kind for kind in MEASURED if kind in self.needs.kinds]
+        flowing = [kind for kind in FLOWING if kind in self.needs.kinds]
         flows = "survival" in self.needs.kinds
-        if not measured and not flows:
+        if not measured and not flowing and not flows:
             return
         if trainer is None:
             raise UserError(
                 f"{describe(self.criterion)} needs a Trainer: it looks at the network, not at weights alone."
             )
-        source = trainer if isinstance(trainer, Source) else OfFit(trainer)
-        if measured:
-            source.refuse(self.weights, str(describe(self.criterion)), measured)
+        source, what = source_of(trainer), str(describe(self.criterion))
+        if measured or flowing:
+            source.refuse(self.weights, what, [*measured, *flowing])
         if flows:
             synaptic_flow.refuse(dict(source.module.named_parameters()))
         seed = seed_of(self.seed, cycle, "batches")
         with source.without_trace(seed):
+            batches = 1 if rehearsal else self.needs.batches
             if measured:
                 self._set_batch_norm(source.module)
-                batches = 1 if rehearsal else self.needs.batches
                 self._found |= source.gradients(self.weights, measured, batches, seed)
+            if flowing:
+                self._found["input_norm"] = input_norms(source, self.weights, batches, seed, what)
             if flows:
                 self._found["survival"] = self._survival(source, masks, budget, 1 if rehearsal else None, seed)
 
@@ -110,7 +114,7 @@ class Gatherer:
         if part is not None:
             tensors = {kind: tensor.flatten()[part] for kind, tensor in tensors.items()}
         found = {kind: tensor.to(device) for kind, tensor in tensors.items()}
-        return Evidence(generator, found, self._transposed.get(name, 0))
+        return Evidence(generator, found, self._transposed.get(name, 0), cycle)
 
     def begin_fit(self) -> None:
         """Remember the weights at the start of a fit that is not resumed."""
@@ -173,6 +177,15 @@ class Gatherer:
         living |= {name: mask.bool() for name in living if (mask := masks[name]) is not None}
         flow = synaptic_flow.flow_of(module, self.weights, ones)
         return order_of_death(flow, living, budget, rounds or self.needs.rounds)
+
+
+def source_of(origin: Origin) -> Source:
+    """Where evidence comes from.
+
+    Args:
+        origin: The trainer, or another source.
+    """
+    return origin if isinstance(origin, Source) else OfFit(origin)
 
 
 def _remembered(weight: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from lightning_prune.deployment.profiling.profile_network import call_on_batch
 from lightning_prune.deployment.profiling.width_table import measure_living, measure_widths
 from lightning_prune.granularity.latency import Latency
 from lightning_prune.granularity.latency_table import LatencyTable
+from lightning_prune.shrinking.regrowth import briefly_whole
 from lightning_prune.structures.groups import Group
 
 Groups = Mapping[str, Group]
@@ -70,7 +71,7 @@ def living_in_fit(
     Returns:
         The time of both, in seconds.
     """
-    with without_trace(module.trainer, seed=0):
+    with without_trace(module.trainer, seed=0), briefly_whole(module):  # Shrink(at="cycles") has made it small
         return measure_living(
             module, call_on_batch(module, _example(module), latency.batch, ASKER), groups, alive, latency
         )

@@ -11,6 +11,7 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.averaged_gradients import average
 from lightning_prune.callbacks.gathering.traceless import gradients_required
 from lightning_prune.callbacks.gathering.training_steps import loss_in, reason_against, training_steps
+from lightning_prune.criteria.evidence import MEASURED
 
 _SCALE_DOWN = 1 / 16
 
@@ -45,7 +46,7 @@ def measure(
 
 
 def refuse(module: "pl.LightningModule", weights: Mapping[str, Tensor], what: str, kinds: Sequence[str] = ()) -> None:
-    """Refuse modules whose gradients cannot be taken through ``training_step``.
+    """Refuse modules whose gradients cannot be taken, or activations seen, through ``training_step``.
 
     Args:
         module: The module.
@@ -64,9 +65,12 @@ def refuse(module: "pl.LightningModule", weights: Mapping[str, Tensor], what: st
         reason = found
     else:
         return
+    does, without = "take gradients", "gradients"
+    if kinds and not set(kinds) & set(MEASURED):
+        does, without = "look at activations", "activations"
     raise UserError(
-        f"IterativePruning(criterion={what}) cannot take gradients: {reason}, or give a criterion without gradients, "
-        "such as lightning_prune.magnitude."
+        f"IterativePruning(criterion={what}) cannot {does}: {reason}, or give a criterion without {without}, such as "
+        "lightning_prune.magnitude."
     )
 
 

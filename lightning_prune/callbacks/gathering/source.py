@@ -1,15 +1,17 @@
 """Where the evidence of a prune comes from: a fit of Lightning, or a loss and batches that the user gives."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor, nn
 
 from lightning_prune.callbacks.gathering import loss_gradients, synaptic_flow
 from lightning_prune.callbacks.gathering.traceless import without_trace
 from lightning_prune.callbacks.gathering.training_batches import draw
+from lightning_prune.callbacks.gathering.training_steps import training_steps
 
 
 class Source(ABC):
@@ -17,13 +19,15 @@ class Source(ABC):
 
     Attributes:
         module: The network.
+        alone: Whether there is one process only.
     """
 
     module: nn.Module
+    alone: bool = True
 
     @abstractmethod
     def refuse(self, weights: Mapping[str, Tensor], what: str, kinds: Sequence[str]) -> None:
-        """Refuse to measure gradients where they cannot be taken.
+        """Refuse to measure gradients or activations where that is impossible.
 
         Args:
             weights: The prunable weights by name.
@@ -31,7 +35,7 @@ class Source(ABC):
             kinds: What is to be measured.
 
         Raises:
-            ValueError: If they cannot be taken.
+            ValueError: If it is impossible.
         """
 
     @abstractmethod
@@ -59,12 +63,32 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def passes(self, batches: int, seed: int) -> Iterator[Callable[[], object]]:
+        """Prepare passes of the network over batches.
+
+        Args:
+            batches: How many batches, at least 1.
+            seed: Decides which batches.
+
+        Yields:
+            A function that lets the network run on a batch.
+        """
+
+    @abstractmethod
     def ones(self, seed: int) -> Tensor:
         """The input of SynFlow: ones in the shape of one example, where the network is.
 
         Args:
             seed: Decides which batch tells the shape.
         """
+
+    def summed(self, tensor: Tensor) -> Tensor:
+        """Add up the tensors of all processes."""
+        return tensor
+
+    def joined(self, matrix: Tensor) -> Tensor:
+        """Put the columns of all processes side by side, however many each has."""
+        return matrix
 
 
 class OfFit(Source):
@@ -77,6 +101,7 @@ class OfFit(Source):
     def __init__(self, trainer: "pl.Trainer") -> None:
         self._trainer = trainer
         self.module = trainer.lightning_module
+        self.alone = trainer.world_size == 1
 
     def refuse(self, weights: Mapping[str, Tensor], what: str, kinds: Sequence[str]) -> None:
         loss_gradients.refuse(self._trainer.lightning_module, weights, what, kinds)
@@ -88,6 +113,23 @@ class OfFit(Source):
         self, weights: Mapping[str, Tensor], kinds: Sequence[str], batches: int, seed: int
     ) -> dict[str, dict[str, Tensor]]:
         return loss_gradients.measure(self._trainer, weights, kinds, draw(self._trainer, batches, seed), seed)
+
+    def passes(self, batches: int, seed: int) -> Iterator[Callable[[], object]]:
+        return training_steps(self._trainer, draw(self._trainer, batches, seed), seed)
+
+    def summed(self, tensor: Tensor) -> Tensor:
+        total: Tensor = self._trainer.strategy.reduce(tensor, reduce_op="sum")
+        return total
+
+    def joined(self, matrix: Tensor) -> Tensor:
+        if self.alone:
+            return matrix
+        own = matrix.shape[1]
+        longest = int(self._trainer.strategy.reduce(matrix.new_tensor(float(own)), reduce_op="max"))
+        parts = matrix.new_zeros(self._trainer.world_size, len(matrix), longest)
+        parts[self._trainer.global_rank] = torch.nn.functional.pad(matrix, (0, longest - own), value=float("nan"))
+        columns = self.summed(parts).transpose(0, 1).flatten(1)
+        return columns[:, ~columns.isnan().all(0)]
 
     def ones(self, seed: int) -> Tensor:
         return synaptic_flow.ones_for(self._trainer, seed)

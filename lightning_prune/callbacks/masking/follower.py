@@ -25,6 +25,8 @@ class Follower(Pruner):
         chain: The masks of the cycles.
     """
 
+    follows_schedule = False  # the masks of a source may shrink at a level that stays
+
     def __init__(self, weights: Mapping[str, Tensor], chain: Chain) -> None:
         super().__init__(weights, criteria.magnitude, globally, seed=0)  # neither is asked
         self.chain = chain

@@ -19,6 +19,7 @@ class GradientReaders:
 
     def __init__(self) -> None:
         self._callbacks: Sequence[Callback] = ()
+        self._ids: list[int] = []
         self._epoch = -1
         self._hooked = False
 
@@ -33,14 +34,12 @@ class GradientReaders:
             False only where masking the gradients would change nothing but the moments of dead weights.
         """
         callbacks: Sequence[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        if trainer.current_epoch != self._epoch or not _are_same(callbacks, self._callbacks):
-            self._epoch, self._callbacks = trainer.current_epoch, list(callbacks)
+        ids = [*map(id, callbacks)]
+        if trainer.current_epoch != self._epoch or ids != self._ids:
+            # The callbacks are kept, because the number of an object that is gone may come back.
+            self._epoch, self._callbacks, self._ids = trainer.current_epoch, list(callbacks), ids
             self._hooked = _are_hooked(trainer.lightning_module, callbacks)
         return self._hooked or bool(trainer.gradient_clip_val) or not is_elementwise(optimizer)
-
-
-def _are_same(some: Sequence[Callback], others: Sequence[Callback]) -> bool:
-    return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
 
 
 def _are_hooked(module: "pl.LightningModule", callbacks: Sequence[Callback]) -> bool:
@@ -59,5 +58,7 @@ def _overrides(module: "pl.LightningModule", hook: str) -> bool:
 
 def _looks(callback: Callback) -> bool:
     ours = type(callback).__module__.startswith("lightning_prune.callbacks")
-    hook = getattr(callback.on_before_optimizer_step, "__func__", None)  # a LambdaCallback has it on the object
-    return not ours and hook not in [cls.on_before_optimizer_step for cls in everywhere(Callback)]
+    hook = callback.on_before_optimizer_step
+    written = getattr(hook, "__func__", None)  # a LambdaCallback has it on the object
+    empty = written in [cls.on_before_optimizer_step for cls in everywhere(Callback)]
+    return callable(hook) and not ours and not empty  # a hook that is skipped is None

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_prune.allocation import Allocation
+from lightning_prune.allocation.within_rows import compares_rows, in_rows
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.gatherer import Gatherer, Origin
 from lightning_prune.callbacks.settings.described import describe
@@ -33,7 +34,12 @@ class Pruner:
         seed: Decides, with the cycle and the tensor's name, what a random criterion keeps.
         transposed: The groups of transposed convolutions by the names of their weights.
         measure: What a sparsity is a fraction of. None: of the weights.
+
+    Attributes:
+        follows_schedule: Whether the sparsity alone says how much dies.
     """
+
+    follows_schedule: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -193,7 +199,8 @@ class Pruner:
         in_pieces = is_elementwise(self.criterion) and not any(map(is_sharded, self.weights.values()))
         part = partial(self._score, cycle) if in_pieces else None
         whole_one = partial(self._score, cycle, part=None)
-        return Scores(self.masks.shapes, self.masks.living, whole_one, part, self._transposed)
+        scores = Scores(self.masks.shapes, self.masks.living, whole_one, part, self._transposed)
+        return in_rows(scores) if compares_rows(self.allocation) else scores
 
     def _score(self, cycle: int, name: str, part: slice | None) -> Tensor:
         """The scores of a weight, or of a part of the flat weight. Dead weights are marked."""

@@ -20,7 +20,7 @@ def score_units(
     masks: Masks,
     weights: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
-    gates: Mapping[str, Tensor],
+    of_units: Mapping[str, Mapping[str, Tensor]],
     gatherer: Gatherer,
     cycle: int,
     said: str,
@@ -34,7 +34,7 @@ def score_units(
         masks: The masks of all groups.
         weights: The weights that compute units, by name.
         tensors: All parameters that units lie in, by name.
-        gates: The squared gate gradients of each group, where they were gathered.
+        of_units: What was gathered on the units: a matrix with one row for each unit, by kind and group.
         gatherer: What has gathered evidence on weights.
         cycle: The number of the cycle.
         said: The name of the criterion, for errors.
@@ -54,9 +54,8 @@ def score_units(
         found = {kind: matrices[place] for kind, matrices in gathered.items()}
         if "scale" in kinds:
             found["scale"] = units.scales(group, lambda one: tensors[one].detach())
-        if "squared_gate_gradient" in kinds:
-            found["squared_gate_gradient"] = gates[group][:, None]
-        score = as_floating(group, criterion(matrix, Evidence(generator, found)), said)
+        found |= {kind: of_units[kind][group].to(matrix.device) for kind in of_units if kind in kinds}
+        score = as_floating(group, criterion(matrix, Evidence(generator, found, cycle=cycle)), said)
         if score.shape != (len(matrix),):
             raise UserError(
                 f"{said} gave scores of shape {tuple(score.shape)} for the {len(matrix)} units of {group!r}: a "

@@ -4,20 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
 from lightning_prune.allocation import Allocation
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.callbacks.compat.namespaces import everywhere
+from lightning_prune.callbacks.gathering.activations.measure import unit_outputs
 from lightning_prune.callbacks.gathering.gate_gradients import squared_gate_gradients
-from lightning_prune.callbacks.gathering.gatherer import Origin
+from lightning_prune.callbacks.gathering.gatherer import Origin, source_of
+from lightning_prune.callbacks.gathering.source import Source
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.unit_evidence import score_units
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, scores_entries, scores_units
+from lightning_prune.criteria.evidence import OUTPUTS
 from lightning_prune.criteria.scores import DEAD, Scores
 from lightning_prune.granularity.base import Units
 from lightning_prune.granularity.living_network import LivingNetwork
@@ -73,7 +74,7 @@ class UnitPruner(Pruner):
         super().__init__(weights, criterion, allocation, seed, transposed, measure)
         self.division = division
         self.masks = self._blank_masks()
-        self._gates: dict[str, Tensor] = {}
+        self._of_units: dict[str, dict[str, Tensor]] = {}
         self._counted: tuple[dict[str, Tensor], Tally] | None = None
 
     @property
@@ -187,10 +188,20 @@ class UnitPruner(Pruner):
         alive = sum(w.numel() if (m := masks[n]) is None else int(m.sum()) for n, w in self.weights.items())
         size = sum(weight.numel() for weight in self.weights.values())
         self.gatherer.gather(trainer, masks, cycle, max(min(round((1 - sparsity) * size), alive), 1), rehearsal)
-        if "squared_gate_gradient" in self.gatherer.needs.kinds and isinstance(trainer, everywhere(pl.Trainer)):
-            batches, what = 1 if rehearsal else self.gatherer.needs.batches, str(describe(self.criterion))
-            seed = seed_of(self.seed, cycle, "batches")
-            self._gates = squared_gate_gradients(trainer, self.units, self.covered, batches, seed, what)
+        self._of_units = {} if trainer is None else self._gather_of_units(trainer, cycle, rehearsal)
+
+    def _gather_of_units(self, trainer: Origin, cycle: int, rehearsal: bool) -> dict[str, dict[str, Tensor]]:
+        """Measure what belongs to whole units, and not to their weights."""
+        needs, what, found = self.gatherer.needs, str(describe(self.criterion)), {}
+        batches, seed = 1 if rehearsal else needs.batches, seed_of(self.seed, cycle, "batches")
+        if "squared_gate_gradient" in needs.kinds and not isinstance(trainer, Source):
+            gates = squared_gate_gradients(trainer, self.units, self.covered, batches, seed, what)
+            found["squared_gate_gradient"] = {group: one[:, None] for group, one in gates.items()}
+        if outputs := [kind for kind in OUTPUTS if kind in needs.kinds]:
+            source = source_of(trainer)
+            source.refuse(self.covered, what, outputs)
+            found |= unit_outputs(source, self.units, self.covered, outputs, batches, seed)
+        return found
 
     def _scores(self, cycle: int) -> Scores:
         self._unchecked = set(self.weights)
@@ -209,7 +220,7 @@ class UnitPruner(Pruner):
         """The scores of the units of a group, whether dead or alive."""
         units, reduce, given = self.units, self.division.reduce, self.criterion
         if scores_units(given):
-            args = (masks, self.weights, self.covered, self._gates, self.gatherer, cycle, str(describe(given)))
+            args = (masks, self.weights, self.covered, self._of_units, self.gatherer, cycle, str(describe(given)))
             return score_units(given, units, name, *args)
         if scores_entries(given):
             first = units.weights[name][0]

@@ -31,7 +31,7 @@ class FreshStart(StartingPoint):
         ValueError: If an argument lies outside its range.
     """
 
-    former_arguments = ("initialise",)
+    former_arguments: tuple[str, ...] = ("initialise",)
 
     def __init__(self, seed: int, draw: str, initialize: Initialization | None) -> None:
         check_draw(self, seed, draw, initialize)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from inspect import signature
 from itertools import islice
 from typing import Any
 
@@ -14,8 +15,10 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.averaged_gradients import average
 from lightning_prune.callbacks.gathering.source import Source
 from lightning_prune.callbacks.gathering.structures_in_fit import of_parameters
-from lightning_prune.callbacks.gathering.traceless import gradients_required, module_kept
+from lightning_prune.callbacks.gathering.traceless import gradients_required, module_kept, silence
+from lightning_prune.criteria.evidence import MEASURED
 from lightning_prune.selection.sharding import is_sharded
+from lightning_prune.structures.examples import beside, has_training_step
 from lightning_prune.structures.find import structures_of
 from lightning_prune.structures.groups import FoundStructures
 
@@ -41,7 +44,13 @@ class OwnLoss(Source):
         self._batches, self._loss = batches, loss
 
     def refuse(self, weights: Mapping[str, Tensor], what: str, kinds: Sequence[str]) -> None:
-        if self._batches is None or self._loss is None:
+        if not set(kinds) & set(MEASURED):
+            if self._batches is None:
+                raise UserError(
+                    f"prune(criterion={what}) looks at what flows through the network: give batches=loader, or a "
+                    "criterion of the weights alone, such as lightning_prune.magnitude."
+                )
+        elif self._batches is None or self._loss is None:
             raise UserError(
                 f"prune(criterion={what}) takes gradients of a loss on batches: give both, for instance batches=loader "
                 "and loss=lambda module, batch: cross_entropy(module(batch[0]), batch[1]), or a criterion without "
@@ -65,6 +74,11 @@ class OwnLoss(Source):
         with gradients_required(parts):
             found = average(partial(self._losses, drawn, seed), parts, kinds, type(self.module).__name__)
         return {kind: dict(zip(weights, values, strict=True)) for kind, values in found.items()}
+
+    def passes(self, batches: int, seed: int) -> Iterator[Callable[[], object]]:
+        for index, batch in enumerate(self._first(batches)):
+            seed_all(seed + index)
+            yield partial(self._run, batch, index)
 
     def structures(self) -> FoundStructures:
         """Find the units of the network that go together: on its ``example_input_array``, or on the first batch."""
@@ -94,6 +108,19 @@ class OwnLoss(Source):
         if not found:
             raise UserError("prune(batches=...) has no batch: give at least one.")
         return found
+
+    def _run(self, batch: Any, index: int) -> object:
+        """Let the network run on a batch: by the loss, by the module's own ``training_step``, or by its forward."""
+        if self._loss is not None:
+            return self._loss(self.module, batch)
+        batch, module = beside(self.module, batch), self.module
+        if has_training_step(module) and getattr(module, "automatic_optimization", True):
+            silence(module)
+            step: Any = module.training_step
+            return step(batch, *[index] * (len(signature(step).parameters) > 1))
+        if isinstance(batch, Mapping):
+            return module(**batch)
+        return module(batch[0] if isinstance(batch, list | tuple) else batch)
 
     def _losses(self, batches: Sequence[Any], seed: int) -> Iterator[Tensor]:
         assert self._loss is not None

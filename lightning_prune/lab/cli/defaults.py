@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from lightning_prune.basics.config_files import config_file, config_name
+from lightning_prune.basics.config_files import config_file, config_name, is_file
 from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.documents import TooLarge, load
@@ -109,7 +109,7 @@ def load_value(text: str) -> Any:
         ValueError: If the aliases of a document stand for too many values.
     """
     try:
-        content = Path(text).read_text() if Path(text).is_file() else text
+        content = Path(text).read_text() if is_file(Path(text)) else text
     except (OSError, ValueError):
         return None
     try:

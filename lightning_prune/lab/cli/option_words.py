@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_prune.basics.config_files import is_file
 from lightning_prune.lab.cli.defaults import configs, load_value, options
 from lightning_prune.lab.cli.sections import COMMANDS, SECTIONS, in_full
 from lightning_prune.lab.cli.short_names import with_full_names
@@ -73,7 +74,7 @@ def _in_full(before: str, word: str) -> Iterator[str]:
 
 
 def _value(key: str, value: str) -> str:
-    if key.split(".")[0] not in (*SECTIONS, "model", "data", "trainer") or Path(value).is_file():
+    if key.split(".")[0] not in (*SECTIONS, "model", "data", "trainer") or is_file(Path(value)):
         return value
     given: Any = load_value(value)
     full = with_full_names({key: given})[key]

@@ -9,16 +9,16 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning_prune.deployment.profiling.profile_network import profile
 from lightning_prune.deployment.profiling.profiled import Profile
 from lightning_prune.lab.compress.trained_weights import load_weights
+from lightning_prune.lab.runs.first_batch import ALONE, batch_of, validates
 from lightning_prune.lab.runs.quiet import quiet
-from lightning_prune.lab.shrink_command import batch_of, made_of
+from lightning_prune.lab.shrink_command import made_of
 from lightning_prune.structures.overview import text_table
 
 JSON = "profile.json"
-OFF = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 
 
 def before_and_after(folder: Path, weights: Path, small: LightningModule, data: Any) -> str:
-    """Validate and profile both networks.
+    """Validate both networks, if the run has validation data, and profile them.
 
     Args:
         folder: The folder of the run, with its config. The profile is written into it.
@@ -57,5 +57,7 @@ def metrics_table(dense: Mapping[str, float], small: Mapping[str, float]) -> str
 
 
 def _validated(module: LightningModule, data: Any) -> dict[str, float]:
-    (found, *_) = [*Trainer(devices=1, **OFF).validate(module, datamodule=data, verbose=False), {}]  # type: ignore[arg-type]
+    if not validates(module, data):
+        return {}
+    (found, *_) = [*Trainer(devices=1, **ALONE).validate(module, datamodule=data, verbose=False), {}]  # type: ignore[arg-type]
     return {name: float(value) for name, value in found.items()}

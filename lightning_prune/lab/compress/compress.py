@@ -10,8 +10,7 @@ from lightning_prune.deployment.export import export
 from lightning_prune.lab.cli.command_line import CommandLine
 from lightning_prune.lab.compress.before_and_after import before_and_after
 from lightning_prune.lab.compress.fit_config import SMALL
-from lightning_prune.lab.runs.quiet import quiet
-from lightning_prune.lab.shrink_command import batch_of
+from lightning_prune.lab.runs.first_batch import batch_of
 
 
 def compress(config: str, words: Sequence[str], weights: Path | None, export_to: Path | None) -> bool:
@@ -39,8 +38,6 @@ def compress(config: str, words: Sequence[str], weights: Path | None, export_to:
 
 
 def _exported(module: Any, data: Any, path: Path) -> bool:
-    with quiet():
-        example = batch_of(module, data)
-    done = export(module, path, example=example)
+    done = export(module, path, example=batch_of(module, data))
     sys.stdout.write(f"\n{done}\n")
     return done.is_right

@@ -26,14 +26,16 @@ def compress_parser() -> ArgumentParser:
         help="the trained weights: a checkpoint of a Trainer, or a state dict (default: train the config first)",
     )
     parser.add_argument(
-        "--speedup", type=float, default=2.0, help="the operations of the network over those of the small one"
+        "--speedup", type=float, default=2.0, help="the operations (or time) of the network over those of the small one"
     )
     parser.add_argument(
         "--retrain", type=str | None, metavar="LENGTH", help="such as 10ep or 500it (default: as the dense run)"
     )
     parser.add_argument("--cycles", type=int, default=1, help="in how many prunes, each with its retraining")
     parser.add_argument(
-        "--measure", type=Literal["flops"], default="flops", help="what is divided by --speedup: operations"
+        "--measure",
+        type=Literal["flops", "latency"] | None,
+        help="what is divided by --speedup: operations, or measured time (default: flops)",
     )
     parser.add_argument(
         "--export", type=str | None, metavar="FILE", help="a file for another runtime, such as model.onnx"

@@ -22,7 +22,8 @@ class Compression:
         speedup: The operations (or the time) of the network over those of the small one, above 1.
         retrain: How long each cycle retrains, such as ``"10ep"``. None: as long as the dense run.
         cycles: In how many prunes the speed-up is reached, at least 1.
-        measure: What is divided by ``speedup``: the floating-point operations or the measured time.
+        measure: What is divided by ``speedup``: the floating-point operations or the measured time. None: the time if
+            the config has a budget of time, and the operations otherwise.
 
     Raises:
         UserError: If a value lies outside its range.
@@ -31,11 +32,11 @@ class Compression:
     speedup: float
     retrain: str | None = None
     cycles: int = 1
-    measure: Measure = "flops"
+    measure: Measure | None = None
 
     def __post_init__(self) -> None:
         if not self.speedup > 1:
-            raise UserError(f"`--speedup {self.speedup:g}` must be above 1. 2 halves the operations.")
+            raise UserError(f"`--speedup {self.speedup:g}` must be above 1. 2 halves the operations or the time.")
         if self.cycles < 1:
             raise UserError(f"`--cycles {self.cycles}` must be at least 1.")
 
@@ -51,8 +52,8 @@ class Compression:
 def compressing(config: Mapping[str, Any], goal: Compression, weights: Path | None, continued: bool) -> dict[str, Any]:
     """Write the config of the fit.
 
-    What the given config says about the model, the data and the Trainer stays. So does its ``policy``, and what its
-    ``pruning`` says about the criterion, the allocation, the layers and the units.
+    What the given config says about the model, the data and the Trainer stays. So does its ``policy``, what its
+    ``pruning`` says about the criterion, the allocation, the layers and the units, and what its ``Shrink`` says.
 
     Args:
         config: A config of ``lightning-prune fit``.
@@ -74,16 +75,16 @@ def compressing(config: Mapping[str, Any], goal: Compression, weights: Path | No
     """
     given = with_sections(config.get("fit", config))
     trainer, pruning = dict(given.get("trainer") or {}), _arguments(given.get("pruning"))
-    added: list[Any] = ["CycleCheckpoint"] if weights is None else []  # it keeps the dense network
+    callbacks = _listed(trainer.get("callbacks"))
+    shrink = next((one for one in callbacks if _name(one) == "Shrink"), None)
+    callbacks = [one for one in callbacks if one is not shrink]
+    keeps_dense = any(_name(one) == "CycleCheckpoint" for one in callbacks)
+    added: list[Any] = ["CycleCheckpoint"] if weights is None and not keeps_dense else []
     if weights is not None:
         pruning["dense_run"] = str(weights) if continued else _length(trainer, weights)
-        added += (
-            []
-            if continued
-            else [_entry("lightning_prune.lab.compress.trained_weights.TrainedWeights", path=str(weights))]
-        )
+        added += [] if continued else [_entry(LOADING, path=str(weights))]
         trainer = {name: value for name, value in trainer.items() if name != "max_steps"} | {"max_epochs": 0}
-    trainer["callbacks"] = [*_listed(trainer.get("callbacks")), *added, _entry("Shrink", save=SMALL)]
+    trainer["callbacks"] = [*callbacks, *added, _entry("Shrink", **{**_arguments(shrink), "save": SMALL})]
     whole = {name: value for name, value in given.items() if name not in ("start", "ckpt_path")}
     return {
         **whole,
@@ -95,26 +96,34 @@ def compressing(config: Mapping[str, Any], goal: Compression, weights: Path | No
             "cycles": goal.cycles,
             "retrain": goal.retrain,
             "sparsity": goal.sparsity,
-            "measure": goal.measure,
+            "measure": _measure(pruning.get("measure"), goal.measure),
         },
         "policy": given.get("policy") or POLICY,
     }
 
 
 def _arguments(section: Any) -> dict[str, Any]:
-    """The arguments in the section ``pruning``. It may be a mapping, or a class with arguments."""
+    """The arguments in a section. It may be a mapping of them, or a class with arguments."""
     if not isinstance(section, Mapping):
         return {}
     return dict((section.get("init_args") or {}) if "class_path" in section else section)
 
 
+def _measure(given: Any, wanted: Measure | None) -> Any:
+    """What is divided. A budget of time in the config keeps its batch and its threads."""
+    timed = isinstance(given, Mapping) or given in ("latency", "Latency")
+    if timed and wanted != "flops":
+        return given
+    return wanted or "flops"
+
+
 def _listed(callbacks: Any) -> list[Any]:
     given = callbacks if isinstance(callbacks, list) else [callbacks]
-    return [one for one in given if one is not None and _path(one).rpartition(".")[2] != "Shrink"]
+    return [one for one in given if one is not None]
 
 
-def _path(entry: Any) -> str:
-    return str(entry["class_path"] if isinstance(entry, Mapping) else entry)
+def _name(entry: Any) -> str:
+    return str(entry["class_path"] if isinstance(entry, Mapping) else entry).rpartition(".")[2]
 
 
 def _entry(path: str, /, **arguments: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -64,9 +64,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     if Path(path).suffix == ".safetensors":
         try:
-            return load_file(path)
+            with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+                is_small = "shrunk" in (file.metadata() or {})
+            weights = load_file(path)
         except (SafetensorError, OSError) as error:
             raise UserError(f"`{path}` cannot be read as safetensors: {error}.") from error
+        if is_small:
+            raise UserError(f"`{path}` is a small network. Give the weights of the whole one that was trained.")
+        return weights
     content = read_checkpoint(path, "TrainedWeights")
     found = content.get("state_dict", content)
     if not found or not all(isinstance(one, Tensor) for one in found.values()):

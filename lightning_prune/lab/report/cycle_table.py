@@ -5,13 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from lightning_prune.callbacks.companions.sign_changes import FROM_BEFORE, FROM_INITIAL
 from lightning_prune.lab.metric_names import Columns, lower_is_better
 from lightning_prune.lab.report.logged_run import Run
 
+SIGNS = (FROM_INITIAL, FROM_BEFORE)
 LAST = {
     "density": "pruning/density",
     "sparsity": "pruning/sparsity",
     "model_density": "pruning/model_density",
+    **{name: f"pruning/{name}" for name in SIGNS},
 }
 
 
@@ -26,8 +29,9 @@ def cycle_table(run: Run, columns: Columns) -> pd.DataFrame:
         columns: The logged columns to show.
 
     Returns:
-        One row per cycle that began. Densities, losses and the metric are the last values of the cycle. ``best`` is
-        the best value of the metric. Learning rates are the range in the cycle. Seconds are summed.
+        One row per cycle that began. Densities, losses, the metric and the shares of changed signs are the last
+        values of the cycle. ``best`` is the best value of the metric. Learning rates are the range in the cycle.
+        Seconds are summed.
     """
     rows = run.rows.select_dtypes("number")
     cycles = rows.groupby(run.cycles_of(rows["step"]))

@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from lightning_prune.callbacks.companions.sign_changes import FROM_BEFORE, FROM_INITIAL
 from lightning_prune.lab.metric_names import Columns
 from lightning_prune.lab.report.terminal import percent, rate_range, score
 from lightning_prune.lab.visible import visible
@@ -19,7 +20,8 @@ Cells = dict[str, list[str]]
 
 MISSING = "–"  # noqa: RUF001  # a dash, as in printed tables
 WORDS = ("not pruned", "such as", "run")
-EXPENDABLE = ("of the model", "{train_loss}", "{train_metric}", "best in the cycle", "seconds")
+SIGNS = {FROM_BEFORE: "signs changed", FROM_INITIAL: "signs changed in all"}
+EXPENDABLE = ("of the model", "{train_loss}", "{train_metric}", "best in the cycle", "seconds", *SIGNS.values())
 EXPENDABLE_TOO = ("epochs", "steps", "{val_loss}", "learning rate", "density")
 MANY_DENSITIES = 24
 WIDEST_NAME = 30
@@ -98,6 +100,9 @@ def _cells_of_cycles(table: pd.DataFrame, columns: Columns) -> Cells:
     if table["lr_max"].notna().any():
         rates = zip(table["lr_min"], table["lr_max"], strict=True)
         shown["learning rate"] = [MISSING if pd.isna([*pair]).any() else rate_range(*pair) for pair in rates]
+    for name, header in SIGNS.items():
+        if table[name].notna().any():
+            shown[header] = _texts(table[name], percent)
     if table["seconds"].notna().any():
         shown["seconds"] = _texts(table["seconds"], "{:.1f}".format)
     return shown
@@ -146,6 +151,6 @@ def _layout(title: str, shown: Mapping[str, list[str]], notes: Sequence[str] = (
 
 def _broken(header: str) -> str:
     """Break a header into two lines."""
-    for gap in ("of the ", "best in ", "learning ", "/"):
+    for gap in ("signs ", "of the ", "best in ", "learning ", "/"):
         header = header.replace(gap, f"{gap.rstrip()}\n")
     return header

@@ -48,6 +48,7 @@ class CycleProgressBar(RichProgressBar):
         super().__init__(refresh_rate=refresh_rate, leave=leave)
         self.where = ""
         self._lines: ProgressLines | None = None
+        self._clock: CycleClock | None = None
         self._seen: Cycle | None = None
         self._room = math.inf
 
@@ -106,9 +107,14 @@ class CycleProgressBar(RichProgressBar):
                 shown[name] = metrics[name]
         return shown
 
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        super().on_train_start(trainer, pl_module)
+        self._clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
+
     def on_train_batch_end(self, trainer: "pl.Trainer", *args: Any, **kwargs: Any) -> None:
-        self._look(trainer)
-        super().on_train_batch_end(trainer, *args, **kwargs)
+        self._look()
+        if self.is_enabled:  # Otherwise Lightning looks for a bar in vain, in each of its steps.
+            super().on_train_batch_end(trainer, *args, **kwargs)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         super().on_train_epoch_end(trainer, pl_module)
@@ -121,9 +127,9 @@ class CycleProgressBar(RichProgressBar):
         if self._lines is not None:
             self._lines.leave()
 
-    def _look(self, trainer: "pl.Trainer") -> None:
+    def _look(self) -> None:
         """Find the cycle after a batch, when every callback knows the cycle. Count the weights once per cycle."""
-        clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
+        clock = self._clock
         if clock is not None and (clock.cycle != self._seen or not self.where):
             self._seen = clock.cycle
             self.where = describe(clock)

@@ -23,6 +23,9 @@ class RateLog(Callback):
         self.path: Path | None = None
         self._begun = False
         self._names = LearningRateMonitor()
+        self._named: list[list[str]] = []
+        self._optimizers: list[Optimizer] = []
+        self._groups: list[tuple[int, int]] = []
         self._last: dict[str, float] = {}
         self._step: int | None = None
         self._rows: list[dict[str, float]] = []
@@ -30,6 +33,10 @@ class RateLog(Callback):
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self.path, self._begun = None, False
         self._last, self._step, self._rows = {}, None, []
+        self._groups = []
+
+    def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self._groups = []  # Names are looked up again in each epoch.
 
     def _begin(self, trainer: "pl.Trainer") -> None:
         """Drop the rows of steps that are made again, after the start of the training."""
@@ -63,18 +70,25 @@ class RateLog(Callback):
         self._finish()
 
     def rates(self, trainer: "pl.Trainer") -> dict[str, float]:
-        """Read the rate of every parameter group, by its name."""
+        """Read the rate of every parameter group, by its name. Names are kept, because to find them takes longer."""
+        groups = [(id(one), len(one.param_groups)) for one in trainer.optimizers]
+        if groups != self._groups:
+            self._name_groups(trainer)
+            self._groups = groups
+        return {
+            name: float(group["lr"])
+            for names, optimizer in zip(self._named, self._optimizers, strict=True)
+            for name, group in zip(names, optimizer.param_groups, strict=True)
+        }
+
+    def _name_groups(self, trainer: "pl.Trainer") -> None:
         configs = trainer.lr_scheduler_configs
         named, seen, kinds = self._names._find_names_from_schedulers(configs)
         others, rest = self._names._find_names_from_optimizers(
             trainer.optimizers, seen_optimizers=seen, seen_optimizer_types=kinds
         )
-        optimizers: list[Optimizer] = [*(config.scheduler.optimizer for config in configs), *rest]
-        return {
-            name: float(group["lr"])
-            for names, optimizer in zip([*named, *others], optimizers, strict=True)
-            for name, group in zip(names, optimizer.param_groups, strict=True)
-        }
+        self._named = [*named, *others]
+        self._optimizers = [*(config.scheduler.optimizer for config in configs), *rest]
 
     def _finish(self) -> None:
         if self._step is not None and not (self._rows and self._rows[-1]["step"] == self._step):

@@ -21,6 +21,7 @@ ALL = {
     "taylor": OnBatches(criteria.taylor, 2),
     "snip": criteria.snip,
     "grasp": criteria.grasp,
+    "wanda": OnBatches(criteria.wanda, 2),
     "synflow": SynFlow(rounds=3),
     "movement": criteria.movement,
     "last_epoch_change": criteria.last_epoch_change,
@@ -50,7 +51,7 @@ def gather(folder, processes, criterion):
 
 
 @pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler`", "ignore:It is recommended to use `self.log")
-@pytest.mark.parametrize("name", ["taylor", "grasp", "snip"])
+@pytest.mark.parametrize("name", ["taylor", "grasp", "snip", "wanda"])
 def test_two_processes_find_what_one_finds_on_the_joint_batch(name, tmp_path):
     (one,) = gather(tmp_path / "one", 1, ALL[name])
     first, second = gather(tmp_path / "two", 2, ALL[name])

@@ -156,6 +156,9 @@ def test_checkpoints_load_into_plain_modules(finished):
         assert torch.equal(loaded.eval()(images), module.eval()(images))
     further = shrink(structured(network=drawn()), checkpoint=path, example=images)
     assert equal(dict(further.module.state_dict()), dict(module.state_dict()))
+    whole, left = (sum(one.numel() for one in made.parameters()) for made in (structured(network=drawn()), module))
+    assert further.parameters == (whole, left)
+    assert left < whole
     further.save(folder / "small.safetensors")
     again = load_small(folder / "small.safetensors", structured(network=drawn()))
     assert equal(dict(again.state_dict()), dict(module.state_dict()))

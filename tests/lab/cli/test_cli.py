@@ -19,6 +19,7 @@ from lightning.pytorch import Callback, Trainer
 import lightning_prune.cli as cli
 from lightning_prune import UserError, __version__
 from lightning_prune.cli import main
+from lightning_prune.lab.cli.command_line import CommandLine
 
 
 def rows(folder: str) -> list[dict[str, str]]:
@@ -296,6 +297,17 @@ class Log(CSVLogger):
     words = [f"--config={config}", "--trainer.logger=mine_here.Log", "--trainer.max_epochs=1", *QUICK]
     main(["fit", *words])
     assert Path("here/own/version_4/metrics.csv").exists()
+    # A config may be text, which is too long for the name of a file.
+    text = f"# {'long ' * 100}\n{Path(config).read_text()}"
+    made = CommandLine([f"--config={text}", "--trainer.logger=false"], run=False)
+    assert type(made.model).__name__ == "Net"
+    assert type(made.datamodule).__name__ == "Data"
+
+
+def test_a_long_value_is_no_path() -> None:
+    monitor = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "long " * 100}}
+    made = CommandLine([f"--trainer.callbacks={json.dumps([monitor])}", "--trainer.logger=false"], run=False)
+    assert any(getattr(one, "monitor", None) == "long " * 100 for one in made.trainer.callbacks)
 
 
 def test_a_run_is_named_after_its_config_and_report_finds_it(capsys: pytest.CaptureFixture[str]) -> None:

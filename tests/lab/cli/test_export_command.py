@@ -113,7 +113,7 @@ def test_what_it_cannot_export_it_says(checkpoint, capsys, monkeypatch):
         (["--format=torch", "--config=nowhere.yaml"], "nowhere.yaml"),
         (
             ["--format=torch", "--inputs=images"],
-            "`--inputs images`: the batch of the validation data has 0, 1, and no images",
+            "`--inputs images`: the batch of the data has 0, 1, and no images",
         ),
         (["--format=torch", "--tolerance=-1"], "export(tolerance=-1.0) must be at least 0"),
     ):

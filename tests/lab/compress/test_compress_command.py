@@ -1,6 +1,8 @@
 """``lightning-prune compress`` turns trained weights of any form into a small network, and says how."""
 
+import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,10 @@ from command_line_runs import QUICK, failure, in_an_empty_folder, main  # noqa: 
 from onnxruntime import InferenceSession
 from safetensors.torch import save_file
 
+from lightning_prune import export
+from lightning_prune.callbacks.gathering import latency_in_fit
+from lightning_prune.granularity.interpolation import Curve
+from lightning_prune.granularity.latency_table import LatencyTable
 from lightning_prune.lab import Classifier, ConvNet
 from lightning_prune.shrinking.small_file import load_small
 from lightning_prune.structures.flops import count_flops
@@ -120,10 +126,104 @@ def test_a_dry_run_prints_a_config_that_keeps_what_the_user_has_chosen(trained, 
     assert not Path("runs/compress").exists()
 
 
+OWN = """
+import torch
+from torch import nn
+from lightning.pytorch import LightningDataModule, LightningModule
+from torch.utils.data import DataLoader, TensorDataset
+
+class Own(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 3))
+    def forward(self, x):
+        return self.net(x)
+    def training_step(self, batch, index):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+        return [optimizer], [{"scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 3), "interval": "step"}]
+
+class OwnData(LightningDataModule):
+    def __init__(self, batch_size: int = 4):
+        super().__init__()
+        assert batch_size == 4, "a default of another class"
+    def train_dataloader(self):
+        return DataLoader(TensorDataset(torch.rand(16, 8), torch.randint(3, (16,))), 4)
+"""
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """A config of somebody else's: no validation, a length in steps, callbacks, and a budget of its own."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("own_module.py").write_text(OWN)
+    callbacks = [
+        {"class_path": "IterativePruning", "init_args": {"cycles": 5, "criterion": "l2_norm"}},
+        {"class_path": "Shrink", "init_args": {"at": "cycles"}},
+        "CycleCheckpoint",
+        "LRRewind",
+    ]
+    trainer = {"max_steps": 6, "accelerator": "cpu", "gradient_clip_val": 1.0, "callbacks": callbacks}
+    config = {"model": "own_module.Own", "data": "own_module.OwnData", "trainer": trainer}
+    Path("my.yaml").write_text(yaml.safe_dump(config))
+    yield
+    sys.modules.pop("own_module", None)
+
+
+def test_a_config_without_validation_that_shrinks_in_cycles(own, capsys):
+    words = ["--retrain=4it", "--cycles=2", "--export=model.onnx", "--trainer.enable_progress_bar=false"]
+    main(["compress", "--config=my.yaml", *words])
+    printed = capsys.readouterr().out
+    made = yaml.safe_load(printed[: printed.index("\n\n")])
+    assert made["trainer"]["callbacks"] == [
+        "CycleCheckpoint",
+        {"class_path": "Shrink", "init_args": {"at": "cycles", "save": "small.safetensors"}},
+    ]
+    assert made["policy"] == "LRRewind"
+    assert made["pruning"]["criterion"] == "l2_norm"
+    folder = next(Path("runs/compress").glob("**/small.safetensors")).parent
+    with (folder / "rates.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert max(steps) == 6 + 2 * 4 - 1
+    assert "Opened by onnxruntime, batch 1 and batch 7" in printed
+
+
+def test_the_time_is_divided_if_asked_for(own, monkeypatch, capsys):
+    def dry(*words):
+        capsys.readouterr()
+        main(["compress", "--config=my.yaml", "--dry-run", *words])
+        return yaml.safe_load(capsys.readouterr().out)["pruning"]["measure"]
+
+    assert dry() == "flops"
+    assert dry("--measure=latency") == "latency"
+    config = yaml.safe_load(Path("my.yaml").read_text())
+    budget = {"class_path": "Latency", "init_args": {"batch": 8}}
+    config["trainer"]["callbacks"][0]["init_args"]["measure"] = budget
+    Path("my.yaml").write_text(yaml.safe_dump(config))
+    assert dry() == dry("--measure=latency") == budget
+    assert dry("--measure=flops") == "flops"
+    monkeypatch.setattr(latency_in_fit, "measure_widths", fake_widths)
+    words = ["--retrain=4it", "--trainer.enable_progress_bar=false", "--speedup=1.5"]
+    main(["compress", "--config=my.yaml", *words])
+    record = json.loads(next(Path("runs/compress").glob("**/pruning.json")).read_text())
+    assert record["latency"]["latency"]["batch"] == 8
+    assert record["latency_reached"]["estimate"] == pytest.approx(1 / 1.5, abs=0.05)
+
+
+def fake_widths(module, call, groups, latency):
+    """A table in which the time falls with the units."""
+    (name,) = groups
+    curve = Curve((1, 32), (1 / 32, 1.0))
+    same = Curve((0.0, 1.0), (0.0, 1.0))
+    return LatencyTable(latency, 1.0, {"net.0": 1.0}, {name: {"net.0": curve}}, {"net.0": 0.0}, {name: 32}, same)
+
+
 def test_wrong_input_is_one_message(trained, capsys):
     capsys.readouterr()
     torch.save({"weight": torch.zeros(2)}, "other.pth")
     torch.save({"note": 1}, "no_weights.pth")
+    export(ConvNet(channels=1, width=8), "small.safetensors", example=torch.rand(2, 1, 8, 8))
     Path("text.yaml").write_text("only words")
     Path("endless.yaml").write_text(CONFIG.replace("max_epochs: 1, ", ""))
     for words, said in (
@@ -135,6 +235,8 @@ def test_wrong_input_is_one_message(trained, capsys):
         (["--config=my.yaml", "--cycles=0"], "`--cycles 0` must be at least 1"),
         (["--config=my.yaml", "--ckpt_path=other.pth"], "holds the weights of another network: Classifier needs"),
         (["--config=my.yaml", "--ckpt_path=no_weights.pth"], "holds no weights"),
+        (["--config=my.yaml", "--ckpt_path=small.safetensors"], "is a small network. Give the weights of the whole"),
+        (["--config=my.yaml", "--measure=units"], "measure"),
         (["--config=endless.yaml", "--ckpt_path=other.pth"], "does not say how long they were trained"),
         (["--config=my.yaml", "--export=model.xyz"], "its ending says no format"),
         (["--config=my.yaml", "--export=nowhere/model.onnx"], "nowhere"),
