@@ -64,7 +64,7 @@ def test_one_dense_run_serves_all_its_checkpoints(study):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("temperature", "start"), [("1 epochs", "*epoch=1.ckpt"), ("2 epochs", "*end.ckpt")])
+@pytest.mark.parametrize(("temperature", "start"), [("1 epoch", "*epoch=1.ckpt"), ("2 epochs", "*end.ckpt")])
 def test_copies_are_pruned_by_the_weights_of_their_checkpoint_and_differ(study, temperature, start):
     _, out = study
     dense = weights(next((out / "starts").glob(start)))
@@ -96,12 +96,12 @@ def test_the_table_is_what_the_functions_measure(study):
     data = Digits(batch_size=64, subset=256, validation=0.25)
     data.prepare_data()
     data.setup("fit")
-    copies = [checkpoint(out, f"1 epochs, density 0.1, copy {copy}") for copy in (1, 2)]
+    copies = [checkpoint(out, f"1 epoch, density 0.1, copy {copy}") for copy in (1, 2)]
     network = Classifier(LeNet300100(inputs=64), lambda parameters: torch.optim.SGD(parameters, lr=0.1))
     found = lightning_prune.regimes.measure(*copies, data, network=network)
     row = made.map.pairs.iloc[0]
     assert (row["lmc"], row["cka"]) == pytest.approx((found.lmc, found.cka), abs=1e-6)
-    errors = 1 - rows_of(out).loc[[f"1 epochs, density 0.1, copy {copy}" for copy in (1, 2)], "test_last"]
+    errors = 1 - rows_of(out).loc[[f"1 epoch, density 0.1, copy {copy}" for copy in (1, 2)], "test_last"]
     assert row["error"] == pytest.approx(errors.mean())
 
 

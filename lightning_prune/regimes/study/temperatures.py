@@ -97,7 +97,7 @@ def _checkpoint(value: Any, base: Mapping[str, Any]) -> Temperature:
             f"RegimeStudy(temperatures): a checkpoint after {value!r} epochs lies outside the dense run of {length}. "
             f"Give whole numbers from 1 to {length}, or lengthen the dense run of the base."
         )
-    return Temperature(f"{value} epochs", {}, None if value == length else value)
+    return Temperature(f"{value} epoch{'s' * (value > 1)}", {}, None if value == length else value)
 
 
 def _name(path: str, value: Any) -> str:
