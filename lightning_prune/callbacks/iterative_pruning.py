@@ -206,7 +206,7 @@ class IterativePruning(Arguments):
         self._run.record.note(name, value)
 
     def note_stop(self, trainer: "pl.Trainer") -> None:
-        self._run.stop_decided(trainer)
+        self._run.ending.note_stop(trainer)
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         if stage == "fit":

@@ -38,7 +38,6 @@ from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.callbacks.timing.step_counts import cycle_steps, has_length, steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import Timeline
 from lightning_prune.masks.ticket import ticket_of, write_ticket
-from lightning_prune.schedules.durations import Duration
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import reshard
 
@@ -233,10 +232,6 @@ class Run:
             refuse_diverged(trainer.lightning_module, self.at.cycle)
         self.record.write(trainer, finished)
 
-    def stop_decided(self, trainer: "pl.Trainer") -> None:
-        """An ``EarlyStopping`` has decided to stop."""
-        self.ending.note_stop(trainer)
-
     def _catch_up(self, trainer: "pl.Trainer") -> None:
         """Begin the cycle that the coming batch belongs to, unless it has begun."""
         if self.timeline.by_epochs and self.caught_up == trainer.current_epoch:
@@ -274,10 +269,8 @@ class Run:
 
     def _begins_span(self, trainer: "pl.Trainer") -> bool:
         """Whether cycles inside the dense run start from a sparsity of their own, which is now due and not reached."""
-        if not self.timeline.inside or self.at.cycle is not None or not self.scheduled(0):
+        if self.at.cycle is not None or not self.scheduled(0) or (start := self.timeline.span_start) is None:
             return False
-        first = self.timeline.dense
-        start = Duration(first.amount - self.timeline.retrain.amount, first.unit)
         return self.at.has_reached(trainer, start) and not self.pruner.has_reached(self.scheduled(0))
 
     def _begin(self, trainer: "pl.Trainer", index: int) -> None:

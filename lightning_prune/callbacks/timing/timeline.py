@@ -59,6 +59,11 @@ class Timeline:
         """How many epochs the whole run has, if it goes by epochs."""
         return self.inside.amount if self.inside else self.dense.amount + self.cycles * self.retrain.amount
 
+    @property
+    def span_start(self) -> Duration | None:
+        """Where the span of cycles inside the dense run begins. None if the cycles come after the dense run."""
+        return Duration(self.dense.amount - self.retrain.amount, self.dense.unit) if self.inside else None
+
     def in_one_unit(self, per_epoch: int | None) -> "Timeline":
         """The same with the cycles in steps, unless everything is in epochs.
 
