@@ -276,11 +276,10 @@ class Run:
     def _begin(self, trainer: "pl.Trainer", index: int) -> None:
         """Begin a cycle: prune, lay it out, tell everybody. The order is the design."""
         began = time.perf_counter()
-        sparsity = self.scheduled(index)
         # While ``at.cycle`` is still the phase that ends: the hooks before a prune and the errors are of that phase.
         self._prune(trainer, index)
         # After the prune: how long a cycle lasts may depend on what is left. Before the calls: they need its length.
-        self.at.cycle = self._lay_out(trainer, index, sparsity)
+        self.at.cycle = self._lay_out(trainer, index, self.scheduled(index))
         # Before the first call: a checkpoint that one of them saves has a cycle that is beginning, with who is left.
         self.at.untold = len(listeners(trainer, self.at.cycle))
         self._tell(trainer, began)

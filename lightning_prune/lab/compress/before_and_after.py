@@ -59,5 +59,5 @@ def metrics_table(dense: Mapping[str, float], small: Mapping[str, float]) -> str
 def _validated(module: LightningModule, data: Any) -> dict[str, float]:
     if not validates(module, data):
         return {}
-    (found, *_) = [*Trainer(devices=1, **ALONE).validate(module, datamodule=data, verbose=False), {}]  # type: ignore[arg-type]
+    (found, *_) = [*Trainer(devices=1, **ALONE).validate(module, datamodule=data, verbose=False), {}]
     return {name: float(value) for name, value in found.items()}

@@ -64,7 +64,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     if Path(path).suffix == ".safetensors":
         try:
-            with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+            with safe_open(path, "pt") as file:
                 is_small = "shrunk" in (file.metadata() or {})
             weights = load_file(path)
         except (SafetensorError, OSError) as error:

@@ -9,7 +9,12 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.runs.quiet import quiet
 
-ALONE = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+ALONE: dict[str, Any] = {
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+}
 
 
 class _FirstBatch(Callback):
@@ -57,7 +62,7 @@ def _validated(module: Any, data: Any) -> Any:
     """The first batch of a validation. A validation knows all hooks that a batch goes through."""
     first = _FirstBatch()
     with quiet():
-        trainer = Trainer(accelerator="cpu", devices=1, limit_val_batches=1, callbacks=[first], **ALONE)  # type: ignore[arg-type]
+        trainer = Trainer(accelerator="cpu", devices=1, limit_val_batches=1, callbacks=[first], **ALONE)
         trainer.validate(module, datamodule=data, verbose=False)
     return first.batch
 
@@ -68,7 +73,7 @@ def _trained(module: Any, data: Any) -> Any:
         return None
     owner = module if data is None else data
     if data is not None and data.trainer is None:
-        data.trainer = Trainer(accelerator="cpu", devices=1, **ALONE)  # type: ignore[arg-type] - its hooks may ask it
+        data.trainer = Trainer(accelerator="cpu", devices=1, **ALONE)  # its hooks may ask it
     owner.prepare_data()
     owner.setup("fit")
     batch, *_ = next(iter(CombinedLoader(owner.train_dataloader(), "max_size_cycle")), (None,))
