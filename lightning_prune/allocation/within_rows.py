@@ -61,8 +61,8 @@ def in_rows(scores: Scores) -> Scores:
 
     Example:
         >>> in_rows(Scores.of({"a": torch.tensor([[9.0, 8.0, 7.0], [1.0, DEAD, 3.0]])}))["a"]
-        tensor([[0., -1., -2.],
-                [-1., -inf, 0.]])
+        tensor([[ 0., -1., -2.],
+                [-1., -inf,  0.]])
     """
 
     def ranks(name: str) -> Tensor:
@@ -83,6 +83,6 @@ def _ranks(score: Tensor, transposed: int) -> Tensor:
         return score  # all of it is one row
     rows = by_filter(score.detach(), transposed)
     order = rows.argsort(dim=1, descending=True, stable=True)
-    places = torch.arange(rows.shape[1], device=score.device, dtype=torch.float32).neg().expand(rows.shape)
+    places = 0 - torch.arange(rows.shape[1], device=score.device, dtype=torch.float32).expand(rows.shape)  # no -0.
     ranks = torch.empty(rows.shape, device=score.device).scatter_(1, order, places)
     return undo_by_filter(ranks, score.shape, transposed).masked_fill(score == DEAD, DEAD)

@@ -35,11 +35,15 @@ CODED = {
 # Those that are not, with the words that say so.
 OTHER = {
     "frankle_carbin_2019/conv": "paper",
+    "gadhikar_2024": "ours: smaller than the paper's ResNet-18",
+    "gadhikar_burkholz_2024": "ours",
     "ice_2025": "ours; code: ResNet-152",
     "li_2017/resnet": "paper",
     "li_2017/vgg16_a": "ours: no biases in convolutions, max pooling last",
+    "kurtic_alistarh_2022": "ours",
     "liu_2019": "ours: ",
     "mishra_2021": "ours",
+    "oh_2025": "ours",
     "perp_2023": "ours",
     "zhu_gupta_2017": "ours",
     "zimmer_2023/wrn28_10": "ours: ",

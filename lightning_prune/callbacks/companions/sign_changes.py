@@ -6,12 +6,11 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
+from lightning_prune.basics.file_names import SIGNS_FROM_BEFORE, SIGNS_FROM_INITIAL
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.masks.signs import Signs
 from lightning_prune.selection.sharding import whole
 from lightning_prune.shrinking.regrowth import briefly_whole
-
-FROM_INITIAL, FROM_BEFORE = "signs_from_initial", "signs_from_before"
 
 
 class SignChanges(CycleCallback):
@@ -63,8 +62,8 @@ class SignChanges(CycleCallback):
             return
         weights, masks = self._weights(), self.clock.masks
         shares = {
-            FROM_INITIAL: self._initial.share_differing(weights, masks),
-            FROM_BEFORE: self._before.share_differing(weights, masks),
+            SIGNS_FROM_INITIAL: self._initial.share_differing(weights, masks),
+            SIGNS_FROM_BEFORE: self._before.share_differing(weights, masks),
         }
         self.found[0 if self.clock.cycle is None else self.clock.cycle.index] = shares
         step = max(trainer.fit_loop.epoch_loop._batches_that_stepped - 1, 0)  # the last step of the phase

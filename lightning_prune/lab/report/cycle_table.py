@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from lightning_prune.callbacks.companions.sign_changes import FROM_BEFORE, FROM_INITIAL
+from lightning_prune.basics.file_names import SIGNS_FROM_BEFORE, SIGNS_FROM_INITIAL
 from lightning_prune.lab.metric_names import Columns, lower_is_better
 from lightning_prune.lab.report.logged_run import Run
 
-SIGNS = (FROM_INITIAL, FROM_BEFORE)
+SIGNS = (SIGNS_FROM_INITIAL, SIGNS_FROM_BEFORE)
 LAST = {
     "density": "pruning/density",
     "sparsity": "pruning/sparsity",

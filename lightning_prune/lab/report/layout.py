@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lightning_prune.callbacks.companions.sign_changes import FROM_BEFORE, FROM_INITIAL
+from lightning_prune.basics.file_names import SIGNS_FROM_BEFORE, SIGNS_FROM_INITIAL
 from lightning_prune.lab.metric_names import Columns
 from lightning_prune.lab.report.terminal import percent, rate_range, score
 from lightning_prune.lab.visible import visible
@@ -20,7 +20,7 @@ Cells = dict[str, list[str]]
 
 MISSING = "–"  # noqa: RUF001  # a dash, as in printed tables
 WORDS = ("not pruned", "such as", "run")
-SIGNS = {FROM_BEFORE: "signs changed", FROM_INITIAL: "signs changed in all"}
+SIGNS = {SIGNS_FROM_BEFORE: "signs changed", SIGNS_FROM_INITIAL: "signs changed in all"}
 EXPENDABLE = ("of the model", "{train_loss}", "{train_metric}", "best in the cycle", "seconds", *SIGNS.values())
 EXPENDABLE_TOO = ("epochs", "steps", "{val_loss}", "learning rate", "density")
 MANY_DENSITIES = 24

@@ -15,6 +15,7 @@ CONCRETE = [one for one in MEMBERS if not inspect.isabstract(one)]
 ARGUMENTS = {
     "WeightRewind": {"to": "1ep"},
     "LRRewind": {"to": "1ep"},
+    "NormRewind": {"to": "1ep"},
     "SILOSchedule": {"low": 0.03, "rise": 0.04},
     "SCyclical": {"low": 0.03, "rise": 0.04},
     "TorchScheduler": {
@@ -26,7 +27,7 @@ ARGUMENTS = {
 }
 
 
-WHOLE = ("Reinitialize", "ScratchTrain")  # their cycles repeat the whole dense run
+WHOLE = ("Reinitialize", "ScratchTrain", "SignedReinitialize")  # their cycles repeat the whole dense run
 CRITERIA = ("movement", "magnitude_increase", "last_epoch_change", "snip", "taylor", "random")
 
 
