@@ -104,10 +104,14 @@ def _by_sides(sides: Sequence[Side], bad: Mapping[int, str]) -> dict[tuple[int, 
 
 def _kept(module: nn.Module, sides: Sequence[Side], units: Units, bad: Mapping[int, str]) -> Iterator[Kept]:
     parameters = {plain_name(name): None for name, _ in module.named_parameters()}
+    seen = {side.axis.tensor for side in sides}
+    told = {side.axis.tensor for side in sides if (units.group[side.roots] >= 0).any()}
     for side in sides:
         if side.axis.tensor in parameters and (units.group[side.roots] < 0).all():
             reason = next((bad[root] for root in side.roots.tolist() if root in bad), ALONE)
             if reason != FILTER_SIZE:
+                told.add(side.axis.tensor)
                 yield Kept(side.axis.tensor, side.dim, reason)
-    seen = {side.axis.tensor for side in sides}
+    # A convolution from one channel to one has no other sides than the size of its filter.
+    yield from (Kept(name, 0, ALONE) for name in parameters if name in seen and name not in told)
     yield from (Kept(name, 0, UNUSED) for name in parameters if name not in seen)

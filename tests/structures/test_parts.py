@@ -322,3 +322,11 @@ def test_a_smaller_network_has_the_same_groups(part):
             1,
         )  # heads of queries that share the last head of keys are units of their own
     assert all(left[name] < 2 for name in left.keys() - again.groups.keys())
+
+
+def test_a_filter_from_one_channel_to_one_is_named_as_kept():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 1, 1), nn.Conv2d(1, 1, 3, bias=False), nn.Conv2d(1, 4, 1))
+    found = structures_of(network, torch.randn(1, 3, 6, 6))
+    told = {one.tensor for group in found.groups.values() for one in group.slices} | {one.tensor for one in found.kept}
+    assert {name for name, _ in network.named_parameters()} <= told
+    assert [one.reason for one in found.kept if one.tensor == "2.weight"] == ["it is the only unit"]
