@@ -49,7 +49,10 @@ from lightning_prune.callbacks.policies.base import LearningRatePolicy as Learni
 from lightning_prune.callbacks.policies.base import ShapedRate as ShapedRate
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume as ExactResume
 from lightning_prune.callbacks.starting_points.norm_rewind import NormRewind as NormRewind
+from lightning_prune.callbacks.starting_points.reconstruct import Reconstruct as Reconstruct
 from lightning_prune.callbacks.starting_points.reinitialize import Reinitialize as Reinitialize
+from lightning_prune.callbacks.starting_points.repairing.base import Repair as Repair
+from lightning_prune.callbacks.starting_points.rescale_activations import RescaleActivations as RescaleActivations
 from lightning_prune.callbacks.starting_points.scratch_train import ScratchTrain as ScratchTrain
 from lightning_prune.callbacks.starting_points.signed_reinitialize import SignedReinitialize as SignedReinitialize
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind as WeightRewind
