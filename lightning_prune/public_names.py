@@ -18,6 +18,8 @@ from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoin
 from lightning_prune.callbacks.companions.data_order import DataOrder as DataOrder
 from lightning_prune.callbacks.companions.estimate_batch_norm import EstimateBatchNorm as EstimateBatchNorm
 from lightning_prune.callbacks.companions.flip_signs import FlipSigns as FlipSigns
+from lightning_prune.callbacks.companions.lora import MaskedLoRA as MaskedLoRA
+from lightning_prune.callbacks.companions.lora import ScaledLoRA as ScaledLoRA
 from lightning_prune.callbacks.companions.norm_interpolation import NormInterpolation as NormInterpolation
 from lightning_prune.callbacks.companions.shrink import Shrink as Shrink
 from lightning_prune.callbacks.companions.sign_changes import SignChanges as SignChanges

@@ -66,7 +66,8 @@ def channel_factors(gram: Tensor, products: Tensor, weight: Tensor, channels: in
 
     Example:
         >>> inputs = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
-        >>> weight, outputs = torch.tensor([[2.0, 0.0]], dtype=torch.float64), inputs @ torch.tensor([[3.0], [0.0]]).double()
+        >>> weight = torch.tensor([[2.0, 0.0]], dtype=torch.float64)
+        >>> outputs = inputs @ torch.tensor([[3.0], [0.0]], dtype=torch.float64)
         >>> channel_factors(inputs.T @ inputs, inputs.T @ outputs, weight, 2, ridge=1e-9)
         tensor([1.5000, 1.0000], dtype=torch.float64)
     """
