@@ -21,6 +21,7 @@ from lightning_prune.callbacks.companions.flip_signs import FlipSigns as FlipSig
 from lightning_prune.callbacks.companions.lora import MaskedLoRA as MaskedLoRA
 from lightning_prune.callbacks.companions.lora import ScaledLoRA as ScaledLoRA
 from lightning_prune.callbacks.companions.norm_interpolation import NormInterpolation as NormInterpolation
+from lightning_prune.callbacks.companions.retrain_when_needed import RetrainWhenNeeded as RetrainWhenNeeded
 from lightning_prune.callbacks.companions.shrink import Shrink as Shrink
 from lightning_prune.callbacks.companions.sign_changes import SignChanges as SignChanges
 from lightning_prune.callbacks.companions.soft_filter_pruning import SoftFilterPruning as SoftFilterPruning

@@ -186,8 +186,8 @@ class CycleCallback(CycleMember):
             cycle: The number of the cycle.
 
         Returns:
-            The length, at least 1, in the unit of ``clock.cycle_length`` and the same on every process. None:
-            ``clock.cycle_length`` itself.
+            The length in the unit of ``clock.cycle_length``, the same on every process. 0, where cycles go by epochs:
+            the cycle is pruned and not trained. None: ``clock.cycle_length`` itself.
         """
         return None
 

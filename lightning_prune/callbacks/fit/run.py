@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from lightning_prune.basics.saved_state import FORMAT
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.companions.shrink import whole_network
-from lightning_prune.callbacks.compat.after_the_last_epoch import save_again, validate
+from lightning_prune.callbacks.compat.after_the_last_epoch import leave_before_batches, save_again, validate
 from lightning_prune.callbacks.compat.backbone_finetuning import settle_unfreezing
 from lightning_prune.callbacks.compat.early_stopping import leave_stops, note_stops
 from lightning_prune.callbacks.compat.weight_averaging import begin_averages_again
@@ -227,6 +227,8 @@ class Run:
         finished = self.ending.is_finished(trainer)
         if finished and self.timeline.only_prunes and (self.at.cycle is None or self.at.untold is not None):
             self._prune_at_the_end(trainer)
+        elif self.ending.has_nothing_to_train and not trainer.should_stop:
+            self._show_again(trainer)
         if finished and self.at.cycle is not None:
             reshard(trainer.lightning_module)
             refuse_diverged(trainer.lightning_module, self.at.cycle)
@@ -238,11 +240,12 @@ class Run:
             self.at.count_step()  # the module's own on_train_batch_end is after ours
             return
         self.at.look(trainer, self.timeline.dense)
-        due = min(self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense), self.timeline.cycles)
-        waiting = range((self.at.cycle.index if self.at.cycle else 0) + 1, due + 1)
+        waiting = self._due()
         if waiting or self.at.untold is not None or self._begins_span(trainer):
             with whole_network(trainer, self.pruner, self.hold):
                 self._begin_all(trainer, waiting)
+            if self.ending.has_nothing_to_train:
+                leave_before_batches(trainer)
         self.pruner.gatherer.begin_epoch(self.at.epoch)  # last: an epoch of a new cycle begins with its weights
         self.caught_up = trainer.current_epoch
 
@@ -253,8 +256,15 @@ class Run:
         if self._begins_span(trainer):
             self._prune(trainer, 0)
             begin_averages_again(trainer)
-        for index in waiting:
-            self._begin(trainer, index)
+        while waiting:
+            for index in waiting:
+                self._begin(trainer, index)
+            waiting = self._due()  # a cycle may have no length: the next one is due at once
+
+    def _due(self) -> range:
+        """The numbers of the cycles that the coming batch lies in or behind, and that have not begun."""
+        due = min(self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense), self.timeline.cycles)
+        return range((self.at.cycle.index if self.at.cycle else 0) + 1, due + 1)
 
     def _prune_at_the_end(self, trainer: "pl.Trainer") -> None:
         """Prune the network of a dense run that is over, and let it be validated and saved once more."""
@@ -263,7 +273,12 @@ class Run:
             if self.at.cycle is None:
                 self.at.dense_end = self.at.step
             self._begin_all(trainer, range(1 if self.at.cycle is None else 2, 2))
-        self.record.log_sparsity(trainer, 1, self.pruner.tally())
+        self._show_again(trainer)
+
+    def _show_again(self, trainer: "pl.Trainer") -> None:
+        """Log, validate and save a network that was pruned after the last batch of the fit."""
+        assert self.at.cycle is not None
+        self.record.log_sparsity(trainer, self.at.cycle.index, self.pruner.tally())
         validate(trainer)
         save_again(trainer)
 

@@ -243,6 +243,37 @@ def test_what_is_behind_a_block_comes_closer_with_more_steps():
     assert errors[1] < 0.5 * errors[0]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_layers_beside_each_other_and_layers_that_are_used_twice_are_repaired(method):
+    class Branches(nn.Module):
+        """A shortcut with a layer of its own and one layer that runs twice."""
+
+        def __init__(self):
+            super().__init__()
+            self.first, self.inner, self.beside = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 1), nn.Conv2d(1, 4, 1)
+            self.twice, self.head = nn.Linear(36, 36), nn.Linear(144, 3)
+
+        def forward(self, x):
+            x = torch.relu(self.inner(torch.relu(self.first(x))) + self.beside(x)).flatten(2)
+            return self.head(torch.relu(self.twice(torch.relu(self.twice(x)))).flatten(1))
+
+    def made():
+        module = toy(scheduler=None, optimizer=lambda p: torch.optim.SGD(p, lr=0.01))
+        torch.manual_seed(0)
+        module.net = Branches()
+        return module
+
+    def errors(states):
+        module = made()
+        module.load_state_dict(states.before[0])
+        dense = module(Images().set.tensors[0])
+        module.load_state_dict(states.begun[0])
+        return nn.functional.mse_loss(module(Images().set.tensors[0]), dense).item()
+
+    (_, plain), (_, repaired) = run(module=made()), run(Reconstruct(method, **FEW), module=made())
+    assert errors(repaired) < errors(plain)
+
+
 def test_rescaled_channels_spread_as_in_the_dense_network():
     _, states = run(RescaleActivations(batches=6, shrink=0.0))
     for place in (0, 4, 7):

@@ -1,6 +1,7 @@
 """Fit blocks of layers to what the dense network gives behind them, by a few gradient steps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,9 @@ from lightning_prune.callbacks.starting_points.repairing.calibration import Cali
 def fit_blocks_(calibration: Calibration, window: int, steps: int, learning_rate: float) -> None:
     """Train the layers of one block after the other, in place.
 
-    What the block gives is what flows into the first layer behind it, and for the last block the output of its last
-    layer. The loss is the mean squared difference from the dense network. The blocks before it are repaired already.
+    What the block gives is what flows into the first layer behind it that depends on it, and for the last block the
+    output of its last layer. The loss is the mean squared difference from the dense network. The blocks before it are
+    repaired already.
 
     Args:
         calibration: The networks and the batches.
@@ -22,46 +24,65 @@ def fit_blocks_(calibration: Calibration, window: int, steps: int, learning_rate
     """
     order = calibration.order
     for start in range(0, len(order), window):
-        block, behind = order[start : start + window], order[start + window : start + window + 1]
-        at, inputs = (behind or block[-1:])[0], bool(behind)
-        with calibration.of_dense():
-            wanted = [_detached(calibration.until(at, index, inputs=inputs)) for index in range(calibration.batches)]
-        _train_(calibration, block, at, inputs, wanted, steps, learning_rate)
+        block, behind = order[start : start + window], order[start + window :]
+        trained = _parameters(calibration, block)
+        with _only_these_required(calibration.source.module, trained.values()):
+            seam = _seam(calibration, block, behind)
+            with calibration.of_dense(), torch.no_grad():
+                wanted = [_on_cpu(calibration.until(*seam, index)) for index in range(calibration.batches)]
+            _train_(calibration, trained, seam, wanted, steps, learning_rate)
+
+
+def _seam(calibration: Calibration, block: Sequence[str], behind: Sequence[str]) -> tuple[str, bool]:
+    """Where the outputs of a block are compared: the name of a layer, and whether its input counts or its output.
+
+    The next layer that runs need not be behind the block: it may lie on a shortcut beside it.
+    """
+    for name in behind:
+        found = calibration.until(name, True, 0)
+        if found is not None and found.requires_grad:
+            return name, True
+    return block[-1], False
 
 
 def _train_(
     calibration: Calibration,
-    block: Sequence[str],
-    at: str,
-    inputs: bool,
+    trained: Mapping[str, nn.Parameter],
+    seam: tuple[str, bool],
     wanted: Sequence[Tensor | None],
     steps: int,
     learning_rate: float,
 ) -> None:
-    trained = _parameters(calibration, block)
-    every = list(calibration.source.module.parameters())
-    required = [one.requires_grad for one in every]
     optimizer = torch.optim.Adam(trained.values(), lr=learning_rate)
-    for one in every:
-        one.requires_grad_(any(one is other for other in trained.values()))
     for step in range(steps):
         index = step % calibration.batches
-        given, target = calibration.until(at, index, inputs=inputs), wanted[index]
-        if given is None or target is None:
+        given, target = calibration.until(*seam, index), wanted[index]
+        if given is None or target is None or not given.requires_grad:
             gradients = [torch.zeros_like(one) for one in trained.values()]
         else:
             loss = nn.functional.mse_loss(given.float(), target.to(given.device).float())
-            gradients = list(
-                torch.autograd.grad(loss, list(trained.values()), allow_unused=True, materialize_grads=True)
-            )
+            wrt = list(trained.values())
+            gradients = list(torch.autograd.grad(loss, wrt, allow_unused=True, materialize_grads=True))
         for (name, one), gradient in zip(trained.items(), gradients, strict=True):
             mask = calibration.masks.get(name)
-            mean = calibration.source.summed(gradient)
-            one.grad = mean if mask is None else mean * mask.to(mean)
+            total = calibration.source.summed(gradient)  # Adam does not care for the number of processes
+            one.grad = total if mask is None else total * mask.to(total)
         optimizer.step()
-    for one, needed in zip(every, required, strict=True):
-        one.requires_grad_(needed)
-        one.grad = None
+
+
+@contextmanager
+def _only_these_required(module: nn.Module, wanted: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Let gradients be taken by some parameters only, and drop the gradients afterwards."""
+    every, chosen = list(module.parameters()), {id(one) for one in wanted}
+    before = [one.requires_grad for one in every]
+    for one in every:
+        one.requires_grad_(id(one) in chosen)
+    try:
+        yield
+    finally:
+        for one, needed in zip(every, before, strict=True):
+            one.requires_grad_(needed)
+            one.grad = None
 
 
 def _parameters(calibration: Calibration, block: Sequence[str]) -> dict[str, nn.Parameter]:
@@ -75,5 +96,5 @@ def _parameters(calibration: Calibration, block: Sequence[str]) -> dict[str, nn.
     return found
 
 
-def _detached(tensor: Tensor | None) -> Tensor | None:
+def _on_cpu(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.detach().cpu()

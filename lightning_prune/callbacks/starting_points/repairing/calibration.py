@@ -89,13 +89,13 @@ class Calibration:
         for index in range(len(self._steps)) if batches is None else batches:
             self._run(index, wanted, note, sum(name in wanted for name in self._calls[index]))
 
-    def until(self, name: str, index: int, *, inputs: bool) -> Tensor | None:
+    def until(self, name: str, inputs: bool, index: int) -> Tensor | None:
         """What flows into a layer, or out of it, where it first runs on a batch. Gradients are kept.
 
         Args:
             name: The name of the layer.
-            index: The number of the batch.
             inputs: Whether its input is wanted. False: its output.
+            index: The number of the batch.
 
         Returns:
             The tensor. None if the layer does not run on this batch.
