@@ -16,8 +16,10 @@ from lightning_prune.basics.user_error import UserError as UserError
 from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
 from lightning_prune.callbacks.companions.data_order import DataOrder as DataOrder
+from lightning_prune.callbacks.companions.distill_from_dense import DistillFromDense as DistillFromDense
 from lightning_prune.callbacks.companions.estimate_batch_norm import EstimateBatchNorm as EstimateBatchNorm
 from lightning_prune.callbacks.companions.flip_signs import FlipSigns as FlipSigns
+from lightning_prune.callbacks.companions.freeze_layers import FreezeLayers as FreezeLayers
 from lightning_prune.callbacks.companions.lora import MaskedLoRA as MaskedLoRA
 from lightning_prune.callbacks.companions.lora import ScaledLoRA as ScaledLoRA
 from lightning_prune.callbacks.companions.norm_interpolation import NormInterpolation as NormInterpolation

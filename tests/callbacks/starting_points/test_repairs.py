@@ -109,7 +109,7 @@ def test_a_fit_goes_on_from_every_epoch_as_if_it_had_not_been_interrupted(repair
     resume_from_every_epoch(tmp_path, repair)
 
 
-@every_repair
+@pytest.mark.parametrize("repair", [REPAIRS["Reconstruct scale"], REPAIRS["Reconstruct blocks"]])
 def test_the_random_state_the_loader_and_the_optimizer_are_as_without_the_repair(repair):
     class Random(Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
