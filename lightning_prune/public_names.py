@@ -5,6 +5,7 @@ from lightning_prune.allocation import globally as globally
 from lightning_prune.allocation import lamp as lamp
 from lightning_prune.allocation import layerwise as layerwise
 from lightning_prune.allocation.balanced import balanced as balanced
+from lightning_prune.allocation.block_by_block import BlockByBlock as BlockByBlock
 from lightning_prune.allocation.floor import WithFloor as WithFloor
 from lightning_prune.allocation.isomorphic import isomorphic as isomorphic
 from lightning_prune.allocation.isomorphic import per_group as per_group
