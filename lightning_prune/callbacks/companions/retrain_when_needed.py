@@ -25,6 +25,8 @@ class RetrainWhenNeeded(CycleCallback):
     ``pruning.json``. The seconds are the saved steps at the mean time of a training step in this fit, less the time of
     the validations.
 
+    A study trains every cycle by itself, and refuses this callback.
+
     The authors decide by the accuracy on the test set. This callback decides by the module's own validation, so the
     test set stays unseen. It looks at the network right after the prune, before a repair (:class:`Reconstruct`) or
     another callback sets weights.
@@ -51,6 +53,8 @@ class RetrainWhenNeeded(CycleCallback):
         >>> pruning = IterativePruning(cycles=27, retrain="1ep")
         >>> callbacks = [pruning, PruningAware(), RetrainWhenNeeded(0.005, monitor="val/accuracy")]
     """
+
+    leaves_out_cycles = True
 
     def __init__(
         self,
