@@ -40,10 +40,9 @@ class Ending:
 
     @property
     def has_nothing_to_train(self) -> bool:
-        """Whether the last cycle has begun, and no batch is left for it because it has no length."""
+        """Whether the last cycle has begun, or is beginning, and no batch is left for it because it has no length."""
         at, timeline = self.at, self.timeline
-        begun = at.cycle is not None and at.cycle.index == timeline.cycles and at.untold is None
-        return begun and timeline.retrains and timeline.by_epochs and at.scheduled_epoch >= timeline.epochs
+        return at.cycle is not None and at.cycle.index == timeline.cycles and not at.cycle.steps and timeline.retrains
 
     def is_finished(self, trainer: "pl.Trainer") -> bool:
         """Whether the last cycle was trained to its end, when the fit ends: something else may have stopped it."""

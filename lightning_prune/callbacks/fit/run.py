@@ -59,6 +59,7 @@ class Run:
         to_rehearse: The sparsities that have yet to be shown to be possible.
         epoch_began: When the epoch began, in seconds of a clock that only counts on.
         caught_up: Lightning's epoch in which everything that begins with it has begun.
+        shown: Whether the last network is validated and saved. False where the last cycle has no length.
     """
 
     at: Position
@@ -73,6 +74,7 @@ class Run:
     to_rehearse: Sequence[float] = ()
     epoch_began: float = field(default_factory=time.perf_counter)
     caught_up: int | None = None
+    shown: bool = True
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors."""
@@ -227,7 +229,9 @@ class Run:
         finished = self.ending.is_finished(trainer)
         if finished and self.timeline.only_prunes and (self.at.cycle is None or self.at.untold is not None):
             self._prune_at_the_end(trainer)
-        elif self.ending.has_nothing_to_train and not trainer.should_stop:
+        elif self.ending.has_nothing_to_train and (self.at.untold is not None or not self.shown):
+            with whole_network(trainer, self.pruner, self.hold):
+                self._begin_all(trainer, range(0))  # resumed from a checkpoint that was saved while it began
             self._show_again(trainer)
         if finished and self.at.cycle is not None:
             reshard(trainer.lightning_module)
@@ -245,6 +249,7 @@ class Run:
             with whole_network(trainer, self.pruner, self.hold):
                 self._begin_all(trainer, waiting)
             if self.ending.has_nothing_to_train:
+                self.shown = False
                 leave_before_batches(trainer)
         self.pruner.gatherer.begin_epoch(self.at.epoch)  # last: an epoch of a new cycle begins with its weights
         self.caught_up = trainer.current_epoch
