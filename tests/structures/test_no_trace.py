@@ -226,6 +226,8 @@ def test_large_operations_are_left_out(monkeypatch, activation):
     )
     found = structures_of(network.to(memory_format=torch.channels_last), torch.rand(1, 3, 34, 34))
     assert [group.width for group in found.groups.values()] == [16]
-    assert left_out[:2] == ["convolution", "native_batch_norm"] and len(left_out) == 3
-    assert results[1][0].shape == (1, 16, 32, 32) and not results[1][0].any()
+    assert left_out[:2] == ["convolution", "native_batch_norm"]
+    assert len(left_out) == 3
+    assert results[1][0].shape == (1, 16, 32, 32)
+    assert not results[1][0].any()
     assert results[0].stride() == results[1][0].stride()
