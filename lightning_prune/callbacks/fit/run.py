@@ -6,7 +6,7 @@ on. A new cycle begins in the first of its batches, or when the epoch of that ba
 
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,19 @@ import lightning.pytorch as pl
 from torch.optim import Optimizer
 
 from lightning_prune.basics.saved_state import FORMAT
-from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.companions.shrink import whole_network
-from lightning_prune.callbacks.compat.after_the_last_epoch import leave_before_batches, save_again, validate
+from lightning_prune.callbacks.compat.after_the_last_epoch import leave_before_batches
 from lightning_prune.callbacks.compat.backbone_finetuning import settle_unfreezing
 from lightning_prune.callbacks.compat.early_stopping import leave_stops, note_stops
 from lightning_prune.callbacks.compat.weight_averaging import begin_averages_again
-from lightning_prune.callbacks.cycle import Cycle, announce_prune, listeners
+from lightning_prune.callbacks.cycle import announce_prune, listeners
 from lightning_prune.callbacks.fit.dense_run import DenseRun
 from lightning_prune.callbacks.fit.ending import Ending
 from lightning_prune.callbacks.fit.finite import refuse_diverged
+from lightning_prune.callbacks.fit.lay_out import lay_out
 from lightning_prune.callbacks.fit.notices import say_cycle
 from lightning_prune.callbacks.fit.record import Record
+from lightning_prune.callbacks.fit.show_last import show_last
 from lightning_prune.callbacks.fit.trained import Trained, leave_out, warn_of_untrained
 from lightning_prune.callbacks.masking.hold import Hold
 from lightning_prune.callbacks.masking.initial_masks import initial_masks, refuse_regrowth
@@ -35,7 +36,7 @@ from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep
 from lightning_prune.callbacks.resuming.exact_resume import settle
 from lightning_prune.callbacks.settings.refused_differences import refuse_differences
 from lightning_prune.callbacks.timing.position import Position
-from lightning_prune.callbacks.timing.step_counts import cycle_steps, has_length, steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import has_length, steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import Timeline
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.selection.parameters import plain_name
@@ -232,7 +233,7 @@ class Run:
         elif self.ending.has_nothing_to_train and (self.at.untold is not None or not self.shown):
             with whole_network(trainer, self.pruner, self.hold):
                 self._begin_all(trainer, range(0))  # resumed from a checkpoint that was saved while it began
-            self._show_again(trainer)
+            show_last(trainer, self.at, self.record, self.pruner.tally())
         if finished and self.at.cycle is not None:
             reshard(trainer.lightning_module)
             refuse_diverged(trainer.lightning_module, self.at.cycle)
@@ -278,14 +279,7 @@ class Run:
             if self.at.cycle is None:
                 self.at.dense_end = self.at.step
             self._begin_all(trainer, range(1 if self.at.cycle is None else 2, 2))
-        self._show_again(trainer)
-
-    def _show_again(self, trainer: "pl.Trainer") -> None:
-        """Log, validate and save a network that was pruned after the last batch of the fit."""
-        assert self.at.cycle is not None
-        self.record.log_sparsity(trainer, self.at.cycle.index, self.pruner.tally())
-        validate(trainer)
-        save_again(trainer)
+        show_last(trainer, self.at, self.record, self.pruner.tally())
 
     def _begins_span(self, trainer: "pl.Trainer") -> bool:
         """Whether cycles inside the dense run start from a sparsity of their own, which is now due and not reached."""
@@ -299,7 +293,7 @@ class Run:
         # While ``at.cycle`` is still the phase that ends: the hooks before a prune and the errors are of that phase.
         self._prune(trainer, index)
         # After the prune: how long a cycle lasts may depend on what is left. Before the calls: they need its length.
-        self.at.cycle = self._lay_out(trainer, index, self.scheduled(index))
+        self.at.cycle = lay_out(trainer, self.at, self.timeline, self.ending, index, self.scheduled(index))
         # Before the first call: a checkpoint that one of them saves has a cycle that is beginning, with who is left.
         self.at.untold = len(listeners(trainer, self.at.cycle))
         self._tell(trainer, began)
@@ -355,15 +349,3 @@ class Run:
             self.pruner.keep(self.record.selected.weights)
             self.record.cover(self.pruner.covered)
         return reasons
-
-    def _lay_out(self, trainer: "pl.Trainer", index: int, sparsity: float) -> Cycle:
-        """The cycle that begins: as long as planned, or as a callback asks for."""
-        planned, length = self.timeline.retrain, None
-        for callback in trainer.callbacks if self.timeline.retrains else ():  # type: ignore[attr-defined]
-            if isinstance(callback, CycleCallback):
-                length = callback.length_of(trainer, trainer.lightning_module, index) or length
-        timeline = replace(self.timeline, retrain=length or planned)
-        self.at.lengthen(self.timeline, timeline.retrain.amount - planned.amount)
-        if length is not None:
-            self.ending.follow(trainer, over=True)  # after lengthen: the limits are those of the plan
-        return Cycle(index, self.at.step, cycle_steps(trainer, timeline, self.at.epoch_steps), sparsity)
