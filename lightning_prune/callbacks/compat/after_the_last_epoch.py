@@ -40,7 +40,7 @@ def leave_before_batches(trainer: "pl.Trainer") -> None:
         StopIteration: Lightning's loops end with it as with the end of the data.
     """
     progress = trainer.fit_loop.epoch_progress
-    if progress.current.ready > progress.current.started:  # it is not trained, and a checkpoint is not to say so
+    if progress.current.ready > progress.current.started:  # type: ignore[attr-defined]  # it is not trained
         progress.current.ready -= 1
         progress.total.ready -= 1
     raise StopIteration
