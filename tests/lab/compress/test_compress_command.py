@@ -17,6 +17,8 @@ from lightning_prune.callbacks.gathering import latency_in_fit
 from lightning_prune.granularity.interpolation import Curve
 from lightning_prune.granularity.latency_table import LatencyTable
 from lightning_prune.lab import Classifier, ConvNet
+from lightning_prune.shrinking.shrink_record import ShrinkRecord
+from lightning_prune.shrinking.small_checkpoints import plain_record
 from lightning_prune.shrinking.small_file import load_small
 from lightning_prune.structures.flops import count_flops
 
@@ -224,6 +226,8 @@ def test_wrong_input_is_one_message(trained, capsys):
     torch.save({"weight": torch.zeros(2)}, "other.pth")
     torch.save({"note": 1}, "no_weights.pth")
     export(ConvNet(channels=1, width=8), "small.safetensors", example=torch.rand(2, 1, 8, 8))
+    record = plain_record(ShrinkRecord({"network.features.0.weight": (8, 1, 3, 3)}))
+    torch.save({"state_dict": state_of(trained), "shrunk": record}, "small.ckpt")
     Path("text.yaml").write_text("only words")
     Path("endless.yaml").write_text(CONFIG.replace("max_epochs: 1, ", ""))
     for words, said in (
@@ -236,6 +240,13 @@ def test_wrong_input_is_one_message(trained, capsys):
         (["--config=my.yaml", "--ckpt_path=other.pth"], "holds the weights of another network: Classifier needs"),
         (["--config=my.yaml", "--ckpt_path=no_weights.pth"], "holds no weights"),
         (["--config=my.yaml", "--ckpt_path=small.safetensors"], "is a small network. Give the weights of the whole"),
+        (["--config=my.yaml", "--ckpt_path=small.safetensors", "--dry-run"], "is a small network. Give the weights of"),
+        (["--config=my.yaml", "--ckpt_path=small.ckpt", "--dry-run"], "is a small network. Give the weights of the"),
+        (["--config=my.yaml", "--ckpt_path=no_weights.pth", "--dry-run"], "holds no weights"),
+        (
+            ["--config=my.yaml", f"--ckpt_path={trained}", "--speedup=999"],
+            "`--speedup 999` cannot be reached: 54.6 is the ",
+        ),
         (["--config=my.yaml", "--measure=units"], "measure"),
         (["--config=endless.yaml", "--ckpt_path=other.pth"], "does not say how long they were trained"),
         (["--config=my.yaml", "--export=model.xyz"], "its ending says no format"),
