@@ -7,12 +7,17 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from processes import in_processes
 from shrinking_runs import clock, distance, sizes, trained
 from structured import Structured, structured
 from torch import nn, optim
-from toys import Images, fit, make_trainer
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.optim import ZeroRedundancyOptimizer
+from torch.distributed.tensor import init_device_mesh
+from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
+from toys import Images, fit, make_trainer, toy
 
-from lightning_prune import IterativePruning, Linear, OneShot, Shrink, Structures, layerwise
+from lightning_prune import IterativePruning, Linear, OneShot, Shrink, Structures, layerwise, shrink
 from lightning_prune.callbacks.resizing.wrapped import is_compiled
 
 pytestmark = pytest.mark.filterwarnings("ignore:It is recommended to use `self.log")
@@ -42,6 +47,43 @@ def test_processes_from_which_only_weights_come_back():
     trainer = make_trainer([clock(), Shrink(at="cycles")], strategy="ddp_spawn", devices=2)
     with pytest.raises(ValueError, match=r"Shrink\(at='cycles'\) works in the processes of Trainer\(strategy='ddp'\)"):
         trainer.callbacks[1].setup(trainer, structured(), "fit")
+
+
+def fully_sharded(module, mesh):
+    fully_shard(module.net, mesh=mesh)
+
+
+def tensor_parallel(module, mesh):
+    parallelize_module(module.net, mesh, {"4": ColwiseParallel()})
+
+
+def refuse_parts():
+    """Weights as ``ModelParallelStrategy`` splits them, with FSDP2 and with tensor parallelism."""
+    torch.distributed.init_process_group("gloo", rank=0, world_size=1)
+    for split in (fully_sharded, tensor_parallel):
+        module = toy()
+        split(module, init_device_mesh("cpu", (1,)))
+        for shrink_callback, said in (
+            (Shrink(), r"Shrink\(\) cannot remove parts of weights that SingleDevice.*over several devices. Leave it"),
+            (
+                Shrink(at="cycles"),
+                r"Shrink\(at='cycles'\) cannot .* and at='end' cannot either. Leave it out, save one",
+            ),
+        ):
+            trainer = make_trainer([clock(), shrink_callback])
+            with pytest.raises(ValueError, match=said):
+                shrink_callback.on_train_start(trainer, module)
+        with pytest.raises(
+            ValueError, match=r"cannot remove parts of net\.\d.weight, which is split over several devices"
+        ):
+            shrink(module, example=torch.zeros(2, 1, 6, 6))
+    module = structured(optimizer=lambda p: ZeroRedundancyOptimizer(p, optim.SGD, lr=0.1))
+    with pytest.raises(ValueError, match=r"cannot go on with ZeroRedundancyOptimizer.*Give Shrink\(at='end'\)"):
+        run(module)
+
+
+def test_weights_in_parts_are_refused_with_what_to_do():
+    in_processes(1, refuse_parts)
 
 
 def test_two_parameters_in_one_memory():
