@@ -4,8 +4,9 @@ Run with ``make bench``, or alone: ``python benchmarks/small_cycles.py``. The ne
 of noise, 32 in a batch, on two threads. The masked run and the run with small cycles are fitted in turn in one process.
 A step is the shortest time between the begins of two batches. A run is one dense epoch and five cycles of an epoch: its
 steps, and what begins its cycles. The operations say how small the ratio could be, because the dense epoch and the
-first cycles are large in both runs. What begins a cycle costs about as much as two steps of the masked run. It weighs
-more here than in runs with longer epochs: the last row is without it. It takes about four minutes on two quiet cores.
+first cycles are large in both runs. To begin a small cycle takes about two masked steps longer than to begin a masked
+one, which weighs more here than in runs with longer epochs: the last row is without it. All of it takes about four
+minutes on two quiet cores.
 """
 
 import argparse

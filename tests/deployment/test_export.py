@@ -386,6 +386,18 @@ def test_what_a_converter_does_not_know_is_said_in_its_words(tmp_path, monkeypat
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_operators_of_onnx_are_those_that_were_asked_for(tmp_path):
+    import onnx
+
+    export(conv(), tmp_path / "a.onnx", example=IMAGES, opset=20)
+    assert onnx.load(tmp_path / "a.onnx").opset_import[0].version == 20
+    with pytest.raises(ValueError, match=r"export\(opset=3\): torch cannot write .* would write opset=18. Give that"):
+        export(conv(), tmp_path / "b.onnx", example=IMAGES, opset=3)
+    assert not (tmp_path / "b.onnx").exists()
+
+
+@pytest.mark.slow
 def test_onnx_beyond_two_gigabytes_has_its_weights_beside_it(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_file, "_ONE_FILE", 100)
     done = export(conv(), tmp_path / "a.onnx", example=IMAGES, opset=18)

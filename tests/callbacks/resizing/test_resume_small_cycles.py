@@ -83,6 +83,16 @@ def test_evidence_of_earlier_epochs_and_scratch_b_are_resumed(tmp_path):
             assert equal(dict(whole.state_dict()), dict(resumed.state_dict()))
 
 
+def test_the_largest_difference_is_kept_over_cycles_and_a_resume(tmp_path):
+    train(tmp_path, pruning={"retrain": "1ep"})
+    saved = torch.load(tmp_path / "epoch=3.ckpt", weights_only=True)
+    saved["callbacks"]["Shrink"]["error"] = 0.25
+    torch.save(saved, tmp_path / "larger.ckpt")
+    resumed = train(tmp_path / "resumed", ckpt_path=tmp_path / "larger.ckpt", pruning={"retrain": "1ep"})
+    (shrinking,) = [one for one in resumed.trainer.callbacks if isinstance(one, Shrink)]
+    assert shrinking.shrunk.error == 0.25
+
+
 class SavesAsItBegins(Callback):
     """Saves a checkpoint while a cycle begins, when the network is whole."""
 

@@ -221,6 +221,16 @@ def fake_widths(module, call, groups, latency):
     return LatencyTable(latency, 1.0, {"net.0": 1.0}, {name: {"net.0": curve}}, {"net.0": 0.0}, {name: 32}, same)
 
 
+def test_a_file_that_is_wrong_ends_with_1(monkeypatch):
+    Path("my.yaml").write_text(CONFIG)
+    done = lambda config, words, weights, export_to: export_to != Path("wrong.onnx")  # noqa: E731
+    monkeypatch.setattr("lightning_prune.lab.compress.compress.compress", done)
+    main(["compress", "--config=my.yaml", "--export=right.onnx"])
+    with pytest.raises(SystemExit) as ended:
+        main(["compress", "--config=my.yaml", "--export=wrong.onnx"])
+    assert ended.value.code == 1
+
+
 def test_wrong_input_is_one_message(trained, capsys):
     capsys.readouterr()
     torch.save({"weight": torch.zeros(2)}, "other.pth")
@@ -236,6 +246,7 @@ def test_wrong_input_is_one_message(trained, capsys):
         (["--config=my.yaml", "--ckpt_path=nowhere.ckpt"], "`--ckpt_path nowhere.ckpt` is no file"),
         (["--config=my.yaml", "--speedup=1"], "`--speedup 1` must be above 1"),
         (["--config=my.yaml", "--speedup=fast"], "speedup"),
+        (["--config=my.yaml", "--retrain=10", "--dry-run"], "`--retrain 10` is no length: give 10ep for epochs"),
         (["--config=my.yaml", "--cycles=0"], "`--cycles 0` must be at least 1"),
         (["--config=my.yaml", "--ckpt_path=other.pth"], "holds the weights of another network: Classifier needs"),
         (["--config=my.yaml", "--ckpt_path=no_weights.pth"], "holds no weights"),
