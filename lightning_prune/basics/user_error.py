@@ -29,8 +29,8 @@ class OutOfReach(UserError):
 
     __module__ = "lightning_prune.basics.user_error"
 
-    def __init__(self, message: str, density: float, least: float) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, density: float = 0.0, least: float = 0.0) -> None:
+        super().__init__(message)  # the others have defaults, so that it can be pickled
         self.density = density
         self.least = least
 
