@@ -41,6 +41,7 @@ def test_whole_filters_are_removed_block_by_block():
     assert counts == [[0, 0, 0], [0, 320, 0], [27, 320, 0], [27, 320, 10]], "3 of 4, 5 of 10, 1 of 3 filters"
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_from_every_epoch_as_if_it_had_not_been_interrupted(tmp_path):
     def train(folder, ckpt_path=None):
         keep = ModelCheckpoint(

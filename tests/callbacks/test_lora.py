@@ -92,6 +92,7 @@ def test_the_gradients_are_those_of_autograd(kind, shape):
     assert torch.allclose(change.second.grad, second.grad, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_without_a_dead_weight_the_merged_weight_is_that_of_peft():
     peft = pytest.importorskip("peft")
     layer = torch.nn.Linear(6, 4)
@@ -118,7 +119,8 @@ def test_the_rate_rises_and_falls_in_lines():
     assert rates == [0.25, 0.5, 0.75, 1.1667, 1.0, 0.8333, 0.6667, 0.5, 0.3333, 0.1667]
 
 
-@pytest.mark.parametrize("kind", [KINDS["masked"], pytest.param(KINDS["scaled"], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@every_kind
 def test_a_fit_goes_on_from_every_epoch_as_if_it_had_not_been_interrupted(kind, tmp_path):
     resume_from_every_epoch(tmp_path, lambda: kind(learning_rate=0.05))
 
