@@ -25,6 +25,10 @@ from lightning_prune.callbacks.companions.soft_filter_pruning import SoftFilterP
 from lightning_prune.callbacks.companions.sparsity_penalty import SparsityPenalty as SparsityPenalty
 from lightning_prune.callbacks.companions.train_only import TrainOnly as TrainOnly
 from lightning_prune.callbacks.cycle import Cycle as Cycle
+from lightning_prune.callbacks.dynamic.ac_dc import ACDC as ACDC
+from lightning_prune.callbacks.dynamic.dynamic_sparsity import DynamicSparsity as DynamicSparsity
+from lightning_prune.callbacks.dynamic.rigl import RigL as RigL
+from lightning_prune.callbacks.dynamic.sparse_evolution import SET as SET
 from lightning_prune.callbacks.iterative_pruning import IterativePruning as IterativePruning
 from lightning_prune.callbacks.masking.recorded_masks import MaskSource as MaskSource
 from lightning_prune.callbacks.masking.recorded_masks import Recorded as Recorded
