@@ -4,6 +4,7 @@ from lightning_prune.allocation import erk as erk
 from lightning_prune.allocation import globally as globally
 from lightning_prune.allocation import lamp as lamp
 from lightning_prune.allocation import layerwise as layerwise
+from lightning_prune.allocation.at_first import AtFirst as AtFirst
 from lightning_prune.allocation.balanced import balanced as balanced
 from lightning_prune.allocation.floor import WithFloor as WithFloor
 from lightning_prune.allocation.isomorphic import isomorphic as isomorphic

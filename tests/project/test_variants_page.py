@@ -9,13 +9,16 @@ import yaml
 
 import lightning_prune
 from lightning_prune import (
+    ACDC,
     SAFE,
     SAM,
+    SET,
     CrAM,
     EstimateBatchNorm,
     FlipSigns,
     Granularity,
     NormInterpolation,
+    RigL,
     SignChanges,
     SoftFilterPruning,
     SparsityPenalty,
@@ -63,6 +66,9 @@ VARIANTS = [
     SAM,
     CrAM,
     SAFE,
+    RigL,
+    SET,
+    ACDC,
 ]
 
 

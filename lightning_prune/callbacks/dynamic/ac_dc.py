@@ -68,7 +68,7 @@ class ACDC(DynamicSparsity):
             optimizer_state in ("reset", "mask"), "ACDC", "optimizer_state", optimizer_state, "be 'reset' or 'mask'"
         )
         self.sparsity, self.prune_at, self.release_at = sparsity, list(prune_at), list(release_at)
-        self.criterion, self.allocation, self.prunable, self.seed = criterion, allocation, prunable, seed  # type: ignore[assignment]
+        self.criterion, self.allocation, self.prunable, self.seed = criterion, allocation, prunable, seed
         self.optimizer_state = optimizer_state
         self._phase, self._turns = 0, self._in_turns()
 

@@ -112,7 +112,7 @@ class Rewiring(DynamicSparsity):
         end: Duration | None = self._fixed_end
         if end is not None and end.unit == "it":
             return end.amount
-        length = math.inf if epochs in (None, -1) else (epochs - trainer.current_epoch) * per_epoch  # type: ignore[operator]
+        length = math.inf if epochs in (None, -1) else (epochs - trainer.current_epoch) * per_epoch
         if trainer.max_steps != -1:
             length = min(length, trainer.max_steps - trainer.global_step)
         found = length * float(self.until) if end is None else end.amount * per_epoch
