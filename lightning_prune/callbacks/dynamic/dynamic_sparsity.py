@@ -1,7 +1,7 @@
 """The base of callbacks that train with masks in which dead weights live again."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
@@ -248,6 +248,15 @@ class DynamicSparsity(Callback, ABC, metaclass=ObjectsOnly):
 
     def _rank(self, callback: Callback) -> int:
         return 0 if callback is self else 2 if isinstance(callback, ExactResume) else 1
+
+
+def moving_of(callbacks: Iterable[object]) -> DynamicSparsity | None:
+    """Find the callback of this family among callbacks. None if there is none.
+
+    Args:
+        callbacks: The callbacks.
+    """
+    return next((one for one in callbacks if isinstance(one, DynamicSparsity)), None)
 
 
 def refuse_company(asker: DynamicSparsity, callbacks: list[Callback]) -> None:
