@@ -94,6 +94,8 @@ from lightning_prune.regimes.sharpness.safe import SAFE as SAFE
 from lightning_prune.regimes.sharpness.sam import SAM as SAM
 from lightning_prune.regimes.similarity import agreement as agreement
 from lightning_prune.regimes.similarity import cka as cka
+from lightning_prune.regimes.soups import Soup as Soup
+from lightning_prune.regimes.soups import soup as soup
 from lightning_prune.schedules.sparsity import Cubic as Cubic
 from lightning_prune.schedules.sparsity import Geometric as Geometric
 from lightning_prune.schedules.sparsity import Levels as Levels

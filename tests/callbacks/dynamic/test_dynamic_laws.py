@@ -25,9 +25,11 @@ OPTIMIZERS = {
 
 def sparse_moments(callback, count):
     """Whether a batch, from 0, is trained with masks."""
-    return range(count) if not isinstance(callback, ACDC) else [
-        step for step in range(count) if callback.phase_at(step // 6, step) % 2
-    ]
+    return (
+        range(count)
+        if not isinstance(callback, ACDC)
+        else [step for step in range(count) if callback.phase_at(step // 6, step) % 2]
+    )
 
 
 def test_every_public_member_is_under_the_laws():

@@ -46,7 +46,9 @@ def within(make, folder, ckpt_path=None):
 
 @within_epochs[0]
 @within_epochs[1]
-@pytest.mark.parametrize("name", ["rigl", *(pytest.param(n, marks=pytest.mark.slow) for n in ("set by steps", "acdc by steps"))])
+@pytest.mark.parametrize(
+    "name", ["rigl", *(pytest.param(n, marks=pytest.mark.slow) for n in ("set by steps", "acdc by steps"))]
+)
 def test_from_within_an_epoch(name, tmp_path):
     whole, callback = within(MEMBERS[name], tmp_path / "whole")
     files = sorted((tmp_path / "whole").glob("*.ckpt"))
