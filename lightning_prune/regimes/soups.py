@@ -151,7 +151,8 @@ def greedy_members(values: Sequence[float], measure: Callable[[Sequence[int]], f
         ((1, 2), 0.1)
     """
     first, *others = sorted(range(len(values)), key=lambda place: values[place])
-    members, best = (first,), values[first]
+    members: tuple[int, ...] = (first,)
+    best = values[first]
     for place in others:
         value = measure((*members, place))
         if value <= best:

@@ -141,13 +141,13 @@ def _of_ensemble(made: CommandLine, states: Sequence[State], metric: str | None)
         load_(made.model, state)
         networks.append(deepcopy(made.model.network))
     load_(made.model, states[0])
-    made.model.forward = _joint(networks)  # type: ignore[method-assign]
+    vars(made.model)["forward"] = _joint(networks)
     try:
         measured = _validated(made, metric)
         made.trainer.test(made.model, datamodule=made.datamodule, verbose=False)
         tested = made.trainer.callback_metrics.get(name_on_test(measured["metric"]) or "")
     finally:
-        del made.model.forward
+        del vars(made.model)["forward"]
     return {"ensemble": measured["val_last"], "ensemble_test": None if tested is None else float(tested)}
 
 

@@ -82,6 +82,10 @@ class ACDC(DynamicSparsity):
         now = {"ep": epoch, "it": step}
         return sum(now[turn.unit] >= turn.amount for turn in self._turns)
 
+    @property
+    def phase(self) -> int:
+        return self._phase
+
     def begin(self, trainer: "pl.Trainer") -> None:
         self._phase = 0
         last, epochs, steps = self._turns[-1], trainer.max_epochs, trainer.max_steps

@@ -110,6 +110,11 @@ class DynamicSparsity(Callback, ABC, metaclass=ObjectsOnly):
         """How many optimizer steps were made since the start of the fit, before the current batch."""
         return self._at.step
 
+    @property
+    def phase(self) -> int:
+        """The number of the phase, from 0. A fit whose sparsity stays is one phase."""
+        return 0
+
     def epoch(self, trainer: "pl.Trainer") -> int:
         """The current epoch, counted from 0 at the start of the fit."""
         return int(trainer.current_epoch - self._at.first_epoch)
@@ -171,7 +176,7 @@ class DynamicSparsity(Callback, ABC, metaclass=ObjectsOnly):
         self._at.count_step()
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        log_epoch(pl_module, self._pruner.tally(), self._moved)
+        log_epoch(pl_module, self.phase, self._pruner.tally(), self._moved)
         self._moved = 0
 
     def on_train_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:

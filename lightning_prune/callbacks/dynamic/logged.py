@@ -5,11 +5,12 @@ import lightning.pytorch as pl
 from lightning_prune.masks.tally import Tally
 
 
-def log_epoch(pl_module: "pl.LightningModule", tally: Tally, moved: int) -> None:
+def log_epoch(pl_module: "pl.LightningModule", phase: int, tally: Tally, moved: int) -> None:
     """Log the sparsity, from whole numbers, and how many weights came back.
 
     Args:
         pl_module: The module, in a hook that may log.
+        phase: The number of the phase, which stands for the cycle.
         tally: What lives.
         moved: How many weights came back in the epoch.
     """
@@ -18,6 +19,7 @@ def log_epoch(pl_module: "pl.LightningModule", tally: Tally, moved: int) -> None
     pl_module.log("pruning/sparsity", dead / tally.size, prog_bar=True)
     pl_module.log_dict(
         {
+            "pruning/cycle": float(phase),
             "pruning/density": tally.alive / tally.size,
             "pruning/model_sparsity": dead / weights,
             "pruning/model_density": (weights - dead) / weights,

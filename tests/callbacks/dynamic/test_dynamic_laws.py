@@ -4,12 +4,14 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import MixedPrecision
 from moving_masks import MEMBERS, SIZE, Witness, momenta, moving, run, weights_of
 from toys import Images, Toy, toy
 
 import lightning_prune
 from lightning_prune import ACDC, SAM, SET, DynamicSparsity, RigL
+from lightning_prune.cli import main
 
 QUICK = ("rigl", "set", "acdc by steps")
 every_member = pytest.mark.parametrize(
@@ -142,3 +144,12 @@ def test_the_sparsity_and_what_came_back_are_logged(make):
     assert reads.logged[-1]["pruning/sparsity"] == pytest.approx(0.6, abs=1e-3)
     assert reads.logged[-1]["pruning/density"] == pytest.approx(0.4, abs=1e-3)
     assert sum(one["pruning/regrown"] for one in reads.logged) > 20
+
+
+def test_the_report_has_each_phase_with_its_density(tmp_path, capsys):
+    logger = CSVLogger(tmp_path, name="run", version=0)
+    run(MEMBERS["acdc"], logger=logger, log_every_n_steps=1)
+    main(["report", str(tmp_path / "run")])
+    printed = capsys.readouterr().out
+    rows = [line.split() for line in printed.splitlines() if line.split()[:1] in (["dense"], ["1"], ["2"], ["3"])]
+    assert [row[2] for row in rows] == ["100.0", "40.0", "100.0", "40.0"]
