@@ -133,7 +133,7 @@ class DynamicSparsity(Callback, ABC, metaclass=ObjectsOnly):
             callback.setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._undo()
+        self._let_go()  # of a tuner's fit before this one
         name = type(self).__name__
         if any(isinstance(one, LBFGS) for one in trainer.optimizers):
             raise UserError(
@@ -197,7 +197,7 @@ class DynamicSparsity(Callback, ABC, metaclass=ObjectsOnly):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loaded = state_dict
+        self._loaded = state_dict or None
 
     def move_(
         self,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateFinder
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import MixedPrecision
 from moving_masks import MEMBERS, SIZE, Witness, momenta, moving, run, weights_of
@@ -105,6 +105,20 @@ def test_an_average_of_weights_is_as_sparse_as_the_network(make):
         assert not trainer.lightning_module.get_parameter(name)[~mask].any(), "the average stands in the module now"
 
 
+def test_a_learning_rate_that_is_found_first_leaves_nothing():
+    witness = Witness()
+
+    class WithRate(Toy):
+        def __init__(self):
+            super().__init__()
+            self.lr = 0.1
+
+    module = WithRate()
+    trainer, callback = run(MEMBERS["rigl"], LearningRateFinder(num_training_steps=5), witness, module=module)
+    assert callback.step == trainer.global_step == len(witness.counts) == 24
+    assert callback.measured_sparsity == pytest.approx(0.6, abs=1 / SIZE)
+
+
 def test_momenta_are_there_to_be_looked_at():
     class Counts(Callback):
         def on_train_end(self, trainer, pl_module):
@@ -152,4 +166,4 @@ def test_the_report_has_each_phase_with_its_density(tmp_path, capsys):
     main(["report", str(tmp_path / "run")])
     printed = capsys.readouterr().out
     rows = [line.split() for line in printed.splitlines() if line.split()[:1] in (["dense"], ["1"], ["2"], ["3"])]
-    assert [row[2] for row in rows] == ["100.0", "40.0", "100.0", "40.0"]
+    assert [row[2] for row in rows] == ["100.0", "39.9", "100.0", "39.9"], "282 of 706 weights"

@@ -71,6 +71,12 @@ def test_weights_that_no_optimizer_holds_stay_dense():
         run(lambda: RigL(0.6, prunable=Prunable(include="net.0.weight")), module=module)
 
 
+def test_weights_that_are_split_over_devices_are_refused(monkeypatch):
+    monkeypatch.setattr("lightning_prune.callbacks.dynamic.owned.is_sharded", lambda weight: True)
+    with pytest.raises(ValueError, match="RigL compares whole tensors, and these are sharded: train with DDP"):
+        run(RigL)
+
+
 def test_masks_before_the_training_are_asked_for_too_early():
     with pytest.raises(ValueError, match="no masks, no sparsity"):
         _ = RigL().masks
