@@ -40,8 +40,16 @@ def test_every_public_member_is_under_the_laws():
     assert family == {type(make()) for make in MEMBERS.values()} == {RigL, SET, ACDC}
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-@pytest.mark.parametrize("make", MEMBERS.values(), ids=MEMBERS)
+@pytest.mark.parametrize(
+    ("make", "optimizer"),
+    [
+        pytest.param(
+            make, optimizer, id=f"{name}-{how}", marks=() if name in QUICK or how == "sgd" else pytest.mark.slow
+        )
+        for name, make in MEMBERS.items()
+        for how, optimizer in OPTIMIZERS.items()
+    ],
+)
 def test_counts_are_exact_after_every_step_and_what_comes_back_is_new(make, optimizer):
     witness = Witness()
     trainer, callback = run(make, witness, module=toy(optimizer=optimizer))
@@ -154,12 +162,14 @@ def test_the_sparsity_and_what_came_back_are_logged(make):
             self.logged.append({name: float(one) for name, one in trainer.callback_metrics.items()})
 
     reads = Reads()
-    run(make, reads, data=Images())
+    _, callback = run(make, reads, data=Images())
     assert reads.logged[-1]["pruning/sparsity"] == pytest.approx(0.6, abs=1e-3)
+    assert reads.logged[-1]["pruning/cycle"] == callback.phase
     assert reads.logged[-1]["pruning/density"] == pytest.approx(0.4, abs=1e-3)
     assert sum(one["pruning/regrown"] for one in reads.logged) > 20
 
 
+@pytest.mark.slow
 def test_the_report_has_each_phase_with_its_density(tmp_path, capsys):
     logger = CSVLogger(tmp_path, name="run", version=0)
     run(MEMBERS["acdc"], logger=logger, log_every_n_steps=1)
