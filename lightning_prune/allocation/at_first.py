@@ -12,7 +12,7 @@ from lightning_prune.criteria.scores import Scores
 
 @dataclass(frozen=True, repr=False)
 class AtFirst(Rule):
-    """Use one allocation while nothing is dead, and another one from then on.
+    """Use one allocation while no tensor is dead in part, and another one from then on.
 
     A random mask with the densities of ``erk`` or ``balanced`` is trained in several cycles this way, and the last
     prune goes by one threshold. ``Switch`` does the same for criteria.
@@ -56,4 +56,5 @@ class AtFirst(Rule):
         return allocation.most_unspent(scores) if isinstance(allocation, Rule) else 0
 
     def _of(self, scores: Scores) -> Allocation:
-        return self.first if sum(scores.living.values()) == scores.size else self.then
+        sizes = {name: shape.numel() for name, shape in scores.shapes.items()}
+        return self.first if all(living in (0, sizes[name]) for name, living in scores.living.items()) else self.then

@@ -23,8 +23,9 @@ def soups(table: pd.DataFrame, metric: str = "test_last") -> pd.DataFrame:
     Example:
         >>> told = {"mixed": [1, 0], "best": 0.8, "best_test": 0.7, "ensemble": 0.9, "ensemble_test": 0.8}
         >>> row = {"arm": "soup", "seed": 0, "cycle": 1, "density": 0.5, "test_last": 0.75}
-        >>> soups(pd.DataFrame([{**row, "tried": json.dumps({"soup": told})}])).iloc[0].tolist()
-        ['soup', 1, 0.5, 1, 2.0, 0.75, 0.7, 0.8]
+        >>> found = soups(pd.DataFrame([{**row, "tried": json.dumps({"soup": told})}]))
+        >>> found[["members", "soup", "best_copy", "ensemble"]].values.tolist()
+        [[2.0, 0.75, 0.7, 0.8]]
     """
     suffix = "" if metric.startswith("val") else "_test"
     rows = []
