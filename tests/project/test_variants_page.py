@@ -9,8 +9,10 @@ import yaml
 
 import lightning_prune
 from lightning_prune import (
+    ACDC,
     SAFE,
     SAM,
+    SET,
     CrAM,
     DistillFromDense,
     EstimateBatchNorm,
@@ -21,6 +23,7 @@ from lightning_prune import (
     NormInterpolation,
     Repair,
     RetrainWhenNeeded,
+    RigL,
     ScaledLoRA,
     SignChanges,
     SoftFilterPruning,
@@ -74,6 +77,9 @@ VARIANTS = [
     SAM,
     CrAM,
     SAFE,
+    RigL,
+    SET,
+    ACDC,
 ]
 
 
