@@ -70,4 +70,4 @@ def test_children_end_where_the_dense_run_does_and_the_command_says_it(tmp_path,
     assert capsys.readouterr().out.strip() == str(found)
     Path("points.yaml").write_text(yaml.safe_dump({"base": BASE, "at": ["0ep", "2ep"], "seeds": [3]}))
     main(["regimes", "--config", "points.yaml", "--dry-run"])
-    assert "1 dense runs, 4 children." in capsys.readouterr().out
+    assert "1 dense run, 4 children." in capsys.readouterr().out
