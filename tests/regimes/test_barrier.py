@@ -269,6 +269,8 @@ def test_what_cannot_be_measured_is_refused():
         barrier(network, network, iter(data))
     with pytest.raises(UserError, match="give one loader"):
         barrier(network, network, [data, data])
+    with pytest.raises(UserError, match=r"barrier\(data=None\) has no batches"):
+        barrier(network, network, None)
     with pytest.raises(UserError, match="has no batch for process 0"):
         barrier(network, network, [])
     with pytest.raises(UserError, match="training_step of a LightningModule"):

@@ -44,7 +44,16 @@ def test_a_larger_tolerance_calls_more_points_stable():
     assert Stability(pairs(-0.4, -0.05, 0.0), tolerance=0.1).earliest == "1ep"
 
 
-@pytest.mark.parametrize(("at", "said"), [([], "list of points"), (["5 epochs"], "stability"), ([3.5], "stability")])
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ([], "list of points"),
+        (["5 epochs"], "stability"),
+        ([3.5], "stability"),
+        (["1ep", 1], "twice"),
+        (["3ep"], "before the end of the dense run of 3 epochs"),
+    ],
+)
 def test_what_is_no_point_is_refused(at, said):
     with pytest.raises(UserError, match=said):
         stability(BASE, at=at)
