@@ -3,11 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
+from math import comb
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.progress import Progress
 
 from lightning_prune.ablation.storage.files import read_json
 from lightning_prune.ablation.study import Ablation
@@ -93,8 +96,8 @@ def stability(
     its learning rates. The dense run is trained once for all points.
 
     Reference: Frankle, Dziugaite, Roy & Carbin, Linear Mode Connectivity and the Lottery Ticket Hypothesis, 2020,
-    https://arxiv.org/abs/1912.05671. It calls a network stable whose children are connected. That a barrier of less than
-    2 points counts as none there was read in notes on the paper, not in its text.
+    https://arxiv.org/abs/1912.05671. It calls a network stable whose children are connected. That a barrier of less
+    than 2 points counts as none there was read in notes on the paper, not in its text.
 
     Args:
         dense_run: The config of the dense run: that of ``lightning-prune fit``, as a mapping, a file or a name.
@@ -128,15 +131,16 @@ def run_stability(given: Mapping[str, Any] | str | Path, out: str | Path, **opti
     table = errors_of(study.run(out / "children", store=out / STORE, **options))
     rows = {(row["arm"], row["seed"]): row for row in table[table["cycle"] == 1].to_dict("records")}
     pairs = []
-    for seed in study.config.seeds:
-        children = [
-            {"point": str(point), "seed": seed, "copy": copy, **rows[_arm(point, copy), seed]}
-            for point, copy in product(points, range(1, numbers["copies"] + 1))
-        ]
-        measuring = Measuring(study.runs[0].resolved.config, seed, numbers["points"], out / "measured")
-        pairs.append(
-            measured_pairs(pd.DataFrame(children), ["point", "seed"], measuring, out / "children", lambda: None)
-        )
+    with Progress(transient=True) as progress:
+        bar = progress.add_task("measuring", total=len(study.config.seeds) * len(points) * comb(numbers["copies"], 2))
+        for seed in study.config.seeds:
+            children = [
+                {"point": str(point), "seed": seed, "copy": copy, **rows[_arm(point, copy), seed]}
+                for point, copy in product(points, range(1, numbers["copies"] + 1))
+            ]
+            measuring = Measuring(study.runs[0].resolved.config, seed, numbers["points"], out / "measured")
+            tell = partial(progress.advance, bar)
+            pairs.append(measured_pairs(pd.DataFrame(children), ["point", "seed"], measuring, out / "children", tell))
     found = Stability(pd.concat(pairs, ignore_index=True), numbers["tolerance"])
     write_whole(out / TABLE, lambda aside: found.pairs.to_csv(aside, index=False))
     write_whole(
