@@ -16,7 +16,8 @@ MAPS = {
     "lmc": ("Linear mode connectivity (LMC)", "lmc", "+.3f", "viridis"),
     "cka": ("Similarity of the copies (CKA)", "cka", ".3f", "viridis"),
 }
-SUBTITLE = "Lines are borders of the regimes. A ring marks the temperature that `choose` takes."
+LEAST = {"lmc": (-0.1, 0.0), "cka": (0.95, 1.0)}  # what colors span at least, so that noise does not look like a regime
+SUBTITLE = ["Lines are borders of the regimes.", "A ring marks the temperature that `choose` takes."]
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,14 @@ def borders_of(regimes: dict[tuple[int, int], str]) -> Rows:
 
 def _spec(cells: pd.DataFrame, title: str, column: str, form: str, scheme: str) -> Spec:
     columns, rows = list(cells["density"].unique()), list(cells["temperature"].unique())
-    placed = _placed(cells, columns, rows).assign(is_dark=_is_dark(cells[column], dark_is_high=scheme == "orangered"))
+    span = _span(cells[column])
+    dark = _is_dark(cells[column], span, dark_is_high=scheme == "orangered")
+    placed = _placed(cells, columns, rows).assign(is_dark=dark)
     edges = borders_of(dict(zip(zip(placed["column"], placed["row"], strict=True), placed["regime"], strict=True)))
     x = alt.X("left:Q", title="load: density", scale=_scale(len(columns)), axis=_axis([f"{d:.3g}" for d in columns]))
     y = alt.Y("top:Q", title="temperature, as written", scale=_scale(len(rows)), axis=_axis(list(map(str, rows))))
-    color = alt.Color(f"{column}:Q", scale=alt.Scale(scheme=scheme), legend=alt.Legend(format=form, title=None))  # type: ignore[arg-type]
+    legend = alt.Legend(format=form, title=None)
+    color = alt.Color(f"{column}:Q", scale=alt.Scale(scheme=scheme, domain=span), legend=legend)  # type: ignore[arg-type]
     tiles = CELLS.mark_rect().encode(x=x, x2="right", y=y, y2="bottom", color=color)
     borders = alt.Chart(DATA).transform_filter("datum.is_border").encode(x="x:Q", x2="x2", y="y:Q", y2="y2")
     lines = [borders.mark_rule(strokeWidth=width, color=ink) for width, ink in ((5, "white"), (2.5, "black"))]
@@ -92,11 +96,17 @@ def _placed(cells: pd.DataFrame, columns: list[Any], rows: list[Any]) -> pd.Data
     return cells.assign(column=column, row=row, **edges)
 
 
-def _is_dark(values: pd.Series, dark_is_high: bool) -> pd.Series:
+def _span(values: pd.Series) -> list[float]:
+    """The values that the colors go from and to."""
+    low, high = LEAST.get(str(values.name), (float("inf"), float("-inf")))
+    return [min(low, float(values.min())), max(high, float(values.max()))]
+
+
+def _is_dark(values: pd.Series, span: list[float], dark_is_high: bool) -> pd.Series:
     """Which tiles are so dark that what stands on them has to be white."""
-    spread = values.max() - values.min()
-    place = (values - values.min()) / (spread or 1.0)
-    return place > 0.6 if dark_is_high else place < 0.6
+    place = (values - span[0]) / ((span[1] - span[0]) or 1.0)
+    found: pd.Series = place.gt(0.6) if dark_is_high else place.lt(0.6)
+    return found
 
 
 def _said(column: str, form: str) -> list[alt.Chart]:
@@ -119,4 +129,5 @@ def _axis(labels: list[str]) -> alt.Axis:
         grid=False,
         tickSize=0,
         domain=False,
+        minExtent=6 * max(map(len, labels)),  # the width of what `labelExpr` writes is not known to the layout
     )
