@@ -96,6 +96,8 @@ from lightning_prune.regimes.advice import advise as advise
 from lightning_prune.regimes.advice import choose as choose
 from lightning_prune.regimes.barriers import Barrier as Barrier
 from lightning_prune.regimes.barriers import barrier as barrier
+from lightning_prune.regimes.curvature import hessian_trace as hessian_trace
+from lightning_prune.regimes.curvature import top_eigenvalue as top_eigenvalue
 from lightning_prune.regimes.distances import weight_distance as weight_distance
 from lightning_prune.regimes.measured import Measured as Measured
 from lightning_prune.regimes.sharpness.cram import CrAM as CrAM
