@@ -10,6 +10,7 @@ function looks at.
 import torch
 from torch import Tensor
 
+from lightning_prune.criteria.block_by_block import BlockByBlock as BlockByBlock
 from lightning_prune.criteria.changes import last_epoch_change as last_epoch_change
 from lightning_prune.criteria.changes import last_epoch_change_magnitude as last_epoch_change_magnitude
 from lightning_prune.criteria.changes import magnitude_increase as magnitude_increase
@@ -24,6 +25,7 @@ from lightning_prune.criteria.declared import needs_of as needs_of
 from lightning_prune.criteria.declared import of_units as of_units
 from lightning_prune.criteria.declared import scores_entries as scores_entries
 from lightning_prune.criteria.declared import scores_units as scores_units
+from lightning_prune.criteria.declared import solved_by as solved_by
 from lightning_prune.criteria.evidence import Evidence as Evidence
 from lightning_prune.criteria.evidence import Needs as Needs
 from lightning_prune.criteria.filters import Filters as Filters
@@ -37,6 +39,7 @@ from lightning_prune.criteria.gradients import taylor as taylor
 from lightning_prune.criteria.inputs import ria as ria
 from lightning_prune.criteria.inputs import wanda as wanda
 from lightning_prune.criteria.on_batches import OnBatches as OnBatches
+from lightning_prune.criteria.sparse_gpt import sparse_gpt as sparse_gpt
 from lightning_prune.criteria.switch import Switch as Switch
 from lightning_prune.criteria.units import activation_entropy as activation_entropy
 from lightning_prune.criteria.units import batch_norm_scale as batch_norm_scale
@@ -44,7 +47,10 @@ from lightning_prune.criteria.units import feature_rank as feature_rank
 from lightning_prune.criteria.units import geometric_median as geometric_median
 from lightning_prune.criteria.units import l1_norm as l1_norm
 from lightning_prune.criteria.units import l2_norm as l2_norm
+from lightning_prune.criteria.units import lasso_channels as lasso_channels
 from lightning_prune.criteria.units import mean_activation as mean_activation
+from lightning_prune.criteria.units import reconstruction_error as reconstruction_error
+from lightning_prune.criteria.units import reconstruction_error_forward as reconstruction_error_forward
 from lightning_prune.criteria.units import taylor_gate as taylor_gate
 
 
