@@ -102,7 +102,7 @@ def test_the_update_repairs_what_the_mask_alone_breaks():
         float(np.linalg.lstsq(x[:, kept].numpy(), (x @ row).numpy(), rcond=None)[1].sum())
         for row, kept in zip(weight, mask, strict=True)
     )
-    assert best <= error < 0.6 * without
+    assert best <= error < 0.8 * without
 
 
 def test_what_is_dead_stays_dead_and_the_count_is_exact():
