@@ -23,8 +23,8 @@ def decoder(options: argparse.Namespace) -> nn.Module:
     """A decoder with random weights, made in its precision."""
     config = LlamaConfig(
         vocab_size=options.vocabulary, hidden_size=options.hidden, intermediate_size=options.intermediate,
-        num_hidden_layers=options.layers, num_attention_heads=options.heads, num_key_value_heads=max(options.heads // 8, 1),
-        max_position_embeddings=options.length, use_cache=False,
+        num_hidden_layers=options.layers, num_attention_heads=options.heads,
+        num_key_value_heads=max(options.heads // 8, 1), max_position_embeddings=options.length, use_cache=False,
     )  # fmt: skip
     torch.set_default_dtype(getattr(torch, options.precision))
     try:

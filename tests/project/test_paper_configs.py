@@ -47,6 +47,7 @@ PAPERS = {
     "gadhikar_2024",
     "oh_2025",
     "kurtic_alistarh_2022",
+    "roy_2020",
 }
 
 
