@@ -81,7 +81,7 @@ def sparse_gpt(weight: Tensor, evidence: Evidence) -> Tensor:
     matrix = by_filter(weight.detach(), evidence.transposed)
     wide = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
     rows = wide.view(len(evidence.input_gram), -1, matrix.shape[1])
-    costs = _costs(rows, _factor(evidence.input_gram))
+    costs = _costs(rows.transpose(1, 2), _factor(evidence.input_gram)).transpose(1, 2)
     return undo_by_filter(costs.flatten(0, 1), weight.shape, evidence.transposed)
 
 
@@ -94,65 +94,100 @@ def _solve(rows: Tensor, gram: Tensor, alive: Tensor, keep: Keep) -> tuple[Tenso
         alive: True where a weight lives.
         keep: See :func:`solve`.
     """
-    factor, new, mask = _factor(gram).to(rows.dtype), rows * alive, alive.clone()
-    width = rows.shape[2]
+    factor, width = _factor(gram).to(rows.dtype), rows.shape[2]
+    # A column is a line of these, so that its numbers lie side by side.
+    new, mask = (one.transpose(1, 2).contiguous() for one in (rows * alive, alive))
     step = _COLUMNS if isinstance(keep, int) else max(_COLUMNS // keep[1], 1) * keep[1]
+    shares = Shares(mask, mask.numel() - keep) if isinstance(keep, int) else None
     for start in range(0, width, step):
         end = min(start + step, width)
-        block, diagonal = new[..., start:end], factor[:, start:end, start:end]
-        chosen = mask[..., start:end]
-        if isinstance(keep, int):
-            dying = _dying(mask, start, end, mask.numel() - keep)
-            _keep_best_(chosen, _costs(block, diagonal), dying)
-        errors = torch.zeros_like(block)
+        block, chosen, diagonal = new[:, start:end], mask[:, start:end], factor[:, start:end, start:end]
+        if shares is not None:
+            _keep_best_(chosen, _costs(block, diagonal), shares.dying(start, end))
+        errors = torch.empty_like(block)
         for column in range(end - start):
             if isinstance(keep, tuple) and column % keep[1] == 0:
                 few = slice(column, column + keep[1])
-                _keep_few_(chosen[..., few], _costs(block[..., few], diagonal[:, few, few]), keep[0])
-            error = block[..., column] * ~chosen[..., column] / diagonal[:, column, column, None]
-            block[..., column:] -= error[..., None] * diagonal[:, None, column, column:]
-            errors[..., column] = error
-        new[..., end:] -= errors @ factor[:, start:end, end:]
-    return mask, new * mask
+                _keep_few_(chosen[:, few], _costs(block[:, few], diagonal[:, few, few]), keep[0])
+            error = block[:, column] * ~chosen[:, column] / diagonal[:, column, column, None]
+            block[:, column:] -= diagonal[:, column, column:, None] * error[:, None]
+            errors[:, column] = error
+        new[:, end:] -= factor[:, start:end, end:].transpose(1, 2) @ errors
+    return mask.transpose(1, 2), (new * mask).transpose(1, 2)
+
+
+class Shares:
+    """How many weights of each range of columns die.
+
+    Each range has a fair share, as far as there is room for the weights that are dead from the start.
+
+    Args:
+        mask: (groups, inputs, outputs), true where a weight lives.
+        dead: How many weights are dead in the end.
+
+    Example:
+        >>> shares = Shares(torch.tensor([[[True], [True], [False], [True]]]), dead=2)
+        >>> shares.dying(0, 2), shares.dying(2, 4)
+        (1, 1)
+    """
+
+    def __init__(self, mask: Tensor, dead: int) -> None:
+        self._before = (~mask).sum((0, 2)).cumsum(0).tolist()  # the weights that are dead up to each column
+        self._dead, self._width, self._died = dead, mask.shape[1], 0
+
+    def dying(self, start: int, end: int) -> int:
+        """How many weights of a range are dead in the end, those included that are dead already.
+
+        Args:
+            start: The first column: the end of the range before.
+            end: The column behind the last one.
+        """
+        already = self._before[end - 1] - (self._before[start - 1] if start else 0)
+        later = self._before[-1] - self._before[end - 1]
+        share = min(round(self._dead * end / self._width), self._dead - later) - self._died
+        dying: int = max(share, already)
+        self._died += dying
+        return dying
 
 
 def _factor(gram: Tensor) -> Tensor:
-    """The upper Cholesky factor of the inverse of each Gram matrix, in double precision."""
+    """The upper Cholesky factor of the inverse of each Gram matrix, in double precision.
+
+    It is the inverse of the upper factor R of the matrix itself, R times its transpose. R is found from the other end.
+    """
     gram = gram.double()
     diagonal = gram.diagonal(dim1=1, dim2=2)
     mean = diagonal.mean(1, keepdim=True)
     mean = mean.masked_fill(mean == 0, 1.0)
     added = torch.where(diagonal == 0, _UNSEEN * mean, _DAMPING * mean)
-    damped = gram + torch.diag_embed(added)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
-    return factor
+    turned = (gram + torch.diag_embed(added)).flip(1, 2)
+    one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    factor = torch.linalg.solve_triangular(torch.linalg.cholesky(turned), one.expand_as(turned), upper=False)
+    return factor.flip(1, 2)
 
 
-def _costs(rows: Tensor, factor: Tensor) -> Tensor:
-    diagonal = factor.diagonal(dim1=1, dim2=2)[:, None].to(rows.dtype)
-    return (rows / diagonal).square()
-
-
-def _dying(mask: Tensor, start: int, end: int, dead: int) -> int:
-    """How many weights of a range of columns are dead in the end: a fair share, and room for those that are dead."""
-    before, later = (int((~mask[..., part]).sum()) for part in (slice(0, start), slice(end, None)))
-    share = round(dead * end / mask.shape[2])
-    return max(min(share, dead - later) - before, int((~mask[..., start:end]).sum()))
+def _costs(columns: Tensor, factor: Tensor) -> Tensor:
+    """The cost of removing each weight, with one line for each column."""
+    diagonal = factor.diagonal(dim1=1, dim2=2)[..., None].to(columns.dtype)
+    return (columns / diagonal).square()
 
 
 def _keep_best_(chosen: Tensor, costs: Tensor, dying: int) -> None:
-    """Let the lowest costs of all rows together die. What is dead dies first."""
-    order = costs.masked_fill(~chosen, -1.0).flatten().argsort(stable=True)
-    dead = torch.zeros(costs.numel(), dtype=torch.bool, device=costs.device)
-    dead[order[:dying]] = True
-    chosen &= ~dead.view_as(costs)
+    """Let the lowest costs of all columns together die. What is dead dies first. Of equal costs the first die."""
+    if not dying:
+        return
+    costs = costs.masked_fill(~chosen, -1.0)
+    cut = costs.flatten().kthvalue(dying).values
+    dead = costs < cut
+    ties = (costs == cut).flatten().nonzero().squeeze(1)[: dying - int(dead.sum())]
+    dead.view(-1)[ties] = True
+    chosen &= ~dead
 
 
 def _keep_few_(chosen: Tensor, costs: Tensor, number: int) -> None:
-    """Keep some of each row. What is dead stays dead."""
-    best = costs.masked_fill(~chosen, -1.0).argsort(dim=-1, descending=True, stable=True)[..., :number]
-    chosen &= torch.zeros_like(chosen).scatter_(-1, best, True)
+    """Keep some of a few columns in each row. What is dead stays dead."""
+    best = costs.masked_fill(~chosen, -1.0).argsort(dim=1, descending=True, stable=True)[:, :number]
+    chosen &= torch.zeros_like(chosen).scatter_(1, best, True)
 
 
 def _neighbors(weight: Tensor, matrix: Tensor) -> Tensor:
