@@ -10,7 +10,6 @@ function looks at.
 import torch
 from torch import Tensor
 
-from lightning_prune.criteria.block_by_block import BlockByBlock as BlockByBlock
 from lightning_prune.criteria.changes import last_epoch_change as last_epoch_change
 from lightning_prune.criteria.changes import last_epoch_change_magnitude as last_epoch_change_magnitude
 from lightning_prune.criteria.changes import magnitude_increase as magnitude_increase
@@ -36,6 +35,7 @@ from lightning_prune.criteria.gradients import gradient_magnitude as gradient_ma
 from lightning_prune.criteria.gradients import grasp as grasp
 from lightning_prune.criteria.gradients import snip as snip
 from lightning_prune.criteria.gradients import taylor as taylor
+from lightning_prune.criteria.in_sequence import InSequence as InSequence
 from lightning_prune.criteria.inputs import ria as ria
 from lightning_prune.criteria.inputs import wanda as wanda
 from lightning_prune.criteria.on_batches import OnBatches as OnBatches

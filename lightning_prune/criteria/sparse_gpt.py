@@ -58,7 +58,7 @@ def sparse_gpt(weight: Tensor, evidence: Evidence) -> Tensor:
     on from there, unless a starting point sets other ones.
 
     The allocation only says how many weights each layer keeps, so ``per_row`` is ``layerwise``. The authors give every
-    layer the same sparsity, and go through the network block by block: ``BlockByBlock``. Here all layers are looked at
+    layer the same sparsity, and go through the network block by block: ``InSequence``. Here all layers are looked at
     first, in the network as it is. An input that is always zero costs nothing, so its weights die first. Transposed
     convolutions and stacked experts are refused by name. With units larger than a weight, the scores of the dense
     weights decide, and no weight is changed.
@@ -163,7 +163,8 @@ def _factor(gram: Tensor) -> Tensor:
     turned = (gram + torch.diag_embed(added)).flip(1, 2)
     one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     factor = torch.linalg.solve_triangular(torch.linalg.cholesky(turned), one.expand_as(turned), upper=False)
-    return factor.flip(1, 2)
+    found: Tensor = factor.flip(1, 2)
+    return found
 
 
 def _costs(columns: Tensor, factor: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.activations.block_inputs import BlockInputs
 from lightning_prune.callbacks.gathering.gatherer import Gatherer, Origin, source_of
-from lightning_prune.criteria.block_by_block import BlockByBlock
+from lightning_prune.criteria.in_sequence import InSequence
 from lightning_prune.criteria.scores import Scores
 from lightning_prune.masks.masks import Masks, check_counts
 from lightning_prune.masks.multiply import multiply_
@@ -57,7 +57,7 @@ class Parts:
     settle: Callable[[int, float, Scores, Mapping[str, int]], None]
 
 
-def shrink_in_blocks_(pruner: Parts, value: BlockByBlock, cycle: int, sparsity: float, origin: Origin | None) -> None:
+def shrink_in_blocks_(pruner: Parts, value: InSequence, cycle: int, sparsity: float, origin: Origin | None) -> None:
     """Shrink masks and prune weights, block by block.
 
     Args:
@@ -82,7 +82,7 @@ def shrink_in_blocks_(pruner: Parts, value: BlockByBlock, cycle: int, sparsity: 
                 weights[name].copy_(source.of_first(weights[name].detach()))
 
 
-def rehearse_in_blocks(pruner: Parts, value: BlockByBlock, sparsities: Sequence[float], origin: Origin | None) -> None:
+def rehearse_in_blocks(pruner: Parts, value: InSequence, sparsities: Sequence[float], origin: Origin | None) -> None:
     """Look at each block and score it without pruning, and show that the allocation can be met.
 
     Args:
@@ -102,7 +102,7 @@ def rehearse_in_blocks(pruner: Parts, value: BlockByBlock, sparsities: Sequence[
             scores[name]
 
 
-def counts_without_scores(pruner: Parts, value: BlockByBlock, density: float) -> Mapping[str, int]:
+def counts_without_scores(pruner: Parts, value: InSequence, density: float) -> Mapping[str, int]:
     """How many weights each tensor keeps, before any score is known.
 
     Args:
@@ -118,7 +118,7 @@ def counts_without_scores(pruner: Parts, value: BlockByBlock, density: float) ->
         raise UserError(
             f"{value!r} prunes the first block before the scores of later ones are known, and the allocation of "
             "IterativePruning compares scores of different layers: give allocation=lightning_prune.layerwise or "
-            "per_row, or leave BlockByBlock out."
+            "per_row, or leave InSequence out."
         )
 
     scores = pruner.scores(0)
@@ -155,14 +155,14 @@ def blocks_of(module: nn.Module, weights: Mapping[str, Tensor], patterns: Sequen
         found.setdefault(path, []).append(name)
     if missing := [pattern for pattern in patterns or () if pattern not in matched]:
         raise UserError(
-            f"BlockByBlock(blocks=[{missing[0]!r}]) matches no module with prunable weights. The layers are: "
+            f"InSequence(blocks=[{missing[0]!r}]) matches no module with prunable weights. The layers are: "
             f"{', '.join(list(dict.fromkeys(holders[name] for name in weights))[:8])}."
         )
     return [Block(name, tuple(names)) for name, names in found.items()]
 
 
 def _one_by_one(
-    pruner: Parts, value: BlockByBlock, cycle: int, sparsity: float, origin: Origin | None, rehearsal: bool
+    pruner: Parts, value: InSequence, cycle: int, sparsity: float, origin: Origin | None, rehearsal: bool
 ) -> Iterator[Block]:
     """Gather what is known of each block, when those before it are done with."""
     if origin is None:

@@ -17,8 +17,8 @@ from lightning_prune.callbacks.masking.in_blocks import Parts, rehearse_in_block
 from lightning_prune.callbacks.masking.solving import solve_
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, is_elementwise
-from lightning_prune.criteria.block_by_block import in_blocks
 from lightning_prune.criteria.declared import Keep, solver_of
+from lightning_prune.criteria.in_sequence import in_blocks
 from lightning_prune.criteria.scores import Scores, as_floating, check_finite, mark_dead
 from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.granularity.quantities import Measure, find_counts

@@ -87,7 +87,7 @@ def prune(
             masks then include biases and norms, and ``size`` counts them. ``NofM(2, 4)`` takes ``sparsity=0.5`` only.
         measure: What ``sparsity`` is a fraction of: ``"weights"``, ``"units"``, or ``"flops"`` with ``Structures()``.
         blocks: Prune block after block, with inputs from the blocks that are pruned already: the patterns of
-            ``BlockByBlock``, such as ``"model.layers.*"``. None: all at once, unless the criterion says otherwise.
+            ``InSequence``, such as ``"model.layers.*"``. None: all at once, unless the criterion says otherwise.
 
     Returns:
         The masks, the same object at each call for the same network.
@@ -106,7 +106,7 @@ def prune(
         True
     """
     with _said_of_prune():
-        criterion = criterion if blocks is None else criteria.BlockByBlock(criterion, blocks)
+        criterion = criterion if blocks is None else criteria.InSequence(criterion, blocks)
         _refuse_arguments(sparsity, allocation=allocation, prunable=prunable, criterion=criterion)
         check_units(granularity, measure, None, criterion)
         _refuse_measures(granularity, measure)

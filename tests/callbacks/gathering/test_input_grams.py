@@ -159,7 +159,7 @@ class Written(Callback):
 
 CHOICES = {
     "sparse_gpt": {"criterion": OnBatches(criteria.sparse_gpt, 2), "allocation": layerwise},
-    "in blocks": {"criterion": OnBatches(criteria.BlockByBlock(criteria.sparse_gpt), 2), "allocation": layerwise},
+    "in blocks": {"criterion": OnBatches(criteria.InSequence(criteria.sparse_gpt), 2), "allocation": layerwise},
     "lasso": {
         "criterion": OnBatches(criteria.lasso_channels, 2), "granularity": Structures(), "measure": "units",
         "allocation": lp.per_group,

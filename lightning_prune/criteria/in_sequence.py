@@ -11,7 +11,7 @@ from lightning_prune.criteria.evidence import FLOWING, Evidence, Needs
 
 
 @dataclass(frozen=True, repr=False)
-class BlockByBlock(Scorer):
+class InSequence(Scorer):
     """Prune block after block, and look at each block with inputs from the blocks that are pruned already.
 
     Only the inputs of one block are measured at a time, so the memory for Gram matrices is that of one block. The
@@ -37,7 +37,7 @@ class BlockByBlock(Scorer):
 
     Example:
         >>> from lightning_prune.criteria import wanda
-        >>> BlockByBlock(criterion=wanda, blocks="model.layers.*").needs.kinds
+        >>> InSequence(criterion=wanda, blocks="model.layers.*").needs.kinds
         ('input_norm',)
     """
 
@@ -47,13 +47,13 @@ class BlockByBlock(Scorer):
     def __post_init__(self) -> None:
         if not callable(self.criterion) or not set(FLOWING) & set(needs_of(self.criterion).kinds):
             raise UserError(
-                f"BlockByBlock(criterion={self.criterion!r}) does not look at the inputs of weights, which is all that "
-                "differs block by block: give lightning_prune.criteria.sparse_gpt or wanda, or leave BlockByBlock out."
+                f"InSequence(criterion={self.criterion!r}) does not look at the inputs of weights, which is all that "
+                "differs block by block: give lightning_prune.criteria.sparse_gpt or wanda, or leave InSequence out."
             )
         given = [self.blocks] if isinstance(self.blocks, str) else self.blocks
         if given is not None and (not isinstance(given, list | tuple) or not all(isinstance(o, str) for o in given)):
             raise UserError(
-                f"BlockByBlock(blocks={self.blocks!r}) is no pattern of names of modules: give one such as "
+                f"InSequence(blocks={self.blocks!r}) is no pattern of names of modules: give one such as "
                 "'model.layers.*', a list of them, or None for layer after layer."
             )
         object.__setattr__(self, "blocks", None if given is None else list(given))
@@ -81,7 +81,7 @@ class BlockByBlock(Scorer):
         return scores_units(self.criterion)
 
 
-def in_blocks(criterion: Criterion, cycle: int) -> BlockByBlock | None:
+def in_blocks(criterion: Criterion, cycle: int) -> InSequence | None:
     """Find out whether a criterion prunes block by block in a cycle.
 
     Args:
@@ -93,10 +93,10 @@ def in_blocks(criterion: Criterion, cycle: int) -> BlockByBlock | None:
 
     Example:
         >>> from lightning_prune.criteria import OnBatches, wanda
-        >>> in_blocks(OnBatches(BlockByBlock(wanda), 3), cycle=1)
-        BlockByBlock(criterion=lightning_prune.criteria.inputs.wanda, blocks=None)
+        >>> in_blocks(OnBatches(InSequence(wanda), 3), cycle=1)
+        InSequence(criterion=lightning_prune.criteria.inputs.wanda, blocks=None)
     """
-    if isinstance(criterion, BlockByBlock):
+    if isinstance(criterion, InSequence):
         return criterion
     within: Any = getattr(criterion, "criterion_at", None)
     return None if within is None else in_blocks(within(cycle), cycle)

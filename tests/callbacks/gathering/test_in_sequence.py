@@ -14,7 +14,7 @@ from toys import STEPS, Images, equal, fit, toy
 import lightning_prune as lp
 from lightning_prune import IterativePruning, NofM, OneShot, Prunable, criteria, globally, layerwise, per_row, prune
 from lightning_prune.callbacks.gathering.activations import block_inputs
-from lightning_prune.criteria import BlockByBlock, OnBatches
+from lightning_prune.criteria import InSequence, OnBatches
 
 INNER, TURNED = Prunable(include="model.layers.*"), Prunable(include="transformer.h.*")
 
@@ -85,7 +85,7 @@ def test_wanda_block_by_block_is_that_of_its_code(cache):
 def test_what_goes_on_from_the_block_before_is_what_whole_passes_give(blocks, monkeypatch):
     def pruned():
         net = llama()
-        criterion = BlockByBlock(OnBatches(criteria.sparse_gpt, 3), blocks)
+        criterion = InSequence(OnBatches(criteria.sparse_gpt, 3), blocks)
         prune(net, 0.5, layerwise, INNER, criterion, batches=batches())
         return net.state_dict()
 
@@ -174,7 +174,7 @@ def test_time_and_memory_are_told_for_each_block(caplog):
 def test_batches_are_drawn_once_even_from_what_can_be_read_once():
     net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     masks = prune(
-        net, 0.5, layerwise, criterion=OnBatches(BlockByBlock(criteria.sparse_gpt), 2),
+        net, 0.5, layerwise, criterion=OnBatches(InSequence(criteria.sparse_gpt), 2),
         batches=(torch.randn(5, 4) for _ in range(3)),
     )  # fmt: skip
     assert masks.alive == 16
@@ -191,7 +191,7 @@ def test_a_block_that_is_called_twice_or_by_others_is_seen_in_whole_passes():
             return self.last(nn.functional.linear(x, self.foreign.weight))
 
     net, x = Net(), torch.randn(20, 4)
-    prune(net, 0.5, per_row, criterion=BlockByBlock(criteria.wanda), batches=[x])
+    prune(net, 0.5, per_row, criterion=InSequence(criteria.wanda), batches=[x])
     assert [int((one.weight == 0).sum()) for one in (net.twice, net.foreign, net.last)] == [8, 8, 4]
 
 
@@ -210,7 +210,7 @@ def test_a_fit_prunes_block_by_block_and_trains_the_new_weights(precision):
     module.on_train_epoch_end = lambda: ends.append({n: p.detach().clone() for n, p in module.named_parameters()})
     pruning = IterativePruning(
         cycles=1, retrain="1ep", sparsity=OneShot(0.5), allocation=layerwise,
-        criterion=BlockByBlock(criteria.sparse_gpt, ["net.body.*"]),
+        criterion=InSequence(criteria.sparse_gpt, ["net.body.*"]),
     )  # fmt: skip
     fit([pruning, kept], module, max_epochs=1, precision=precision)
     assert pruning.measured_sparsity == pytest.approx(0.5, abs=1e-3)
@@ -226,7 +226,7 @@ def test_resumed_is_uninterrupted(tmp_path):
     def run(ckpt_path=None):
         keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=STEPS, save_top_k=-1)
         pruning = IterativePruning(
-            cycles=2, retrain="1ep", allocation=layerwise, criterion=BlockByBlock(criteria.sparse_gpt)
+            cycles=2, retrain="1ep", allocation=layerwise, criterion=InSequence(criteria.sparse_gpt)
         )
         module = toy(dropout=0.0)
         fit([pruning, keep], module, Images(), ckpt_path, enable_checkpointing=True, max_epochs=2)
@@ -241,10 +241,10 @@ def test_resumed_is_uninterrupted(tmp_path):
 
 
 def test_bad_input_is_refused_and_nothing_changes():
-    with pytest.raises(ValueError, match=r"BlockByBlock\(criterion=.*magnitude.*does not look at the inputs"):
-        BlockByBlock(criteria.magnitude)
-    with pytest.raises(ValueError, match=r"BlockByBlock\(blocks=3\) is no pattern"):
-        BlockByBlock(criteria.wanda, 3)
+    with pytest.raises(ValueError, match=r"InSequence\(criterion=.*magnitude.*does not look at the inputs"):
+        InSequence(criteria.magnitude)
+    with pytest.raises(ValueError, match=r"InSequence\(blocks=3\) is no pattern"):
+        InSequence(criteria.wanda, 3)
     net = llama(1)
     before = copy.deepcopy(net.state_dict())
     with pytest.raises(ValueError, match=r"allocation of prune compares scores .* give allocation=.*layerwise"):
@@ -261,4 +261,4 @@ def test_bad_input_is_refused_and_nothing_changes():
         prune(net, 0.5, per_row, INNER, criteria.wanda, batches=batches(), blocks="model.layers.*", granularity=lp.Filters())  # fmt: skip
     assert equal(before, net.state_dict())
     with pytest.raises(ValueError, match=r"the allocation of IterativePruning compares scores of different layers"):
-        fit([IterativePruning(cycles=1, retrain="1ep", criterion=BlockByBlock(criteria.wanda))], toy(), max_epochs=1)
+        fit([IterativePruning(cycles=1, retrain="1ep", criterion=InSequence(criteria.wanda))], toy(), max_epochs=1)
