@@ -48,6 +48,7 @@ PAPERS = {
     "oh_2025",
     "kurtic_alistarh_2022",
     "roy_2020",
+    "lin_2020",
 }
 
 

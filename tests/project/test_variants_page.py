@@ -11,6 +11,7 @@ import lightning_prune
 from lightning_prune import (
     SAFE,
     SAM,
+    BestWeights,
     CrAM,
     EstimateBatchNorm,
     FlipSigns,
@@ -53,6 +54,7 @@ VARIANTS = [
     *POLICIES,
     *STARTS,
     *UNITS,
+    BestWeights,
     EstimateBatchNorm,
     FlipSigns,
     NormInterpolation,

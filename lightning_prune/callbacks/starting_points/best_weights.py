@@ -9,7 +9,6 @@ from torch import Tensor
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
-from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.masks.optimizer_state import reset_
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import placed, reshard, whole
@@ -86,9 +85,6 @@ class BestWeights(CycleCallback):
         for optimizer in trainer.optimizers:
             reset_(optimizer)
         self.forget()
-
-    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
-        self.forget()  # what was validated while the network was pruned is of no phase
 
     def state_dict(self) -> dict[str, Any]:
         return {"value": self._value, "best": self._best}
