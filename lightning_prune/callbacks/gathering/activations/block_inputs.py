@@ -140,6 +140,9 @@ class BlockInputs(Source):
     def summed(self, tensor: Tensor) -> Tensor:
         return self._source.summed(tensor)
 
+    def agreed(self, names: list[str]) -> list[str]:
+        return self._source.agreed(names)
+
     def joined(self, matrix: Tensor) -> Tensor:
         return self._source.joined(matrix)
 
