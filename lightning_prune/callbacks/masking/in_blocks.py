@@ -78,8 +78,9 @@ def shrink_in_blocks_(pruner: Parts, value: InSequence, cycle: int, sparsity: fl
         source = None if origin is None else source_of(origin)
         with torch.no_grad():
             multiply_((weights[name], mask) for name in block.weights if (mask := pruner.masks[name]) is not None)
-            for name in block.weights if source is not None and not source.alone else ():
-                weights[name].copy_(source.of_first(weights[name].detach()))
+            if source is not None and not source.alone:
+                for name in block.weights:
+                    weights[name].copy_(source.of_first(weights[name].detach()))
 
 
 def rehearse_in_blocks(pruner: Parts, value: InSequence, sparsities: Sequence[float], origin: Origin | None) -> None:
