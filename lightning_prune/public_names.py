@@ -4,6 +4,7 @@ from lightning_prune.allocation import erk as erk
 from lightning_prune.allocation import globally as globally
 from lightning_prune.allocation import lamp as lamp
 from lightning_prune.allocation import layerwise as layerwise
+from lightning_prune.allocation.at_first import AtFirst as AtFirst
 from lightning_prune.allocation.balanced import balanced as balanced
 from lightning_prune.allocation.block_by_block import BlockByBlock as BlockByBlock
 from lightning_prune.allocation.floor import WithFloor as WithFloor
@@ -31,6 +32,10 @@ from lightning_prune.callbacks.companions.soft_filter_pruning import SoftFilterP
 from lightning_prune.callbacks.companions.sparsity_penalty import SparsityPenalty as SparsityPenalty
 from lightning_prune.callbacks.companions.train_only import TrainOnly as TrainOnly
 from lightning_prune.callbacks.cycle import Cycle as Cycle
+from lightning_prune.callbacks.dynamic.ac_dc import ACDC as ACDC
+from lightning_prune.callbacks.dynamic.dynamic_sparsity import DynamicSparsity as DynamicSparsity
+from lightning_prune.callbacks.dynamic.rigl import RigL as RigL
+from lightning_prune.callbacks.dynamic.sparse_evolution import SET as SET
 from lightning_prune.callbacks.iterative_pruning import IterativePruning as IterativePruning
 from lightning_prune.callbacks.masking.recorded_masks import MaskSource as MaskSource
 from lightning_prune.callbacks.masking.recorded_masks import Recorded as Recorded
@@ -99,6 +104,8 @@ from lightning_prune.regimes.sharpness.safe import SAFE as SAFE
 from lightning_prune.regimes.sharpness.sam import SAM as SAM
 from lightning_prune.regimes.similarity import agreement as agreement
 from lightning_prune.regimes.similarity import cka as cka
+from lightning_prune.regimes.soups import Soup as Soup
+from lightning_prune.regimes.soups import soup as soup
 from lightning_prune.schedules.sparsity import Cubic as Cubic
 from lightning_prune.schedules.sparsity import Geometric as Geometric
 from lightning_prune.schedules.sparsity import Levels as Levels

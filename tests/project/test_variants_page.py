@@ -9,8 +9,10 @@ import yaml
 
 import lightning_prune
 from lightning_prune import (
+    ACDC,
     SAFE,
     SAM,
+    SET,
     BestWeights,
     CrAM,
     DistillFromDense,
@@ -22,6 +24,7 @@ from lightning_prune import (
     NormInterpolation,
     Repair,
     RetrainWhenNeeded,
+    RigL,
     ScaledLoRA,
     SignChanges,
     SoftFilterPruning,
@@ -76,6 +79,9 @@ VARIANTS = [
     SAM,
     CrAM,
     SAFE,
+    RigL,
+    SET,
+    ACDC,
 ]
 
 
