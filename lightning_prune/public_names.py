@@ -59,6 +59,7 @@ from lightning_prune.callbacks.policies import WarmupSteps as WarmupSteps
 from lightning_prune.callbacks.policies.base import LearningRatePolicy as LearningRatePolicy
 from lightning_prune.callbacks.policies.base import ShapedRate as ShapedRate
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume as ExactResume
+from lightning_prune.callbacks.starting_points.best_weights import BestWeights as BestWeights
 from lightning_prune.callbacks.starting_points.norm_rewind import NormRewind as NormRewind
 from lightning_prune.callbacks.starting_points.reconstruct import Reconstruct as Reconstruct
 from lightning_prune.callbacks.starting_points.reinitialize import Reinitialize as Reinitialize
