@@ -91,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if message is None or os.environ.get(DEBUG):
             raise
         command = " ".join(["lightning-prune", *(word for word in words[:1] if word in {*TRAINER_COMMANDS, *COMMANDS})])
-        print(f"{command}: error: {message}\n({DEBUG}=1 shows where this was found.)", file=sys.stderr)
+        from lightning_prune.lab.visible import visible  # the message may hold names of a file of somebody else
+
+        print(f"{command}: error: {visible(message)}\n({DEBUG}=1 shows where this was found.)", file=sys.stderr)
         sys.exit(2)
 
 

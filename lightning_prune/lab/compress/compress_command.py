@@ -9,7 +9,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from lightning_prune.basics.config_files import config_name, require_config
-from lightning_prune.basics.user_error import NothingThere, UserError
+from lightning_prune.basics.user_error import NothingThere
 
 LOGGER = "lightning_prune.lab.runs.run_folder.RunLogger"
 HELP = "Make a trained network smaller and faster: prune whole units, retrain, remove them and export."
@@ -101,12 +101,11 @@ def config_of_fit(path: Path, options: Any, weights: Path | None) -> str:
     Raises:
         UserError: If an option lies outside its range, or a file is missing.
     """
+    from lightning_prune.lab.cli.documents import read_config
     from lightning_prune.lab.compress.fit_config import Compression, compressing
     from lightning_prune.lab.compress.trained_weights import can_be_continued
 
-    given = yaml.safe_load(path.read_text())
-    if not isinstance(given, dict):
-        raise UserError(f"`--config {path}` is no config: it holds {type(given).__name__}, and no sections.")
+    given = read_config(path, "--config")
     goal = Compression(options.speedup, options.retrain, options.cycles, options.measure)
     made = compressing(given, goal, weights, weights is not None and can_be_continued(weights))
     named = {
