@@ -10,20 +10,20 @@ help: ## this list
 
 setup: .venv/.installed ## create .venv and install the package with everything that its tests need
 
-.venv/.lab: pyproject.toml
+.venv/.studies: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "lightning_prune needs Python 3.10 or newer; set PYTHON=/path/to/python3.10")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	@echo "Installing the package with its lab extra. torch is large: this takes 3 to 5 minutes ..."
-	$(BIN)/python -m pip install --quiet -e '.[lab]'
+	@echo "Installing the package with its extra for studies. torch is large: this takes 3 to 5 minutes ..."
+	$(BIN)/python -m pip install --quiet -e '.[studies]'
 	@touch $@
 
-.venv/.installed: .venv/.lab pyproject.toml
+.venv/.installed: .venv/.studies pyproject.toml
 	@echo "Installing what the tests need, which takes 3 more minutes ..."
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch $@
 
-demo: .venv/.lab ## prune on real digits with two retraining variants, then make a network small; tables, pictures
+demo: .venv/.studies ## prune on real digits with two retraining variants, then make a network small; tables, pictures
 	@echo "Training three networks, which takes about a minute ..."
 	$(BIN)/python -m lightning_prune.lab.demo
 
