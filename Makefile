@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo ablation claims evidence notebooks test test-slow lint bench clean
+.PHONY: help setup demo ablation claims evidence notebooks test test-slow test-bounds lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ test: setup lint ## lint, types and the quick tests
 
 test-slow: setup ## the long tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+test-bounds: setup ## part of the tests on the oldest libraries, Python 3.10 and 3.13 (an hour, 15 GB); BOUNDS=oldest one of them
+	$(BIN)/python tests/bounds.py $(BOUNDS)
 
 bench: setup ## speed and memory, against dense training and torch.nn.utils.prune
 	$(BIN)/python benchmarks/bench.py
