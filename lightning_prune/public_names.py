@@ -5,6 +5,7 @@ from lightning_prune.allocation import globally as globally
 from lightning_prune.allocation import lamp as lamp
 from lightning_prune.allocation import layerwise as layerwise
 from lightning_prune.allocation.balanced import balanced as balanced
+from lightning_prune.allocation.block_by_block import BlockByBlock as BlockByBlock
 from lightning_prune.allocation.floor import WithFloor as WithFloor
 from lightning_prune.allocation.isomorphic import isomorphic as isomorphic
 from lightning_prune.allocation.isomorphic import per_group as per_group
@@ -16,9 +17,14 @@ from lightning_prune.basics.user_error import UserError as UserError
 from lightning_prune.callbacks.base import CycleCallback as CycleCallback
 from lightning_prune.callbacks.companions.cycle_checkpoint import CycleCheckpoint as CycleCheckpoint
 from lightning_prune.callbacks.companions.data_order import DataOrder as DataOrder
+from lightning_prune.callbacks.companions.distill_from_dense import DistillFromDense as DistillFromDense
 from lightning_prune.callbacks.companions.estimate_batch_norm import EstimateBatchNorm as EstimateBatchNorm
 from lightning_prune.callbacks.companions.flip_signs import FlipSigns as FlipSigns
+from lightning_prune.callbacks.companions.freeze_layers import FreezeLayers as FreezeLayers
+from lightning_prune.callbacks.companions.lora import MaskedLoRA as MaskedLoRA
+from lightning_prune.callbacks.companions.lora import ScaledLoRA as ScaledLoRA
 from lightning_prune.callbacks.companions.norm_interpolation import NormInterpolation as NormInterpolation
+from lightning_prune.callbacks.companions.retrain_when_needed import RetrainWhenNeeded as RetrainWhenNeeded
 from lightning_prune.callbacks.companions.shrink import Shrink as Shrink
 from lightning_prune.callbacks.companions.sign_changes import SignChanges as SignChanges
 from lightning_prune.callbacks.companions.soft_filter_pruning import SoftFilterPruning as SoftFilterPruning
@@ -49,7 +55,10 @@ from lightning_prune.callbacks.policies.base import LearningRatePolicy as Learni
 from lightning_prune.callbacks.policies.base import ShapedRate as ShapedRate
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume as ExactResume
 from lightning_prune.callbacks.starting_points.norm_rewind import NormRewind as NormRewind
+from lightning_prune.callbacks.starting_points.reconstruct import Reconstruct as Reconstruct
 from lightning_prune.callbacks.starting_points.reinitialize import Reinitialize as Reinitialize
+from lightning_prune.callbacks.starting_points.repairing.base import Repair as Repair
+from lightning_prune.callbacks.starting_points.rescale_activations import RescaleActivations as RescaleActivations
 from lightning_prune.callbacks.starting_points.scratch_train import ScratchTrain as ScratchTrain
 from lightning_prune.callbacks.starting_points.signed_reinitialize import SignedReinitialize as SignedReinitialize
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind as WeightRewind

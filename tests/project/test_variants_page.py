@@ -12,10 +12,16 @@ from lightning_prune import (
     SAFE,
     SAM,
     CrAM,
+    DistillFromDense,
     EstimateBatchNorm,
     FlipSigns,
+    FreezeLayers,
     Granularity,
+    MaskedLoRA,
     NormInterpolation,
+    Repair,
+    RetrainWhenNeeded,
+    ScaledLoRA,
     SignChanges,
     SoftFilterPruning,
     SparsityPenalty,
@@ -47,15 +53,20 @@ def links_of(page):
 
 PUBLIC = [member for member in vars(lightning_prune).values() if inspect.isclass(member)]
 POLICIES = [member for member in vars(learning_rate).values() if inspect.isclass(member)]
-STARTS = [member for member in PUBLIC if issubclass(member, StartingPoint)]
+STARTS = [member for member in PUBLIC if issubclass(member, StartingPoint) and member is not Repair]
 UNITS = [member for member in PUBLIC if issubclass(member, Granularity) and member not in (Granularity, Weights)]
 VARIANTS = [
     *POLICIES,
     *STARTS,
     *UNITS,
+    DistillFromDense,
     EstimateBatchNorm,
     FlipSigns,
+    FreezeLayers,
+    MaskedLoRA,
     NormInterpolation,
+    RetrainWhenNeeded,
+    ScaledLoRA,
     SignChanges,
     SoftFilterPruning,
     SparsityPenalty,
