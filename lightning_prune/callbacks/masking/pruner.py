@@ -18,7 +18,7 @@ from lightning_prune.callbacks.masking.solving import solve_
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, is_elementwise
 from lightning_prune.criteria.declared import Keep, solver_of
-from lightning_prune.criteria.in_sequence import in_blocks
+from lightning_prune.criteria.in_sequence import InSequence, in_blocks
 from lightning_prune.criteria.scores import Scores, as_floating, check_finite, mark_dead
 from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.granularity.quantities import Measure, find_counts
@@ -41,7 +41,8 @@ class Pruner:
 
     Attributes:
         follows_schedule: Whether the sparsity alone says how much dies.
-        changes_weights: Whether a criterion may decide which weights of a tensor live, and change them.
+        changes_weights: Whether a criterion may prune block by block, decide which weights of a tensor live, and change
+            weights.
     """
 
     follows_schedule: ClassVar[bool] = True
@@ -107,7 +108,7 @@ class Pruner:
 
     def shrink_(self, cycle: int, sparsity: float, trainer: Origin | None) -> None:
         """Decide which weights die, and remove them from the masks. See :meth:`prune_`."""
-        if (value := in_blocks(self.criterion, cycle)) is not None:
+        if (value := self._in_blocks(cycle)) is not None:
             shrink_in_blocks_(self._parts(), value, cycle, sparsity, trainer)
             return
         self._gather(trainer, cycle, sparsity, rehearsal=False)
@@ -143,7 +144,7 @@ class Pruner:
             ValueError: If evidence cannot be gathered, scores are not finite, of another shape or other ones when asked
                 again, or an allocation cannot be met.
         """
-        if sparsities and (value := in_blocks(self.criterion, 1)) is not None:
+        if sparsities and (value := self._in_blocks(1)) is not None:
             rehearse_in_blocks(self._parts(), value, sparsities, trainer)
             return
         if sparsities:
@@ -224,6 +225,9 @@ class Pruner:
         if self.measure is None or getattr(self.allocation, "is_fixed", False):
             return self.allocation(scores, density)
         return find_counts(self.allocation, scores, self.measure, density)
+
+    def _in_blocks(self, cycle: int) -> InSequence | None:
+        return in_blocks(self.criterion, cycle) if self.changes_weights else None
 
     def _parts(self) -> Parts:
         steps = self._gather, self._scores, self._allocate, self.settle_
