@@ -1,0 +1,33 @@
+"""Write formulas as MathML, which browsers draw without a script and without network."""
+
+import html
+import re
+from typing import Any
+
+from latex2mathml.converter import convert
+
+FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Replace the formulas of a page."""
+    return with_mathml(content)
+
+
+def with_mathml(content: str) -> str:
+    r"""Replace formulas in TeX by MathML.
+
+    Args:
+        content: HTML with formulas as ``pymdownx.arithmatex`` marks them: a ``span`` in a line, a ``div`` of its own.
+
+    Example:
+        >>> with_mathml('<span class="arithmatex">\\(w\\)</span>')
+        '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><mi>w</mi></mrow></math>'
+    """
+
+    def formula(match: re.Match[str]) -> str:
+        tex = html.unescape(match[2]).strip().removeprefix(r"\[").removesuffix(r"\]")
+        tex = tex.removeprefix(r"\(").removesuffix(r"\)").strip()
+        return convert(tex, display="block" if match[1] == "div" else "inline")
+
+    return FORMULA.sub(formula, content)
