@@ -6,6 +6,7 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
+BARS = {r"\lvert": r"\left|", r"\rvert": r"\right|", r"\lVert": r"\left\|", r"\rVert": r"\right\|"}  # have their spaces
 FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
 
 
@@ -28,6 +29,8 @@ def with_mathml(content: str) -> str:
     def formula(match: re.Match[str]) -> str:
         tex = html.unescape(match[2]).strip().removeprefix(r"\[").removesuffix(r"\]")
         tex = tex.removeprefix(r"\(").removesuffix(r"\)").strip()
+        for name, bar in BARS.items():
+            tex = tex.replace(name, bar)
         return convert(tex, display="block" if match[1] == "div" else "inline")
 
     return FORMULA.sub(formula, content)

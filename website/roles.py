@@ -1,4 +1,4 @@
-"""Turn the roles of docstrings, such as ``:class:`~a.b.C```, into links to what the API pages document."""
+"""Write docstrings for Markdown: roles such as ``:class:`~a.b.C``` become links to what the API pages document."""
 
 import re
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from griffe import Extension, Object
 
 ROLE = re.compile(r":(?:class|func|meth|data|mod|attr|exc):`(~?)([\w.]+)`")
+EXAMPLE = re.compile(r"^( *)Example:$", re.MULTILINE)
 LITERAL = re.compile(r"``([^`\n]+)``")
 
 
@@ -27,7 +28,7 @@ def with_links(text: str, scope: str = "") -> str:
         shown = name.rpartition(".")[2] if match[1] else name
         return f'<autoref identifier="{target}" optional><code>{shown}</code></autoref>'
 
-    return LITERAL.sub(r"`\1`", ROLE.sub(link, text))
+    return EXAMPLE.sub(r"\1Examples:", LITERAL.sub(r"`\1`", ROLE.sub(link, text)))  # the plural is read as code
 
 
 class Roles(Extension):
