@@ -21,6 +21,9 @@ def with_mathml(content: str) -> str:
     Args:
         content: HTML with formulas as ``pymdownx.arithmatex`` marks them: a ``span`` in a line, a ``div`` of its own.
 
+    Raises:
+        ValueError: If a formula has a command that cannot be written as MathML.
+
     Example:
         >>> with_mathml('<span class="arithmatex">\\(w\\)</span>')
         '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><mi>w</mi></mrow></math>'
@@ -31,6 +34,9 @@ def with_mathml(content: str) -> str:
         tex = tex.removeprefix(r"\(").removesuffix(r"\)").strip()
         for name, bar in BARS.items():
             tex = tex.replace(name, bar)
-        return convert(tex, display="block" if match[1] == "div" else "inline")
+        found = convert(tex, display="block" if match[1] == "div" else "inline")
+        if "\\" in found:
+            raise ValueError(f"latex2mathml does not know a command in {tex!r}: {found}. Write the formula without it.")
+        return found
 
     return FORMULA.sub(formula, content)
