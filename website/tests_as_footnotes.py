@@ -16,13 +16,13 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def with_footnotes(markdown: str) -> str:
-    """Move the last column of every table whose last column is called "test" into footnotes.
+    r"""Move the last column of every table whose last column is called "test" into footnotes.
 
     Args:
         markdown: The text of a page.
 
     Example:
-        >>> print(with_footnotes("| with | result | test |\\n|---|---|---|\\n| SAM | exactly | `test_sam`, `test_b` |"))
+        >>> print(with_footnotes("| with | result | test |\n|---|---|---|\n| SAM | exactly | `test_sam`, `test_b` |"))
         | with | result |
         |---|---|
         | SAM | exactly[^test_sam][^test_b] |

@@ -16,7 +16,9 @@ FIGURE = re.compile(r"\*\*([+-]\d+\.\d\d)\*\*|(?<![\w*.])([+-]\d+\.\d\d)(?![\w*]
 def section(anchor: str) -> str:
     """A section of the claims, by the anchor of its heading."""
     sections = re.split(r"^## ", CLAIMS, flags=re.MULTILINE)[1:]
-    (found,) = [one for one in sections if re.sub(r"[^\w -]", "", one.split("\n")[0].lower()).replace(" ", "-") == anchor]
+    (found,) = [
+        one for one in sections if re.sub(r"[^\w -]", "", one.split("\n")[0].lower()).replace(" ", "-") == anchor
+    ]
     return found
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import lightning_prune
 from lightning_prune import ablation, criteria, lab
+from lightning_prune.ablation import plots
 
 ROOT = Path(lightning_prune.__file__).parents[1]
 HOOKS = sorted(path.stem for path in (ROOT / "website").glob("*.py"))
@@ -40,7 +41,7 @@ def test_every_public_name_has_an_entry_in_the_reference():
         *(f"criteria.{name}" for name in public_names_of(criteria)),
         *(
             f"{part.__name__.removeprefix('lightning_prune.')}.{name}"
-            for part in (ablation, lab)
+            for part in (ablation, lab, plots)
             for name in part.__all__
         ),
     }
