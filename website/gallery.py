@@ -19,7 +19,8 @@ def shown_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
     notebook = nbformat.read(path, as_version=4)
     where = {"unique_key": path.stem, "output_files_dir": ""}
     text, resources = MarkdownExporter().from_notebook_node(notebook, resources=where)
-    text = PICTURE.sub(r"![A result of the cell above](\1)", STYLE.sub("", text).replace(' border="1" class="dataframe"', ""))
+    text = STYLE.sub("", text).replace(' border="1" class="dataframe"', "")
+    text = PICTURE.sub(r"![A result of the cell above](\1)", text)
     title, _, rest = text.strip().partition("\n")
     opening = f"![A result of this notebook]({_opening(resources['outputs'])}){{.opening}}"
     return f"{title}\n\n{opening}\n{rest}\n", resources["outputs"]

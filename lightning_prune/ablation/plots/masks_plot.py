@@ -71,7 +71,7 @@ def _alive(masks: nn.Module | Mapping[str, Tensor], names: Sequence[str] | None)
 
 def _cells(name: str, mask: Tensor, cells: int) -> Rows:
     """The mean of the mask in each cell."""
-    size = [min(length, cells) for length in mask.shape]
+    size = (min(len(mask), cells), min(mask.shape[1], cells))
     means = nn.functional.adaptive_avg_pool2d(mask.float()[None], size)[0]
     return [
         {"tensor": name, "row": row, "column": column, "density": round(value, 4)}
@@ -83,11 +83,11 @@ def _cells(name: str, mask: Tensor, cells: int) -> Rows:
 def _panel(name: str, mask: Tensor) -> Any:
     """The panel of a tensor, with its longer side as long as all panels'."""
     height, width = (max(SIDE * length / max(mask.shape), 12) for length in mask.shape)
-    title = {
+    title: dict[str, Any] = {
         "text": name.removesuffix(".weight"),
         "subtitle": f"{' x '.join(map(str, mask.shape))}, {percent(mask.float().mean().item())} alive",
     }
-    axis = {"axis": None, "scale": alt.Scale(padding=0)}
+    axis: dict[str, Any] = {"axis": None, "scale": alt.Scale(padding=0)}
     scale = alt.Scale(domain=[0, 1], range=[DEAD, ALIVE], interpolate="rgb")
     return (
         alt.Chart()

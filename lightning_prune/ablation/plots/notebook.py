@@ -1,5 +1,6 @@
 """Prepare a notebook: no messages that nobody reads, one thread, and pictures that look alike."""
 
+import importlib
 import logging
 import warnings
 from collections.abc import Sequence
@@ -33,7 +34,6 @@ def set_up_notebook(threads: int | None = 1, hide: Sequence[str] = ()) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
     if find_spec("matplotlib") is not None:
-        import matplotlib
-
+        matplotlib, cycler = importlib.import_module("matplotlib"), importlib.import_module("cycler").cycler
         look = {"figure.dpi": 80, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3}
-        matplotlib.rcParams.update({**look, "axes.prop_cycle": matplotlib.cycler(color=COLORS[:6])})
+        matplotlib.rcParams.update({**look, "axes.prop_cycle": cycler(color=COLORS[:6])})

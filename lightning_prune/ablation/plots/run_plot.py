@@ -76,7 +76,7 @@ def _rows(run: Run, metric: str | None) -> Rows:
     points: Rows = [
         {"run": run.name, "panel": panel, "step": int(step), "value": float(f"{value:.6g}")}
         for panel, curve in found.items()
-        for step, value in curve.items()
+        for step, value in zip(curve.index.tolist(), curve.tolist(), strict=True)
         if math.isfinite(value)
     ]
     starts: Rows = [
@@ -108,6 +108,6 @@ def _panel(panel: str, rows: Rows, color: Any, last: bool) -> Any:
         fraction = panel == DENSITY or is_fraction(panel)
         axis = alt.Axis(labelExpr=PER_CENT if fraction else NUMBER, tickCount=4, gridOpacity=0.6)
         y = alt.Y("value:Q", axis=axis, scale=alt.Scale(zero=panel == DENSITY, nice=True))
-    shape = "step-after" if panel in (RATE, DENSITY) else "linear"
+    shape: Any = "step-after" if panel in (RATE, DENSITY) else "linear"
     lines = lines.mark_line(interpolate=shape, strokeWidth=1.8).encode(y=y.title(panel), color=color, detail="run:N")
     return alt.layer(starts, lines).properties(width=WIDTH, height=HEIGHT)
