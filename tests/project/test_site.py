@@ -33,7 +33,7 @@ def test_a_folder_of_pages_is_read_at_a_glance():
 
 
 def test_every_public_name_has_an_entry_in_the_reference():
-    pages = "\n".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
+    pages = "\n".join(path.read_text() for path in (ROOT / "docs" / "reference" / "api").glob("*.md"))
     entries = re.findall(r"^::: lightning_prune\.([\w.]+)$", pages, flags=re.MULTILINE)
     assert len(entries) == len(set(entries)), "one entry for each name"
     wanted = {

@@ -24,8 +24,8 @@ PAGES = (
     "reference/compatibility.html",
     "gallery/index.html",
     "gallery/01_your_own_module.html",
-    "api/policies.html",
-    "api/criteria.html",
+    "reference/api/policies.html",
+    "reference/api/criteria.html",
     "configs/digits.html",
 )
 
@@ -76,7 +76,7 @@ def test_a_page_fits_and_loads_all_that_it_needs(site, browser, page, width):
 
 
 def test_formulas_are_drawn(site, browser):
-    show(browser, site / "api" / "criteria.html", 1280, "light")
+    show(browser, site / "reference" / "api" / "criteria.html", 1280, "light")
     sizes = "return [...document.querySelectorAll('math')].map(one => one.getBoundingClientRect().width)"
     found = browser.execute_script(sizes)
     assert len(found) > 20
@@ -84,7 +84,7 @@ def test_formulas_are_drawn(site, browser):
 
 
 @pytest.mark.parametrize(
-    ("words", "place"), [("LinearRestart", "api/policies.html"), ("glossary", "start/glossary.html")]
+    ("words", "place"), [("LinearRestart", "reference/api/policies.html"), ("glossary", "start/glossary.html")]
 )
 def test_the_search_finds_without_a_network_and_without_a_server(site, browser, words, place):
     show(browser, site / "index.html", 1280, "light")
