@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LotteryConvNet,
         ResNet,
         WideResNet,
+        timm_network,
         torchvision_network,
     )
 
@@ -40,6 +41,7 @@ __all__ = [
     "LotteryConvNet",
     "ResNet",
     "WideResNet",
+    "timm_network",
     "torchvision_network",
 ]
 _DATA = ("CIFAR10", "CIFAR100", "MNIST", "Digits", "ImageFolders")

@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lightning_prune.structures.labels import ANY, PLAIN
+from lightning_prune.structures.labels import ANY, PLAIN, narrowed
 from lightning_prune.structures.rules import (
     attention,
     channels,
@@ -23,7 +23,7 @@ from lightning_prune.structures.rules import (
 )
 from lightning_prune.structures.rules.pointwise import is_pointwise, pointwise
 from lightning_prune.structures.rules.registry import RULES, Call, bind, tensors_in
-from lightning_prune.structures.skipping import READS_VALUES, NeedsValues, is_large, zeros_for
+from lightning_prune.structures.skipping import READS_VALUES, NeedsValues, stand_in
 from lightning_prune.structures.trace import Trace
 
 RULE_FILES = (
@@ -94,9 +94,8 @@ class Tracing(TorchDispatchMode):
             return operation(*arguments, **named)
         if operation.overloadpacket in READS_VALUES and any(map(self.trace.knows, tensors_in(arguments))):
             raise NeedsValues
-        if is_large(operation, arguments):
-            return zeros_for(operation, arguments, named)
-        return operation(*arguments, **named)
+        found = stand_in(operation, arguments, named, self.trace.knows)
+        return operation(*arguments, **named) if found is None else found
 
     def _remember(self, operation: Any, given: dict[str, Any]) -> None:
         for argument in operation._schema.arguments:
@@ -172,7 +171,8 @@ def _written(trace: Trace, call: Call, before: Tensor, after: Tensor) -> None:
     """Pin what is written into a tensor that had other labels: views of the tensor are not told."""
     if before is after:
         return
-    if bool((before == ANY).all()) or torch.equal(trace.labels.roots(before), trace.labels.roots(after)):
+    narrow, other = narrowed(before, after)
+    if bool((narrow == ANY).all()) or torch.equal(trace.labels.roots(narrow), trace.labels.roots(other)):
         return
     for labels in (before, after):
         trace.pin(labels, f"{call.name}{trace.here} writes it into another tensor")

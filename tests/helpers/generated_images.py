@@ -2,19 +2,28 @@
 
 import torch
 
-from lightning_prune.lab.data import cifar, mnist
+from lightning_prune.lab.data import ImageFolders, cifar, mnist
 from lightning_prune.lab.data.data_module import ImageSource
 from lightning_prune.lab.data.image_set import ImagesInMemory
 from lightning_prune.lab.data.normalization import Normalization
 
 
 def generate_images(monkeypatch):
-    """Let the data sets of CIFAR and MNIST hold 40 random images."""
+    """Let the data sets of CIFAR and MNIST, and folders of images, hold 40 random images."""
     for module in (cifar.CIFAR, mnist.MNIST):
         monkeypatch.setattr(module, "prepare_data", lambda self: None)
     monkeypatch.setattr(cifar.CIFAR10, "load", generated((3, 32, 32), 10))
     monkeypatch.setattr(cifar.CIFAR100, "load", generated((3, 32, 32), 100))
     monkeypatch.setattr(mnist.MNIST, "load", generated((1, 28, 28), 10))
+    monkeypatch.setattr(ImageFolders, "num_classes", property(classes_of_folders))
+    monkeypatch.setattr(
+        ImageFolders, "load", lambda self: generated(self.decoder.shape, classes_of_folders(self))(self)
+    )
+
+
+def classes_of_folders(data):
+    """How many classes a folder of a config has."""
+    return {"imagenet": 1000, "imagenet200": 200}[data.root.name]
 
 
 def generated(shape, classes):

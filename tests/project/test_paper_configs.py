@@ -19,7 +19,7 @@ from lightning_prune.callbacks.timing.plan_gradual import plan_inside
 from lightning_prune.callbacks.timing.timeline import is_shorter
 from lightning_prune.cli import main
 from lightning_prune.lab.cli.command_line import CommandLine
-from lightning_prune.lab.data import mnist
+from lightning_prune.lab.data import ImageFolders, mnist
 from lightning_prune.lab.data.division import set_apart
 from lightning_prune.lab.networks.lenet import LeNet300100
 from lightning_prune.masks.ticket import Ticket, write_ticket
@@ -229,7 +229,7 @@ def timeline(command, pruning):
     trainer, data = command.trainer, command.datamodule
     dense = Duration(trainer.max_epochs, "ep") if trainer.max_epochs != -1 else Duration(trainer.max_steps, "it")
     before = None if pruning.dense_run is None else parse_duration(pruning.dense_run, "dense_run")
-    images = 60_000 if isinstance(data, mnist.MNIST) else 50_000
+    images = 60_000 if isinstance(data, mnist.MNIST) else 100_000 if isinstance(data, ImageFolders) else 50_000
     per_epoch = math.ceil((images - set_apart(images, data.validation)) / data.batch_size)
     added = assemble(trainer, gradual=pruning.during is not None)
     if pruning.during is not None:

@@ -191,11 +191,43 @@ def test_code_that_reads_values_gets_the_real_ones():
     assert "a.weight" in {one.tensor for one in found.kept}
 
 
-def test_large_products_are_left_out(monkeypatch):
+def test_activations_of_data_have_their_values():
+    """What no weight has made may be read, so it is computed."""
+
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(256, 64), nn.Linear(64, 2)
+            self.branch = None
+
+        def forward(self, x):
+            x = x.relu()
+            self.branch = "b" if float(x.mean()) > 0 else "none"
+            return self.b(self.a(x)) if self.branch == "b" else x
+
+    assert structures_of(Reads(), torch.rand(1, 256, 256)).groups["a"].width == 64
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU(inplace=True), nn.SiLU(), nn.ReLU6(inplace=True), nn.GELU()])
+def test_large_operations_are_left_out(monkeypatch, activation):
     from lightning_prune.structures import tracing
 
-    left_out = []
-    monkeypatch.setattr(tracing, "zeros_for", lambda *call: left_out.append(call[0]) or call[0](*call[1], **call[2]))
-    network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 36, 2))
-    assert len(structures_of(network, torch.rand(1, 3, 8, 8)).groups) == 1
-    assert [str(one) for one in left_out] == ["aten.convolution.default", "aten.addmm.default"]
+    def noted(operation, *others):
+        found = stand_in(operation, *others)
+        if found is not None:
+            left_out.append(operation.overloadpacket._qualified_op_name.removeprefix("aten::"))
+            results.append(found)
+        return found
+
+    left_out, results, stand_in = [], [], tracing.stand_in
+    monkeypatch.setattr(tracing, "stand_in", noted)
+    network = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), activation, nn.AvgPool2d(16), nn.Flatten(), nn.Linear(64, 2)
+    )
+    found = structures_of(network.to(memory_format=torch.channels_last), torch.rand(1, 3, 34, 34))
+    assert [group.width for group in found.groups.values()] == [16]
+    assert left_out[:2] == ["convolution", "native_batch_norm"]
+    assert len(left_out) == 3
+    assert results[1][0].shape == (1, 16, 32, 32)
+    assert not results[1][0].any()
+    assert results[0].stride() == results[1][0].stride()

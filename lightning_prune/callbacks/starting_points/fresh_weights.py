@@ -24,7 +24,8 @@ def fresh_weights_(
 
     First every layer's ``reset_parameters`` is called, parents after children. The call also resets the running
     statistics of BatchNorm. Then ``init_weights`` of the module is called, if the module has it: ``init_weights()``, or
-    ``init_weights(layer)`` for every layer. ``initialize`` is called last. If tensors are tied, the first layer
+    ``init_weights(layer)`` for every layer. Otherwise that of the networks inside is called, such as those of timm and
+    transformers. ``initialize`` is called last. If tensors are tied, the first layer
     decides. Frozen parameters (``requires_grad=False``) stay. The random generators are put back afterwards.
 
     Args:
@@ -134,8 +135,15 @@ def _reset_(layer: nn.Module, settled: set[Tensor]) -> None:
 def _initialize_(module: nn.Module) -> None:
     initialize = getattr(module, "init_weights", None)
     if not callable(initialize):
+        for child in module.children():  # networks of timm and transformers have one
+            _initialize_(child)
         return
-    if signature(initialize).parameters:
+    given = [
+        one
+        for one in signature(initialize).parameters.values()
+        if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if any(one.default is one.empty for one in given):
         for layer in _children_first(module, set()):
             initialize(layer)
     else:

@@ -56,13 +56,13 @@ class Reinitialize(FreshStart):
     were trained from a fresh draw.
 
     Each layer's own ``reset_parameters`` draws the fresh weights, or the LightningModule's ``init_weights`` if the
-    module has it. A control has to start from the same distribution as the dense run. Use ``initialize`` if the network
-    was initialized in another way when it was made. The statistics of BatchNorm and the state of the optimizers are
-    reset, too. Frozen parameters stay. The draw is the same on every process, depends only on the seed, and leaves the
-    random generators as they were. With ``granularity=Structures()`` the weights are drawn for the network without its
-    dead units, in its sizes, and put into the living places. Without a learning-rate policy beside this callback, the
-    learning rates of the dense run are replayed from their start, and ``IterativePruning(retrain=None)`` makes each
-    cycle as long as the dense run.
+    module has it, or that of the network inside. A control has to start from the same distribution as the dense run.
+    Use ``initialize`` if the network was initialized in another way when it was made. The statistics of BatchNorm and
+    the state of the optimizers are reset, too. Frozen parameters stay. The draw is the same on every process, depends
+    only on the seed, and leaves the random generators as they were. With ``granularity=Structures()`` the weights are
+    drawn for the network without its dead units, in its sizes, and put into the living places. Without a learning-rate
+    policy beside this callback, the learning rates of the dense run are replayed from their start, and
+    ``IterativePruning(retrain=None)`` makes each cycle as long as the dense run.
 
     Reference: Frankle & Carbin, The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks, 2019,
     https://arxiv.org/abs/1803.03635.

@@ -6,6 +6,7 @@ from lightning_prune.lab.networks.densenet import DenseNet
 from lightning_prune.lab.networks.lenet import LeNet300100
 from lightning_prune.lab.networks.lottery_convnet import LotteryConvNet
 from lightning_prune.lab.networks.resnet import ResNet
+from lightning_prune.lab.networks.timm_models import timm_network
 from lightning_prune.lab.networks.torchvision_models import torchvision_network
 from lightning_prune.lab.networks.vgg import VGG
 from lightning_prune.lab.networks.wide_resnet import WideResNet
@@ -19,5 +20,6 @@ __all__ = [
     "LotteryConvNet",
     "ResNet",
     "WideResNet",
+    "timm_network",
     "torchvision_network",
 ]

@@ -27,6 +27,7 @@ from lightning_prune import (
 )
 from lightning_prune.basics.random_state import seed_of, take
 from lightning_prune.callbacks.starting_points.fresh_weights import fresh_weights_, refuse_without_fresh_weights
+from lightning_prune.lab import timm_network
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),
@@ -136,6 +137,20 @@ def test_the_modules_own_init_weights_has_the_last_word():
     assert one.layer.weight.abs().max() > 0.3
     assert other.scale.tolist() == [2.5, 2.5]
     assert torch.equal(other.layer.weight, torch.full((2, 3), 0.25))
+
+
+def test_the_network_inside_draws_what_its_layers_do_not():
+    """A vision transformer of timm holds tokens and positions, and its ``init_weights`` has an optional argument."""
+    inside = nn.ModuleDict(
+        {"network": timm_network("vit_tiny_patch16_224", img_size=32, depth=1), "own": Initializes()}
+    )
+    refuse_without_fresh_weights(inside, "Reinitialize")
+    before = inside["network"].pos_embed.clone()
+    fresh_weights_(inside, seed=1)
+    again = inside["network"].pos_embed.clone()
+    assert not torch.equal(before, again)
+    assert again.std().item() == pytest.approx(0.02, rel=0.1)  # timm's own
+    assert inside["own"].scale.tolist() == [1.5, 1.5]
 
 
 NETWORKS = [
