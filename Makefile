@@ -43,7 +43,7 @@ notebooks: setup ## execute the notebooks afresh
 	OMP_NUM_THREADS=1 $(BIN)/python notebooks/refresh.py
 
 docs: setup ## build the site into build/site, without network; a broken link or reference is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-serve: setup ## show the site at http://127.0.0.1:8000 while you write
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

@@ -62,3 +62,9 @@ def looked_up(name):
     for part in name.split("."):
         found = getattr(found, part, None)
     return found
+
+
+def test_the_build_is_strict():
+    """With ``--quiet`` MkDocs counts no warnings, and a broken link would be no error."""
+    (build,) = re.findall(r"mkdocs build.*", (ROOT / "Makefile").read_text())
+    assert build == "mkdocs build --strict"

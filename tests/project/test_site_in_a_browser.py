@@ -34,7 +34,7 @@ PAGES = (
 def site(tmp_path_factory):
     """The site, built as `make docs` does."""
     folder = tmp_path_factory.mktemp("site")
-    words = ["-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    words = ["-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(
         [sys.executable, *words],
         cwd=ROOT,
