@@ -71,7 +71,7 @@ class MyModule(Classifier):
 @pytest.fixture
 def of_the_reader(tmp_path):
     """What the page of the structures takes as there: a module, data, and checkpoints."""
-    quiet = {"accelerator": "cpu", "enable_progress_bar": False, "logger": False}
+    quiet = {"accelerator": "cpu", "enable_progress_bar": False, "logger": False, "default_root_dir": tmp_path}
     data = Digits(batch_size=256)
     dense = Trainer(max_epochs=1, callbacks=[IterativePruning(cycles=0)], **quiet)
     dense.fit(MyModule(), datamodule=data)
