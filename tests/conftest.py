@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+# torch's autograd looks for devices once, at its first pass. After a use of torch.compile it would find one, start a
+# thread for it, and refuse to work in processes that are forked later.
+torch.ones((), requires_grad=True).backward()
+
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:

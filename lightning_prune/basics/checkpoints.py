@@ -18,7 +18,7 @@ import torch
 
 from lightning_prune.basics.user_error import UserError
 
-SHRUNK = "shrunk"  # the part of a callback's state that says what was removed from the network
+SHRUNK = "shrunk"  # what was removed from the network: in a callback's state, or beside weights that are alone
 _ZIP = b"PK\x03\x04"
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, StructError, OSError, EOFError, RuntimeError, ValueError, OverflowError)
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")  # names that torch would have to call to load a file
@@ -68,10 +68,25 @@ def whole_shapes(checkpoint: Mapping[str, Any]) -> dict[str, torch.Size]:
         ({'weight': torch.Size([3])}, {'weight': torch.Size([2])})
     """
     shapes = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
-    for state in checkpoint.get("callbacks", {}).values():
-        if isinstance(state, Mapping) and SHRUNK in state:
-            shapes |= {name: torch.Size(shape) for name, shape in state[SHRUNK]["shapes"].items()}
-    return shapes
+    shrunk = shrunk_in(checkpoint) or {"shapes": {}}
+    return shapes | {name: torch.Size(shape) for name, shape in shrunk["shapes"].items()}
+
+
+def shrunk_in(checkpoint: Mapping[str, Any]) -> Any:
+    """Find what was removed from a network before it was saved.
+
+    Args:
+        checkpoint: The content of a checkpoint of a Trainer.
+
+    Returns:
+        What is written there, unchecked. None if the network is whole.
+
+    Example:
+        >>> shrunk_in({"callbacks": {"Shrink": {"shrunk": 1}}}), shrunk_in({"shrunk": 1}), shrunk_in({})
+        (1, 1, None)
+    """
+    states = (checkpoint, *checkpoint.get("callbacks", {}).values())
+    return next((state[SHRUNK] for state in states if isinstance(state, Mapping) and SHRUNK in state), None)
 
 
 def why_unreadable(error: BaseException) -> str:

@@ -18,6 +18,23 @@ class UserError(ValueError):
     __module__ = "lightning_prune"  # where users find it, and what a traceback shows
 
 
+class OutOfReach(UserError):
+    """A network cannot be pruned as far as the user asked for.
+
+    Args:
+        message: The message.
+        density: The fraction that is to be left.
+        least: The fraction that is left at least.
+    """
+
+    __module__ = "lightning_prune.basics.user_error"
+
+    def __init__(self, message: str, density: float = 0.0, least: float = 0.0) -> None:
+        super().__init__(message)  # the others have defaults, so that it can be pickled
+        self.density = density
+        self.least = least
+
+
 class NothingThere(UserError, FileNotFoundError):
     """The user named a file or a folder that does not exist. It is a ``FileNotFoundError``, too."""
 

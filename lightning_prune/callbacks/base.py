@@ -160,11 +160,14 @@ class CycleCallback(CycleMember):
         rewind_point: The point of the dense run that every cycle goes back to. None: the cycles go back to no point.
         replays: Whether the cycle is to repeat the dense run from the rewind point to its end.
         former_arguments: Names of arguments that only stand for another one, and are no settings.
+        leaves_out_cycles: Whether the callback may leave out the training of a cycle, so that the length of the fit is
+            not known before it.
     """
 
     former_arguments: tuple[str, ...] = ()
     rewind_point: Duration | None = None
     replays: bool = False
+    leaves_out_cycles: bool = False
     _clock: CycleClock | None = None
     _as_given: str | None = None
 
@@ -186,8 +189,8 @@ class CycleCallback(CycleMember):
             cycle: The number of the cycle.
 
         Returns:
-            The length, at least 1, in the unit of ``clock.cycle_length`` and the same on every process. None:
-            ``clock.cycle_length`` itself.
+            The length in the unit of ``clock.cycle_length``, the same on every process. 0, where cycles go by epochs:
+            the cycle is pruned and not trained. None: ``clock.cycle_length`` itself.
         """
         return None
 

@@ -7,12 +7,11 @@ from torch import Tensor, nn
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.deployment.replaced_layers import (
-    MeasuredLayer,
+    Candidate,
     ReplacedLayers,
+    Replacement,
     beta_features,
-    candidates,
-    measure,
-    why_not,
+    replace_layers,
     zeros_of,
 )
 
@@ -90,20 +89,17 @@ def to_csr(module: nn.Module, example: Any = None, *, only_gains: bool = True) -
     """
     if isinstance(module, nn.Linear):
         raise UserError("to_csr(module=Linear) replaces layers within a network: give nn.Sequential(layer).")
-    found: list[MeasuredLayer] = []
-    undo: list[Callable[[], object]] = []
-    for one in candidates(module, example, "to_csr(...)"):
-        layer, zeros, times = one.layer, zeros_of(one.layer.weight), (None, None)
-        reason = why_not(module, one) or (f"fewer than {_LEAST:.0%} zeros" if zeros < _LEAST else "")
-        if not reason:
-            replacement = CsrLinear(layer)
-            *times, reason = measure(one, replacement, only_gains)  # type: ignore[assignment]
-            undo += [] if reason else _replace(module, layer, replacement.train(layer.training))
-        found.append(MeasuredLayer(one.name, tuple(layer.weight.shape), zeros, *times, reason))
-    return ReplacedLayers(found, undo)
+
+    def replacement(one: Candidate) -> Replacement | str:
+        if zeros_of(one.layer.weight) < _LEAST:
+            return f"fewer than {_LEAST:.0%} zeros"
+        new = CsrLinear(one.layer).train(one.layer.training)
+        return Replacement(new, lambda: _replace(module, one.layer, new))
+
+    return replace_layers(module, example, "to_csr(...)", only_gains, replacement)
 
 
-def _replace(module: nn.Module, old: nn.Module, new: nn.Module) -> list[Callable[[], object]]:
+def _replace(module: nn.Module, old: nn.Module, new: nn.Module) -> Callable[[], object]:
     """Put a layer in the place of another one, wherever that is, and say how to undo it."""
     places = [(parent, name) for parent in module.modules() for name, one in parent._modules.items() if one is old]
     for parent, name in places:
@@ -113,4 +109,4 @@ def _replace(module: nn.Module, old: nn.Module, new: nn.Module) -> list[Callable
         for parent, name in places:
             setattr(parent, name, old)
 
-    return [put_back]
+    return put_back

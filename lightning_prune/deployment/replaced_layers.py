@@ -40,6 +40,19 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Replacement:
+    """What may take the place of a layer.
+
+    Args:
+        product: Computes what the layer computes.
+        put: Puts it into the place of the layer, and returns a function that puts the layer back.
+    """
+
+    product: Callable[[Tensor], Tensor]
+    put: Callable[[], Callable[[], object]]
+
+
+@dataclass(frozen=True)
 class MeasuredLayer:
     """What was measured of a linear layer.
 
@@ -106,6 +119,39 @@ class ReplacedLayers:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def replace_layers(
+    module: nn.Module,
+    example: Any,
+    asker: str,
+    only_gains: bool,
+    replacement: Callable[[Candidate], Replacement | str],
+) -> ReplacedLayers:
+    """Measure each linear layer once, and replace those that gain.
+
+    Args:
+        module: The network.
+        example: The inputs of ``forward``, or a batch. None: ``example_input_array``.
+        asker: The call that asks, for errors.
+        only_gains: Whether layers stay as they are whose replacement is not faster.
+        replacement: Makes the replacement of a layer, or says why there is none.
+
+    Raises:
+        ValueError: If the network does not run on the example.
+    """
+    found: list[MeasuredLayer] = []
+    undo: list[Callable[[], object]] = []
+    for one in candidates(module, example, asker):
+        weight, seconds = one.layer.weight, (None, None)
+        made = why_not(module, one) or replacement(one)
+        if isinstance(made, Replacement):
+            *seconds, reason = measure(one, made.product, only_gains)  # type: ignore[assignment]
+            undo += [] if reason else [made.put()]
+        else:
+            reason = made
+        found.append(MeasuredLayer(one.name, tuple(weight.shape), zeros_of(weight), *seconds, reason))
+    return ReplacedLayers(found, undo)
 
 
 def candidates(module: nn.Module, example: Any, asker: str) -> list[Candidate]:

@@ -9,13 +9,10 @@ from torch import Tensor, nn
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.deployment.replaced_layers import (
     Candidate,
-    MeasuredLayer,
     ReplacedLayers,
+    Replacement,
     beta_features,
-    candidates,
-    measure,
-    why_not,
-    zeros_of,
+    replace_layers,
 )
 
 _DTYPES = (torch.float16, torch.bfloat16)
@@ -49,18 +46,7 @@ def to_semi_structured(module: nn.Module, example: Any = None, *, only_gains: bo
         lightning_prune.UserError: to_semi_structured(module=Linear) needs an NVIDIA GPU, and the network is on cpu: ...
     """
     refuse_device(module)
-    found: list[MeasuredLayer] = []
-    undo: list[Callable[[], object]] = []
-    for one in candidates(module, example, "to_semi_structured(...)"):
-        dense, times = one.layer.weight, (None, None)
-        reason = why_not(module, one) or _why_not_here(one)
-        sparse, refusal = (None, reason) if reason else _converted(dense)
-        reason = reason or refusal
-        if sparse is not None:
-            *times, reason = measure(one, _product(one.layer, sparse), only_gains)  # type: ignore[assignment]
-            undo += [] if reason else _swap(one.layer, dense, sparse)
-        found.append(MeasuredLayer(one.name, tuple(dense.shape), zeros_of(dense), *times, reason))
-    return ReplacedLayers(found, undo)
+    return replace_layers(module, example, "to_semi_structured(...)", only_gains, _replacement)
 
 
 def refuse_device(module: nn.Module) -> None:
@@ -100,29 +86,21 @@ def is_two_of_four(weight: Tensor) -> bool:
     return weight.shape[1] % 4 == 0 and bool(((weight != 0).reshape(len(weight), -1, 4).sum(-1) <= 2).all())
 
 
-def _why_not_here(one: Candidate) -> str:
-    weight = one.layer.weight
-    if not is_two_of_four(weight):
+def _replacement(one: Candidate) -> Replacement | str:
+    layer, dense = one.layer, one.layer.weight
+    if not is_two_of_four(dense):
         return "more than two of four weights live somewhere"
-    if weight.dtype not in _DTYPES:
-        return f"{str(weight.dtype).removeprefix('torch.')}: call module.half() or module.bfloat16() first"
-    return ""
-
-
-def _converted(dense: Tensor) -> tuple[Tensor | None, str]:
-    """The weight as torch's own tensor, or torch's reason why not: the sizes that its kernels take differ."""
+    if dense.dtype not in _DTYPES:
+        return f"{str(dense.dtype).removeprefix('torch.')}: call module.half() or module.bfloat16() first"
     try:
         with beta_features():
-            return torch.sparse.to_sparse_semi_structured(dense.detach().contiguous()), ""
-    except (RuntimeError, NotImplementedError) as error:
-        return None, f"torch cannot pack it: {str(error).splitlines()[0]}"
+            sparse = torch.sparse.to_sparse_semi_structured(dense.detach().contiguous())
+    except (RuntimeError, NotImplementedError) as error:  # the sizes that its kernels take differ
+        return f"torch cannot pack it: {str(error).splitlines()[0]}"
+    return Replacement(lambda x: nn.functional.linear(x, sparse, layer.bias), lambda: _swap(layer, dense, sparse))
 
 
-def _product(layer: nn.Linear, sparse: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda inputs: nn.functional.linear(inputs, sparse, layer.bias)
-
-
-def _swap(layer: nn.Linear, dense: Tensor, sparse: Tensor) -> list[Callable[[], object]]:
+def _swap(layer: nn.Linear, dense: Tensor, sparse: Tensor) -> Callable[[], object]:
     """Give a layer another weight, and say how to undo it: the very same parameter comes back."""
     layer.weight = nn.Parameter(sparse, requires_grad=False)
-    return [lambda: setattr(layer, "weight", dense)]
+    return lambda: setattr(layer, "weight", dense)

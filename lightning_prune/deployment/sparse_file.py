@@ -13,11 +13,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lightning_prune.basics.file_formats import refuse_format
-from lightning_prune.basics.saved_state import find_mistake
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.packing import pack_bits, unpack_bits
-from lightning_prune.masks.sealed_file import read_sealed, write_sealed
+from lightning_prune.masks.sealed_file import read_checked, refuse_other_values, shared_tensors, write_sealed
 from lightning_prune.selection.parameters import plain_name
 
 _DENSE, _BITS, _VALUES = "dense/", "bits/", "values/"
@@ -57,7 +55,7 @@ def save_sparse(module: nn.Module, path: str | Path, *, half_values: bool = Fals
     """
     asker = f"save_sparse('{path}')"
     state = _state_of(module, asker)
-    same = _shared(state)  # before the copies to the CPU, which share nothing
+    same = shared_tensors(state)  # before the copies to the CPU, which share nothing
     parameters = {plain_name(name) for name, _ in module.named_parameters(remove_duplicate=False)}
     tensors: dict[str, Tensor] = {}
     shapes: dict[str, list[int]] = {}
@@ -133,12 +131,7 @@ def read_sparse(path: str | Path) -> dict[str, Tensor]:
     """
     said = f"load_sparse('{path}')"
     refusal = f"{said} is no sparse file: give a file that save_sparse or lightning-prune export wrote."
-    found = read_sealed(path, _HEADER, said, "a sparse network", refusal)
-    refuse_format(found.header.get("format"), _FORMAT, said)
-    if not found.is_whole:
-        raise UserError(f"{said} is damaged: its content has changed since it was written. Write it again.")
-    if wrong := find_mistake(found.header, _KINDS, ""):
-        raise UserError(f"{said} is damaged: in its header {wrong}. Write it again.")
+    found = read_checked(path, _HEADER, said, "a sparse network", refusal, _FORMAT, _KINDS)
     try:
         return _weights(found.header, found.tensors)
     except (KeyError, ValueError, RuntimeError) as error:
@@ -157,12 +150,8 @@ def _weights(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[s
 
 def _state_of(module: nn.Module, asker: str) -> dict[str, Tensor]:
     state = {plain_name(name): one for name, one in module.state_dict().items()}
+    refuse_other_values(state, type(module).__name__, asker)
     for name, one in state.items():
-        if not isinstance(one, Tensor):
-            raise UserError(
-                f"{asker} keeps tensors only, and {name} of {type(module).__name__} is a {type(one).__name__}: leave "
-                "it out of get_extra_state, or save the state yourself."
-            )
         if type(one) not in (Tensor, nn.Parameter) or one.layout is not torch.strided:
             raise UserError(
                 f"{asker} keeps plain tensors, and {name} of {type(module).__name__} is a {type(one).__name__} of "
@@ -170,17 +159,6 @@ def _state_of(module: nn.Module, asker: str) -> dict[str, Tensor]:
                 "weights."
             )
     return {name: one.detach() for name, one in state.items()}
-
-
-def _shared(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """The names of tensors that are the same as an earlier one, such as tied weights, with the earlier name."""
-    first: dict[object, str] = {}
-    same: dict[str, str] = {}
-    for name, one in state.items():
-        earlier = first.setdefault((one.data_ptr(), one.dtype, one.shape, one.stride()), name)
-        if earlier != name and one.numel():
-            same[name] = earlier
-    return same
 
 
 def _halved(name: str, tensor: Tensor, asker: str) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_prune.allocation import Allocation
-from lightning_prune.basics.user_error import UserError
+from lightning_prune.basics.user_error import OutOfReach
 from lightning_prune.criteria.scores import Scores
 from lightning_prune.granularity.base import Units
 from lightning_prune.granularity.latency import Latency
@@ -171,10 +171,12 @@ def refuse_minima(measure: Measure, units: Units, living: Mapping[str, int], den
     step = max(measure.left({**counts, name: more}) - least for name, more in one_more.items())
     if least > density * measure.total() + step / 2:
         other = " Or give a measure that counts only what can be removed: measure='units'."
-        raise UserError(
+        raise OutOfReach(
             f"The sparsity {1 - density:.4g} cannot be reached: with the least number of units in every group, "
             f"{least / measure.total():.4g} is left, and {density:.4g} is asked for. Lower the sparsity, minimum or "
-            f"round_to.{'' if isinstance(measure, Linear) else other}"
+            f"round_to.{'' if isinstance(measure, Linear) else other}",
+            density,
+            least / measure.total(),
         )
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from lightning_prune.basics.config_files import require_config
-from lightning_prune.basics.user_error import NothingThere, UserError
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.lab.profile_command import NETWORK, network_file
 from lightning_prune.lab.runs.quiet import quiet
 from lightning_prune.lab.shrink_command import config_of, made_of
 
@@ -27,15 +28,15 @@ def export_parser() -> ArgumentParser:
     """Declare the arguments of ``lightning-prune export``."""
     parser = ArgumentParser(prog="lightning-prune export", description=HELP)
     add = parser.add_argument
-    add("--ckpt", required=True, metavar="CKPT", help="a checkpoint of a run, or a small.safetensors")
+    add("--ckpt", required=True, metavar="CKPT", help=NETWORK)
     add("--format", required=True, metavar="FORMAT", help=f"{FORMATS}; or several of them with commas")
     add("--out", type=str | None, metavar="FILE", help="the file (default: model.* beside the checkpoint)")
     add("--config", type=str | None, metavar="CONFIG", help="the config of the run (default: that in its folder)")
     add("--inputs", type=str | None, metavar="INPUTS", help="those of the batch that forward gets: names or numbers")
-    add("--tolerance", type=float | None, metavar="ERROR", help="relative to the largest output (default: 1e-4)")
-    add("--batch", type=int | None, metavar="N", help="the one batch size that the file takes (default: any)")
+    add("--tolerance", type=float, metavar="ERROR", help="relative to the largest output (default: 1e-4)")
+    add("--batch", type=int, metavar="N", help="the one batch size that the file takes (default: any)")
     add("--largest_batch", type=int, default=64, metavar="N", help="for executorch")
-    add("--opset", type=int | None, metavar="N", help="the version of the operators, for onnx")
+    add("--opset", type=int, metavar="N", help="the version of the operators, for onnx")
     add("--half_values", action="store_true", help="weights in float16, for openvino and sparse")
     return parser
 
@@ -46,9 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     names = [name.strip() for name in options.format.split(",")]
     if options.out and len(names) > 1:
         raise UserError(f"`--out {options.out}` is one file, and `--format {options.format}` writes {len(names)}.")
-    checkpoint = Path(options.ckpt)
-    if not checkpoint.is_file():
-        raise NothingThere(f"`--ckpt {checkpoint}` is no file. Give a checkpoint that a run has saved.")
+    checkpoint = network_file("--ckpt", options.ckpt)
     files = _checked(names, checkpoint, options)
     config = require_config(f"`--config {options.config}`", options.config) if options.config else config_of(checkpoint)
     module, batch = trained(checkpoint, config)

@@ -80,6 +80,16 @@ class Masks:
         self._masks |= shrunk
         self.living |= {name: counts[name] for name in shrunk}
 
+    def replace_(self, masks: Mapping[str, Tensor]) -> None:
+        """Replace masks by others, in which dead weights may live again. Only dynamic sparsity calls this.
+
+        Args:
+            masks: Whole masks by name, uint8, 1 where alive. Other tensors keep their masks.
+        """
+        for name, mask in masks.items():
+            self._masks[name] = placed(mask, self._like[name])
+            self.living[name] = int(torch.count_nonzero(mask))
+
     def pack(self) -> dict[str, Tensor]:
         """The masks at one bit per weight, on the CPU. Tensors that are fully alive are left out."""
         return {name: pack_bits(whole(mask)) for name, mask in self._masks.items()}

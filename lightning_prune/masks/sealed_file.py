@@ -12,6 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from lightning_prune.basics.file_formats import refuse_format
+from lightning_prune.basics.saved_state import find_mistake
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 
@@ -71,6 +73,74 @@ def read_sealed(path: str | Path, key: str, said: str, kind: str, refusal: str) 
         raise UserError(refusal)
     written = metadata.get("checksum")
     return Sealed(header, tensors, None if written is None else written == checksum(metadata[key], tensors))
+
+
+def read_checked(
+    path: str | Path, key: str, said: str, kind: str, refusal: str, version: int, kinds: Mapping[str, Any]
+) -> Sealed:
+    """Read a file, and refuse one whose content has changed, or has another form than this version writes.
+
+    Args:
+        path: The file.
+        key: The name that the header has in the file.
+        said: The call that asks for the file, for errors.
+        kind: The kind of file, for errors.
+        refusal: The message for a file of another kind.
+        version: The newest version of the format that is known.
+        kinds: The kinds of the values of the header, as ``find_mistake`` takes them.
+
+    Raises:
+        UserError: If there is no file, it is of another kind or of a later version, or it is damaged.
+    """
+    found = read_sealed(path, key, said, kind, refusal)
+    refuse_format(found.header.get("format"), version, said)
+    if not found.is_whole:
+        raise UserError(f"{said} is damaged: its content has changed since it was written. Write it again.")
+    if wrong := find_mistake(found.header, kinds, ""):
+        raise UserError(f"{said} is damaged: in its header {wrong}. Write it again.")
+    return found
+
+
+def refuse_other_values(state: Mapping[str, Any], network: str, asker: str) -> None:
+    """Refuse a state that holds more than tensors.
+
+    Args:
+        state: The state of a network.
+        network: The name of its class.
+        asker: The call that asks, for errors.
+
+    Raises:
+        UserError: If a value is no tensor.
+    """
+    for name, one in state.items():
+        if not isinstance(one, Tensor):
+            raise UserError(
+                f"{asker} keeps tensors only, and {name} of {network} is a {type(one).__name__}: leave it out of "
+                "get_extra_state, or save the state yourself."
+            )
+
+
+def shared_tensors(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Find tensors that are the same as an earlier one, such as tied weights.
+
+    Args:
+        state: Tensors by name.
+
+    Returns:
+        The name of the earlier one by the name of the later one.
+
+    Example:
+        >>> tied = torch.ones(2)
+        >>> shared_tensors({"embedding": tied, "bias": torch.ones(2), "head": tied})
+        {'head': 'embedding'}
+    """
+    first: dict[object, str] = {}
+    same: dict[str, str] = {}
+    for name, one in state.items():
+        earlier = first.setdefault((one.data_ptr(), one.dtype, one.shape, one.stride()), name)
+        if earlier != name and one.numel():
+            same[name] = earlier
+    return same
 
 
 def checksum(header: str, tensors: Mapping[str, Tensor]) -> str:

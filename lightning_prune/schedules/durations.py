@@ -33,6 +33,16 @@ class Duration:
         return self.amount * per_epoch if self.unit == "ep" else self.amount
 
 
+def is_duration(word: str) -> bool:
+    """Whether a word is a length of training.
+
+    Example:
+        >>> [is_duration(word) for word in ("15ep", "500it", "15", "long")]
+        [True, True, False, False]
+    """
+    return _PATTERN.fullmatch(word.strip()) is not None
+
+
 def parse_duration(value: str | int, argument: str) -> Duration:
     """Read ``"15ep"`` (epochs), ``"500it"`` (optimizer steps) or ``15`` (epochs).
 

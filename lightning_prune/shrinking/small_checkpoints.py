@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from lightning_prune.basics.checkpoints import SHRUNK, read_checkpoint
+from lightning_prune.basics.checkpoints import SHRUNK, read_checkpoint, shrunk_in
 from lightning_prune.basics.file_formats import refuse_format
 from lightning_prune.basics.saved_state import find_mistake
 from lightning_prune.basics.user_error import UserError
@@ -45,7 +45,7 @@ def record_in(checkpoint: Mapping[str, Any], asker: str) -> ShrinkRecord | None:
         asker: The call that asks, for errors.
 
     Returns:
-        The record. None if the checkpoint is of a whole network, or holds weights only.
+        The record. None if the checkpoint is of a whole network.
 
     Raises:
         ValueError: If the record is damaged, or of a later version.
@@ -55,9 +55,7 @@ def record_in(checkpoint: Mapping[str, Any], asker: str) -> ShrinkRecord | None:
         >>> record_in({"callbacks": {"Shrink": {"shrunk": plain_record(record)}}}, "example") == record
         True
     """
-    states = checkpoint.get("callbacks", {})
-    found = (state[SHRUNK] for state in states.values() if isinstance(state, Mapping) and SHRUNK in state)
-    plain = next(found, None)
+    plain = shrunk_in(checkpoint)
     if plain is None:
         return None
     if isinstance(plain, Mapping):
@@ -128,8 +126,8 @@ def shrink_like(module: Net, checkpoint: str | Path) -> Net:
     if record is None or not isinstance(state, Mapping):
         raise UserError(
             f"{asker} has no record of a small network: no unit was removed yet, or the run had no "
-            "Shrink(at='cycles'), or it was saved with save_weights_only=True. Load a whole network with "
-            "module.load_state_dict, and shrink it with shrink(module, checkpoint=..., example=batch)."
+            "Shrink(at='cycles'). Load a whole network with module.load_state_dict, and shrink it with "
+            "shrink(module, checkpoint=..., example=batch)."
         )
     small, own = record.small_shapes(), {plain_name(name): name for name in module.state_dict()}
     named = {plain_name(name): one for name, one in state.items()}

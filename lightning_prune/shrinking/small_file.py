@@ -7,10 +7,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lightning_prune.basics.file_formats import refuse_format
-from lightning_prune.basics.saved_state import find_mistake
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.masks.sealed_file import read_sealed, write_sealed
+from lightning_prune.masks.sealed_file import read_checked, refuse_other_values, shared_tensors, write_sealed
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.shrinking.regrowth import make_small_
 from lightning_prune.shrinking.shrink_record import ShrinkRecord, refuse_other_network
@@ -54,15 +52,8 @@ def write_small(path: str | Path, module: nn.Module, record: ShrinkRecord) -> No
     asker = f"save('{path}')"
     refuse_other_network(module, record.small_shapes(), asker)
     state = {plain_name(name): one for name, one in module.state_dict().items()}
-    others = [name for name, one in state.items() if not isinstance(one, Tensor)]
-    if others:
-        raise UserError(
-            f"{asker} keeps tensors only, and {others[0]} of {type(module).__name__} is a "
-            f"{type(state[others[0]]).__name__}: leave it out of get_extra_state, or save the state yourself."
-        )
-    first: dict[object, str] = {}
-    same = {name: first.setdefault((one.data_ptr(), one.shape, one.stride()), name) for name, one in state.items()}
-    same = {name: other for name, other in same.items() if name != other and state[name].numel()}
+    refuse_other_values(state, type(module).__name__, asker)
+    same = shared_tensors(state)
     sets: dict[bytes, str] = {}
     kept = {
         name: {str(dim): sets.setdefault(one.numpy().tobytes(), str(len(sets))) for dim, one in by.items()}
@@ -141,15 +132,9 @@ def read_small(path: str | Path) -> tuple[ShrinkRecord, dict[str, Tensor]]:
     """
     said = f"load_small('{path}')"
     refusal = f"{said} is no small network: give a file that shrink(...).save or lightning-prune shrink wrote."
-    found = read_sealed(path, _HEADER, said, "a network", refusal)
-    header, tensors = found.header, found.tensors
-    refuse_format(header.get("format"), _FORMAT, said)
-    if not found.is_whole:
-        raise UserError(f"{said} is damaged: its content has changed since it was written. Write it again.")
-    if wrong := find_mistake(header, _KINDS, ""):
-        raise UserError(f"{said} is damaged: in its record {wrong}. Write it again.")
+    found = read_checked(path, _HEADER, said, "a network", refusal, _FORMAT, _KINDS)
     try:
-        return _record(header, tensors), _weights(header, tensors)
+        return _record(found.header, found.tensors), _weights(found.header, found.tensors)
     except (KeyError, ValueError, IndexError) as error:
         raise UserError(f"{said} is damaged: its record names {error}, which is not there. Write it again.") from error
 

@@ -163,6 +163,8 @@ def distance(before: Outputs, after: Outputs) -> float:
     Example:
         >>> distance([torch.tensor([2.0, 4.0])], [torch.tensor([2.0, 3.0])])
         0.25
+        >>> distance([torch.tensor([0.0, 4.0])], [torch.tensor([float("nan"), 4.0])])
+        inf
     """
     if [one.shape for one in before] != [one.shape for one in after]:
         shapes = " and ".join(str([tuple(one.shape) for one in outputs]) for outputs in (before, after))

@@ -276,25 +276,3 @@ def test_all_processes_end_with_the_same_small_network(tmp_path):
     assert first["state"]["net.0.weight"].shape == (2, 1, 3, 3)
     assert equal(first, second)
     assert load_small(tmp_path / "small.safetensors", toy(dropout=0.0)).net[0].out_channels == 2
-
-
-def refuse_parts():
-    import torch.distributed as dist
-    from torch.distributed.tensor import Shard, distribute_tensor, init_device_mesh
-
-    dist.init_process_group("gloo", rank=0, world_size=1)
-    module = toy()
-    module.net[0].weight = nn.Parameter(
-        distribute_tensor(module.net[0].weight, init_device_mesh("cpu", (1,)), [Shard(0)])
-    )
-    trainer = make_trainer([Shrink()])
-    with pytest.raises(
-        ValueError, match="that SingleDeviceStrategy splits over several devices. Leave it out, save one"
-    ):
-        trainer.callbacks[0].on_train_start(trainer, module)
-    with pytest.raises(ValueError, match="cannot remove parts of net.0.weight, which is split over several devices"):
-        shrink(module, example=torch.zeros(2, 1, 6, 6))
-
-
-def test_weights_in_parts_are_refused_with_what_to_do():
-    in_processes(1, refuse_parts)

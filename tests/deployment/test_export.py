@@ -10,7 +10,8 @@ from lightning.pytorch import LightningModule
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
-from lightning_prune import export, load_small, load_sparse
+from lightning_prune import export, load_small, load_sparse, shrink
+from lightning_prune.deployment import ready_network
 from lightning_prune.deployment.formats import onnx_file
 from lightning_prune.deployment.formats.known_formats import FORMATS
 
@@ -303,6 +304,17 @@ def wrong(path, ready):
     return lambda number: right(number) + (0.1 if number == 7 else 0)
 
 
+def a_little(path, ready):
+    """Off by more than the tolerance, and by less than that of half precision."""
+    right = FORMATS["torch"].open(path, ready)
+    return lambda number: right(number) * (1.002 if number == 1 else 1)
+
+
+def nothing(path, ready):
+    right = FORMATS["torch"].open(path, ready)
+    return lambda number: right(number) * float("nan")
+
+
 def failing(path, ready):
     def run(number):
         raise RuntimeError("no kernel for this")
@@ -310,14 +322,29 @@ def failing(path, ready):
     return run
 
 
-@pytest.mark.parametrize(("open_file", "said"), [(wrong, "WRONG"), (failing, "The file does not run: .*no kernel")])
+@pytest.mark.parametrize(
+    ("open_file", "said"),
+    [(wrong, "WRONG"), (a_little, "WRONG"), (nothing, "WRONG"), (failing, "The file does not run: .*no kernel")],
+)
 def test_a_file_that_computes_something_else_is_told(open_file, said, tmp_path, monkeypatch):
     known = FORMATS["torch"]
     monkeypatch.setitem(FORMATS, "torch", replace(known, open=lambda p, r, own=known: wrong_by(own, open_file, p, r)))
     with pytest.warns(UserWarning, match=f"(?s)does not compute what the network computes.*{said}"):
         done = export(conv(), tmp_path / "a.pt2", example=IMAGES)
     assert not done.is_right
-    assert done.error > 0.01
+    assert done.error > 1e-3
+
+
+def test_the_file_is_compared_with_the_users_network_and_not_with_the_small_one(tmp_path, monkeypatch):
+    def damaging(network, **options):
+        small = shrink(network, **options)
+        small.module[0].weight.data.mul_(1.1)
+        return small
+
+    monkeypatch.setattr(ready_network, "shrink", damaging)
+    with pytest.warns(UserWarning, match="does not compute what the network computes"):
+        done = export(conv(), tmp_path / "a.pt2", example=IMAGES)
+    assert not done.is_right
 
 
 def wrong_by(known, open_file, path, ready):
@@ -356,6 +383,18 @@ def test_what_a_converter_does_not_know_is_said_in_its_words(tmp_path, monkeypat
     ):
         export(conv(), tmp_path / "a.pt2", example=IMAGES)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_operators_of_onnx_are_those_that_were_asked_for(tmp_path):
+    import onnx
+
+    export(conv(), tmp_path / "a.onnx", example=IMAGES, opset=20)
+    assert onnx.load(tmp_path / "a.onnx").opset_import[0].version == 20
+    with pytest.raises(ValueError, match=r"export\(opset=3\): torch cannot write .* would write opset=18. Give that"):
+        export(conv(), tmp_path / "b.onnx", example=IMAGES, opset=3)
+    assert not (tmp_path / "b.onnx").exists()
 
 
 @pytest.mark.slow

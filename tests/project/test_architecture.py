@@ -41,7 +41,7 @@ LAYERS = [
     ["callbacks.resuming", "callbacks.resizing"],
     ["callbacks", "callbacks.companions"],
     ["callbacks.fit"],
-    ["callbacks.iterative_pruning", "callbacks.without_trainer"],
+    ["callbacks.iterative_pruning", "callbacks.without_trainer", "callbacks.dynamic"],
     ["regimes"],
     ["", "public_names"],
     ["lab"],

@@ -12,7 +12,7 @@ import yaml
 from generated_images import generate_images
 
 import lightning_prune
-from lightning_prune import IterativePruning, LRRewind
+from lightning_prune import DynamicSparsity, IterativePruning, LRRewind
 from lightning_prune.callbacks.fit.assembly import assemble, rewinding
 from lightning_prune.callbacks.timing.plan import plan
 from lightning_prune.callbacks.timing.plan_gradual import plan_inside
@@ -47,6 +47,9 @@ PAPERS = {
     "gadhikar_2024",
     "oh_2025",
     "kurtic_alistarh_2022",
+    "evci_2020",
+    "mocanu_2018",
+    "peste_2021",
 }
 
 
@@ -74,6 +77,7 @@ def tree_of(config):
 READY = [config for config in CONFIGS if all(map(exists, dotted_paths(tree_of(config))))]
 # It needs checkpoints of another run; tests/callbacks/starting_points/test_signed_starts.py trains such a pair.
 RECORDED = [ROOT / "oh_2025" / "transfer.yaml"]
+MOVING = [config for config in READY if "pruning" not in tree_of(config)]  # RigL and its like, with no cycles
 SMALL = [
     config for config in READY if tree_of(config)["model"]["init_args"]["network"]["class_path"].endswith("LeNet300100")
 ]
@@ -215,13 +219,16 @@ def test_a_config_becomes_objects_and_its_dump_parses_back(config, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     with torch.device("meta"):  # drawing takes its time
         command = CommandLine([f"--config={config}"], run=False)
+    dump = command.parser.dump(command.config)
+    assert command.parser.dump(command.parser.parse_string(dump)) == dump
+    if config in MOVING:
+        assert any(isinstance(callback, DynamicSparsity) for callback in command.trainer.callbacks)
+        return
     (pruning,) = [callback for callback in command.trainer.callbacks if isinstance(callback, IterativePruning)]
     levels = {pruning.scheduled(cycle) for cycle in range(1, pruning.cycles + 1)}
     repeats = config.parent.name == "gadhikar_2024"  # a mask that stays is trained again
     assert (pruning.cycles > len(levels)) if repeats else (pruning.cycles == len(levels))
     assert timeline(command, pruning).cycles == pruning.cycles
-    dump = command.parser.dump(command.config)
-    assert command.parser.dump(command.parser.parse_string(dump)) == dump
 
 
 def timeline(command, pruning):
@@ -241,11 +248,15 @@ def timeline(command, pruning):
 
 
 def shortened(config):
-    """The config with two cycles at most, and its last sparsity."""
+    """The config with two cycles at most, and its last sparsity. A fit of one batch is sparse from its start."""
     tree = tree_of(config)
-    pruning = clock_of(tree)
+    pruning = tree.get("pruning", {})
+    if config in MOVING:
+        arguments = tree["trainer"]["callbacks"][0]["init_args"]
+        arguments |= {"prune_at": ["0ep"], "release_at": []} if "prune_at" in arguments else {}
     sparsity = pruning.get("sparsity", {"init_args": {}})["init_args"]
-    pruning["cycles"] = min(pruning["cycles"], 2)
+    if "cycles" in pruning:
+        pruning["cycles"] = min(pruning["cycles"], 2)
     if "masks_from" in pruning:
         record(Path(pruning["masks_from"]))
     if "levels" in sparsity:
@@ -271,13 +282,16 @@ def record(folder):
 def run(config, monkeypatch):
     generate_images(monkeypatch)
     found = []
-    start = IterativePruning.on_train_end
 
-    def at_the_end(self, *args):
-        found.append(self)
-        return start(self, *args)
+    def noted(end):
+        def at_the_end(self, *args):
+            found.append(self)
+            return end(self, *args)
 
-    monkeypatch.setattr(IterativePruning, "on_train_end", at_the_end)
+        return at_the_end
+
+    for kind in (IterativePruning, DynamicSparsity):
+        monkeypatch.setattr(kind, "on_train_end", noted(kind.on_train_end))
     options = ["--trainer.fast_dev_run=true", "--trainer.accelerator=cpu", "--trainer.enable_model_summary=false"]
     options += ["--data.init_args.batch_size=4", "--data.init_args.validation=0.1"]
     main(["fit", f"--config={shortened(config)}", *options])
@@ -288,7 +302,11 @@ def run(config, monkeypatch):
 @pytest.mark.parametrize("config", SMALL, ids=name_of)
 def test_a_small_config_runs(config, monkeypatch):
     pruning = run(config, monkeypatch)
-    assert pruning.measured_sparsity == pytest.approx(pruning.scheduled(pruning.cycles), abs=1e-3)
+    assert pruning.measured_sparsity == pytest.approx(wanted(pruning), abs=1e-3)
+
+
+def wanted(pruning):
+    return pruning.sparsity if isinstance(pruning, DynamicSparsity) else pruning.scheduled(pruning.cycles)
 
 
 @pytest.mark.filterwarnings("ignore:Cycle .* leaves no weight alive")  # after a batch, most weights have moved alike
@@ -296,4 +314,4 @@ def test_a_small_config_runs(config, monkeypatch):
 @pytest.mark.parametrize("config", [config for config in READY if config not in (*SMALL, *RECORDED)], ids=name_of)
 def test_a_config_runs(config, monkeypatch):
     pruning = run(config, monkeypatch)
-    assert pruning.measured_sparsity == pytest.approx(pruning.scheduled(pruning.cycles), abs=1e-3)
+    assert pruning.measured_sparsity == pytest.approx(wanted(pruning), abs=1e-3)

@@ -34,6 +34,7 @@ CODED = {
 }
 # Those that are not, with the words that say so.
 OTHER = {
+    "evci_2020": "paper",
     "frankle_carbin_2019/conv": "paper",
     "gadhikar_2024": "ours: smaller than the paper's ResNet-18",
     "gadhikar_burkholz_2024": "ours",
@@ -42,6 +43,8 @@ OTHER = {
     "li_2017/vgg16_a": "ours: no biases in convolutions, max pooling last",
     "kurtic_alistarh_2022": "ours",
     "liu_2019": "ours: ",
+    "mocanu_2018": "ours: the paper has three layers",
+    "peste_2021": "code: depth, width; ours",
     "mishra_2021": "ours",
     "oh_2025": "ours",
     "perp_2023": "ours",

@@ -25,6 +25,12 @@ def block(text: str, word: str) -> str:
     return next(one for one in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if word in one)
 
 
+def test_the_fifth_line_says_what_makes_a_network_faster():
+    said = README.splitlines()[4]
+    assert "makes a network faster" in said
+    assert "(docs/structures.md)" in said
+
+
 @pytest.mark.filterwarnings("ignore:LRRewind replays", "ignore:The `srun` command is available")
 def test_the_first_snippet_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

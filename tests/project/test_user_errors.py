@@ -8,7 +8,7 @@ import pytest
 
 import lightning_prune
 from lightning_prune import UserError
-from lightning_prune.basics.user_error import NothingThere
+from lightning_prune.basics.user_error import NothingThere, OutOfReach
 
 ROOT = Path(lightning_prune.__file__).parent
 
@@ -33,3 +33,5 @@ def test_a_user_error_is_caught_as_before():
     assert not issubclass(UserError, OSError)
     copy = pickle.loads(pickle.dumps(UserError("lr=-1")))  # from a worker of a study
     assert (type(copy), str(copy)) == (UserError, "lr=-1")
+    far = pickle.loads(pickle.dumps(OutOfReach("too far", 0.1, 0.2)))
+    assert (str(far), far.density, far.least) == ("too far", 0.1, 0.2)

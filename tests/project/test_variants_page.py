@@ -9,13 +9,22 @@ import yaml
 
 import lightning_prune
 from lightning_prune import (
+    ACDC,
     SAFE,
     SAM,
+    SET,
     CrAM,
+    DistillFromDense,
     EstimateBatchNorm,
     FlipSigns,
+    FreezeLayers,
     Granularity,
+    MaskedLoRA,
     NormInterpolation,
+    Repair,
+    RetrainWhenNeeded,
+    RigL,
+    ScaledLoRA,
     SignChanges,
     SoftFilterPruning,
     SparsityPenalty,
@@ -47,15 +56,20 @@ def links_of(page):
 
 PUBLIC = [member for member in vars(lightning_prune).values() if inspect.isclass(member)]
 POLICIES = [member for member in vars(learning_rate).values() if inspect.isclass(member)]
-STARTS = [member for member in PUBLIC if issubclass(member, StartingPoint)]
+STARTS = [member for member in PUBLIC if issubclass(member, StartingPoint) and member is not Repair]
 UNITS = [member for member in PUBLIC if issubclass(member, Granularity) and member not in (Granularity, Weights)]
 VARIANTS = [
     *POLICIES,
     *STARTS,
     *UNITS,
+    DistillFromDense,
     EstimateBatchNorm,
     FlipSigns,
+    FreezeLayers,
+    MaskedLoRA,
     NormInterpolation,
+    RetrainWhenNeeded,
+    ScaledLoRA,
     SignChanges,
     SoftFilterPruning,
     SparsityPenalty,
@@ -63,6 +77,9 @@ VARIANTS = [
     SAM,
     CrAM,
     SAFE,
+    RigL,
+    SET,
+    ACDC,
 ]
 
 

@@ -191,8 +191,8 @@ def beyond(header, tensors):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda header, tensors: header.pop("kept"), "is damaged: in its record 'kept' is missing"),
-        (lambda header, tensors: header.update(shapes=[1]), "is damaged: in its record 'shapes' is a list"),
+        (lambda header, tensors: header.pop("kept"), "is damaged: in its header 'kept' is missing"),
+        (lambda header, tensors: header.update(shapes=[1]), "is damaged: in its header 'shapes' is a list"),
         (lambda header, tensors: header.update(format=9), "has format 9, and lightning_prune .* reads 1. A newer version"),
         (lambda header, tensors: tensors.pop("kept/0"), "is damaged: its record names 'kept/0', which is not there"),
         (lambda header, tensors: tensors.pop(next(name for name in tensors if name.startswith("weights/"))), "its weights and its record disagree"),

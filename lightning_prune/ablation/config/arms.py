@@ -2,42 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
+from lightning_prune.ablation.config.averaged_copies import read_soup
+from lightning_prune.ablation.config.tried_values import Search as Search
+from lightning_prune.ablation.config.tried_values import combinations_of, read_search
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.sections import SECTIONS
 from lightning_prune.lab.visible import refuse_unseen
 
 UNSAID = (*SECTIONS, "model")  # sections whose arguments speak for themselves
-RESERVED = ("name", "grid", "search")
-
-
-@dataclass(frozen=True)
-class Search:
-    """The search of an arm. In each cycle it tries values from the same pruned network.
-
-    The arm goes on with the network that is the best by validation.
-
-    Args:
-        values: Lists of values by argument. Optuna also takes a range, ``{"low": 0.001, "high": 0.1, "log": true}``.
-        sampler: ``"grid"`` tries every combination. ``"optuna"`` tries ``trials`` combinations.
-        trials: The number of combinations that Optuna tries in each cycle, at least 1.
-    """
-
-    values: Mapping[str, Any]
-    sampler: str = "grid"
-    trials: int = 0
-
-    def combinations(self) -> list[dict[str, Any]]:
-        """Every combination of the values of a grid.
-
-        Example:
-            >>> Search({"peak": [0.1, 0.2], "warmup": [0.1]}).combinations()
-            [{'peak': 0.1, 'warmup': 0.1}, {'peak': 0.2, 'warmup': 0.1}]
-        """
-        return list(_combinations(self.values))
+RESERVED = ("name", "grid", "search", "soup")
 
 
 @dataclass(frozen=True)
@@ -119,10 +95,14 @@ def _written_out(given: Mapping[str, Any], everywhere: Mapping[str, Any]) -> Ite
             )
         if key in changes or (key in own and key in everywhere):
             raise UserError(f"Ablation(arms): arm {name!r} sets `{key}`, and a grid gives it values, too. Keep one.")
-    search = _read_search(name, given.get("search"))
+    search = read_search(name, given.get("search"))
+    soup = read_soup(name, given.get("soup"))
+    if search is not None and soup is not None:
+        raise UserError(f"Ablation(arms): arm {name!r} has a search and a soup. Give one of them.")
+    search = soup or search
     if search is not None and (both := next((key for key in search.values if key in {**changes, **grid}), None)):
         raise UserError(f"Ablation(arms): arm {name!r} sets `{both}`, and its search tries values for it. Keep one.")
-    for values, texts in zip(_combinations(grid), product(*map(_texts, grid.values())), strict=True):
+    for values, texts in zip(combinations_of(grid), product(*map(_texts, grid.values())), strict=True):
         said = [f"{key}={text}" for key, text in zip(_words_of(values), texts, strict=True)]
         yield Arm(" ".join([name, *said]), {**changes, **values}, search, " ".join(said[len(own) :]))
 
@@ -143,38 +123,6 @@ def _texts(values: Sequence[Any]) -> list[str]:
     """Write values as parts of names. The short forms are used where they differ."""
     short = [_short(value) for value in values]
     return [text if short.count(text) == 1 else str(value) for text, value in zip(short, values, strict=True)]
-
-
-def _read_search(name: str, given: Any) -> Search | None:
-    if given is None:
-        return None
-    owner = f"Ablation(arms): the search of arm {name!r}"
-    if not isinstance(given, Mapping):
-        raise UserError(f"{owner} must give values by argument, such as {{peak: [0.01, 0.1]}}, not {given!r}.")
-    values = {key: value for key, value in given.items() if key not in ("sampler", "trials")}
-    sampler, trials = given.get("sampler", "grid"), given.get("trials", 0)
-    if not values:
-        raise UserError(f"{owner} has nothing to try. Give values by argument, such as {{peak: [0.01, 0.1]}}.")
-    if sampler not in ("grid", "optuna"):
-        raise UserError(f"{owner}: sampler={sampler!r} is unknown. Give 'grid' or 'optuna'.")
-    if sampler == "optuna" and not (isinstance(trials, int) and trials >= 1):
-        raise UserError(f"{owner}: sampler='optuna' needs `trials`, at least 1, not {trials!r}.")
-    if sampler == "optuna" and find_spec("optuna") is None:
-        raise UserError(f"{owner}: sampler='optuna' needs Optuna: pip install 'lightning-prune[optuna]'")
-    for key, value in values.items():
-        listed = isinstance(value, list | tuple) and len(value) > 0
-        ranged = isinstance(value, Mapping) and {"low", "high"} <= value.keys()
-        if not (listed or (sampler == "optuna" and ranged)):
-            raise UserError(
-                f"{owner}: `{key}` must be a list of values{' or a range (low, high)' * (sampler == 'optuna')}, not "
-                f"{value!r}."
-            )
-    return Search(values, sampler, trials)
-
-
-def _combinations(values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    for combination in product(*values.values()):
-        yield dict(zip(values, combination, strict=True))
 
 
 def _short(value: Any) -> str:

@@ -12,6 +12,7 @@ from lightning_prune.ablation.config.callback_objects import entry_of
 from lightning_prune.ablation.config.loaders_of_module import LoadersOfModule
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleMember
+from lightning_prune.callbacks.dynamic.dynamic_sparsity import DynamicSparsity
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.callbacks.settings.described import describe
 
@@ -80,7 +81,7 @@ def written(value: Any, where: str) -> Any:
         return value
     if is_dataclass(value):
         return entry_of(type(value), _changed(value, [field.name for field in fields(value)], where))
-    if isinstance(value, CycleMember | ExactResume):
+    if isinstance(value, CycleMember | DynamicSparsity | ExactResume):
         former = getattr(value, "former_arguments", ())
         return entry_of(type(value), _changed(value, [one for one in _parameters(value) if one not in former], where))
     if isinstance(value, LightningModule | LightningDataModule):

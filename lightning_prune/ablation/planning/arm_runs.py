@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_prune.ablation.config.arm_changes import Config, changed
 from lightning_prune.ablation.config.arms import Arm, Search
+from lightning_prune.ablation.config.averaged_copies import spelled
 from lightning_prune.ablation.planning.followed_arms import (
     identified,
     leaders_of,
@@ -132,7 +133,7 @@ def lay_out(
         found = _following(_of_seeds(arm, own, seeds, owner, known), runs.get(leaders.get(arm.name, "")), owner)
         if arm.search is not None:
             for values in first_values(arm.search):
-                tried = known.resolve(with_seed(changed(own, values, owner), seeds[0]), owner)
+                tried = known.resolve(with_seed(changed(own, spelled(values, own), owner), seeds[0]), owner)
                 refuse_outside(found[0], values, tried, owner)
         runs[arm.name] = [replace(run, metric=metric) for run in found]
     return [run for arm in arms for run in runs[arm.name]]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from rich.markup import escape
 from rich.tree import Tree as Picture
 
+from lightning_prune.ablation.config.averaged_copies import AveragedCopies
 from lightning_prune.ablation.planning.arm_runs import ArmRun, first_values
 from lightning_prune.ablation.sharing.node import Node
 
@@ -17,17 +18,19 @@ class Planned:
     Attributes:
         node: The node.
         arms: The arms that go through the node.
-        times: The number of networks that a search trains there. 1 without a search.
+        times: The number of nodes that a search tries there. 1 without a search.
+        untrained: How many of them are means of the others, and take no epoch.
     """
 
     node: Node
     arms: list[str] = field(default_factory=list)
     times: int = 1
+    untrained: int = 0
 
     @property
     def epochs(self) -> int:
         """The number of epochs to train, as far as it is known."""
-        return (self.node.epochs or 0) * self.times
+        return (self.node.epochs or 0) * (self.times - self.untrained)
 
 
 def plan_tree(runs: Sequence[ArmRun]) -> dict[str, Planned]:
@@ -43,8 +46,8 @@ def plan_tree(runs: Sequence[ArmRun]) -> dict[str, Planned]:
     planned: dict[str, Planned] = {}
     for run in runs:
         for node in run.nodes():
-            times = _times(run) if is_searched(run, node) else 1
-            one = planned.setdefault(place_of(run, node), Planned(node, times=times))
+            times, means = (_times(run), _means(run)) if is_searched(run, node) else (1, 0)
+            one = planned.setdefault(place_of(run, node), Planned(node, times=times + means, untrained=means))
             one.arms.append(run.arm)
     return planned
 
@@ -113,7 +116,8 @@ def _label(group: Sequence[ArmRun], first: int, end: int, done: set[str]) -> str
     times = _times(group[0]) if begin else 1
     epochs = sum(node.epochs or 0 for node in nodes)
     length = f"{epochs} epochs" if all(node.epochs is not None for node in nodes) else "epochs not known yet"
-    tried = f", {times} tried in each" if times > 1 else ""
+    kind = "copies averaged" if _means(group[0]) else "tried"
+    tried = f", {times} {kind} in each" if times > 1 else ""
     arms = ", ".join(run.arm for run in group)
     leader = group[0].leader
     arms += f", masks of {leader.arm}" if leader is not None and len(group) == 1 and begin else ""
@@ -127,6 +131,11 @@ def _keys(run: ArmRun) -> list[str]:
     """The keys of the nodes of a run. A search shares with no other arm the nodes that it tries."""
     searched = run.search is not None
     return [f"{run.arm}/{node.key}" if searched and node.parent else node.key for node in run.nodes()]
+
+
+def _means(run: ArmRun) -> int:
+    """How many means of its copies a run makes in each cycle."""
+    return int(isinstance(run.search, AveragedCopies))
 
 
 def _times(run: ArmRun) -> int:

@@ -124,9 +124,19 @@ def divided(trainer: Trainer, callbacks: list[Callback], owner: str) -> list[Str
         for one in callbacks:
             if isinstance(one, CycleCallback):
                 find_clock(trainer, one)
+                _refuse_unknown_length(one)
         return stretches_of(trainer, callbacks)
     except ValueError as error:
         raise UserError(f"{owner}: {error}") from error
+
+
+def _refuse_unknown_length(callback: CycleCallback) -> None:
+    if callback.leaves_out_cycles:
+        name = type(callback).__name__
+        raise UserError(
+            f"a study trains and shares cycle by cycle, and {name} decides in the fit which cycles are trained at all. "
+            f"Leave out {name}, and compare it in runs of `lightning-prune fit`."
+        )
 
 
 def described(

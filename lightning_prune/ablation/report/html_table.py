@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lightning_prune.ablation.report.reported_study import Study
+from lightning_prune.basics.file_names import SIGNS_FROM_BEFORE, SIGNS_FROM_INITIAL
 from lightning_prune.lab.report.terminal import number, percent, score
 
 WHOLE = ("seed", "cycle", "best_epoch", "epochs", "epochs_shared")
 HEADERS = {
     "arm": "arm", "seed": "seed", "cycle": "cycle", "density": "density", "val_last": "val last",
     "val_best": "val best", "test_last": "test last", "test_best": "test best", "loss_last": "loss",
+    SIGNS_FROM_BEFORE: "signs changed", SIGNS_FROM_INITIAL: "signs changed in all",
     "best_epoch": "best epoch", "epochs": "epochs", "epochs_shared": "of them shared", "seconds": "seconds",
     "seconds_shared": "of them shared", "peak_lr": "peak rate", "error": "error", "node": "node",
     "checkpoint": "checkpoint",
@@ -65,7 +67,7 @@ def _cell(study: Study, name: str, value: object) -> Cell:
 def _shown(study: Study, name: str, value: float) -> str:
     if name in WHOLE:
         return f"{value:.0f}"
-    if name == "density":
+    if name in ("density", SIGNS_FROM_BEFORE, SIGNS_FROM_INITIAL):
         return percent(value)
     if name.startswith(("val", "test")):
         return score(study.metric, value)

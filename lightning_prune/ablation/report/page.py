@@ -17,8 +17,10 @@ from lightning_prune.ablation.report.pictures.packed_rows import packed
 from lightning_prune.ablation.report.pictures.picture import Picture, without_arms
 from lightning_prune.ablation.report.read_study import CSV, TABLE, inside
 from lightning_prune.ablation.report.reported_study import Study
+from lightning_prune.ablation.results.soup_table import soups
 from lightning_prune.lab.report.canvas import COLORS
 from lightning_prune.lab.report.report_file import write_report_file
+from lightning_prune.lab.report.terminal import percent, score
 
 TEMPLATES = Path(__file__).parent / "page"
 
@@ -84,9 +86,23 @@ def _told(study: Study, head: Head, chosen: str | None) -> dict[str, Any]:
         "notes": head.notes,
         "winners": headline.winners(study),
         "judged": headline.judged_by(study),
+        "soups": _soups(study),
         "measure": measure,
         "results": headline.results(study, measure) if measure else None,
     }
+
+
+def _soups(study: Study) -> list[list[str]]:
+    """The rows of the table of soups: arm, density, copies in the soup, and three values of the metric."""
+    if "tried" not in study.table:
+        return []
+    found = soups(study.table, "test_last" if study.facts.get("test_metric") else "val_last")
+    metric = str(study.facts.get("test_metric") or study.metric)
+    return [
+        [row["arm"], percent(row["density"]), f"{row['members']:.3g}"]
+        + ["" if row[name] != row[name] else score(metric, row[name]) for name in ("soup", "best_copy", "ensemble")]
+        for row in found.to_dict("records")
+    ]
 
 
 def _data(pictures: Sequence[Picture]) -> str:
@@ -102,18 +118,20 @@ def _data(pictures: Sequence[Picture]) -> str:
 def _configs(study: Study) -> list[dict[str, Any]]:
     """Collect the command, the whole config and the search of each arm."""
     return [
-        {"name": arm["name"], "command": arm["command"], "config": arm["config"], "search": _search(arm.get("search")),
+        {"name": arm["name"], "command": arm["command"], "config": arm["config"], "search": _search(arm),
          "text": _text(study.folder, str(arm["config"]))}
         for arm in study.facts["arms"]
     ]  # fmt: skip
 
 
-def _search(search: Mapping[str, Any] | None) -> str:
-    """Describe the search of an arm. With several arguments, each has its own values."""
+def _search(arm: Mapping[str, Any]) -> str:
+    """Describe the search or the soup of an arm. With several arguments, each has its own values."""
+    search, soup = arm.get("search"), arm.get("soup")
     if not search:
         return ""
     values = search["values"] if isinstance(search["values"], dict) else {search["argument"]: search["values"]}
-    return "a search over " + "; ".join(f"{name}: {', '.join(map(str, tried))}" for name, tried in values.items())
+    kind = "a search" if not soup else f"{'a greedy' if soup['greedy'] else 'a uniform'} soup of copies"
+    return f"{kind} over " + "; ".join(f"{name}: {', '.join(map(str, tried))}" for name, tried in values.items())
 
 
 def _text(folder: Path, name: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from lightning_prune.ablation.report.headline import Figure, Head
 from lightning_prune.ablation.report.reported_study import OF_RUNS, Study
 from lightning_prune.ablation.report.words import duration, listed, plural
+from lightning_prune.basics.file_names import SIGNS_FROM_BEFORE, SIGNS_FROM_INITIAL
 from lightning_prune.lab.metric_names import Columns, is_fraction, lower_is_better
 from lightning_prune.lab.report.evaluations import latest, sentences
 from lightning_prune.lab.report.logged_run import Run
@@ -73,7 +74,8 @@ def _lead(study: Study) -> str:
         judged = f"{plural(len(study.arms), 'run')}, judged by {study.metric} at the end of the last cycle"
         return f"{judged}: {listed(parts)}. Each run has one seed, so small differences may be chance."
     (rows,) = ends.values()
-    dense = f"{score(study.metric, rows['val_last'].iloc[0])} dense, then " if rows["cycle"].iloc[0] == 0 else ""
+    is_dense = rows["cycle"].iloc[0] == 0 and rows["density"].iloc[0] == 1
+    dense = f"{score(study.metric, rows['val_last'].iloc[0])} dense, then " if is_dense else ""
     return f"{study.metric} at the end of the cycle: {dense}{_value(study, rows, -1)}."
 
 
@@ -113,6 +115,8 @@ def _rows(run: Run, cycles: pd.DataFrame, columns: Columns, metric: str | None, 
     table.loc[table["cycle"] == cycle, "test_last"] = value
     table["epochs"], table["epochs_shared"] = cycles["epochs"].astype(float), 0.0
     table["seconds"], table["peak_lr"] = cycles["seconds"].astype(float), cycles["lr_max"].astype(float)
+    for name in (SIGNS_FROM_BEFORE, SIGNS_FROM_INITIAL):
+        table[name] = cycles[name].astype(float)
     return table.assign(error=None)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from lightning_prune import __version__
+from lightning_prune.ablation.config.averaged_copies import AveragedCopies
 from lightning_prune.ablation.config.study_config import StudyConfig
 from lightning_prune.ablation.planning.arm_runs import ArmRun
 from lightning_prune.ablation.planning.followed_arms import pointed
@@ -178,6 +179,7 @@ def _arm(out: Path, config: StudyConfig, name: str, running: Running) -> dict[st
         "config": path,
         "command": f'lightning-prune fit --config "{out / path}"',
         "search": None if search is None else {"argument": ", ".join(search.values), "values": _tried(search.values)},
+        **({"soup": {"greedy": search.greedy}} if isinstance(search, AveragedCopies) else {}),
     }
 
 

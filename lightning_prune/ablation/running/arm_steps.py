@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_prune.ablation.config.arm_changes import changed
 from lightning_prune.ablation.config.arms import Search
+from lightning_prune.ablation.config.averaged_copies import AveragedCopies, spelled
 from lightning_prune.ablation.planning.arm_runs import ArmRun, reseeded
 from lightning_prune.ablation.planning.resolving import resolve
 from lightning_prune.ablation.sharing.node import Node, key_of
@@ -25,19 +26,21 @@ class Tried:
     Args:
         values: The combinations.
         scores: The validation metric of each combination. None where no metric was measured.
-        chosen: The index of the combination with which the arm went on.
+        chosen: The index of the combination with which the arm went on. In a soup: of the best copy.
+        soup: What came of their mean, in a soup.
     """
 
     values: Sequence[Mapping[str, Any]]
     scores: Sequence[float | None]
     chosen: int
+    soup: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         """Write the values and scores as JSON, for a cell of the table."""
         single = [next(iter(one.values())) if len(one) == 1 else dict(one) for one in self.values]
         argument = ", ".join(self.values[0])
         content = {"argument": argument, "values": single, "scores": list(self.scores), "chosen": single[self.chosen]}
-        return json.dumps(content)
+        return json.dumps(content if self.soup is None else {**content, "soup": dict(self.soup)})
 
 
 def nothing(error: str) -> Mapping[str, Any]:
@@ -81,7 +84,13 @@ def _best_of(run: ArmRun, search: Search, stretch: Stretch, parent: Node) -> Gen
         raise UserError(f"arm {run.arm!r}: every value that its search tried came to {metric} = nan.")
     sign = -1 if lower_is_better(metric) else 1
     chosen = max(range(len(nodes)), key=lambda index: _rank(scores[index], sign))
-    return nodes[chosen], Tried([dict(node.tried or {}) for node in nodes], scores, chosen)
+    tried = Tried([dict(node.tried or {}) for node in nodes], scores, chosen)
+    if isinstance(search, AveragedCopies):
+        copies = [node for node, score in zip(nodes, scores, strict=True) if _rank(score, sign) > float("-inf")]
+        mean = mean_node(run, stretch, parent, copies, search.greedy)
+        mixed = (yield [mean])[mean.key]
+        return mean, replace(tried, soup=mixed.get("soup"))
+    return nodes[chosen], tried
 
 
 def _grid(run: ArmRun, search: Search, stretch: Stretch, parent: Node) -> Generator[list[Node], Results, Any]:
@@ -105,6 +114,21 @@ def _optuna(run: ArmRun, search: Search, stretch: Stretch, parent: Node) -> Gene
     return nodes, results
 
 
+def mean_node(run: ArmRun, stretch: Stretch, parent: Node, copies: Sequence[Node], greedy: bool) -> Node:
+    """Make the node of the mean of copies.
+
+    Args:
+        run: The run of the soup.
+        stretch: The cycles.
+        parent: The node from which the copies were retrained.
+        copies: Their nodes.
+        greedy: Whether a copy is left out if the mean with it is worse.
+    """
+    content = {"parent": parent.key, "seed": run.seed, "copies": [one.key for one in copies], "greedy": greedy}
+    node = replace(run.node(stretch, parent), key=key_of(content), epochs=0, notes={})
+    return replace(node, copies=tuple(one.name for one in copies), greedy=greedy)
+
+
 def candidate(run: ArmRun, stretch: Stretch, parent: Node, values: Mapping[str, Any]) -> Node:
     """Make the node in which a search tries some values.
 
@@ -117,7 +141,7 @@ def candidate(run: ArmRun, stretch: Stretch, parent: Node, values: Mapping[str, 
     owner = f"Ablation(arms): arm {run.arm!r}"
     known, key = run.candidates, json.dumps(dict(values), sort_keys=True, default=str)
     if key not in known:  # Parsing takes a third of a second, and runs differ only in the seed.
-        known[key] = resolve(changed(run.resolved.config, values, owner), owner)
+        known[key] = resolve(changed(run.resolved.config, spelled(values, run.resolved.config), owner), owner)
     resolved = replace(known[key], config=reseeded(known[key].config, run.resolved.config))
     return replace(run.node(stretch, parent, resolved), tried=dict(values))
 

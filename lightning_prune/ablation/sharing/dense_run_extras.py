@@ -79,7 +79,8 @@ class Passengers(CycleCallback):
 
 def keeps_something(callback: StartingPoint) -> bool:
     """Whether a starting point keeps a state from the dense run."""
-    return type(callback).state_dict is not Callback.state_dict
+    goes_back = callback.rewind_point is not None  # the others take what they need at the first prune
+    return goes_back and type(callback).state_dict is not Callback.state_dict
 
 
 def remembers(clock: IterativePruning) -> bool:

@@ -27,6 +27,8 @@ class Node:
         code: The fingerprint of the code with which the study was planned.
         masks: The files with the masks of another arm that this node takes, cycle by cycle, relative to the folder of
             the nodes.
+        copies: The folder names of the nodes whose networks this node averages. Empty for a node that is trained.
+        greedy: Whether a copy is left out if the mean with it is worse by validation.
     """
 
     key: str
@@ -41,6 +43,8 @@ class Node:
     tried: Mapping[str, Any] | None = field(default=None, hash=False)
     code: Mapping[str, str] = field(default_factory=dict, hash=False)
     masks: Sequence[str] = field(default=(), hash=False)
+    copies: Sequence[str] = field(default=(), hash=False)
+    greedy: bool = field(default=False, hash=False)
 
     @property
     def name(self) -> str:

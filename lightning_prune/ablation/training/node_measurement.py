@@ -17,6 +17,7 @@ from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.base import CycleClock, clock_of
+from lightning_prune.callbacks.dynamic.dynamic_sparsity import moving_of
 from lightning_prune.lab.metric_names import choose_columns, lower_is_better
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.selection.parameters import plain_name
@@ -159,8 +160,12 @@ class NodeEnd(Checkpoint):
         """The row of the cycle that is running."""
         clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
         cycle = clock.cycle.index if clock is not None and clock.cycle is not None else 0
-        sparsity = clock.measured_sparsity if clock is not None else 0.0
+        moving = moving_of(trainer.callbacks)  # type: ignore[attr-defined]
+        masked = clock or moving
+        sparsity = masked.measured_sparsity if masked is not None else 0.0
         row = self.rows.setdefault(cycle, {"cycle": cycle, "metric": None, "epochs": 0} | dict.fromkeys(MEASURED))
+        if moving is not None and row.get("sparsity", sparsity) != sparsity:
+            row |= {"val_best": None, "best_epoch": None}  # of a phase of another sparsity
         row |= {"sparsity": sparsity, "density": 1 - sparsity}
         return row
 

@@ -21,6 +21,7 @@ from lightning_prune.ablation.planning.fingerprints import code_fingerprint, ref
 from lightning_prune.ablation.sharing.dense_run_extras import Passengers
 from lightning_prune.ablation.sharing.graft import graft
 from lightning_prune.ablation.storage.folders import JOB, RESULT, Store
+from lightning_prune.ablation.training.average_copies import average_copies
 from lightning_prune.ablation.training.evaluation import evaluate
 from lightning_prune.ablation.training.failures import failure
 from lightning_prune.ablation.training.job import Job, Outcome
@@ -69,7 +70,7 @@ def _train(store: Store, job: Job, kept: Kept) -> int:
     job, work = replace(job, node=node), store.work(node)
     if not (work / RESULT).is_file():  # Else an earlier process died after its result and before the rename.
         write_whole(work / JOB, json.dumps(job.to_dict()))
-        result, images = _fit(store, job, work, kept)
+        result, images = (_average if node.copies else _fit)(store, job, work, kept)
         write_whole(work / RESULT, json.dumps(result, indent=1))
     (work / START).unlink(missing_ok=True)
     store.publish(node)
@@ -105,12 +106,44 @@ def _fit(store: Store, job: Job, work: Path, kept: Kept) -> tuple[dict[str, Any]
         "own_generators": end.drawing,
         "notes": dict(node.notes),
         "tried": node.tried,
+        **_versions(trainer),
+    }
+    return result, end.images
+
+
+def _average(store: Store, job: Job, work: Path, kept: Kept) -> tuple[dict[str, Any], int]:
+    """Average the copies of the node. Return its result, and the number of images that were trained."""
+    node, began = job.node, time.monotonic()
+    with quiet():
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
+        made = kept.parse(config_of(job, work), f"Node {node.name}")
+        kept.lend_images(made.datamodule, node.config.get("data"))
+        refuse_other_code(node.code, code_fingerprint(node.config))
+        row, told = average_copies(made, [store.nodes / name for name in node.copies], work, node.greedy, job.metric)
+        tested = evaluate(made, {row["cycle"]: row}, work)
+        kept.take_images(made.datamodule, node.config.get("data"))
+    result = {
+        "key": node.key,
+        "rows": [{**row, **tested.get(row["cycle"], {})}],
+        "epochs": 0,
+        "seconds": time.monotonic() - began,
+        "seconds_to_start": 0.0,
+        "own_generators": [],
+        "notes": dict(node.notes),
+        "tried": None,
+        "soup": told,
+        **_versions(made.trainer),
+    }
+    return result, 0
+
+
+def _versions(trainer: Trainer) -> dict[str, str]:
+    return {
         "version": __version__,
         "lightning": lightning.__version__,
         "torch": torch.__version__,
         "hardware": hardware(trainer),
     }
-    return result, end.images
 
 
 def hardware(trainer: Trainer) -> str:

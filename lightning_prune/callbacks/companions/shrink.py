@@ -22,6 +22,7 @@ from lightning_prune.callbacks.resizing.before_loading import take_sizes_when_lo
 from lightning_prune.callbacks.resizing.cycle_sizes import CycleSizes
 from lightning_prune.callbacks.resizing.on_all_processes import shrink_on_all
 from lightning_prune.callbacks.resizing.refused import refuse_fit, warn_of_mixing
+from lightning_prune.callbacks.resizing.weights_only import keep_record_with_weights
 from lightning_prune.selection.sharding import is_sharded
 from lightning_prune.shrinking.regrowth import sizes_of
 from lightning_prune.shrinking.removal import Shrunk, shrink
@@ -107,6 +108,8 @@ class Shrink(Callback, metaclass=ObjectsOnly):
                     "only weights come back, into the whole network. Leave it out, and shrink later: shrink(module, "
                     "checkpoint='last.ckpt', example=batch)."
                 )
+            if self.at == "cycles":
+                keep_record_with_weights(trainer)
         elif self.at == "cycles":
             self._undo = take_sizes_when_loading(trainer)
 

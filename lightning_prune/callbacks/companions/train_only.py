@@ -14,7 +14,34 @@ from lightning_prune.selection.layer_types import is_normalization
 from lightning_prune.selection.parameters import matches, plain_name
 
 
-class TrainOnly(CycleCallback):
+class Still(CycleCallback):
+    """The common base of callbacks that let some parameters stand still in the cycles."""
+
+    def forget(self) -> None:
+        self._still: list[nn.Parameter] = []
+
+    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
+        for optimizer in trainer.optimizers:
+            if isinstance(optimizer, LBFGS):  # its one history of all parameters would move them
+                reset_(optimizer)
+
+    def on_before_optimizer_step(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
+    ) -> None:
+        self._drop_gradients()
+
+    def on_after_backward(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        if not pl_module.automatic_optimization:  # an optimizer inside another one steps unseen
+            self._drop_gradients()
+
+    def _drop_gradients(self) -> None:
+        # Not requires_grad: DDP waits for the gradients of all parameters that it was made with.
+        if self.clock.cycle is not None:
+            for parameter in self._still:
+                parameter.grad = None
+
+
+class TrainOnly(Still):
     """Train only some parameters in the cycles, and all of them in the dense run.
 
     The other parameters have no gradient at the optimizer's step, so the optimizer leaves them out. Neither momentum
@@ -23,7 +50,8 @@ class TrainOnly(CycleCallback):
     statistics of BatchNorm are no parameters. They go on in train mode.
 
     Reference: Zimmer, Andoni, Spiegel & Pokutta, PERP: Rethinking the Prune-Retrain Paradigm in the Era of LLMs, 2023,
-    https://arxiv.org/abs/2312.15230. The low-rank adapters of the paper are not available here.
+    https://arxiv.org/abs/2312.15230. Its low-rank adapters are :class:`MaskedLoRA` and
+    :class:`ScaledLoRA`.
 
     Args:
         parts: The parameters that are trained. ``"norm"``: the parameters of normalization layers. ``"bias"``: all
@@ -46,32 +74,9 @@ class TrainOnly(CycleCallback):
         self.parts = parts
         self.forget()
 
-    def forget(self) -> None:
-        self._still: list[nn.Parameter] = []
-
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         trained = parameters_of(pl_module, self.parts)
         self._still = [one for name, one in pl_module.named_parameters() if plain_name(name) not in trained]
-
-    def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
-        for optimizer in trainer.optimizers:
-            if isinstance(optimizer, LBFGS):  # its one history of all parameters would move them
-                reset_(optimizer)
-
-    def on_before_optimizer_step(
-        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
-    ) -> None:
-        self._drop_gradients()
-
-    def on_after_backward(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        if not pl_module.automatic_optimization:  # an optimizer inside another one steps unseen
-            self._drop_gradients()
-
-    def _drop_gradients(self) -> None:
-        # Not requires_grad: DDP waits for the gradients of all parameters that it was made with.
-        if self.clock.cycle is not None:
-            for parameter in self._still:
-                parameter.grad = None
 
 
 def parameters_of(module: nn.Module, parts: Sequence[str]) -> dict[str, nn.Parameter]:

@@ -30,6 +30,22 @@ def validate(trainer: "pl.Trainer") -> None:
     connector._first_loop_iter = first_loop_iter
 
 
+def leave_before_batches(trainer: "pl.Trainer") -> None:
+    """End the fit in the moment in which an epoch begins, without training it.
+
+    Args:
+        trainer: The trainer, in ``on_train_epoch_start``, or in ``on_train_batch_start`` of the first batch.
+
+    Raises:
+        StopIteration: Lightning's loops end with it as with the end of the data.
+    """
+    progress = trainer.fit_loop.epoch_progress
+    if progress.current.ready > progress.current.started:  # type: ignore[attr-defined]  # it is not trained
+        progress.current.ready -= 1
+        progress.total.ready -= 1
+    raise StopIteration
+
+
 def save_again(trainer: "pl.Trainer") -> None:
     """Let every ``ModelCheckpoint`` that saves by epochs save the network as it is now.
 

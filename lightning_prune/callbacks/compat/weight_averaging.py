@@ -41,20 +41,21 @@ def put_back_averages(trainer: "pl.Trainer", saved: Mapping[str, Tensor]) -> Non
             own[name].copy_(saved[name])
 
 
-def refuse_stochastic_averaging(callbacks: list[Callback]) -> None:
+def refuse_stochastic_averaging(callbacks: list[Callback], asker: str = "IterativePruning") -> None:
     """Refuse Lightning's older averaging, which also takes over learning rates and the end of the fit.
 
     Args:
         callbacks: The callbacks of the fit.
+        asker: The class of the callback that cannot stand beside it, for the error.
 
     Raises:
         ValueError: If it is among them.
     """
     if any(isinstance(callback, everywhere(StochasticWeightAveraging)) for callback in callbacks):
         raise UserError(
-            "StochasticWeightAveraging and IterativePruning cannot go together: it replaces the learning-rate "
-            "schedules, moves the end of the fit, and averages networks of different sparsity. Use WeightAveraging or "
-            "EMAWeightAveraging instead: their average starts afresh in every cycle."
+            f"StochasticWeightAveraging and {asker} cannot go together: it replaces the learning-rate schedules, moves "
+            "the end of the fit, and averages networks of different masks. Use WeightAveraging or EMAWeightAveraging "
+            "instead: their average starts afresh whenever masks change."
         )
 
 

@@ -83,8 +83,8 @@ def _of_user(trainer: "pl.Trainer") -> list[Callback]:
 
 def default_policy(callbacks: list[Callback]) -> LearningRatePolicy:
     """The policy of a fit that names none: rewound weights come with their learning rates, kept ones are fine-tuned."""
-    rewind = next((callback for callback in callbacks if isinstance(callback, StartingPoint)), None)
-    return FineTune() if rewind is None else LRRewind(to=rewind.to)
+    start = next((callback for callback in callbacks if isinstance(callback, StartingPoint)), None)
+    return FineTune() if start is None or start.rewind_point is None else LRRewind(to=start.to)
 
 
 def rewinding(trainer: "pl.Trainer", added: list[Callback]) -> Rewind | None:

@@ -38,6 +38,12 @@ class Ending:
         """Whether a cycle is running that comes after the dense run, not inside it."""
         return self.at.cycle is not None and not self.timeline.inside
 
+    @property
+    def has_nothing_to_train(self) -> bool:
+        """Whether the last cycle has begun, or is beginning, and no batch is left for it because it has no length."""
+        at, timeline = self.at, self.timeline
+        return at.cycle is not None and at.cycle.index == timeline.cycles and not at.cycle.steps and timeline.retrains
+
     def is_finished(self, trainer: "pl.Trainer") -> bool:
         """Whether the last cycle was trained to its end, when the fit ends: something else may have stopped it."""
         at, timeline = self.at, self.timeline
@@ -49,6 +55,8 @@ class Ending:
             return at.has_reached(trainer, timeline.inside)
         if timeline.retrains and not timeline.by_epochs:
             return self._has_made_last_step
+        if self.has_nothing_to_train:
+            return True
         whole = not trainer.should_stop or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         return whole and at.scheduled(trainer.current_epoch) >= timeline.epochs
 

@@ -6,7 +6,7 @@ on. A new cycle begins in the first of its batches, or when the epoch of that ba
 
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,19 @@ import lightning.pytorch as pl
 from torch.optim import Optimizer
 
 from lightning_prune.basics.saved_state import FORMAT
-from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.companions.shrink import whole_network
-from lightning_prune.callbacks.compat.after_the_last_epoch import save_again, validate
+from lightning_prune.callbacks.compat.after_the_last_epoch import leave_before_batches
 from lightning_prune.callbacks.compat.backbone_finetuning import settle_unfreezing
 from lightning_prune.callbacks.compat.early_stopping import leave_stops, note_stops
 from lightning_prune.callbacks.compat.weight_averaging import begin_averages_again
-from lightning_prune.callbacks.cycle import Cycle, announce_prune, listeners
+from lightning_prune.callbacks.cycle import announce_prune, listeners
 from lightning_prune.callbacks.fit.dense_run import DenseRun
 from lightning_prune.callbacks.fit.ending import Ending
 from lightning_prune.callbacks.fit.finite import refuse_diverged
+from lightning_prune.callbacks.fit.lay_out import lay_out
 from lightning_prune.callbacks.fit.notices import say_cycle
 from lightning_prune.callbacks.fit.record import Record
+from lightning_prune.callbacks.fit.show_last import show_last
 from lightning_prune.callbacks.fit.trained import Trained, leave_out, warn_of_untrained
 from lightning_prune.callbacks.masking.hold import Hold
 from lightning_prune.callbacks.masking.initial_masks import initial_masks, refuse_regrowth
@@ -35,7 +36,7 @@ from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep
 from lightning_prune.callbacks.resuming.exact_resume import settle
 from lightning_prune.callbacks.settings.refused_differences import refuse_differences
 from lightning_prune.callbacks.timing.position import Position
-from lightning_prune.callbacks.timing.step_counts import cycle_steps, has_length, steps_per_epoch
+from lightning_prune.callbacks.timing.step_counts import has_length, steps_per_epoch
 from lightning_prune.callbacks.timing.timeline import Timeline
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.selection.parameters import plain_name
@@ -59,6 +60,7 @@ class Run:
         to_rehearse: The sparsities that have yet to be shown to be possible.
         epoch_began: When the epoch began, in seconds of a clock that only counts on.
         caught_up: Lightning's epoch in which everything that begins with it has begun.
+        shown: Whether the last network is validated and saved. False where the last cycle has no length.
     """
 
     at: Position
@@ -73,6 +75,7 @@ class Run:
     to_rehearse: Sequence[float] = ()
     epoch_began: float = field(default_factory=time.perf_counter)
     caught_up: int | None = None
+    shown: bool = True
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors."""
@@ -227,6 +230,10 @@ class Run:
         finished = self.ending.is_finished(trainer)
         if finished and self.timeline.only_prunes and (self.at.cycle is None or self.at.untold is not None):
             self._prune_at_the_end(trainer)
+        elif self.ending.has_nothing_to_train and (self.at.untold is not None or not self.shown):
+            with whole_network(trainer, self.pruner, self.hold):
+                self._begin_all(trainer, range(0))  # resumed from a checkpoint that was saved while it began
+            show_last(trainer, self.at, self.record, self.pruner.tally())
         if finished and self.at.cycle is not None:
             reshard(trainer.lightning_module)
             refuse_diverged(trainer.lightning_module, self.at.cycle)
@@ -238,11 +245,13 @@ class Run:
             self.at.count_step()  # the module's own on_train_batch_end is after ours
             return
         self.at.look(trainer, self.timeline.dense)
-        due = min(self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense), self.timeline.cycles)
-        waiting = range((self.at.cycle.index if self.at.cycle else 0) + 1, due + 1)
+        waiting = self._due()
         if waiting or self.at.untold is not None or self._begins_span(trainer):
             with whole_network(trainer, self.pruner, self.hold):
                 self._begin_all(trainer, waiting)
+            if self.ending.has_nothing_to_train:
+                self.shown = False
+                leave_before_batches(trainer)
         self.pruner.gatherer.begin_epoch(self.at.epoch)  # last: an epoch of a new cycle begins with its weights
         self.caught_up = trainer.current_epoch
 
@@ -253,8 +262,15 @@ class Run:
         if self._begins_span(trainer):
             self._prune(trainer, 0)
             begin_averages_again(trainer)
-        for index in waiting:
-            self._begin(trainer, index)
+        while waiting:
+            for index in waiting:
+                self._begin(trainer, index)
+            waiting = self._due()  # a cycle may have no length: the next one is due at once
+
+    def _due(self) -> range:
+        """The numbers of the cycles that the coming batch lies in or behind, and that have not begun."""
+        due = min(self.timeline.index(self.at.scheduled_epoch, self.at.steps_since_dense), self.timeline.cycles)
+        return range((self.at.cycle.index if self.at.cycle else 0) + 1, due + 1)
 
     def _prune_at_the_end(self, trainer: "pl.Trainer") -> None:
         """Prune the network of a dense run that is over, and let it be validated and saved once more."""
@@ -263,9 +279,7 @@ class Run:
             if self.at.cycle is None:
                 self.at.dense_end = self.at.step
             self._begin_all(trainer, range(1 if self.at.cycle is None else 2, 2))
-        self.record.log_sparsity(trainer, 1, self.pruner.tally())
-        validate(trainer)
-        save_again(trainer)
+        show_last(trainer, self.at, self.record, self.pruner.tally())
 
     def _begins_span(self, trainer: "pl.Trainer") -> bool:
         """Whether cycles inside the dense run start from a sparsity of their own, which is now due and not reached."""
@@ -279,7 +293,7 @@ class Run:
         # While ``at.cycle`` is still the phase that ends: the hooks before a prune and the errors are of that phase.
         self._prune(trainer, index)
         # After the prune: how long a cycle lasts may depend on what is left. Before the calls: they need its length.
-        self.at.cycle = self._lay_out(trainer, index, self.scheduled(index))
+        self.at.cycle = lay_out(trainer, self.at, self.timeline, self.ending, index, self.scheduled(index))
         # Before the first call: a checkpoint that one of them saves has a cycle that is beginning, with who is left.
         self.at.untold = len(listeners(trainer, self.at.cycle))
         self._tell(trainer, began)
@@ -335,15 +349,3 @@ class Run:
             self.pruner.keep(self.record.selected.weights)
             self.record.cover(self.pruner.covered)
         return reasons
-
-    def _lay_out(self, trainer: "pl.Trainer", index: int, sparsity: float) -> Cycle:
-        """The cycle that begins: as long as planned, or as a callback asks for."""
-        planned, length = self.timeline.retrain, None
-        for callback in trainer.callbacks if self.timeline.retrains else ():  # type: ignore[attr-defined]
-            if isinstance(callback, CycleCallback):
-                length = callback.length_of(trainer, trainer.lightning_module, index) or length
-        timeline = replace(self.timeline, retrain=length or planned)
-        self.at.lengthen(self.timeline, timeline.retrain.amount - planned.amount)
-        if length is not None:
-            self.ending.follow(trainer, over=True)  # after lengthen: the limits are those of the plan
-        return Cycle(index, self.at.step, cycle_steps(trainer, timeline, self.at.epoch_steps), sparsity)

@@ -86,6 +86,10 @@ class Source(ABC):
         """Add up the tensors of all processes."""
         return tensor
 
+    def agreed(self, names: list[str]) -> list[str]:
+        """The names that the first process has."""
+        return names
+
     def joined(self, matrix: Tensor) -> Tensor:
         """Put the columns of all processes side by side, however many each has."""
         return matrix
@@ -120,6 +124,10 @@ class OfFit(Source):
     def summed(self, tensor: Tensor) -> Tensor:
         total: Tensor = self._trainer.strategy.reduce(tensor, reduce_op="sum")
         return total
+
+    def agreed(self, names: list[str]) -> list[str]:
+        first: list[str] = names if self.alone else self._trainer.strategy.broadcast(names)
+        return first
 
     def joined(self, matrix: Tensor) -> Tensor:
         if self.alone:

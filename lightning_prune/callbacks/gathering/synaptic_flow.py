@@ -74,7 +74,7 @@ def ones_for(trainer: "pl.Trainer", seed: int) -> Tensor:
         )
     example = module.example_input_array
     if example is None:
-        example = draw(trainer, 1, seed)[0]
+        example = _transferred(trainer, draw(trainer, 1, seed)[0])
     if isinstance(example, list | tuple) and example:
         example = example[0]
     if not isinstance(example, Tensor) or not example.is_floating_point() or not example.dim():
@@ -83,6 +83,12 @@ def ones_for(trainer: "pl.Trainer", seed: int) -> Tensor:
             f"numbers: {_HINT}."
         )
     return torch.ones((1, *example.shape[1:]), device=module.device)
+
+
+def _transferred(trainer: "pl.Trainer", batch: Any) -> Any:
+    """A batch as the module gets it: images may be bytes until then."""
+    batch = trainer.lightning_module._on_before_batch_transfer(trainer.precision_plugin.convert_input(batch))
+    return trainer.lightning_module._apply_batch_transfer_handler(batch, device=trainer.strategy.root_device)
 
 
 def refuse(parameters: Mapping[str, Tensor]) -> None:

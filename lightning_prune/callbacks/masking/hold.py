@@ -102,15 +102,17 @@ class Hold:
             handle.remove()
         self._handles = []
 
-    def use(self, masks: Mapping[str, Tensor | Factors]) -> None:
-        """Hold by these masks from now on, by name, and apply them.
+    def use(self, masks: Mapping[str, Tensor | Factors], at_once: bool = True) -> None:
+        """Hold by these masks from now on, by name.
 
         Args:
             masks: A mask for each weight that is not all alive, or several that can be broadcast to its shape.
+            at_once: Whether they are applied now. If not, they are applied after the next step of each optimizer.
         """
         self._masks = {self.weights[name]: as_factors(mask) for name, mask in masks.items()}
         self._share_out()
-        self.apply_()
+        if at_once:
+            self.apply_()
 
     def cut_(self, cuts: Mapping[str, Cut]) -> None:
         """Go on with what is left of the masks, after units were removed from the weights.

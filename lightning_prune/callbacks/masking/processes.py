@@ -16,29 +16,31 @@ REFUSED = {
 }
 
 
-def refuse_strategy(strategy: object) -> None:
+def refuse_strategy(strategy: object, asker: str = "IterativePruning") -> None:
     """Refuse strategies under which weights are not where the masks are, and precisions that replace them.
 
     Args:
         strategy: The Trainer's strategy.
+        asker: The class of the callback, for the error.
 
     Raises:
         ValueError: If it is one of them. The error says why and what to do.
     """
-    refuse_precision(getattr(strategy, "precision_plugin", None))
+    refuse_precision(getattr(strategy, "precision_plugin", None), asker)
     for kind in type(strategy).__mro__:
         if kind.__name__ in REFUSED:
             raise UserError(
-                f"IterativePruning cannot prune under {kind.__name__}: it {REFUSED[kind.__name__]}; use DDP, or FSDP2 "
+                f"{asker} cannot prune under {kind.__name__}: it {REFUSED[kind.__name__]}; use DDP, or FSDP2 "
                 "(ModelParallelStrategy)."
             )
 
 
-def refuse_precision(precision: object) -> None:
+def refuse_precision(precision: object, asker: str = "IterativePruning") -> None:
     """Refuse precisions that put weights of their own in the place of the module's.
 
     Args:
         precision: The Trainer's precision plugin.
+        asker: The class of the callback, for the error.
 
     Raises:
         ValueError: If it is one of them. The error says why and what to do.
@@ -46,7 +48,7 @@ def refuse_precision(precision: object) -> None:
     for kind in type(precision).__mro__:
         if kind.__name__ in ("TransformerEnginePrecision", "BitsandbytesPrecision"):
             raise UserError(
-                f"IterativePruning cannot prune under {kind.__name__}: it replaces linear layers by some whose weights "
+                f"{asker} cannot prune under {kind.__name__}: it replaces linear layers by some whose weights "
                 "have a format of their own, which masks do not reach; train with Trainer(precision='bf16-mixed')."
             )
 

@@ -178,12 +178,21 @@ class ExactResume(Callback):
 
 
 def _refuse_without_clock(trainer: "pl.Trainer", checkpoint: dict[str, Any]) -> None:
-    pruned = any("masks" in state for state in checkpoint.get("callbacks", {}).values() if isinstance(state, dict))
-    if pruned and clock_of(trainer.callbacks) is None:  # type: ignore[attr-defined]
+    states = {name: one for name, one in checkpoint.get("callbacks", {}).items() if isinstance(one, dict)}
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    pruned = any("masks" in state for state in states.values())
+    if pruned and clock_of(callbacks) is None:
         raise UserError(
             "The checkpoint is of a run with IterativePruning, which is missing among the callbacks: it would go on "
             "without masks, and dead weights would come back. Add the callbacks that the run was begun with."
         )
+    known = {callback.state_key for callback in callbacks}
+    for name, state in states.items():
+        if "living" in state and name not in known:  # of a DynamicSparsity
+            raise UserError(
+                f"The checkpoint is of a run with {name}, which is missing among the callbacks: it would go on without "
+                "masks. Add the callbacks that the run was begun with."
+            )
 
 
 def settle(trainer: "pl.Trainer", over: lightning_loops.Over) -> None:

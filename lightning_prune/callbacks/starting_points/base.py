@@ -19,6 +19,8 @@ class StartingPoint(CycleCallback, ABC):
     Attributes:
         to: The point of the dense run that these weights belong to, as the user wrote it. Without a learning-rate
             policy beside this callback, the rates of the dense run are replayed from there.
+        rewind_point: The same as a duration. None: the weights belong to no earlier point, and without a policy the
+            cycle is fine-tuned.
     """
 
     _kind = Kind.WEIGHTS

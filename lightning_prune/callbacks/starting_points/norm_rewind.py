@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.starting_points.base import StartingPoint
+from lightning_prune.callbacks.starting_points.at_the_point import AtThePoint
 from lightning_prune.masks.optimizer_state import reset_
 from lightning_prune.schedules.durations import Duration, parse_duration
 from lightning_prune.selection.layer_types import is_normalization
@@ -16,7 +16,7 @@ from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import placed, reshard, whole
 
 
-class NormRewind(StartingPoint):
+class NormRewind(AtThePoint):
     """Rewind the parameters of normalization layers at the start of every cycle, and keep all other weights.
 
     The scales and shifts of BatchNorm, LayerNorm and the like go back to an earlier point of the dense run, by default
@@ -54,16 +54,7 @@ class NormRewind(StartingPoint):
                 f"NormRewind has nothing to rewind: {type(pl_module).__name__} has no normalization layer with "
                 "parameters. Leave it out."
             )
-        self._take_if_due(trainer, pl_module)
-
-    def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._take_if_due(trainer, pl_module)
-
-    def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
-        self._take_if_due(trainer, pl_module)
-
-    def on_prune_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._take_if_due(trainer, pl_module)  # early stopping may end the dense run at the point
+        super().on_train_start(trainer, pl_module)
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
         if not self._parameters:
@@ -83,13 +74,14 @@ class NormRewind(StartingPoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._parameters = dict(state_dict["parameters"])
 
-    def _take_if_due(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        now = self.clock.step if self.rewind_point.unit == "it" else self.clock.epoch
-        due = now >= self.rewind_point.amount or trainer.fast_dev_run  # type: ignore[attr-defined]  # it never gets anywhere
-        if due and not self._parameters and self.clock.cycle is None:
-            reshard(pl_module)
-            found = parameters_of_norms(pl_module)
-            self._parameters = {name: whole(one).detach().cpu().clone() for name, one in found.items()}
+    @property
+    def has_taken(self) -> bool:
+        return bool(self._parameters)
+
+    def take(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        reshard(pl_module)
+        found = parameters_of_norms(pl_module)
+        self._parameters = {name: whole(one).detach().cpu().clone() for name, one in found.items()}
 
 
 def parameters_of_norms(module: nn.Module) -> dict[str, nn.Parameter]:

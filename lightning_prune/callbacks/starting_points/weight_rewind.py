@@ -11,14 +11,14 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
-from lightning_prune.callbacks.starting_points.base import StartingPoint
+from lightning_prune.callbacks.starting_points.at_the_point import AtThePoint
 from lightning_prune.masks.optimizer_state import mask_moments_, put_back_, snapshot_of
 from lightning_prune.schedules.durations import Duration, parse_duration
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.selection.sharding import is_sharded, placed, reshard, whole
 
 
-class WeightRewind(StartingPoint):
+class WeightRewind(AtThePoint):
     """Rewind parameters and buffers to an earlier point of the dense run at the start of every cycle.
 
     Buffers include the running statistics of BatchNorm. The masks are applied afterwards, and the state of the
@@ -77,16 +77,7 @@ class WeightRewind(StartingPoint):
                 "WeightRewind(moments='rewind') needs whole weights, and these are sharded: train with DDP, or leave "
                 "moments at 'reset'."
             )
-        self._take_if_due(trainer, pl_module)
-
-    def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._take_if_due(trainer, pl_module)
-
-    def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
-        self._take_if_due(trainer, pl_module)
-
-    def on_prune_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._take_if_due(trainer, pl_module)  # early stopping may end the dense run at the point
+        super().on_train_start(trainer, pl_module)
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
         if not self._snapshot:
@@ -138,15 +129,16 @@ class WeightRewind(StartingPoint):
         self._snapshot = dict(state_dict["snapshot"])
         self._moments = list(state_dict.get("moments", [])) if self.moments == "rewind" else []
 
-    def _take_if_due(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        now = self.clock.step if self.rewind_point.unit == "it" else self.clock.epoch
-        due = now >= self.rewind_point.amount or trainer.fast_dev_run  # type: ignore[attr-defined]  # it never gets anywhere
-        if due and not self._snapshot and self.clock.cycle is None:
-            # On the CPU: the snapshot lives as long as the run, next to a network that may fill the device.
-            tensors = _tensors(pl_module)
-            self._snapshot = {name: whole(tensor).detach().cpu().clone() for name, tensor in tensors.items()}
-            if self.moments == "rewind":
-                self._moments = [snapshot_of(optimizer) for optimizer in trainer.optimizers]
+    @property
+    def has_taken(self) -> bool:
+        return bool(self._snapshot)
+
+    def take(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        # On the CPU: the snapshot lives as long as the run, next to a network that may fill the device.
+        tensors = _tensors(pl_module)
+        self._snapshot = {name: whole(tensor).detach().cpu().clone() for name, tensor in tensors.items()}
+        if self.moments == "rewind":
+            self._moments = [snapshot_of(optimizer) for optimizer in trainer.optimizers]
 
 
 def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from lightning_prune.basics.user_error import UserError
 from lightning_prune.deployment.formats.exported_program import shapes_of_batch, silenced, traced_program
 from lightning_prune.deployment.formats.file_format import FileFormat, Run, Wishes
 from lightning_prune.deployment.ready_network import ReadyNetwork
@@ -25,6 +26,12 @@ def _write(ready: ReadyNetwork, path: Path, wishes: Wishes) -> None:
         )
         size = sum(one.numel() * one.element_size() for one in program.state_dict.values())
         exported.save(path, external_data=size > _ONE_FILE)
+    written = exported.model.opset_imports[""]
+    if wishes.opset not in (None, written):  # torch warns, and goes on with its own choice
+        raise UserError(
+            f"export(opset={wishes.opset}): torch cannot write this network in these operators, and would write "
+            f"opset={written}. Give that one, or leave it out."
+        )
 
 
 def _open(path: Path, ready: ReadyNetwork) -> Run:

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import clock_of
 from lightning_prune.callbacks.compat.skipped_hooks import skip_empty
+from lightning_prune.callbacks.dynamic.dynamic_sparsity import DynamicSparsity
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.lab.runs.progress import CycleProgressBar
 from lightning_prune.lab.runs.rate_log import RateLog
@@ -69,7 +70,8 @@ def refuse_endless_dense_run(given: Sequence[Callback], settings: Mapping[str, A
             "missing. Give a config (--config=...), or add --trainer.max_epochs=20 --pruning.cycles=10 "
             "--pruning.retrain=5ep. For a dense run alone, add --trainer.max_epochs=20."
         )
-    rank_zero_info("Nothing is pruned: there is no `pruning`. This trains the dense network.")
+    if not _has(given, DynamicSparsity):
+        rank_zero_info("Nothing is pruned: there is no `pruning`. This trains the dense network.")
 
 
 def _has(callbacks: Sequence[Callback], kind: type[Callback]) -> bool:

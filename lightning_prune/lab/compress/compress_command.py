@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from math import isclose
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from lightning_prune.basics.config_files import config_name, require_config
-from lightning_prune.basics.user_error import NothingThere, UserError
+from lightning_prune.basics.user_error import NothingThere, OutOfReach, UserError
 
 LOGGER = "lightning_prune.lab.runs.run_folder.RunLogger"
 HELP = "Make a trained network smaller and faster: prune whole units, retrain, remove them and export."
@@ -65,7 +66,11 @@ def main(arguments: Sequence[str]) -> None:
         return
     from lightning_prune.lab.compress.compress import compress  # late: --help and --dry-run need no training
 
-    if not compress(text, others, weights, export_to):
+    try:
+        is_right = compress(text, others, weights, export_to)
+    except OutOfReach as error:
+        raise _in_words_of_this_command(error, options.speedup) from error
+    if not is_right:
         sys.exit(1)
 
 
@@ -102,16 +107,29 @@ def config_of_fit(path: Path, options: Any, weights: Path | None) -> str:
         UserError: If an option lies outside its range, or a file is missing.
     """
     from lightning_prune.lab.compress.fit_config import Compression, compressing
-    from lightning_prune.lab.compress.trained_weights import can_be_continued
+    from lightning_prune.lab.compress.trained_weights import can_be_continued, read_weights
 
     given = yaml.safe_load(path.read_text())
     if not isinstance(given, dict):
         raise UserError(f"`--config {path}` is no config: it holds {type(given).__name__}, and no sections.")
     goal = Compression(options.speedup, options.retrain, options.cycles, options.measure)
-    made = compressing(given, goal, weights, weights is not None and can_be_continued(weights))
+    continued = weights is not None and can_be_continued(weights)
+    if weights is not None and not continued:
+        read_weights(weights)  # refuses what a fit would refuse, in a dry run, too
+    made = compressing(given, goal, weights, continued)
     named = {
         "class_path": "lightning_prune.lab.runs.run_folder.RunLogger",
         "init_args": {"name": f"compress/{config_name(path)}"},
     }
     made["trainer"].setdefault("logger", named)
     return yaml.safe_dump(made, sort_keys=False, default_flow_style=None, width=120)
+
+
+def _in_words_of_this_command(error: OutOfReach, speedup: float) -> UserError:
+    """Name ``--speedup``, unless the sparsity that cannot be reached comes from another option."""
+    if not isclose(error.density, 1 / speedup, rel_tol=1e-3):
+        return error
+    return UserError(
+        f"`--speedup {speedup:g}` cannot be reached: {1 / error.least:.3g} is the most, with the least number of units "
+        "in every group. Give a lower --speedup, or a lower minimum or round_to in `pruning.granularity` of the config."
+    )

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.lab.cli.sections import with_sections
+from lightning_prune.schedules.durations import is_duration
 
 SMALL = "small.safetensors"
 POLICY = "LinearRestart"  # the best one at every budget that docs/claims.md measures
@@ -39,6 +40,8 @@ class Compression:
             raise UserError(f"`--speedup {self.speedup:g}` must be above 1. 2 halves the operations or the time.")
         if self.cycles < 1:
             raise UserError(f"`--cycles {self.cycles}` must be at least 1.")
+        if self.retrain is not None and not is_duration(self.retrain):
+            raise UserError(f"`--retrain {self.retrain}` is no length: give 10ep for epochs, or 500it for steps.")
 
     @property
     def sparsity(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_prune.basics.checkpoints import read_checkpoint
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.shrinking.small_checkpoints import record_in
 
 WHOLE = {"state_dict", "loops", "callbacks", "optimizer_states"}  # what a dense run is continued from
 
@@ -60,7 +61,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         path: See :class:`TrainedWeights`.
 
     Raises:
-        UserError: If the file cannot be read, or holds no weights.
+        UserError: If the file cannot be read, holds no weights, or is of a small network.
     """
     if Path(path).suffix == ".safetensors":
         try:
@@ -70,9 +71,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise UserError(f"`{path}` cannot be read as safetensors: {error}.") from error
         if is_small:
-            raise UserError(f"`{path}` is a small network. Give the weights of the whole one that was trained.")
+            raise _is_small(path)
         return weights
-    content = read_checkpoint(path, "TrainedWeights")
+    content = _content(path)
     found = content.get("state_dict", content)
     if not found or not all(isinstance(one, Tensor) for one in found.values()):
         raise UserError(f"`{path}` holds no weights: give a checkpoint, or a state dict that torch.save wrote.")
@@ -86,9 +87,9 @@ def can_be_continued(path: str | Path) -> bool:
         path: The file.
 
     Raises:
-        UserError: If the file cannot be read.
+        UserError: If the file cannot be read, or is of a small network.
     """
-    return Path(path).suffix != ".safetensors" and read_checkpoint(path, "lightning-prune compress").keys() >= WHOLE
+    return Path(path).suffix != ".safetensors" and _content(path).keys() >= WHOLE
 
 
 def owner_of(weights: Mapping[str, Tensor], module: nn.Module) -> nn.Module | None:
@@ -126,6 +127,18 @@ def difference(weights: Mapping[str, Tensor], module: nn.Module) -> str:
         return f"it has {more[0]}, which {kind} does not have"
     name = next(name for name, shape in needed.items() if given[name] != shape)
     return f"{name} has the shape {given[name]}, and {kind} needs {needed[name]}"
+
+
+def _content(path: str | Path) -> dict[str, Any]:
+    """The content of a checkpoint or a state dict of a whole network."""
+    content = read_checkpoint(path, "lightning-prune compress")
+    if record_in(content, f"`{path}`") is not None:
+        raise _is_small(path)
+    return content
+
+
+def _is_small(path: str | Path) -> UserError:
+    return UserError(f"`{path}` is a small network. Give the weights of the whole one that was trained.")
 
 
 def _shapes(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -79,7 +79,8 @@ def _row(part: str, place: str, name: str, seconds: float, length: float, end: s
 
 def _bars(part: str, title: str, names: list[str]) -> Drawing:
     base = alt.Chart(DATA).transform_filter(f"datum.part == '{part}'")
-    axis = alt.Axis(title=None, gridOpacity=0.6, format="~g" if part == "layer" else "%")
+    sign = "format(datum.value, '~g') + ' ms'" if part == "layer" else "format(datum.value, '.0%')"
+    axis = alt.Axis(title=None, gridOpacity=0.6, labelExpr=sign)
     base = base.encode(
         y=alt.Y("place:N", sort=None, axis=alt.Axis(title=None, labelLimit=260)),
         yOffset=alt.YOffset("network:N", sort=names),

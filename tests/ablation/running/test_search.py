@@ -130,7 +130,7 @@ def test_what_is_not_installed_is_named_with_the_command(module, code, said, mon
 
     find = util.find_spec
     missing = lambda name, *rest: None if name == module else find(name, *rest)  # noqa: E731
-    monkeypatch.setattr("lightning_prune.ablation.config.arms.find_spec", missing)
+    monkeypatch.setattr("lightning_prune.ablation.config.tried_values.find_spec", missing)
     monkeypatch.setattr(choice, "find_spec", missing)
     with pytest.raises(ValueError, match=r"pip install") as caught:
         eval(code, {"read_arms": read_arms, "make_engine": choice.make_engine})

@@ -233,6 +233,19 @@ def test_synflow_takes_the_shape_of_the_example_or_of_a_batch():
     assert torch.equal(*found)
 
 
+def test_synflow_takes_images_that_are_bytes_until_they_are_on_the_device():
+    class Bytes(Images):
+        def __init__(self):
+            super().__init__()
+            self.set.tensors = ((self.set.tensors[0].clamp(0, 1) * 255).to(torch.uint8), self.set.tensors[1])
+
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            return batch[0] / 255, batch[1]
+
+    pruning = IterativePruning(cycles=1, retrain="1ep", criterion=SynFlow(rounds=2))
+    assert fit([pruning], toy(), Bytes(), max_epochs=1).current_epoch == 2
+
+
 def toy_of(kind):
     seed_everything(0, verbose=False)
     return kind()

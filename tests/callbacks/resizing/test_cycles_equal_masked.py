@@ -21,7 +21,7 @@ from lightning_prune import (
     Weights,
     isomorphic,
 )
-from lightning_prune.criteria import movement, snip, taylor
+from lightning_prune.criteria import last_epoch_change, movement, snip, taylor
 
 pytestmark = pytest.mark.filterwarnings("ignore:It is recommended to use `self.log")
 
@@ -89,12 +89,13 @@ def test_with_clipping_accumulation_and_other_lengths(options):
     "pruning",
     [
         {"criterion": movement},
+        {"criterion": last_epoch_change, "retrain": "2ep", "cycles": 2},  # it remembers weights of a small network
         {"criterion": snip},
         {"criterion": taylor},
         {"allocation": isomorphic, "measure": "flops"},
         {"during": "0ep:2ep", "cycles": 2},
     ],
-    ids=["movement", "snip", "taylor", "flops", "during"],
+    ids=["movement", "last epoch", "snip", "taylor", "flops", "during"],
 )
 def test_scores_and_budgets_are_those_of_the_whole_network(pruning):
     compare(pruning=pruning, max_epochs=3)

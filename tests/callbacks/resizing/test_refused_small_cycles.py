@@ -7,13 +7,19 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from processes import in_processes
 from shrinking_runs import clock, distance, sizes, trained
 from structured import Structured, structured
 from torch import nn, optim
-from toys import Images, fit, make_trainer
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.optim import ZeroRedundancyOptimizer
+from torch.distributed.tensor import init_device_mesh
+from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
+from toys import Images, fit, make_trainer, toy
 
-from lightning_prune import IterativePruning, Linear, OneShot, Shrink, Structures, layerwise
+from lightning_prune import IterativePruning, Linear, OneShot, Shrink, Structures, layerwise, shrink
 from lightning_prune.callbacks.resizing.wrapped import is_compiled
+from lightning_prune.criteria import snip
 
 pytestmark = pytest.mark.filterwarnings("ignore:It is recommended to use `self.log")
 
@@ -44,6 +50,43 @@ def test_processes_from_which_only_weights_come_back():
         trainer.callbacks[1].setup(trainer, structured(), "fit")
 
 
+def fully_sharded(module, mesh):
+    fully_shard(module.net, mesh=mesh)
+
+
+def tensor_parallel(module, mesh):
+    parallelize_module(module.net, mesh, {"4": ColwiseParallel()})
+
+
+def refuse_parts():
+    """Weights as ``ModelParallelStrategy`` splits them, with FSDP2 and with tensor parallelism."""
+    torch.distributed.init_process_group("gloo", rank=0, world_size=1)
+    for split in (fully_sharded, tensor_parallel):
+        module = toy()
+        split(module, init_device_mesh("cpu", (1,)))
+        for shrink_callback, said in (
+            (Shrink(), r"Shrink\(\) cannot remove parts of weights that SingleDevice.*over several devices. Leave it"),
+            (
+                Shrink(at="cycles"),
+                r"Shrink\(at='cycles'\) cannot .* and at='end' cannot either. Leave it out, save one",
+            ),
+        ):
+            trainer = make_trainer([clock(), shrink_callback])
+            with pytest.raises(ValueError, match=said):
+                shrink_callback.on_train_start(trainer, module)
+        with pytest.raises(
+            ValueError, match=r"cannot remove parts of net\.\d.weight, which is split over several devices"
+        ):
+            shrink(module, example=torch.zeros(2, 1, 6, 6))
+    module = structured(optimizer=lambda p: ZeroRedundancyOptimizer(p, optim.SGD, lr=0.1))
+    with pytest.raises(ValueError, match=r"cannot go on with ZeroRedundancyOptimizer.*Give Shrink\(at='end'\)"):
+        run(module)
+
+
+def test_weights_in_parts_are_refused_with_what_to_do():
+    in_processes(1, refuse_parts)
+
+
 def test_two_parameters_in_one_memory():
     module = structured()
     module.net.body[0].norm2.bias = nn.Parameter(module.net.body[0].norm1.bias.data)
@@ -52,21 +95,22 @@ def test_two_parameters_in_one_memory():
 
 
 class KeepsLosses(Structured):
-    def __init__(self):
+    def __init__(self, first):
         super().__init__()
-        self.losses = []
+        self.first, self.losses = first, []
 
     def training_step(self, batch, index):
         loss = super().training_step(batch, index)
-        self.losses.append(loss)
+        self.losses += [loss] if self.current_epoch >= self.first else []
         return loss
 
 
-def test_a_live_graph():
+@pytest.mark.parametrize("first", [0, 2], ids=["of the dense run", "of a cycle"])
+def test_a_live_graph(first):
     torch.manual_seed(0)
     said = r"cannot change the size of net\.\S+: something keeps the graph of an earlier loss alive.*loss.detach\(\)"
-    with pytest.raises(ValueError, match=said):
-        run(KeepsLosses())
+    with pytest.raises(ValueError, match=said):  # before the criterion runs the network in its whole sizes
+        fit([clock(criterion=snip), Shrink(at="cycles")], KeepsLosses(first), Images(), max_epochs=2)
 
 
 class InACircle(Structured):
@@ -130,9 +174,9 @@ def test_what_cannot_be_removed_stays_masked_in_every_cycle_and_is_told_once():
     assert not small.net.first.bias[dead].any()
 
 
-@pytest.mark.slow
-def test_compiled_code_is_compiled_once_more_in_each_cycle():
-    """More often than torch compiles a function before it gives up, which is eight times."""
+@pytest.mark.parametrize(("cycles", "most"), [(2, 3), pytest.param(10, 11, marks=pytest.mark.slow)])
+def test_compiled_code_is_compiled_once_more_in_each_cycle(cycles, most, caplog):
+    """That is said once. It may be more often than torch compiles a function before it gives up, which is eight times."""
     calls = []
 
     def backend(graph, inputs):
@@ -142,11 +186,13 @@ def test_compiled_code_is_compiled_once_more_in_each_cycle():
     module = structured()
     module.net = torch.compile(module.net, backend=backend)
     assert is_compiled(module)
-    pruning = IterativePruning(cycles=10, retrain="1ep", granularity=Structures(), sparsity=Linear(0.6, cycles=10))
-    fit([pruning, Shrink(at="cycles")], module, Images(), max_epochs=1, limit_val_batches=0)
-    before = len(calls)
+    sparsity = Linear(0.6, cycles=cycles)
+    pruning = IterativePruning(cycles=cycles, retrain="1ep", granularity=Structures(), sparsity=sparsity)
+    with caplog.at_level("INFO", "lightning.pytorch.utilities.rank_zero"):
+        fit([pruning, Shrink(at="cycles")], module, Images(), max_epochs=1, limit_val_batches=0)
     assert sizes(module) < 3457
-    assert 10 <= before <= 11
+    assert cycles <= len(calls) <= most
+    assert caplog.text.count("torch.compile compiles it again, once in every such cycle") == 1
 
 
 def test_an_error_while_a_cycle_begins_leaves_a_whole_network_that_is_resumed(tmp_path):

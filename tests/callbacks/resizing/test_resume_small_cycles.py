@@ -83,6 +83,16 @@ def test_evidence_of_earlier_epochs_and_scratch_b_are_resumed(tmp_path):
             assert equal(dict(whole.state_dict()), dict(resumed.state_dict()))
 
 
+def test_the_largest_difference_is_kept_over_cycles_and_a_resume(tmp_path):
+    train(tmp_path, pruning={"retrain": "1ep"})
+    saved = torch.load(tmp_path / "epoch=3.ckpt", weights_only=True)
+    saved["callbacks"]["Shrink"]["error"] = 0.25
+    torch.save(saved, tmp_path / "larger.ckpt")
+    resumed = train(tmp_path / "resumed", ckpt_path=tmp_path / "larger.ckpt", pruning={"retrain": "1ep"})
+    (shrinking,) = [one for one in resumed.trainer.callbacks if isinstance(one, Shrink)]
+    assert shrinking.shrunk.error == 0.25
+
+
 class SavesAsItBegins(Callback):
     """Saves a checkpoint while a cycle begins, when the network is whole."""
 
@@ -162,6 +172,35 @@ def test_checkpoints_load_into_plain_modules(finished):
     further.save(folder / "small.safetensors")
     again = load_small(folder / "small.safetensors", structured(network=drawn()))
     assert equal(dict(again.state_dict()), dict(module.state_dict()))
+
+
+class SavesWeightsAlone(Callback):
+    """As ``ModelCheckpoint(save_weights_only=True)`` does."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.save_checkpoint(self.path / f"alone epoch={trainer.current_epoch}.ckpt", weights_only=True)
+
+
+def test_checkpoints_of_weights_alone_load_into_plain_modules(tmp_path):
+    module = train(tmp_path, lambda: [SavesWeightsAlone(tmp_path)], pruning={"retrain": "1ep"})
+    module.trainer.save_checkpoint(tmp_path / "after.ckpt", weights_only=True)
+    for epoch, name in ((2, "alone epoch=2"), (LAST, f"alone epoch={LAST}"), (LAST, "after")):
+        full = shrink_like(structured(network=drawn()), tmp_path / f"epoch={epoch}.ckpt")
+        loaded = shrink_like(structured(network=drawn()), tmp_path / f"{name}.ckpt")
+        assert "callbacks" not in torch.load(tmp_path / f"{name}.ckpt", weights_only=True)
+        assert equal(dict(loaded.state_dict()), dict(full.state_dict()))
+    measured = [
+        make_trainer([clock(), Shrink(at="cycles")]).validate(one, Images(), ckpt_path=path, verbose=False)
+        for one, path in ((structured(network=drawn()), tmp_path / "after.ckpt"), (module, None))
+    ]
+    assert measured[0] == measured[1]
+    with pytest.raises(ValueError, match=r"no unit was removed yet"):
+        shrink_like(structured(network=drawn()), tmp_path / "alone epoch=1.ckpt")
+    with pytest.raises(ValueError, match=r"holds weights only|saved with save_weights_only=True"):
+        train(tmp_path / "resumed", ckpt_path=tmp_path / "after.ckpt")
 
 
 def test_every_checkpoint_is_evaluated_in_its_own_sizes(finished):

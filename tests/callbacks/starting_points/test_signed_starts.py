@@ -182,6 +182,8 @@ def test_the_shares_are_those_counted_by_hand_in_the_record_and_in_the_report(tm
     assert re.search(r"changed +changed in all", printed)
     table = (tmp_path / "run" / "version_0" / "report" / "cycles.csv").read_text().splitlines()
     assert "signs_from_initial" in table[0]
+    page = (tmp_path / "run" / "version_0" / "report" / "index.html").read_text()
+    assert ">signs changed in all<" in page
 
 
 def test_measuring_signs_changes_nothing_of_the_training():

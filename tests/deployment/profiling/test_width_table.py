@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lightning_prune import Latency, structures_of
+from lightning_prune.deployment.profiling import width_table
 from lightning_prune.deployment.profiling.width_table import clock_for, measure_living, measure_widths
 from lightning_prune.shrinking.example_calls import call_on
 
@@ -57,6 +58,26 @@ def test_times_that_are_products_of_widths_are_estimated_exactly():
     assert module.training
 
 
+class CostlyClock(Clock):
+    """Every look at the clock takes time, so that layers that are watched take longer."""
+
+    def __call__(self):
+        self.now += 5
+        return self.now
+
+
+def test_what_watching_the_layers_costs_is_not_in_the_estimates():
+    clock = CostlyClock()
+    module, x = network(clock), torch.ones(4, 3)
+    found = structures_of(module, x)
+    table = measure_widths(module, call_on(module, x, "test"), found.groups, Latency(rounds=2), clock)
+    assert table.whole == seconds(16, 8) + 5
+    assert sum(table.layers.values()) <= table.whole
+    for place in (0.25, 0.5, 0.75):  # all groups narrowed together, as they were measured
+        a, b = round(16 * place), round(8 * place)
+        assert table.seconds({"0": a, "2": b}) == pytest.approx(seconds(a, b) + 5, rel=1e-6)
+
+
 class Literal(nn.Module):
     """A width in code: the network does not run without units of the first group."""
 
@@ -78,8 +99,10 @@ def test_a_group_that_cannot_shrink_is_constant():
     assert "second" in table.alone
 
 
-def test_both_networks_are_measured_and_the_network_stays_as_it_is():
-    module, x = network(Clock()), torch.ones(4, 3)
+def test_both_networks_are_measured_and_the_network_stays_as_it_is(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(width_table, "clock_for", lambda *_: clock)
+    module, x = network(clock), torch.ones(4, 3)
     found = structures_of(module, x)
     before = copy.deepcopy(module.state_dict())
     widths = []
@@ -87,7 +110,7 @@ def test_both_networks_are_measured_and_the_network_stays_as_it_is():
     times = measure_living(
         module, call_on(module, x, "test"), found.groups, {"0": torch.arange(16) < 4}, Latency(rounds=2)
     )
-    assert min(times) > 0
+    assert times == (seconds(16, 8), seconds(4, 8))
     assert widths[1:] == ([16] * 3 + [4] * 3) * 5  # after the one that finds the call: in turn, with a pass to warm up
     assert all(torch.equal(one, before[name]) for name, one in module.state_dict().items())
 

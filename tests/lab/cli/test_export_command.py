@@ -103,12 +103,13 @@ def test_a_wrong_file_ends_with_1(checkpoint, capsys, monkeypatch):
 
 def test_what_it_cannot_export_it_says(checkpoint, capsys, monkeypatch):
     for words, said in (
-        (["--ckpt=nowhere.ckpt", "--format=onnx"], "`--ckpt nowhere.ckpt` is no file"),
+        (["--ckpt=nowhere.ckpt", "--format=onnx"], "`--ckpt nowhere.ckpt` does not exist. Give a checkpoint, a small"),
         (["--format=onxx"], "There is no format `onxx`. Did you mean `onnx`?"),
         (["--format=torch,onxx"], "There is no format `onxx`"),
         (["--format=torch,onnx", "--out=a.onnx"], "is one file, and `--format torch,onnx` writes 2"),
         (["--format=torch", "--out=a.onnx"], "writes files that end in .pt2"),
         (["--format=torch", "--out=nowhere/a.pt2"], "there is no folder 'nowhere' for the file"),
+        (["--format=torch", "--batch=a"], 'Parser key "batch"'),
         (["--format=torch", "--opset=18"], "`opset` must stay as it is for 'torch'"),
         (["--format=torch", "--config=nowhere.yaml"], "nowhere.yaml"),
         (

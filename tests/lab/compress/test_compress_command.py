@@ -17,6 +17,8 @@ from lightning_prune.callbacks.gathering import latency_in_fit
 from lightning_prune.granularity.interpolation import Curve
 from lightning_prune.granularity.latency_table import LatencyTable
 from lightning_prune.lab import Classifier, ConvNet
+from lightning_prune.shrinking.shrink_record import ShrinkRecord
+from lightning_prune.shrinking.small_checkpoints import plain_record
 from lightning_prune.shrinking.small_file import load_small
 from lightning_prune.structures.flops import count_flops
 
@@ -219,11 +221,23 @@ def fake_widths(module, call, groups, latency):
     return LatencyTable(latency, 1.0, {"net.0": 1.0}, {name: {"net.0": curve}}, {"net.0": 0.0}, {name: 32}, same)
 
 
+def test_a_file_that_is_wrong_ends_with_1(monkeypatch):
+    Path("my.yaml").write_text(CONFIG)
+    done = lambda config, words, weights, export_to: export_to != Path("wrong.onnx")  # noqa: E731
+    monkeypatch.setattr("lightning_prune.lab.compress.compress.compress", done)
+    main(["compress", "--config=my.yaml", "--export=right.onnx"])
+    with pytest.raises(SystemExit) as ended:
+        main(["compress", "--config=my.yaml", "--export=wrong.onnx"])
+    assert ended.value.code == 1
+
+
 def test_wrong_input_is_one_message(trained, capsys):
     capsys.readouterr()
     torch.save({"weight": torch.zeros(2)}, "other.pth")
     torch.save({"note": 1}, "no_weights.pth")
     export(ConvNet(channels=1, width=8), "small.safetensors", example=torch.rand(2, 1, 8, 8))
+    record = plain_record(ShrinkRecord({"network.features.0.weight": (8, 1, 3, 3)}))
+    torch.save({"state_dict": state_of(trained), "shrunk": record}, "small.ckpt")
     Path("text.yaml").write_text("only words")
     Path("endless.yaml").write_text(CONFIG.replace("max_epochs: 1, ", ""))
     for words, said in (
@@ -232,10 +246,18 @@ def test_wrong_input_is_one_message(trained, capsys):
         (["--config=my.yaml", "--ckpt_path=nowhere.ckpt"], "`--ckpt_path nowhere.ckpt` is no file"),
         (["--config=my.yaml", "--speedup=1"], "`--speedup 1` must be above 1"),
         (["--config=my.yaml", "--speedup=fast"], "speedup"),
+        (["--config=my.yaml", "--retrain=10", "--dry-run"], "`--retrain 10` is no length: give 10ep for epochs"),
         (["--config=my.yaml", "--cycles=0"], "`--cycles 0` must be at least 1"),
         (["--config=my.yaml", "--ckpt_path=other.pth"], "holds the weights of another network: Classifier needs"),
         (["--config=my.yaml", "--ckpt_path=no_weights.pth"], "holds no weights"),
         (["--config=my.yaml", "--ckpt_path=small.safetensors"], "is a small network. Give the weights of the whole"),
+        (["--config=my.yaml", "--ckpt_path=small.safetensors", "--dry-run"], "is a small network. Give the weights of"),
+        (["--config=my.yaml", "--ckpt_path=small.ckpt", "--dry-run"], "is a small network. Give the weights of the"),
+        (["--config=my.yaml", "--ckpt_path=no_weights.pth", "--dry-run"], "holds no weights"),
+        (
+            ["--config=my.yaml", f"--ckpt_path={trained}", "--speedup=999"],
+            "`--speedup 999` cannot be reached: 54.6 is the ",
+        ),
         (["--config=my.yaml", "--measure=units"], "measure"),
         (["--config=endless.yaml", "--ckpt_path=other.pth"], "does not say how long they were trained"),
         (["--config=my.yaml", "--export=model.xyz"], "its ending says no format"),

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from lightning_prune.ablation.report.measures import Measure
-from lightning_prune.ablation.report.network_costs import GAINS, network_costs
+from lightning_prune.ablation.report.network_costs import GAINS, LATENCY, network_costs
 from lightning_prune.ablation.report.pictures.axes import PER_CENT, heading, limits, measure_axis
 from lightning_prune.ablation.report.pictures.cost import UNITS, costs_of
 from lightning_prune.ablation.report.pictures.picture import NOT_HIDDEN, Choice, Picture, specification
@@ -123,7 +123,8 @@ def _chart(study: Study) -> Drawing:
                alt.Tooltip("front:N", title="best for its cost")]  # fmt: skip
     low, high = (alt.ExprRef(expr=f"ends[unit][{end}]") for end in (0, 1))
     gains = f"indexof({list(GAINS)}, unit) >= 0"
-    labels = f"unit == '{WEIGHTS}' ? {PER_CENT} : format(datum.value, ',.3~r') + ({gains} ? ' x' : '')"
+    sign = f"({gains} ? ' x' : unit == '{LATENCY}' ? ' ms' : '')"
+    labels = f"unit == '{WEIGHTS}' ? {PER_CENT} : format(datum.value, ',.3~r') + {sign}"
     axis = alt.Axis(values=alt.ExprRef(expr="ticks[unit]"), labelExpr=labels, labelOverlap="greedy", title=None,
                     gridOpacity=0.6, labelBound=16)  # fmt: skip
     dense_first = alt.ExprRef(expr=f"unit == '{WEIGHTS}'")
@@ -135,6 +136,6 @@ def _chart(study: Study) -> Drawing:
     points = points.encode(color=color_of("arm", study.arms), shape=shape_of("arm", study.arms), tooltip=tooltip)
     beaten = points.transform_filter("!datum.front").encode(fill=alt.value("white"))
     best = points.transform_filter("datum.front").encode(fill=color_of("arm", study.arms))
-    spent = f"indexof({list(UNITS)}, unit) >= 0 ? ' spent' : ''"
+    spent = f"indexof({list(UNITS)}, unit) >= 0 ? ' spent' : unit == '{LATENCY}' ? ' of a forward pass' : ''"
     title = heading(f"[measure, 'over the ' + (unit == '{WEIGHTS}' ? 'weights left' : unit + ({spent}))]")
     return alt.layer(line, beaten, best).properties(width="container", height=320, title=title)

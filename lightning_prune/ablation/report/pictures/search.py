@@ -20,7 +20,7 @@ CAPTION = "All values that were tried from the same pruned network. The arm went
 
 def draw_search(study: Study) -> Picture | None:
     """Draw the tried values of each search arm, one seed at a time. ``None`` if no arm searches."""
-    arms = [str(arm["name"]) for arm in study.facts["arms"] if arm.get("search")]
+    arms = [str(arm["name"]) for arm in study.facts["arms"] if arm.get("search") and not arm.get("soup")]
     if not arms:
         return None
     metric = study.metric

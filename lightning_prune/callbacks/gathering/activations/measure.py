@@ -84,13 +84,13 @@ def _passes(source: Source, watching: Watching, batches: int, seed: int) -> Iter
     """Run the network on batches, in evaluation mode and without gradients."""
     source.module.eval()  # put back with the other attributes
     for run in source.passes(batches, seed):
-        with _all_operations(), torch.no_grad(), watching:
+        with all_operations(), torch.no_grad(), watching:
             run()
         yield
 
 
 @contextmanager
-def _all_operations() -> Iterator[None]:
+def all_operations() -> Iterator[None]:
     """Let attention run operation by operation: its fast path hides them."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

@@ -1,17 +1,24 @@
 """Export a network for a while, to time the file."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lightning_prune.deployment.export import check_format, export
 from lightning_prune.shrinking.quiet_calls import Call
+
+if TYPE_CHECKING:
+    from lightning_prune.deployment.profiling.runtimes.known import Ready, Runtime
+
+# For a file, a call and a number of threads, a context with a function that makes the call.
+Opened = Callable[[Path, Call, int], AbstractContextManager[Callable[[], object]]]
 
 
 @contextmanager
@@ -29,6 +36,22 @@ def exported(module: nn.Module, call: Call, name: str) -> Iterator[Path]:
             warnings.filterwarnings("ignore", message="export\\(")  # the time is the same where the numbers are not
             export(module, path, name, example=call.inputs, shrink=False)
         yield path
+
+
+def from_file(name: str, opened: Opened) -> "Runtime":
+    """Make a runtime that opens the file of a network.
+
+    Args:
+        name: The format of the file.
+        opened: Opens the file.
+    """
+
+    @contextmanager
+    def prepared(module: nn.Module, call: Call) -> "Iterator[Ready]":
+        with exported(module, call, name) as path:
+            yield partial(opened, path)
+
+    return prepared
 
 
 def arrays_of(call: Call) -> list[Any]:

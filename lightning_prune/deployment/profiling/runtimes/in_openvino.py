@@ -4,27 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from torch import nn
-
-from lightning_prune.deployment.profiling.runtimes.exported_network import arrays_of, exported
+from lightning_prune.deployment.profiling.runtimes.exported_network import arrays_of, from_file
 from lightning_prune.shrinking.quiet_calls import Call
-
-if TYPE_CHECKING:
-    from lightning_prune.deployment.profiling.runtimes.known import Ready
-
-
-@contextmanager
-def prepared(module: nn.Module, call: Call) -> "Iterator[Ready]":
-    """Write the network into a file.
-
-    Args:
-        module: The network.
-        call: Shows what the network is given.
-    """
-    with exported(module, call, "openvino") as path:
-        yield partial(_compiled, path)
 
 
 @contextmanager
@@ -35,3 +17,6 @@ def _compiled(path: Path, call: Call, threads: int) -> Iterator[Callable[[], obj
     hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     network = openvino.Core().compile_model(path, "CPU", hints)
     yield partial(network, arrays_of(call))
+
+
+prepared = from_file("openvino", _compiled)
