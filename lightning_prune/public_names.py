@@ -59,6 +59,7 @@ from lightning_prune.callbacks.policies import WarmupSteps as WarmupSteps
 from lightning_prune.callbacks.policies.base import LearningRatePolicy as LearningRatePolicy
 from lightning_prune.callbacks.policies.base import ShapedRate as ShapedRate
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume as ExactResume
+from lightning_prune.callbacks.starting_points.best_weights import BestWeights as BestWeights
 from lightning_prune.callbacks.starting_points.norm_rewind import NormRewind as NormRewind
 from lightning_prune.callbacks.starting_points.reconstruct import Reconstruct as Reconstruct
 from lightning_prune.callbacks.starting_points.reinitialize import Reinitialize as Reinitialize
@@ -96,6 +97,8 @@ from lightning_prune.regimes.advice import advise as advise
 from lightning_prune.regimes.advice import choose as choose
 from lightning_prune.regimes.barriers import Barrier as Barrier
 from lightning_prune.regimes.barriers import barrier as barrier
+from lightning_prune.regimes.curvature import hessian_trace as hessian_trace
+from lightning_prune.regimes.curvature import top_eigenvalue as top_eigenvalue
 from lightning_prune.regimes.distances import weight_distance as weight_distance
 from lightning_prune.regimes.measured import Measured as Measured
 from lightning_prune.regimes.sharpness.cram import CrAM as CrAM

@@ -24,6 +24,7 @@ from lightning_prune.criteria.declared import needs_of as needs_of
 from lightning_prune.criteria.declared import of_units as of_units
 from lightning_prune.criteria.declared import scores_entries as scores_entries
 from lightning_prune.criteria.declared import scores_units as scores_units
+from lightning_prune.criteria.declared import solved_by as solved_by
 from lightning_prune.criteria.evidence import Evidence as Evidence
 from lightning_prune.criteria.evidence import Needs as Needs
 from lightning_prune.criteria.filters import Filters as Filters
@@ -34,9 +35,11 @@ from lightning_prune.criteria.gradients import gradient_magnitude as gradient_ma
 from lightning_prune.criteria.gradients import grasp as grasp
 from lightning_prune.criteria.gradients import snip as snip
 from lightning_prune.criteria.gradients import taylor as taylor
+from lightning_prune.criteria.in_sequence import InSequence as InSequence
 from lightning_prune.criteria.inputs import ria as ria
 from lightning_prune.criteria.inputs import wanda as wanda
 from lightning_prune.criteria.on_batches import OnBatches as OnBatches
+from lightning_prune.criteria.sparse_gpt import sparse_gpt as sparse_gpt
 from lightning_prune.criteria.switch import Switch as Switch
 from lightning_prune.criteria.units import activation_entropy as activation_entropy
 from lightning_prune.criteria.units import batch_norm_scale as batch_norm_scale
@@ -44,7 +47,10 @@ from lightning_prune.criteria.units import feature_rank as feature_rank
 from lightning_prune.criteria.units import geometric_median as geometric_median
 from lightning_prune.criteria.units import l1_norm as l1_norm
 from lightning_prune.criteria.units import l2_norm as l2_norm
+from lightning_prune.criteria.units import lasso_channels as lasso_channels
 from lightning_prune.criteria.units import mean_activation as mean_activation
+from lightning_prune.criteria.units import reconstruction_error as reconstruction_error
+from lightning_prune.criteria.units import reconstruction_error_forward as reconstruction_error_forward
 from lightning_prune.criteria.units import taylor_gate as taylor_gate
 
 

@@ -55,6 +55,8 @@ class Scorer(ABC):
 
 
 Criterion = Scorer | Callable[[Tensor, Evidence], Tensor]
+Keep = int | tuple[int, int]  # how many weights of a tensor, or how many of how many neighbors along the inputs
+Solver = Callable[[Tensor, Evidence, Tensor | None, Keep], tuple[Tensor, Tensor]]
 _Any = TypeVar("_Any", bound=Callable[[Tensor, Evidence], Tensor])
 
 
@@ -90,6 +92,44 @@ def needs(
         return criterion
 
     return declare
+
+
+def solved_by(solver: Solver) -> Callable[[_Any], _Any]:
+    """Declare that a criterion decides itself which weights of a tensor live, and changes those that live.
+
+    The scores of the criterion then only say how many weights each tensor keeps. This goes for single weights and for
+    ``NofM``. Where larger units live and die, the scores alone decide and nothing is changed.
+
+    Args:
+        solver: Maps a weight, its evidence, its mask (uint8, or None where all of it lives) and the number of weights
+            to keep to the new mask (bool) and the new weight, both of the shape of the weight. The number is a pair
+            ``(n, m)`` where ``n`` of every ``m`` neighbors along the inputs live. Dead weights stay dead.
+
+    Returns:
+        A decorator that returns the same criterion.
+    """
+
+    def declare(criterion: _Any) -> _Any:
+        criterion.solver = solver  # type: ignore[attr-defined]
+        return criterion
+
+    return declare
+
+
+def solver_of(criterion: Criterion, cycle: int) -> Solver | None:
+    """The solver of the criterion that scores the prune of a cycle. None if it has none: see :func:`solved_by`.
+
+    Args:
+        criterion: The criterion.
+        cycle: The number of the cycle.
+
+    Example:
+        >>> from lightning_prune.criteria import OnBatches, sparse_gpt, wanda
+        >>> solver_of(OnBatches(sparse_gpt, 2), cycle=1) is None, solver_of(wanda, cycle=1) is None
+        (False, True)
+    """
+    within: Any = getattr(criterion, "criterion_at", None)
+    return solver_of(within(cycle), cycle) if within is not None else getattr(criterion, "solver", None)
 
 
 def needs_of(criterion: Criterion) -> Needs:

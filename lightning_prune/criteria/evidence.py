@@ -11,10 +11,11 @@ from lightning_prune.basics.checks import check_at_least_one
 from lightning_prune.basics.user_error import UserError
 
 MEASURED = ("gradient", "squared_gradient", "hessian_gradient")  # on batches of training data
-FLOWING = ("input_norm",)  # of what flows into weights, on batches of training data
+FLOWING = ("input_norm", "input_gram")  # of what flows into weights, on batches of training data
 REMEMBERED = ("initial", "phase_start", "epoch_start")  # weights of an earlier moment
 OUTPUTS = ("output_mean", "output_samples", "output_rank")  # of what flows out of units, on batches of training data
-OF_UNITS = ("scale", "squared_gate_gradient", *OUTPUTS)  # of whole units, and only where their outputs are known
+READ = ("contribution_gram",)  # of what layers make of units, on batches of training data
+OF_UNITS = ("scale", "squared_gate_gradient", *OUTPUTS, *READ)  # of whole units, and only where their outputs are known
 KINDS = (*MEASURED, *FLOWING, *REMEMBERED, "survival", *OF_UNITS)
 
 BatchNorm = Literal["training", "evaluation"]
@@ -27,7 +28,8 @@ class Evidence:
     Args:
         generator: The source of all randomness, on the CPU. Its seed depends on the run's seed, the cycle and the
             tensor, so every process draws the same numbers.
-        found: The tensors that the criterion declared with :func:`needs`, by kind. Each has the weight's shape.
+        found: The tensors that the criterion declared with :func:`needs`, by kind. Each has the weight's shape, but for
+            ``input_gram`` and what belongs to whole units.
         transposed: The number of groups if the weight belongs to a transposed convolution, whose outputs lie along the
             second dimension, and 1 for the ``Conv1D`` of transformers. 0 for any other layer, whose outputs lie along
             the first dimension.
@@ -62,6 +64,17 @@ class Evidence:
     def input_norm(self) -> Tensor:
         """The L2 norm of the numbers that each weight is multiplied with, over all samples and positions."""
         return self._look("input_norm")
+
+    @property
+    def input_gram(self) -> Tensor:
+        """The Gram matrices of the numbers that the weights of an output are multiplied with.
+
+        They do not have the weight's shape, but (groups, size, size). The outputs are divided evenly into the groups,
+        most often one. The size is the number of weights of an output, in the order of
+        :func:`~lightning_prune.selection.filter_layout.by_filter`. A Gram matrix is the sum over all samples and
+        positions of the products of two numbers.
+        """
+        return self._look("input_gram")
 
     @property
     def initial(self) -> Tensor:
@@ -107,6 +120,11 @@ class Evidence:
     def output_rank(self) -> Tensor:
         """The rank of the map that flows out of each unit, averaged over samples, in one column."""
         return self._look("output_rank")
+
+    @property
+    def contribution_gram(self) -> Tensor:
+        """The Gram matrix of what units add to the outputs of the layers that read them: one row and column a unit."""
+        return self._look("contribution_gram")
 
     def _look(self, kind: str) -> Tensor:
         if kind in self.found:

@@ -7,7 +7,7 @@ from torch import Tensor
 from lightning_prune.basics.checks import check_at_least_one
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.criteria.declared import Criterion, Scorer, is_elementwise, needs_of, scores_units
-from lightning_prune.criteria.evidence import FLOWING, MEASURED, OUTPUTS, Evidence, Needs
+from lightning_prune.criteria.evidence import FLOWING, MEASURED, OUTPUTS, READ, Evidence, Needs
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,7 +33,7 @@ class OnBatches(Scorer):
     batches: int
 
     def __post_init__(self) -> None:
-        measured = {*MEASURED, *FLOWING, *OUTPUTS, "squared_gate_gradient"}
+        measured = {*MEASURED, *FLOWING, *OUTPUTS, *READ, "squared_gate_gradient"}
         if not callable(self.criterion) or not measured & set(needs_of(self.criterion).kinds):
             raise UserError(
                 f"OnBatches(criterion={self.criterion!r}) takes no gradients and looks at no activations: give a "
@@ -43,6 +43,10 @@ class OnBatches(Scorer):
 
     def __call__(self, weight: Tensor, evidence: Evidence) -> Tensor:
         return self.criterion(weight, evidence)
+
+    def criterion_at(self, cycle: int) -> Criterion:
+        """The criterion that scores the prune of a cycle."""
+        return self.criterion
 
     @property
     def needs(self) -> Needs:

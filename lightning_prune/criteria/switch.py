@@ -53,7 +53,11 @@ class Switch(Scorer):
             raise UserError(f"{self!r}: the two need gradients with other statistics of BatchNorm. Give another pair.")
 
     def __call__(self, weight: Tensor, evidence: Evidence) -> Tensor:
-        return (self.first if evidence.cycle < self.cycle else self.then)(weight, evidence)
+        return self.criterion_at(evidence.cycle)(weight, evidence)
+
+    def criterion_at(self, cycle: int) -> Criterion:
+        """The criterion that scores the prune of a cycle."""
+        return self.first if cycle < self.cycle else self.then
 
     @property
     def _both(self) -> tuple[Criterion, Criterion]:

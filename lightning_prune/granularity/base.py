@@ -19,6 +19,10 @@ _WITHOUT_OUTPUTS = (
     "The criterion looks at what flows out of units, which blocks do not know: give "
     "IterativePruning(granularity=Structures()) or Filters(), or a criterion of the weights alone, such as l1_norm."
 )
+_WITHOUT_INPUTS = (
+    "The criterion looks at what layers make of units, and filters and blocks do not know which layers read them: give "
+    "IterativePruning(granularity=Structures()), or a criterion of the weights alone, such as l1_norm."
+)
 _WITHOUT_GATES = (
     "The criterion looks at the norms and biases behind units, which filters and blocks do not know: give "
     "IterativePruning(granularity=Structures()), or a criterion of the weights alone, such as l1_norm."
@@ -135,6 +139,21 @@ class Units(ABC):
             ValueError: If the units are parts of outputs.
         """
         raise UserError(_WITHOUT_OUTPUTS)
+
+    def inputs(self, group: str) -> list[tuple[str, int, Tensor]]:
+        """Where layers read the values of a group.
+
+        Args:
+            group: The name of the group.
+
+        Returns:
+            The name of the weight, the dimension along which its inputs lie, and the number of the unit of each input,
+            -1 for inputs of other units.
+
+        Raises:
+            ValueError: If it is not known what reads the units.
+        """
+        raise UserError(_WITHOUT_INPUTS)
 
     def living_network(self, masks: Masks) -> LivingNetwork | None:
         """What is left of the network when dead units are removed. None if the units are parts of single tensors.

@@ -93,6 +93,9 @@ class CoupledUnits(Units):
         slices = self.groups[group].slices
         return {one.tensor: one.units for one in slices if one.role == "producer" and not one.bias}
 
+    def inputs(self, group: str) -> list[tuple[str, int, Tensor]]:
+        return [(one.tensor, one.dim, one.units) for one in self.groups[group].slices if one.role == "consumer"]
+
     def only(self, weights: Iterable[str]) -> "CoupledUnits":
         kept = set(weights)
         left = {name: group for name, group in self.groups.items() if kept.issuperset(group.producers)}

@@ -7,6 +7,7 @@ from lightning_prune.basics.late_names import late_names
 if TYPE_CHECKING:
     from lightning_prune.regimes.advice import Advice, advise, choose
     from lightning_prune.regimes.barriers import Barrier, barrier
+    from lightning_prune.regimes.curvature import hessian_trace, top_eigenvalue
     from lightning_prune.regimes.distances import weight_distance
     from lightning_prune.regimes.measured import Measured
     from lightning_prune.regimes.of_two import measure
@@ -21,7 +22,9 @@ __all__ = [
     "barrier",
     "choose",
     "cka",
+    "hessian_trace",
     "measure",
+    "top_eigenvalue",
     "weight_distance",
 ]
 
@@ -35,7 +38,9 @@ if not TYPE_CHECKING:  # the help of the command needs no torch
         "barrier": "barriers",
         "choose": "advice",
         "cka": "similarity",
+        "hessian_trace": "curvature",
         "measure": "of_two",
+        "top_eigenvalue": "curvature",
         "weight_distance": "distances",
     }
     __getattr__ = late_names(__name__, PLACES)

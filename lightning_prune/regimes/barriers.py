@@ -106,7 +106,7 @@ def barrier(
         >>> len(barrier(first, second, data).values), barrier(first, first, data).lmc
         (11, 0.0)
     """
-    require(points >= 2, "barrier", "points", points, "be at least 2, the two ends")
+    require(isinstance(points, int) and points >= 2, "barrier", "points", points, "be at least 2, the two ends")
     if batches is not None:
         check_at_least_one("barrier", "batches", batches)
     require(

@@ -59,6 +59,11 @@ class SteadyBatches:
             isinstance(self._data, list | tuple) and any(isinstance(one, DataLoader) for one in self._data)
         ):
             raise UserError(f"{asker}(data=...) is read batch for batch: give one loader, or a list of batches.")
+        if not hasattr(self._data, "__iter__") and not hasattr(self._data, "__getitem__"):
+            raise UserError(
+                f"{asker}(data={data!r}) has no batches: give a DataLoader, a LightningDataModule that is set up, or a "
+                "list of batches."
+            )
         if isinstance(self._data, Iterator):
             raise UserError(f"{asker}(data=...) is read several times, and an iterator can be read once: give a list.")
 

@@ -48,13 +48,15 @@ every = pytest.mark.parametrize("criterion", CRITERIA, ids=named)
 
 def evidence(count):
     made = torch.Generator().manual_seed(1)
-    return Evidence(torch.Generator().manual_seed(0), {kind: torch.rand(count, 2, generator=made) for kind in KINDS})
+    found = {kind: torch.rand(count, 2, generator=made) for kind in KINDS}
+    terms = torch.randn(30, count, generator=made)
+    return Evidence(torch.Generator().manual_seed(0), {**found, "contribution_gram": terms.t() @ terms})
 
 
 def test_the_criteria_of_units_are_found():
     assert {named(one) for one in CRITERIA} == {
         "l1_norm", "l2_norm", "geometric_median", "batch_norm_scale", "taylor_gate", "mean_activation",
-        "activation_entropy", "feature_rank",
+        "activation_entropy", "feature_rank", "reconstruction_error", "reconstruction_error_forward", "lasso_channels",
     }  # fmt: skip
 
 
@@ -69,6 +71,7 @@ def test_a_criterion_of_units_gives_one_score_a_row_and_names_its_paper(criterio
     assert "Reference: " in inspect.getdoc(criterion)
     order = torch.randperm(5)
     found = {kind: tensor[order] for kind, tensor in evidence(5).found.items()}
+    found["contribution_gram"] = found["contribution_gram"][:, order]
     assert torch.allclose(criterion(rows[order], Evidence(torch.Generator(), found)), score[order])
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from lightning_prune.criteria import Evidence
 from lightning_prune.criteria.evidence import KINDS as EVIDENCE
 from lightning_prune.criteria.scores import Scores
+from lightning_prune.selection.filter_layout import filter_count
 
 every_criterion = pytest.mark.parametrize("criterion", CRITERIA, ids=named)
 
@@ -35,15 +36,18 @@ def network(kind: str, wide=(60, 50)) -> dict[str, Tensor]:
     return weights
 
 
-def evidence_for(shape, seed=0, part=None) -> Evidence:
+def evidence_for(shape, seed=0, part=None, transposed=0) -> Evidence:
     """Something of every kind; that of a part is the part of it."""
     made = torch.Generator().manual_seed(seed + 1)
     found = {kind: torch.randn(shape, generator=made) for kind in EVIDENCE}
     found["squared_gradient"] = found["squared_gradient"].square()
     found["input_norm"] = found["input_norm"].abs()
+    size = torch.Size(shape).numel() // filter_count(torch.Size(shape), transposed)
+    inputs = torch.randn(50, size, generator=made)
+    found["input_gram"] = (inputs.t() @ inputs)[None]
     if part is not None:
         found = {kind: tensor.flatten()[part] for kind, tensor in found.items()}
-    return Evidence(torch.Generator().manual_seed(seed), found)
+    return Evidence(torch.Generator().manual_seed(seed), found, transposed)
 
 
 @every_criterion

@@ -13,6 +13,7 @@ from generated_images import generate_images
 
 import lightning_prune
 from lightning_prune import DynamicSparsity, IterativePruning, LRRewind
+from lightning_prune.allocation.block_by_block import BlockByBlock
 from lightning_prune.callbacks.fit.assembly import assemble, rewinding
 from lightning_prune.callbacks.timing.plan import plan
 from lightning_prune.callbacks.timing.plan_gradual import plan_inside
@@ -47,6 +48,8 @@ PAPERS = {
     "gadhikar_2024",
     "oh_2025",
     "kurtic_alistarh_2022",
+    "roy_2020",
+    "lin_2020",
     "evci_2020",
     "mocanu_2018",
     "peste_2021",
@@ -314,4 +317,7 @@ def wanted(pruning):
 @pytest.mark.parametrize("config", [config for config in READY if config not in (*SMALL, *RECORDED)], ids=name_of)
 def test_a_config_runs(config, monkeypatch):
     pruning = run(config, monkeypatch)
+    if isinstance(getattr(pruning, "allocation", None), BlockByBlock):  # two of its blocks, whatever the schedule says
+        assert 0 < pruning.measured_sparsity < pruning.scheduled(pruning.cycles)
+        return
     assert pruning.measured_sparsity == pytest.approx(wanted(pruning), abs=1e-3)

@@ -48,6 +48,10 @@ OTHER = {
     "mishra_2021": "ours",
     "oh_2025": "ours",
     "perp_2023": "ours",
+    "silo_2023/densenet40": "unconfirmed: the growth",
+    "silo_2023/mobilenet_v2": "ours: torchvision's strides",
+    "silo_2023/resnet50": "ours: torchvision's",
+    "silo_2023/vit": "ours: the size",
     "zhu_gupta_2017": "ours",
     "zimmer_2023/wrn28_10": "ours: ",
 }
@@ -143,7 +147,8 @@ def test_blocks_of_the_reproducibility_study_go_by_steps_of_its_files():
         ("mikler_2021", ["20 % at a time"]),
         ("mikler_2021/resnet20", ["momentum of BatchNorm", "0.997"]),
         ("renda_2020", ["standardizes each image by itself", "momentum of BatchNorm", "0.997"]),
-        ("silo_2023", ["prunes BatchNorm's scales", "keeps its statistics", "Xavier", "36,000"]),
+        ("silo_2023/resnet20", ["prunes BatchNorm's scales", "keeps its statistics", "Xavier", "36,000"]),
+        ("silo_2023/vgg19", ["prunes BatchNorm's scales", "keeps its statistics", "Xavier", "36,000"]),
         ("s_cyc_2021", ["prunes BatchNorm's scales", "keeps its statistics", "Xavier", "36,000", "not public"]),
     ],
 )

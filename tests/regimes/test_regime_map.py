@@ -89,6 +89,24 @@ def test_the_maps_show_every_cell_with_its_regime():
     assert {row["regime"] for row in rows} == {"I", "II-A", "II-B"}
 
 
+def test_what_stands_on_a_tile_can_be_read():
+    maps = {one.name: one.spec["datasets"]["rows"][: 16 * 9] for one in draw_maps(zhou().cells)}
+    for name, darkest in (("error", max), ("lmc", min), ("cka", min)):  # orange grows darker, viridis lighter
+        dark = [row[name] for row in maps[name] if row["is_dark"]]
+        light = [row[name] for row in maps[name] if not row["is_dark"]]
+        assert darkest(dark + light) in dark
+        assert set(dark).isdisjoint(light)
+    alike = draw_maps(zhou().cells.assign(cka=1.0))[2].spec["datasets"]["rows"][: 16 * 9]
+    assert not any(row["is_dark"] for row in alike)
+
+
+def test_noise_does_not_look_like_a_regime():
+    """Colors span at least what tells networks apart: 0.1 of LMC, and 0.05 of CKA."""
+    quiet = zhou().cells.assign(lmc=[-0.001, 0.0] * 72, cka=[0.999, 1.0] * 72)
+    for one, least in zip(draw_maps(quiet)[1:], ([-0.1, 0.0], [0.95, 1.0]), strict=True):
+        assert one.spec["layer"][0]["encoding"]["color"]["scale"]["domain"] == least
+
+
 def test_files_are_written_and_read_back_and_the_command_says_the_advice(tmp_path, capsys):
     page = zhou().write(tmp_path)
     assert {one.name for one in page.parent.iterdir()} == {

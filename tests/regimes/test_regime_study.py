@@ -121,7 +121,7 @@ def test_the_command_plans_runs_and_advises(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("small.yaml").write_text(yaml.safe_dump(CONFIG))
     main(["regimes", "--config", "small.yaml", "--dry-run"])
-    assert "1 dense runs, 4 retrained copies, 2 pairs to measure." in capsys.readouterr().out
+    assert "1 dense run, 4 retrained copies, 2 pairs to measure." in capsys.readouterr().out
     assert not Path("runs").exists()
     main(["regimes", "--config", "small.yaml", "--out", "out", "--workers", "0"])
     printed = capsys.readouterr().out

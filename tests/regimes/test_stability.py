@@ -44,7 +44,16 @@ def test_a_larger_tolerance_calls_more_points_stable():
     assert Stability(pairs(-0.4, -0.05, 0.0), tolerance=0.1).earliest == "1ep"
 
 
-@pytest.mark.parametrize(("at", "said"), [([], "list of points"), (["5 epochs"], "stability"), ([3.5], "stability")])
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ([], "list of points"),
+        (["5 epochs"], "stability"),
+        ([3.5], "stability"),
+        (["1ep", 1], "twice"),
+        (["3ep"], "before the end of the dense run of 3 epochs"),
+    ],
+)
 def test_what_is_no_point_is_refused(at, said):
     with pytest.raises(UserError, match=said):
         stability(BASE, at=at)
@@ -70,4 +79,4 @@ def test_children_end_where_the_dense_run_does_and_the_command_says_it(tmp_path,
     assert capsys.readouterr().out.strip() == str(found)
     Path("points.yaml").write_text(yaml.safe_dump({"base": BASE, "at": ["0ep", "2ep"], "seeds": [3]}))
     main(["regimes", "--config", "points.yaml", "--dry-run"])
-    assert "1 dense runs, 4 children." in capsys.readouterr().out
+    assert "1 dense run, 4 children." in capsys.readouterr().out

@@ -42,6 +42,7 @@ def test_any_path_and_any_changes_are_temperatures():
         ({"trainer.max_epochs": [5, 5]}, "twice"),
         ({"trainer.max_epochs": 5}, "no list of values"),
         ({"a": [1], "b": [2]}, "2 paths at once"),
+        ({"hot": {"a": 1}, "cold": 3}, "for `cold` it gives 3"),
         ({"data.batch_size": ["large"]}, "whole numbers"),
     ],
 )
@@ -58,6 +59,8 @@ def test_what_is_no_temperature_is_refused(given, said):
         ({"densities": [0.5, 0.5]}, "twice"),
         ({"copies": 1}, "copies=1"),
         ({"tolerance": -1}, "tolerance"),
+        ({"tolerance": "small"}, "tolerance"),
+        ({"retrain": ["15ep"]}, "retrain"),
         ({"temperature": {}}, "temperatures"),
         ({"base": {**STUDY["base"], "start": "Reinitialize"}}, "Leave `start` out"),
     ],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering import synaptic_flow
-from lightning_prune.callbacks.gathering.activations.measure import input_norms
+from lightning_prune.callbacks.gathering.activations.measure import input_grams, input_norms
 from lightning_prune.callbacks.gathering.source import OfFit, Source
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, Evidence, needs_of
@@ -88,8 +88,10 @@ class Gatherer:
             if measured:
                 self._set_batch_norm(source.module)
                 self._found |= source.gradients(self.weights, measured, batches, seed)
-            if flowing:
+            if "input_norm" in flowing:
                 self._found["input_norm"] = input_norms(source, self.weights, batches, seed, what)
+            if "input_gram" in flowing:
+                self._found["input_gram"] = input_grams(source, self.weights, self._transposed, batches, seed, what)
             if flows:
                 self._found["survival"] = self._survival(source, masks, budget, 1 if rehearsal else None, seed)
 

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -94,6 +95,14 @@ class Source(ABC):
         """Put the columns of all processes side by side, however many each has."""
         return matrix
 
+    def of_first(self, tensor: Tensor) -> Tensor:
+        """The tensor of the first process."""
+        return tensor
+
+    def forward_context(self) -> AbstractContextManager[Any]:
+        """The precision in which the network runs."""
+        return nullcontext()
+
 
 class OfFit(Source):
     """The module and the training data of a fit.
@@ -138,6 +147,12 @@ class OfFit(Source):
         parts[self._trainer.global_rank] = torch.nn.functional.pad(matrix, (0, longest - own), value=float("nan"))
         columns = self.summed(parts).transpose(0, 1).flatten(1)
         return columns[:, ~columns.isnan().all(0)]
+
+    def of_first(self, tensor: Tensor) -> Tensor:
+        return tensor if self.alone else self.summed(tensor * (self._trainer.global_rank == 0))
+
+    def forward_context(self) -> AbstractContextManager[Any]:
+        return self._trainer.precision_plugin.forward_context()
 
     def ones(self, seed: int) -> Tensor:
         return synaptic_flow.ones_for(self._trainer, seed)

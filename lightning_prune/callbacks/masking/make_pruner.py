@@ -17,6 +17,7 @@ from lightning_prune.callbacks.masking.pattern_pruner import PatternPruner
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.unit_pruner import Division, UnitPruner
 from lightning_prune.criteria import Criterion
+from lightning_prune.criteria.in_sequence import in_blocks
 from lightning_prune.granularity.base import Granularity
 from lightning_prune.granularity.latency import Latency
 from lightning_prune.granularity.latency_table import Timed
@@ -77,6 +78,11 @@ def make_pruner(
         known = find_structures(cast("pl.LightningModule", module), weights)
         whole, found = known.groups, of_parameters(module, known)
     units = method.granularity(weights, transposed, found)
+    if units is not None and in_blocks(method.criterion, 1) is not None:
+        raise UserError(
+            f"IterativePruning(criterion={method.criterion!r}) prunes single weights block by block, and granularity="
+            f"{method.granularity!r} larger units: leave granularity or InSequence out."
+        )
     if units is None:
         sizes = {name: weight.numel() for name, weight in weights.items()}
         return Pruner(

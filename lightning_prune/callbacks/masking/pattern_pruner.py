@@ -10,6 +10,7 @@ from lightning_prune.allocation import Allocation
 from lightning_prune.allocation.budget import Counts
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.criteria import Criterion
+from lightning_prune.criteria.declared import Keep
 from lightning_prune.criteria.scores import DEAD, Scores
 from lightning_prune.granularity.n_of_m import NofM
 from lightning_prune.selection.sharding import whole
@@ -48,6 +49,9 @@ class PatternPruner(Pruner):
     def _allocate(self, scores: Scores, density: float) -> Mapping[str, int]:
         number = self.pattern.number_at(1 - density)
         return Counts({name: self._living(name, number) for name in scores}, cut=float(1 - number))
+
+    def _keep(self, counts: Mapping[str, int], sparsity: float, name: str) -> Keep:
+        return self.pattern.number_at(sparsity), self.pattern.m
 
     def _living(self, name: str, number: int) -> int:
         """How many weights of a tensor live with this number in each group. Groups may have fewer from the start."""

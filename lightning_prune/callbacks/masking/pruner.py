@@ -13,8 +13,12 @@ from lightning_prune.allocation import Allocation
 from lightning_prune.allocation.within_rows import compares_rows, in_rows
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.gatherer import Gatherer, Origin
+from lightning_prune.callbacks.masking.in_blocks import Parts, rehearse_in_blocks, shrink_in_blocks_
+from lightning_prune.callbacks.masking.solving import solve_
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, is_elementwise
+from lightning_prune.criteria.declared import Keep, solver_of
+from lightning_prune.criteria.in_sequence import in_blocks
 from lightning_prune.criteria.scores import Scores, as_floating, check_finite, mark_dead
 from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.granularity.quantities import Measure, find_counts
@@ -37,9 +41,11 @@ class Pruner:
 
     Attributes:
         follows_schedule: Whether the sparsity alone says how much dies.
+        changes_weights: Whether a criterion may decide which weights of a tensor live, and change them.
     """
 
     follows_schedule: ClassVar[bool] = True
+    changes_weights: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -101,11 +107,30 @@ class Pruner:
 
     def shrink_(self, cycle: int, sparsity: float, trainer: Origin | None) -> None:
         """Decide which weights die, and remove them from the masks. See :meth:`prune_`."""
+        if (value := in_blocks(self.criterion, cycle)) is not None:
+            shrink_in_blocks_(self._parts(), value, cycle, sparsity, trainer)
+            return
         self._gather(trainer, cycle, sparsity, rehearsal=False)
         scores = self._scores(cycle)
         with one_thread() if is_elementwise(self.criterion) else nullcontext():
-            self.masks.shrink_(scores, self._allocate(scores, 1 - sparsity))
+            self.settle_(cycle, sparsity, scores, self._allocate(scores, 1 - sparsity))
         self.gatherer.drop()
+
+    def settle_(self, cycle: int, sparsity: float, scores: Scores, counts: Mapping[str, int]) -> None:
+        """Keep the highest scores of every tensor, or what the criterion decides itself, which then changes weights.
+
+        Args:
+            cycle: The number of the cycle.
+            sparsity: The fraction of the prunable weights that is to be dead.
+            scores: The scores.
+            counts: How many weights each tensor keeps, by name.
+        """
+        solver = solver_of(self.criterion, cycle) if self.changes_weights else None
+        if solver is None:
+            self.masks.shrink_(scores, counts)
+            return
+        keep, said = partial(self._keep, counts, sparsity), str(describe(self.criterion))
+        solve_(solver, self.weights, self.masks, self.gatherer, counts, keep, cycle, said)
 
     def rehearse(self, sparsities: Sequence[float], trainer: Origin | None = None) -> None:
         """Score and allocate without pruning, to find before the training what would fail after it.
@@ -118,6 +143,9 @@ class Pruner:
             ValueError: If evidence cannot be gathered, scores are not finite, of another shape or other ones when asked
                 again, or an allocation cannot be met.
         """
+        if sparsities and (value := in_blocks(self.criterion, 1)) is not None:
+            rehearse_in_blocks(self._parts(), value, sparsities, trainer)
+            return
         if sparsities:
             self._gather(trainer, 1, sparsities[-1], rehearsal=True)
         for sparsity in sorted({*sparsities[:1], *sparsities[-1:]}):
@@ -196,6 +224,14 @@ class Pruner:
         if self.measure is None or getattr(self.allocation, "is_fixed", False):
             return self.allocation(scores, density)
         return find_counts(self.allocation, scores, self.measure, density)
+
+    def _parts(self) -> Parts:
+        steps = self._gather, self._scores, self._allocate, self.settle_
+        return Parts(self.weights, self.masks, self.gatherer, *steps)
+
+    def _keep(self, counts: Mapping[str, int], sparsity: float, name: str) -> Keep:
+        """What a criterion that decides itself is asked to keep of a tensor."""
+        return counts[name]
 
     def _sparsity(self) -> float:
         if self.measure is None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_prune.allocation import Allocation
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.callbacks.gathering.activations.measure import unit_outputs
+from lightning_prune.callbacks.gathering.activations.measure import contribution_grams, unit_outputs
 from lightning_prune.callbacks.gathering.gate_gradients import squared_gate_gradients
 from lightning_prune.callbacks.gathering.gatherer import Origin, source_of
 from lightning_prune.callbacks.gathering.source import Source
@@ -18,7 +18,7 @@ from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.unit_evidence import score_units
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, scores_entries, scores_units
-from lightning_prune.criteria.evidence import OUTPUTS
+from lightning_prune.criteria.evidence import OUTPUTS, READ
 from lightning_prune.criteria.scores import DEAD, Scores
 from lightning_prune.granularity.base import Units
 from lightning_prune.granularity.living_network import LivingNetwork
@@ -60,6 +60,8 @@ class UnitPruner(Pruner):
         division: The units.
         measure: What a sparsity is a fraction of. None: of the units.
     """
+
+    changes_weights = False
 
     def __init__(
         self,
@@ -197,10 +199,14 @@ class UnitPruner(Pruner):
         if "squared_gate_gradient" in needs.kinds and not isinstance(trainer, Source):
             gates = squared_gate_gradients(trainer, self.units, self.covered, batches, seed, what)
             found["squared_gate_gradient"] = {group: one[:, None] for group, one in gates.items()}
-        if outputs := [kind for kind in OUTPUTS if kind in needs.kinds]:
+        if seen := [kind for kind in (*OUTPUTS, *READ) if kind in needs.kinds]:
             source = source_of(trainer)
-            source.refuse(self.covered, what, outputs)
-            found |= unit_outputs(source, self.units, self.covered, outputs, batches, seed)
+            source.refuse(self.covered, what, seen)
+            if outputs := [kind for kind in seen if kind in OUTPUTS]:
+                found |= unit_outputs(source, self.units, self.covered, outputs, batches, seed)
+            if "contribution_gram" in seen:
+                grams = contribution_grams(source, self.units, self.covered, batches, seed)
+                found["contribution_gram"] = grams
         return found
 
     def _scores(self, cycle: int) -> Scores:

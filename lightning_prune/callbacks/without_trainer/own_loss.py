@@ -42,6 +42,8 @@ class OwnLoss(Source):
     def __init__(self, module: nn.Module, batches: Iterable[Any] | None, loss: Loss | None) -> None:
         self.module = module
         self._batches, self._loss = batches, loss
+        self._drawn: list[Any] = []
+        self._more: Iterator[Any] = iter(())
 
     def refuse(self, weights: Mapping[str, Tensor], what: str, kinds: Sequence[str]) -> None:
         if not set(kinds) & set(MEASURED):
@@ -104,10 +106,13 @@ class OwnLoss(Source):
         return torch.ones((1, *example.shape[1:]), device=next(self.module.parameters()).device)
 
     def _first(self, count: int) -> list[Any]:
-        found = list(islice(iter(self._batches or ()), count))
-        if not found:
+        """The first batches. They are drawn once: a loader may give others, or none, the next time."""
+        if not self._drawn:
+            self._more = iter(self._batches or ())
+        self._drawn += islice(self._more, max(count - len(self._drawn), 0))
+        if not self._drawn:
             raise UserError("prune(batches=...) has no batch: give at least one.")
-        return found
+        return self._drawn[:count]
 
     def _run(self, batch: Any, index: int) -> object:
         """Let the network run on a batch: by the loss, by the module's own ``training_step``, or by its forward."""

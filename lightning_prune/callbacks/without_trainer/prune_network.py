@@ -60,6 +60,7 @@ def prune(
     initial_masks: str | Path | None = None,
     granularity: Granularity = Weights(),
     measure: Quantity = "weights",
+    blocks: str | list[str] | None = None,
 ) -> NetworkMasks:
     """Set the weights of a network that matter least to zero, in place, without a Trainer.
 
@@ -85,6 +86,8 @@ def prune(
             ``Structures()`` the network runs once: on its ``example_input_array``, or on the first of ``batches``. The
             masks then include biases and norms, and ``size`` counts them. ``NofM(2, 4)`` takes ``sparsity=0.5`` only.
         measure: What ``sparsity`` is a fraction of: ``"weights"``, ``"units"``, or ``"flops"`` with ``Structures()``.
+        blocks: Prune block after block, with inputs from the blocks that are pruned already: the patterns of
+            ``InSequence``, such as ``"model.layers.*"``. None: all at once, unless the criterion says otherwise.
 
     Returns:
         The masks, the same object at each call for the same network.
@@ -103,6 +106,7 @@ def prune(
         True
     """
     with _said_of_prune():
+        criterion = criterion if blocks is None else criteria.InSequence(criterion, blocks)
         _refuse_arguments(sparsity, allocation=allocation, prunable=prunable, criterion=criterion)
         check_units(granularity, measure, None, criterion)
         _refuse_measures(granularity, measure)

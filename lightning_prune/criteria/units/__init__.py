@@ -10,6 +10,11 @@ from lightning_prune.criteria.units.gates import taylor_gate as taylor_gate
 from lightning_prune.criteria.units.unit_activations import activation_entropy as activation_entropy
 from lightning_prune.criteria.units.unit_activations import feature_rank as feature_rank
 from lightning_prune.criteria.units.unit_activations import mean_activation as mean_activation
+from lightning_prune.criteria.units.unit_contributions import lasso_channels as lasso_channels
+from lightning_prune.criteria.units.unit_contributions import reconstruction_error as reconstruction_error
+from lightning_prune.criteria.units.unit_contributions import (
+    reconstruction_error_forward as reconstruction_error_forward,
+)
 from lightning_prune.criteria.units.unit_norms import geometric_median as geometric_median
 from lightning_prune.criteria.units.unit_norms import l1_norm as l1_norm
 from lightning_prune.criteria.units.unit_norms import l2_norm as l2_norm

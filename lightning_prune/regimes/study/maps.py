@@ -12,11 +12,12 @@ from lightning_prune.lab.report.vega import DATA, Rows, Spec, records, with_rows
 CELL = 62  # pixels
 CELLS = alt.Chart(DATA).transform_filter("!datum.is_border")
 MAPS = {
-    "error": ("Test error of the copies", "error", ".1%", "orangered"),
+    "error": ("Test error of the copies", "error", ".1%", "orangered"),  # its high end is dark, that of viridis light
     "lmc": ("Linear mode connectivity (LMC)", "lmc", "+.3f", "viridis"),
     "cka": ("Similarity of the copies (CKA)", "cka", ".3f", "viridis"),
 }
-SUBTITLE = "Lines are borders of the regimes. A ring marks the temperature that `choose` takes."
+LEAST = {"lmc": (-0.1, 0.0), "cka": (0.95, 1.0)}  # what colors span at least, so that noise does not look like a regime
+SUBTITLE = ["Lines are borders of the regimes.", "A ring marks the temperature that `choose` takes."]
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,20 @@ def borders_of(regimes: dict[tuple[int, int], str]) -> Rows:
 
 def _spec(cells: pd.DataFrame, title: str, column: str, form: str, scheme: str) -> Spec:
     columns, rows = list(cells["density"].unique()), list(cells["temperature"].unique())
-    placed = _placed(cells, columns, rows)
+    span = _span(cells[column])
+    dark = _is_dark(cells[column], span, dark_is_high=scheme == "orangered")
+    placed = _placed(cells, columns, rows).assign(is_dark=dark)
     edges = borders_of(dict(zip(zip(placed["column"], placed["row"], strict=True), placed["regime"], strict=True)))
     x = alt.X("left:Q", title="load: density", scale=_scale(len(columns)), axis=_axis([f"{d:.3g}" for d in columns]))
     y = alt.Y("top:Q", title="temperature, as written", scale=_scale(len(rows)), axis=_axis(list(map(str, rows))))
-    color = alt.Color(f"{column}:Q", scale=alt.Scale(scheme=scheme), legend=alt.Legend(format=form, title=None))  # type: ignore[arg-type]
+    legend = alt.Legend(format=form, title=None)
+    color = alt.Color(f"{column}:Q", scale=alt.Scale(scheme=scheme, domain=span), legend=legend)  # type: ignore[arg-type]
     tiles = CELLS.mark_rect().encode(x=x, x2="right", y=y, y2="bottom", color=color)
-    lines = alt.Chart(DATA).transform_filter("datum.is_border").mark_rule(strokeWidth=3, color="#000")
-    lines = lines.encode(x="x:Q", x2="x2", y="y:Q", y2="y2")
+    borders = alt.Chart(DATA).transform_filter("datum.is_border").encode(x="x:Q", x2="x2", y="y:Q", y2="y2")
+    lines = [borders.mark_rule(strokeWidth=width, color=ink) for width, ink in ((5, "white"), (2.5, "black"))]
     heading = alt.TitleParams(title, subtitle=SUBTITLE, anchor="start", fontSize=15, offset=10)
     size = {"width": CELL * len(columns), "height": CELL * len(rows)}
-    chart = alt.layer(tiles, *_said(column, form), lines).properties(**size, title=heading)
+    chart = alt.layer(tiles, *lines, *_said(column, form)).properties(**size, title=heading)
     return with_rows(chart, [*records(placed.assign(is_border=False)), *({**one, "is_border": True} for one in edges)])
 
 
@@ -92,16 +96,26 @@ def _placed(cells: pd.DataFrame, columns: list[Any], rows: list[Any]) -> pd.Data
     return cells.assign(column=column, row=row, **edges)
 
 
+def _span(values: pd.Series) -> list[float]:
+    """The values that the colors go from and to."""
+    low, high = LEAST.get(str(values.name), (float("inf"), float("-inf")))
+    return [min(low, float(values.min())), max(high, float(values.max()))]
+
+
+def _is_dark(values: pd.Series, span: list[float], dark_is_high: bool) -> pd.Series:
+    """Which tiles are so dark that what stands on them has to be white."""
+    place = (values - span[0]) / ((span[1] - span[0]) or 1.0)
+    found: pd.Series = place.gt(0.6) if dark_is_high else place.lt(0.6)
+    return found
+
+
 def _said(column: str, form: str) -> list[alt.Chart]:
     """The ring around the chosen cell, and the value and the regime in each cell, readable on every color."""
-    middle = CELLS.encode(x="column:Q", y="row:Q")
-    ring = middle.transform_filter("datum.is_chosen")
-    found = [ring.mark_point(shape="circle", size=2300, color="white", strokeWidth=2)]
-    halo: dict[str, Any] = {"stroke": "white", "strokeWidth": 2.5, "strokeOpacity": 0.85}
-    for extra in (halo, {}):
-        found.append(middle.mark_text(fontSize=11, dy=-6, **extra).encode(text=alt.Text(f"{column}:Q", format=form)))
-        found.append(middle.mark_text(fontSize=10, dy=8, **extra).encode(text="regime:N"))
-    return found
+    ink = alt.condition("datum.is_dark", alt.value("white"), alt.value("black"))
+    middle = CELLS.encode(x="column:Q", y="row:Q", color=ink)
+    ring = middle.transform_filter("datum.is_chosen").mark_point(shape="circle", size=2300, strokeWidth=2, opacity=1)
+    value = middle.mark_text(fontSize=11, dy=-6).encode(text=alt.Text(f"{column}:Q", format=form))
+    return [ring, value, middle.mark_text(fontSize=10, dy=8).encode(text="regime:N")]
 
 
 def _scale(count: int) -> alt.Scale:
@@ -115,4 +129,5 @@ def _axis(labels: list[str]) -> alt.Axis:
         grid=False,
         tickSize=0,
         domain=False,
+        minExtent=6 * max(map(len, labels)),  # the width of what `labelExpr` writes is not known to the layout
     )

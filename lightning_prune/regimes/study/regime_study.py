@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from rich.progress import Progress
 
+from lightning_prune.ablation.report.words import plural
 from lightning_prune.ablation.study import Ablation
 from lightning_prune.lab.metric_names import lower_is_better
 from lightning_prune.regimes.advice import Advice
@@ -63,7 +64,8 @@ class RegimeStudy:
         runs = len({(one.name if one.changes else "") for one in config.temperatures}) * len(config.seeds)
         cells = len(config.temperatures) * len(config.densities) * len(config.seeds)
         pairs = cells * config.copies * (config.copies - 1) // 2
-        return f"{runs} dense runs, {cells * config.copies} retrained copies, {pairs} pairs to measure."
+        copies = f"{cells * config.copies} retrained copies"
+        return f"{plural(runs, 'dense run')}, {copies}, {plural(pairs, 'pair')} to measure."
 
     @property
     def dense(self) -> Ablation:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from lightning_prune.ablation.config.plain_values import read_yaml
 from lightning_prune.ablation.config.study_config import StudyConfig, read_study
-from lightning_prune.basics.checks import check_at_least
+from lightning_prune.basics.checks import check_at_least, require
 from lightning_prune.basics.config_files import config_file
 from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.user_error import UserError
@@ -72,6 +73,9 @@ def read_regimes(given: Mapping[str, Any] | str | Path) -> RegimesConfig:
         raise UserError(f"RegimeStudy(densities={densities!r}) must be a list of fractions in (0, 1], such as [0.1].")
     if len(set(densities)) < len(densities):
         raise UserError(f"RegimeStudy(densities={densities!r}) names a density twice.")
+    retrain = content.get("retrain") or {}
+    kind = "be changes to the config by path, such as {pruning.retrain: 15ep}"
+    require(isinstance(retrain, Mapping), "RegimeStudy", "retrain", retrain, kind)
     return RegimesConfig(
         common.name,
         base,
@@ -80,7 +84,7 @@ def read_regimes(given: Mapping[str, Any] | str | Path) -> RegimesConfig:
         **numbers_of(content, "RegimeStudy"),
         temperatures=tuple(read_temperatures(content.get("temperatures"), base)),
         densities=tuple(sorted(map(float, densities))),
-        retrain=dict(content.get("retrain") or {}),
+        retrain=dict(retrain),
     )
 
 
@@ -130,6 +134,7 @@ def numbers_of(content: Mapping[str, Any], owner: str) -> dict[str, Any]:
         if type(value) is not int or value < 2:
             raise UserError(f"{owner}({name}={value!r}) must be a whole number of at least 2.")
     tolerance = content.get("tolerance", 0.1)
+    require(isinstance(tolerance, Real), owner, "tolerance", tolerance, "be a number of at least 0")
     check_at_least(owner, 0, {"tolerance": tolerance})
     return {**found, "tolerance": tolerance}
 

@@ -12,7 +12,8 @@ from lightning_prune.regimes.study.maps import Map
 
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse}td,th{padding:.3rem .8rem;border-bottom:1px solid #ddd;text-align:right}"
+    "table{border-collapse:collapse}td,th{padding:.3rem .8rem;border-bottom:1px solid #ddd;text-align:right;"
+    "white-space:nowrap}.wide{overflow-x:auto}figure{margin:0}"
     "th:first-child,td:first-child{text-align:left}.maps{display:flex;flex-wrap:wrap;gap:1rem}svg{max-width:100%}"
 )
 
@@ -49,4 +50,6 @@ def write_regimes_page(
 
 
 def _html(table: pd.DataFrame) -> str:
-    return table.to_html(index=False, border=0, escape=True, float_format=lambda value: f"{value:.4f}", na_rep="")
+    shown = table.assign(density=[f"{density:g}" for density in table["density"]])
+    html = shown.to_html(index=False, border=0, escape=True, float_format=lambda value: f"{value:.4f}", na_rep="")
+    return f'<div class="wide">{html}</div>'

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lightning_prune.ablation.config.plain_values import read_yaml
+from lightning_prune.ablation.report.words import plural
 from lightning_prune.ablation.results.failed_runs import RunsFailed
 from lightning_prune.ablation.training.failures import DiskFull
 from lightning_prune.basics.config_files import config_file
@@ -72,7 +73,7 @@ def _run(options: Namespace, console: Console, words: str) -> None:
     if is_stability:
         ablation = read_stability(path)[2]
         seeds = len(ablation.config.seeds)
-        plan = f"{seeds} dense runs, {len(ablation.config.arms) * seeds} children."
+        plan = f"{plural(seeds, 'dense run')}, {len(ablation.config.arms) * seeds} children."
     else:
         study = RegimeStudy.from_config(path)
         ablation, plan = study.dense, study.plan()

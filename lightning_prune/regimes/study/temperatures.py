@@ -54,7 +54,14 @@ def read_temperatures(given: Any, base: Mapping[str, Any]) -> list[Temperature]:
             f"RegimeStudy(temperatures={given!r}) must give values by path, such as {{{EPOCHS}: [10, 80, 160]}}, or "
             "changes by name."
         )
-    if all(isinstance(changes, Mapping) for changes in given.values()):
+    named = [name for name, changes in given.items() if isinstance(changes, Mapping)]
+    if named and len(named) < len(given):
+        other = next(name for name in given if name not in named)
+        raise UserError(
+            f"RegimeStudy(temperatures) gives changes for `{named[0]}`, and for `{other}` it gives {given[other]!r}: "
+            "write changes for both, {} for none."
+        )
+    if named:
         return [Temperature(str(name), dict(changes)) for name, changes in given.items()]
     if len(given) > 1:
         raise UserError(
