@@ -3,27 +3,27 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo ablation claims evidence notebooks docs docs-serve test test-slow lint bench clean
+.PHONY: help setup demo ablation claims evidence notebooks docs docs-serve test test-slow test-bounds lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: .venv/.installed ## create .venv and install the package with everything that its tests need
 
-.venv/.lab: pyproject.toml
+.venv/.studies: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "lightning_prune needs Python 3.10 or newer; set PYTHON=/path/to/python3.10")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	@echo "Installing the package with its lab extra. torch is large: this takes 3 to 5 minutes ..."
-	$(BIN)/python -m pip install --quiet -e '.[lab]'
+	@echo "Installing the package with its extra for studies. torch is large: this takes 3 to 5 minutes ..."
+	$(BIN)/python -m pip install --quiet -e '.[studies]'
 	@touch $@
 
-.venv/.installed: .venv/.lab pyproject.toml
+.venv/.installed: .venv/.studies pyproject.toml
 	@echo "Installing what the tests need, which takes 3 more minutes ..."
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch $@
 
-demo: .venv/.lab ## prune on real digits with two retraining variants, then make a network small; tables, pictures
+demo: .venv/.studies ## prune on real digits with two retraining variants, then make a network small; tables, pictures
 	@echo "Training three networks, which takes about a minute ..."
 	$(BIN)/python -m lightning_prune.lab.demo
 
@@ -58,6 +58,9 @@ test: setup lint docs ## lint, types, the site (10 to 20 seconds) and the quick 
 
 test-slow: setup ## the long tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+test-bounds: setup ## part of the tests on the oldest libraries, Python 3.10 and 3.13 (an hour, 15 GB); BOUNDS=oldest one of them
+	$(BIN)/python tests/bounds.py $(BOUNDS)
 
 bench: setup ## speed and memory, against dense training and torch.nn.utils.prune
 	$(BIN)/python benchmarks/bench.py

@@ -49,6 +49,7 @@ COMMANDS = {
     "configs": ("lab.configs_command", "List the configs that come with the package, or copy one."),
 }
 NEED_NO_EXTRA = ("configs",)
+NEED_STUDIES = ("ablate", "regimes", "report", "profile", "compress")
 STUDY_REPORT = "ablation.report.report_command"  # `report`, given the folder of a study
 CONFIG = ("--config", "-c")
 CONTENT = frozenset(":{}\n")
@@ -91,7 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if message is None or os.environ.get(DEBUG):
             raise
         command = " ".join(["lightning-prune", *(word for word in words[:1] if word in {*TRAINER_COMMANDS, *COMMANDS})])
-        print(f"{command}: error: {message}\n({DEBUG}=1 shows where this was found.)", file=sys.stderr)
+        from lightning_prune.lab.visible import visible  # the message may hold names of a file of somebody else
+
+        print(f"{command}: error: {visible(message)}\n({DEBUG}=1 shows where this was found.)", file=sys.stderr)
         sys.exit(2)
 
 
@@ -156,10 +159,13 @@ def refuse_missing_extra(command: str) -> None:
     Raises:
         UserError: If a library is missing. The message names the extra for pip.
     """
-    missing = [name for name in (*LAB, *STUDIES) if command not in NEED_NO_EXTRA and find_spec(name) is None]
+    extra = "studies" if command in NEED_STUDIES else "cli"
+    needed = () if command in NEED_NO_EXTRA else (*LAB, *STUDIES) if extra == "studies" else LAB
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise UserError(
-            f"{', '.join(missing)} not installed. `{command}` needs the `lab` extra: pip install 'lightning-prune[lab]'"
+            f"{', '.join(missing)} not installed. `{command}` needs the `{extra}` extra: pip install "
+            f"'lightning-prune[{extra}]'"
         )
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["Ablation", "RunsFailed"]
 
 if not TYPE_CHECKING:
-    __getattr__ = late_names(__name__, {"Ablation": "study", "RunsFailed": "results.failed_runs"}, extra="lab")
+    __getattr__ = late_names(__name__, {"Ablation": "study", "RunsFailed": "results.failed_runs"}, extra="studies")
 
 
 def __dir__() -> list[str]:

@@ -49,7 +49,24 @@ def read_checkpoint(path: str | Path, asker: str) -> dict[str, Any]:
         raise UserError(f"{asker} cannot read '{path}': {why_unreadable(error)}") from error
     if not isinstance(found, dict):
         raise UserError(f"{asker} cannot read '{path}': it holds a {type(found).__name__}, and no checkpoint.")
+    refuse_other_parts(found, f"{asker} cannot read '{path}'")
     return found
+
+
+def refuse_other_parts(checkpoint: Mapping[str, Any], said: str) -> None:
+    """Refuse a checkpoint whose weights or callbacks are no mapping. Others would use them without a check.
+
+    Args:
+        checkpoint: The content of a file.
+        said: The start of the error.
+
+    Raises:
+        ValueError: If one of them is something else.
+    """
+    for part in ("state_dict", "callbacks"):
+        if not isinstance(checkpoint.get(part, {}), Mapping):
+            kind = type(checkpoint[part]).__name__
+            raise UserError(f"{said}: '{part}' in it is a {kind}. Give a checkpoint that a Trainer saved.")
 
 
 def whole_shapes(checkpoint: Mapping[str, Any]) -> dict[str, torch.Size]:

@@ -16,10 +16,10 @@ def needs_extra(part: str, extra: str) -> Iterator[None]:
         ModuleNotFoundError: If a module of another package is missing.
 
     Example:
-        >>> with needs_extra("lightning_prune.lab", "lab"):
+        >>> with needs_extra("lightning_prune.lab", "cli"):
         ...     import not_installed
         Traceback (most recent call last):
-        ModuleNotFoundError: lightning_prune.lab needs not_installed: pip install 'lightning-prune[lab]'
+        ModuleNotFoundError: lightning_prune.lab needs not_installed: pip install 'lightning-prune[cli]'
     """
     try:
         yield

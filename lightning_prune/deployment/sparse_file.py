@@ -143,6 +143,8 @@ def _weights(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[s
     for name, shape in header["shapes"].items():
         alive = unpack_bits(tensors[f"{_BITS}{name}"], torch.Size(shape)).bool()
         values = tensors[f"{_VALUES}{name}"]
+        if not values.is_floating_point():
+            raise UserError(f"the values of {name!r} are {values.dtype}, and no floating-point numbers")
         weights[name] = torch.zeros(alive.shape, dtype=values.dtype)
         weights[name][alive] = values
     return weights | {name: weights[other] for name, other in header["same"].items()}

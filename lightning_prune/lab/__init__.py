@@ -48,7 +48,7 @@ _DATA = ("CIFAR10", "CIFAR100", "MNIST", "Digits", "ImageFolders")
 
 if not TYPE_CHECKING:
     _PLACES = dict.fromkeys(__all__, "networks") | dict.fromkeys(_DATA, "data") | {"Classifier": "classifier"}
-    __getattr__ = late_names(__name__, _PLACES, extra="lab")
+    __getattr__ = late_names(__name__, _PLACES, extra="cli")
 
 
 def __dir__() -> list[str]:

@@ -116,10 +116,11 @@ def made_of(config: Path) -> "tuple[LightningModule, LightningDataModule | None]
         UserError: If the config names no module.
     """
     from lightning_prune.lab.cli.command_line import CommandLine
+    from lightning_prune.lab.cli.documents import read_config
 
-    content = yaml.safe_load(config.read_text())
-    content = content.get("fit", content) if isinstance(content, dict) else {}
-    if "model" not in content:
+    content = read_config(config, "--config")
+    content = content.get("fit", content)
+    if not isinstance(content, dict) or "model" not in content:
         raise UserError(f"`--config {config}` has no `model`: give the config of a run, as `fit` has saved it.")
     kept = yaml.safe_dump({name: content[name] for name in SECTIONS if name in content}, sort_keys=False)
     made = CommandLine([f"--config={kept}", "--trainer.logger=false"], run=False)

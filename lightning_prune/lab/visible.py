@@ -1,11 +1,13 @@
 """Print foreign text on a terminal safely: control characters are shown, not obeyed."""
 
+import re
 from unicodedata import category
 
 from lightning_prune.basics.user_error import UserError
 
 UNSEEN = {"Cc": "a control character", "Cs": "half a character", "Zl": "a line break", "Zp": "a line break"}
 KEPT = "\n\t"
+FORMULA = re.compile(r"\s*([=@]|[+-].*[(|!])")  # what spreadsheets take for one, or for a call of a program
 
 
 def is_shown(character: str) -> bool:
@@ -43,13 +45,19 @@ def refuse_unseen(text: str, owner: str) -> None:
         owner: The argument that received the name, for the error.
 
     Raises:
-        ValueError: If the name has a control character, a line break, or half a character (a surrogate) in it.
+        ValueError: If the name has a control character, a line break, or half a character (a surrogate) in it, or
+            begins as a formula of a spreadsheet.
 
     Example:
         >>> refuse_unseen("a\tb", "Ablation(name)")
         Traceback (most recent call last):
         lightning_prune.UserError: Ablation(name): 'a\tb' has a control character in it ('\t'). Leave it out.
     """
+    if FORMULA.match(text):
+        raise UserError(
+            f"{owner}: {text!r} begins as a formula, and a spreadsheet that opens the table would run it. Begin with a "
+            "letter."
+        )
     found = next((one for one in text if not is_shown(one)), None)
     if found is not None:
         raise UserError(

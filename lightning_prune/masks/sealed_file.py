@@ -65,7 +65,7 @@ def read_sealed(path: str | Path, key: str, said: str, kind: str, refusal: str) 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}  # early versions sort no names
         header = json.loads(metadata[key])
     except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
         raise UserError(refusal) from error

@@ -23,6 +23,8 @@ from lightning_prune.selection.parameters import plain_name
 
 _MASK, _WEIGHT = "masks/", "weights/"
 _FORMAT = 1
+_NUMBER = (int, float)
+_KINDS = {"cycle": int, "sparsity": _NUMBER, "alive": {str: int}, "cycles": [{"cycle": int, "sparsity": _NUMBER}]}
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,7 +173,8 @@ def load_ticket(path: str | Path) -> Ticket:
         raise UserError(f"{said} is damaged: its content has changed since it was written. Make the ticket again.")
     header = found.header
     refuse_format(header.get("format"), _FORMAT, said)
-    if wrong := find_mistake(header, {"shapes": {str: [int]}}, ""):
+    kinds = {"shapes": {str: [int]}, **{name: kind for name, kind in _KINDS.items() if name in header}}
+    if wrong := find_mistake(header, kinds, ""):
         raise UserError(f"{said} is damaged: in its header {wrong}. Make the ticket again.")
     return _ticket(said, header, found.tensors)
 

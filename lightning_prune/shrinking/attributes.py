@@ -72,6 +72,33 @@ def attributes_of(module: nn.Module) -> Attributes:
     return {name: dict(_plain(one)) for name, one in _modules_of(module).items()}
 
 
+def find_other_attribute(module: nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Find the first recorded attribute that a network does not have as a value of the same kind.
+
+    A record may come from a file of somebody else. It may change sizes. It may not replace a method, a parameter or a
+    hook, or put a text where a number is.
+
+    Args:
+        module: The network.
+        attributes: Recorded values by module and attribute.
+
+    Returns:
+        The module and the attribute. None if all fit.
+
+    Example:
+        >>> find_other_attribute(nn.Linear(4, 3), {"": {"in_features": 2}})
+        >>> find_other_attribute(nn.Linear(4, 3), {"": {"forward": 2}})
+        'forward as a number'
+    """
+    own = attributes_of(module)
+    for name, values in attributes.items():
+        for attribute, value in values.items():
+            now = own.get(name, {}).get(attribute, ...)
+            if now is ... or not _is_plain(value) or (None not in (now, value) and _kind(now) != _kind(value)):
+                return f"{name}.{attribute} as {_kind(value)}".lstrip(".")
+    return None
+
+
 def set_attributes_(module: nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> None:
     """Set attributes of modules to recorded values.
 
@@ -112,6 +139,12 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return len(value) < 1000 and all(isinstance(one, int | float | str | None) for one in value)
     return isinstance(value, int | float | str | None)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "a text" if isinstance(value, str) else "a number" if isinstance(value, int | float) else "another value"
 
 
 def _differences(before: Mapping[str, Any], module: nn.Module) -> Iterator[tuple[str, Any]]:

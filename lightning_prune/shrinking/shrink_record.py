@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.shrinking.attributes import set_attributes_
+from lightning_prune.shrinking.attributes import find_other_attribute, set_attributes_
 from lightning_prune.shrinking.slices import Cut, cut_module_, tensors_of
 
 _HELD = "_shrink_record"  # the attribute of a small network that holds its record
@@ -56,9 +56,9 @@ class ShrinkRecord:
             ValueError: If it is another network. After this error it has not changed.
         """
         refuse_other_network(module, self.shapes, asker)
-        missing = _missing_attribute(module, self.attributes)
-        if missing is not None:
-            raise UserError(f"{asker} is of another network: this {type(module).__name__} has no {missing}.")
+        wrong = find_other_attribute(module, self.attributes)
+        if wrong is not None:
+            raise UserError(f"{asker} is of another network: this {type(module).__name__} has no {wrong}.")
         cut_module_(module, self.kept)
         set_attributes_(module, self.attributes)
 
@@ -97,6 +97,31 @@ def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
         {'weight': (3, 2), 'bias': (3,)}
     """
     return {name: tuple(tensor.shape) for name, tensor in tensors_of(module).items()}
+
+
+def find_wrong_indices(record: ShrinkRecord) -> str | None:
+    """Find the first indices of a record that cannot be those of a cut. The record may come from a damaged file.
+
+    Args:
+        record: The record.
+
+    Returns:
+        The tensor, and what is wrong with it. None if all can be.
+
+    Example:
+        >>> find_wrong_indices(ShrinkRecord({"weight": (4,)}, {"weight": {0: torch.tensor([0, 4])}}))
+        "'weight' has indices that are no part of its dimension 0"
+    """
+    for name, by in record.kept.items():
+        shape = record.shapes.get(name)
+        if shape is None:
+            return f"{name!r} is cut, and has no shape"
+        for dim, one in by.items():
+            whole = 0 <= dim < len(shape) and one.dim() == 1 and one.dtype in (torch.int32, torch.int64)
+            listed = one.tolist() if whole else []
+            if not whole or len(set(listed)) < len(listed) or any(not 0 <= index < shape[dim] for index in listed):
+                return f"{name!r} has indices that are no part of its dimension {dim}"
+    return None
 
 
 def hold(module: nn.Module, record: ShrinkRecord) -> None:
@@ -142,15 +167,6 @@ def refuse_other_network(module: nn.Module, shapes: Mapping[str, tuple[int, ...]
 
 def _said(shape: tuple[int, ...] | None) -> str:
     return "missing" if shape is None else f"of shape {shape}"
-
-
-def _missing_attribute(module: nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> str | None:
-    modules = dict(module.named_modules())
-    for name, values in attributes.items():
-        for attribute in values:
-            if name not in modules or not hasattr(modules[name], attribute):
-                return f"{name}.{attribute}".lstrip(".")
-    return None
 
 
 def _placed(alive: Tensor, before: Tensor) -> Tensor:

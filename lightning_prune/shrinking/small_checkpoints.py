@@ -12,7 +12,7 @@ from lightning_prune.basics.saved_state import find_mistake
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.shrinking.regrowth import grow_, make_small_, sizes_of
-from lightning_prune.shrinking.shrink_record import ShrinkRecord, shapes_of
+from lightning_prune.shrinking.shrink_record import ShrinkRecord, find_wrong_indices, shapes_of
 
 _FORMAT = 1
 _KINDS = {
@@ -62,10 +62,15 @@ def record_in(checkpoint: Mapping[str, Any], asker: str) -> ShrinkRecord | None:
         refuse_format(plain.get("format"), _FORMAT, asker)
     if wrong := find_mistake(plain, _KINDS, SHRUNK):
         raise UserError(f"{asker} is damaged: in it {wrong}. Give another checkpoint.")
+    if other := [dim for by in plain["kept"].values() for dim in by if not dim.isdecimal() or len(dim) > 2]:
+        raise UserError(f"{asker} is damaged: {other[0][:40]!r} is no dimension. Give another checkpoint.")
     kept = {name: {int(dim): one.cpu() for dim, one in by.items()} for name, by in plain["kept"].items()}
     shapes = {name: tuple(shape) for name, shape in plain["shapes"].items()}
     alive = {name: one.cpu() for name, one in plain["alive"].items()}
-    return ShrinkRecord(shapes, kept, plain["attributes"], alive, plain["masked"])
+    record = ShrinkRecord(shapes, kept, plain["attributes"], alive, plain["masked"])
+    if wrong := find_wrong_indices(record):
+        raise UserError(f"{asker} is damaged: {wrong}. Give another checkpoint.")
+    return record
 
 
 def take_sizes_(module: nn.Module, checkpoint: Mapping[str, Any], asker: str) -> ShrinkRecord | None:

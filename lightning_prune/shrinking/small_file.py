@@ -1,6 +1,7 @@
 """Small networks in files: tensors in safetensors and a record in JSON, without code and without pickle."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.sealed_file import read_checked, refuse_other_values, shared_tensors, write_sealed
 from lightning_prune.selection.parameters import plain_name
 from lightning_prune.shrinking.regrowth import make_small_
-from lightning_prune.shrinking.shrink_record import ShrinkRecord, refuse_other_network
+from lightning_prune.shrinking.shrink_record import ShrinkRecord, find_wrong_indices, refuse_other_network
 from lightning_prune.shrinking.small_checkpoints import shrink_like
 
 CHECKPOINT = ".ckpt"
@@ -134,21 +135,20 @@ def read_small(path: str | Path) -> tuple[ShrinkRecord, dict[str, Tensor]]:
     refusal = f"{said} is no small network: give a file that shrink(...).save or lightning-prune shrink wrote."
     found = read_checked(path, _HEADER, said, "a network", refusal, _FORMAT, _KINDS)
     try:
-        return _record(found.header, found.tensors), _weights(found.header, found.tensors)
-    except (KeyError, ValueError, IndexError) as error:
+        record, weights = _record(found.header, found.tensors), _weights(found.header, found.tensors)
+    except (KeyError, ValueError) as error:
         raise UserError(f"{said} is damaged: its record names {error}, which is not there. Write it again.") from error
+    if wrong := find_wrong_indices(record):
+        raise UserError(f"{said} is damaged: in its record {wrong}. Write it again.")
+    kept = {name: {dim: one.long() for dim, one in by.items()} for name, by in record.kept.items()}
+    return replace(record, kept=kept), weights
 
 
 def _record(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> ShrinkRecord:
     kept = {
-        name: {int(dim): tensors[f"{_KEPT}{one}"].long() for dim, one in by.items()}
-        for name, by in header["kept"].items()
+        name: {int(dim): tensors[f"{_KEPT}{one}"] for dim, one in by.items()} for name, by in header["kept"].items()
     }
     shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
-    for name, by in kept.items():
-        for dim, one in by.items():
-            if not bool(((one >= 0) & (one < shapes[name][dim])).all()):
-                raise UserError(f"an index of {name!r} beyond its size")
     alive = {name: tensors[f"{_ALIVE}{name}"] for name in header["alive"]}
     return ShrinkRecord(shapes, kept, header["attributes"], alive, header["masked"])
 

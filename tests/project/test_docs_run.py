@@ -39,6 +39,7 @@ ELSEWHERE = {
     "regimes.md": "tests/regimes/test_regimes_page.py",
     "deployment/deployment.md": "tests/deployment/test_deployment_page.py",
     "deployment/zeros.md": "tests/deployment/test_sparse_file.py",
+    "interoperability.md": "tests/interoperability/test_interoperability_page.py",
 }
 
 

@@ -75,7 +75,7 @@ def test_a_missing_extra_loads_no_torch(tmp_path):
     blocked += (
         "importlib.util.find_spec = lambda name, package=None: None if name == 'altair' else real(name, package)\n"
     )
-    said = python(blocked + COMMAND, "fit", folder=tmp_path)
+    said = python(blocked + COMMAND, "report", folder=tmp_path)
     assert said.splitlines()[0] == "2"
     assert "altair not installed" in said
 

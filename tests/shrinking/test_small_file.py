@@ -196,7 +196,7 @@ def beyond(header, tensors):
         (lambda header, tensors: header.update(format=9), "has format 9, and lightning_prune .* reads 1. A newer version"),
         (lambda header, tensors: tensors.pop("kept/0"), "is damaged: its record names 'kept/0', which is not there"),
         (lambda header, tensors: tensors.pop(next(name for name in tensors if name.startswith("weights/"))), "its weights and its record disagree"),
-        (beyond, "is damaged: its record names an index of .* beyond its size"),
+        (beyond, "is damaged: in its record .* has indices that are no part of its dimension"),
         (lambda header, tensors: header["attributes"].update(nowhere={"width": 3}), "is of another network: this ResNet has no nowhere.width"),
     ],
     ids=["no kept", "shapes", "format", "indices", "weights", "beyond", "attributes"],

@@ -79,5 +79,5 @@ def _milliseconds(run: Run) -> float | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return 1e3 * float(content["timings"][0]["this"]["minimum"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None

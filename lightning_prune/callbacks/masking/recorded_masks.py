@@ -1,6 +1,5 @@
 """Read the masks of another run from its checkpoints or tickets, check them, and shuffle them on request."""
 
-import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from lightning_prune.basics.checkpoints import find_damage, whole_shapes
+from lightning_prune.basics.saved_state import refuse_mangled
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.masks.chain import Chain
 from lightning_prune.masks.shuffling import SHUFFLES
@@ -157,14 +157,31 @@ class Recorded(MaskSource):
     def _read(self, path: Path) -> Ticket | None:
         """Read the masks of a file. Return None if the file belongs to no cycle, or holds no masks."""
         if path.suffix == TICKET:
-            return _of_ticket(path)
+            return self._of_ticket(path)
         if (damage := find_damage(path)) is not None:
             raise UserError(f"{self._said}: '{path}' is damaged ({damage}). Put it right or delete it.")
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (RuntimeError, pickle.UnpicklingError) as error:
+        except Exception as error:  # a file that is not a checkpoint can raise any error
             raise UserError(f"{self._said}: '{path}' cannot be read as a checkpoint. Leave it out.") from error
-        return _of_cycle(saved)
+        if not _has_masks(saved):
+            return None
+        refuse_mangled(saved, f"{self._said}: '{path}'")
+        try:
+            return _of_cycle(saved)
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{self._said}: '{path}' has a mask that does not fit its weights ({error}).") from error
+
+    def _of_ticket(self, path: Path) -> Ticket | None:
+        try:
+            found = load_ticket(path)
+        except ValueError:
+            return None  # other programs keep other things in files of this format
+        if not found.header.get("cycle"):
+            return None
+        if missing := [name for name in ("alive", "sparsity", "cycles") if name not in found.header]:
+            raise UserError(f"{self._said}: '{path}' is a ticket without `{missing[0]}`. Leave it out.")
+        return Ticket(found.masks, {}, found.header)
 
     def _refuse_another_network(self, ticket: Ticket, shapes: Mapping[str, torch.Size]) -> None:
         wrong = {name for name, mask in ticket.masks.items() if shapes.get(name) != mask.shape}
@@ -176,6 +193,11 @@ class Recorded(MaskSource):
             )
 
 
+def _has_masks(saved: object) -> bool:
+    states = saved.get("callbacks") if isinstance(saved, Mapping) else None
+    return isinstance(states, Mapping) and any(isinstance(one, Mapping) and "masks" in one for one in states.values())
+
+
 def _of_cycle(saved: Mapping[str, Any]) -> Ticket | None:
     """The masks in a checkpoint, copied: it is mapped into memory, and may be overwritten."""
     states: Mapping[str, Any] = saved.get("callbacks", {})
@@ -185,14 +207,6 @@ def _of_cycle(saved: Mapping[str, Any]) -> Ticket | None:
     shapes = {plain_name(name): shape for name, shape in whole_shapes(saved).items()}
     found = ticket_of({"run": run}, shapes)
     return Ticket(found.masks, {}, found.header)
-
-
-def _of_ticket(path: Path) -> Ticket | None:
-    try:
-        found = load_ticket(path)
-    except ValueError:
-        return None  # other programs keep other things in files of this format
-    return Ticket(found.masks, {}, found.header) if found.header["cycle"] else None
 
 
 def _sparsity(ticket: Ticket) -> float:

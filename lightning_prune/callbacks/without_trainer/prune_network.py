@@ -69,7 +69,7 @@ def prune(
     To train the network on, hold its optimizer: ``masks.hold(optimizer)``.
 
     Args:
-        module: The network: an ``nn.Module``, or the ``LightningModule`` that holds it.
+        module: The network: an ``nn.Module``, the ``LightningModule`` that holds it, or what ``Fabric.setup`` returned.
         sparsity: The fraction of the prunable weights that is to be dead, in [0, 1).
         allocation: How many weights each tensor keeps.
         prunable: Selects the weights that may be pruned.
@@ -110,6 +110,7 @@ def prune(
         _refuse_arguments(sparsity, allocation=allocation, prunable=prunable, criterion=criterion)
         check_units(granularity, measure, None, criterion)
         _refuse_measures(granularity, measure)
+        module = unwrapped(module)
         selected = prunable(module)
         if not isinstance(selected, Selected):
             raise UserError(
@@ -163,6 +164,7 @@ def load_masks(module: nn.Module, source: Mapping[str, Any] | Ticket | str | Pat
         >>> masks.alive, int((second.weight != 0).sum())
         (4, 4)
     """
+    module = unwrapped(module)
     weights: dict[str, Tensor] = {plain_name(name): weight for name, weight in module.named_parameters()}
     if isinstance(source, str | Path):
         source = load_ticket(source)
@@ -180,6 +182,22 @@ def load_masks(module: nn.Module, source: Mapping[str, Any] | Ticket | str | Pat
     masks.take_(chosen, found)
     _KNOWN[module] = masks
     return masks
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The network in the module that ``Fabric.setup`` returned, under whose names its masks are kept.
+
+    Args:
+        module: Any module. Others are returned as they are.
+
+    Example:
+        >>> from lightning.fabric import Fabric
+        >>> network = nn.Linear(2, 2)
+        >>> unwrapped(Fabric(accelerator="cpu").setup(network)) is unwrapped(network) is network
+        True
+    """
+    # By its name: `lightning` and `lightning_fabric` have a class each.
+    return module.module if type(module).__name__ == "_FabricModule" else module  # type: ignore[return-value]
 
 
 @contextmanager
@@ -266,6 +284,6 @@ def forget_masks(module: nn.Module) -> None:
     Args:
         module: The network. A network without masks is left as it is.
     """
-    masks = _KNOWN.pop(module, None)
+    masks = _KNOWN.pop(unwrapped(module), None)
     if masks is not None:
         masks.release()

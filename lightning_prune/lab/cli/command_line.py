@@ -108,6 +108,9 @@ class CommandLine(LightningCLI):
         self.config = parser.parse_args(args)
         self._check_checkpoint()
 
+    def _parse_ckpt_path(self) -> None:
+        """Take no arguments from a checkpoint. They name classes, and only a config may say what is imported."""
+
     def _complete_by_path(self) -> None:
         """Let the shell complete no arguments of models, data and loggers: there are tens of thousands."""
         for parser in self._subcommand_parsers.values():

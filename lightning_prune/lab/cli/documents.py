@@ -1,6 +1,7 @@
 """Load YAML documents that stay small. With aliases of aliases, ten lines can stand for a billion values."""
 
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -51,6 +52,27 @@ def load(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
         raise TooLarge("it is nested too deeply. No config needs that.") from error
     finally:
         reading.dispose()
+
+
+def read_config(path: Path, option: str) -> dict[str, Any]:
+    """Read the config of a run.
+
+    Args:
+        path: A file that exists.
+        option: The option that names the file, for errors.
+
+    Raises:
+        UserError: If the file is no YAML, holds no sections, or is too large or nested too deeply.
+    """
+    try:
+        content = load(path.read_text(encoding="utf-8"))
+    except TooLarge as error:
+        raise UserError(f"`{option} {path}`: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"`{option} {path}` is no YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"`{option} {path}` is no config: it holds {type(content).__name__}, and no sections.")
+    return content
 
 
 def values_in(node: yaml.Node, known: dict[int, float]) -> float:

@@ -106,12 +106,11 @@ def config_of_fit(path: Path, options: Any, weights: Path | None) -> str:
     Raises:
         UserError: If an option lies outside its range, or a file is missing.
     """
+    from lightning_prune.lab.cli.documents import read_config
     from lightning_prune.lab.compress.fit_config import Compression, compressing
     from lightning_prune.lab.compress.trained_weights import can_be_continued, read_weights
 
-    given = yaml.safe_load(path.read_text())
-    if not isinstance(given, dict):
-        raise UserError(f"`--config {path}` is no config: it holds {type(given).__name__}, and no sections.")
+    given = read_config(path, "--config")
     goal = Compression(options.speedup, options.retrain, options.cycles, options.measure)
     continued = weights is not None and can_be_continued(weights)
     if weights is not None and not continued:

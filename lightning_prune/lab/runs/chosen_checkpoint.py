@@ -1,12 +1,12 @@
 """Find the checkpoint of ``--ckpt_path``, check it, and find its run."""
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from lightning_prune.basics.checkpoints import refuse_other_parts, why_unreadable
 from lightning_prune.basics.file_names import LAST, METRICS
 from lightning_prune.basics.user_error import NothingThere, UserError
 
@@ -56,11 +56,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = torch.load(path, map_location="meta", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"`--ckpt_path {path}` cannot be read ({reason}). Give a whole checkpoint file.") from error
+    except Exception as error:  # a file that is not a checkpoint can raise any error
+        raise UserError(f"`--ckpt_path {path}` cannot be read: {why_unreadable(error)}") from error
     if not isinstance(content, dict) or not {"state_dict", "global_step"} <= content.keys():
         raise UserError(f"`--ckpt_path {path}` is no checkpoint of a Trainer. Give one from a `{CHECKPOINTS}` folder.")
+    refuse_other_parts(content, f"`--ckpt_path {path}` cannot be read")
     return content
 
 

@@ -12,7 +12,7 @@ __all__ = ["RegimeStudy", "Stability", "stability"]
 
 if not TYPE_CHECKING:
     PLACES = {"RegimeStudy": "regime_study", "Stability": "rewind_points", "stability": "rewind_points"}
-    __getattr__ = late_names(__name__, PLACES, extra="lab")
+    __getattr__ = late_names(__name__, PLACES, extra="studies")
 
 
 def __dir__() -> list[str]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from lightning_prune.ablation.storage.files import read_json
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.regimes.advice import Advice, advise, choose
 from lightning_prune.regimes.measured import Measured
-from lightning_prune.regimes.study.cells import best_of, cells_of, measured_of
+from lightning_prune.regimes.study.cells import NUMBERS, best_of, cells_of, measured_of
 from lightning_prune.regimes.study.maps import draw_maps
+from lightning_prune.regimes.study.read_back import read_facts, read_pairs
 from lightning_prune.regimes.study.regimes_page import write_regimes_page
 from lightning_prune.regimes.study.words_of_advice import paragraph
 
@@ -127,5 +127,6 @@ class RegimeMap:
                 f"{folder} holds no finished study of regimes: {RECORD} or {TABLE} is missing. Run it first: "
                 "lightning-prune regimes --config STUDY --out FOLDER."
             )
-        known = read_json(record)
-        return RegimeMap(known["name"], pd.read_csv(table, dtype={"temperature": str}), known["tolerance"])
+        known = read_facts(record, {"name": str, "tolerance": (int, float)})
+        pairs = read_pairs(table, "temperature", ("density", "seed", *NUMBERS))
+        return RegimeMap(known["name"], pairs, known["tolerance"])

@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 from rich.progress import Progress
 
-from lightning_prune.ablation.storage.files import read_json
 from lightning_prune.ablation.study import Ablation
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.lab.cli.sections import in_full
 from lightning_prune.regimes.study.pairs import Measuring, measured_pairs
+from lightning_prune.regimes.study.read_back import read_facts, read_pairs
 from lightning_prune.regimes.study.regime_study import STORE, errors_of
 from lightning_prune.regimes.study.regimes_config import numbers_of, read_content
 from lightning_prune.schedules.durations import parse_duration
@@ -78,7 +78,8 @@ class Stability:
         Args:
             folder: The folder of the study.
         """
-        return Stability(pd.read_csv(Path(folder, TABLE)), read_json(Path(folder, RECORD))["tolerance"])
+        known = read_facts(Path(folder, RECORD), {"tolerance": (int, float)})
+        return Stability(read_pairs(Path(folder, TABLE), "point", ("seed", "lmc", "cka", "error")), known["tolerance"])
 
 
 def stability(

@@ -1,6 +1,6 @@
 """Matrix products: a weight reads units with one dimension, and makes new units with the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,16 +40,23 @@ def count(trace: Trace, call: Call, *along: Tensor) -> None:
     """
     counted = flop_registry.get(call.operation.overloadpacket)
     if counted is not None:
-        flops = _flops(counted, list(call.given.values()), call.result)
+        words = {one.name for one in call.operation._schema.arguments if one.kwarg_only}
+        given = [value for name, value in call.given.items() if name not in words]
+        flops = _flops(counted, given, {name: call.given[name] for name in words & call.given.keys()}, call.result)
         trace.products.append(Product(f"{call.name}{trace.here}", flops, along))
 
 
-def _flops(formula: Any, given: Sequence[Any], result: Any) -> int:
-    """Evaluate a formula of torch. It takes shapes, into which torch would turn the tensors at its leisure."""
+def _flops(formula: Any, given: Sequence[Any], words: Mapping[str, Any], result: Any) -> int:
+    """Evaluate a formula of torch. It takes shapes, into which torch would turn the tensors at its leisure.
+
+    Formulas of torch 2.6 have the shape of the result in the place after the tensors, so arguments such as ``alpha``,
+    which have no place in the operation, are given by name.
+    """
     bare = getattr(formula, "__wrapped__", None)
     if bare is None or not isinstance(result, Tensor):
-        return int(formula(*given, out_val=result))
-    return int(bare(*(one.shape if isinstance(one, Tensor) else one for one in given), out_shape=result.shape))
+        return int(formula(*given, out_val=result, **words))
+    shapes = [one.shape if isinstance(one, Tensor) else one for one in given]
+    return int(bare(*shapes, out_shape=result.shape, **words))
 
 
 def per_batch(trace: Trace, call: Call, operands: Sequence[Tensor]) -> Tensor:

@@ -387,9 +387,10 @@ def test_a_missing_run_is_one_message(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_missing_extra_is_one_message(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "rich" else object())
-    assert "rich not installed. `fit` needs the `lab` extra: pip install 'lightning-prune[lab]'" in failure(
+    assert "rich not installed. `fit` needs the `cli` extra: pip install 'lightning-prune[cli]'" in failure(
         capsys, "fit"
     )
+    assert "`ablate` needs the `studies` extra: pip install 'lightning-prune[studies]'" in failure(capsys, "ablate")
 
 
 def test_the_module_is_the_command() -> None:

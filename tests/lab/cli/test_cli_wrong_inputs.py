@@ -180,14 +180,15 @@ def test_a_refused_resumption_does_not_offer_the_command_that_failed(capsys):
 
 
 @pytest.mark.parametrize(
-    ("part", "name", "missing"), [("lab", "Digits", "torchvision"), ("ablation", "Ablation", "pandas")]
+    ("part", "name", "missing", "extra"),
+    [("lab", "Digits", "torchvision", "cli"), ("ablation", "Ablation", "pandas", "studies")],
 )
-def test_an_import_without_the_extra_names_it(monkeypatch, part, name, missing):
+def test_an_import_without_the_extra_names_it(monkeypatch, part, name, missing, extra):
     for loaded in [one for one in sys.modules if one.startswith((f"lightning_prune.{part}", missing))]:
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(
-        ModuleNotFoundError, match=rf"lightning_prune.{part} needs {missing}.*pip install 'lightning-prune\[lab\]'"
+        ModuleNotFoundError, match=rf"lightning_prune.{part} needs {missing}.*pip install 'lightning-prune\[{extra}\]'"
     ):
         getattr(import_module(f"lightning_prune.{part}"), name)
     with pytest.raises(ModuleNotFoundError, match="^No module named 'lightning_prune.gone'$"), needs_extra("x", "y"):

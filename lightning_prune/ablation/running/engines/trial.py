@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 
 from lightning_prune.ablation.storage.files import read_json
@@ -78,7 +79,9 @@ def read_trial(out: Path, most: int, device: str) -> Trial:
     try:
         content = read_json(out / FILE)
         if (content["most"], content["device"]) == (most, device):
-            return Trial(most, device, {int(level): float(speed) for level, speed in content["tried"].items()})
+            speeds = {int(level): float(speed) for level, speed in content["tried"].items()}
+            if all(1 <= level <= most and isfinite(speed) for level, speed in speeds.items()):
+                return Trial(most, device, speeds)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # There is none, or it is damaged.
         pass
     return Trial(most, device)
