@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo ablation claims evidence notebooks test test-slow test-bounds lint bench clean
+.PHONY: help setup demo ablation claims evidence notebooks docs docs-serve test test-slow test-bounds lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,12 +42,18 @@ evidence: # the former name
 notebooks: setup ## execute the notebooks afresh
 	OMP_NUM_THREADS=1 $(BIN)/python notebooks/refresh.py
 
+docs: setup ## build the site into build/site, without network; a broken link or reference is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: setup ## show the site at http://127.0.0.1:8000 while you write
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: setup lint ## lint, types and the quick tests
+test: setup lint docs ## lint, types, the site (10 to 20 seconds) and the quick tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" # one thread for each of two processes: more would wait for each other
 
 test-slow: setup ## the long tests

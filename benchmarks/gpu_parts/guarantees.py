@@ -1,4 +1,4 @@
-"""Whether the promises of docs/guarantees.md hold on this device, in every precision and for fast optimizers."""
+"""Whether the promises of docs/reference/guarantees.md hold on this device, in all precisions, for fast optimizers."""
 
 import tempfile
 from collections.abc import Iterator, Mapping

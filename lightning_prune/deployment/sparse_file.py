@@ -3,7 +3,7 @@
 The header lists the tensors. A tensor ``dense/<name>`` is stored as it is. Of a
 sparse tensor, ``bits/<name>`` says which weights live, the first weight in the
 lowest bit of the first byte, and ``values/<name>`` holds the living weights in
-their order. docs/zeros.md has a loader of ten lines that needs only safetensors.
+their order. docs/deployment/zeros.md has a loader of ten lines that needs only safetensors.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""docs/deployment.md is true: its blocks run, its table lists the formats, and its commands are understood."""
+"""docs/deployment/deployment.md is true: its blocks run, its table lists the formats, and its commands are understood."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ import lightning_prune
 from lightning_prune.deployment.formats.known_formats import FORMATS
 from lightning_prune.lab.export_command import export_parser
 
-PAGE = (Path(lightning_prune.__file__).parents[1] / "docs" / "deployment.md").read_text()
+PAGE = (Path(lightning_prune.__file__).parents[1] / "docs" / "deployment" / "deployment.md").read_text()
 FIRST, *OTHERS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 SLOW = "executorch"
 

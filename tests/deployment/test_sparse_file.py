@@ -15,7 +15,7 @@ import lightning_prune
 from lightning_prune import load_sparse, prune, save_sparse
 from lightning_prune.lab.networks.resnet import ResNet
 
-PAGE = (Path(lightning_prune.__file__).parents[1] / "docs" / "zeros.md").read_text()
+PAGE = (Path(lightning_prune.__file__).parents[1] / "docs" / "deployment" / "zeros.md").read_text()
 LOADER = next(one for one in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL) if "def load_sparse" in one)
 
 

@@ -1,4 +1,4 @@
-"""What docs/ablations.md says about comparing variants holds for what it shows."""
+"""What docs/studies/ablations.md says about comparing variants holds for what it shows."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ import lightning_prune
 from lightning_prune.ablation import Ablation
 
 ROOT = Path(lightning_prune.__file__).parents[1]
-PAGE = (ROOT / "docs" / "ablations.md").read_text()
+PAGE = (ROOT / "docs" / "studies" / "ablations.md").read_text()
 
 
 def block(language, word):

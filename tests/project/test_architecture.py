@@ -59,6 +59,7 @@ LAYERS = [
     ["ablation.results"],
     ["ablation.report"],
     ["ablation"],
+    ["ablation.plots"],
     ["regimes.study"],
     ["lab.smaller_and_faster", "lab.compress"],
     ["cli", "lab.demo"],

@@ -9,7 +9,7 @@ ROOT = Path(lightning_prune.__file__).parents[1]
 
 
 def test_every_test_that_the_page_names_exists_and_every_line_names_one():
-    page = (ROOT / "docs" / "compatibility.md").read_text()
+    page = (ROOT / "docs" / "reference" / "compatibility.md").read_text()
     written = {
         name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
     }

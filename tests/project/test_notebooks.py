@@ -142,6 +142,15 @@ def test_a_notebook_begins_with_a_title_and_ends_with_what_to_try_next(name):
 
 
 @every_notebook()
+def test_a_notebook_is_set_up_in_two_lines(name):
+    lines = [line for line in code_cells(read(name))[0].source.splitlines() if line.strip()]
+    assert lines[0] == "from lightning_prune.ablation.plots import set_up_notebook"
+    assert len(lines) == 2
+    assert lines[1].startswith("set_up_notebook(")
+    assert not [cell for cell in code_cells(read(name)) if re.search(r"rcParams|filterwarnings", cell.source)]
+
+
+@every_notebook()
 def test_the_links_of_a_notebook_lead_somewhere(name):
     text = "\n".join(cell.source for cell in read(name).cells if cell.cell_type == "markdown")
     relative = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")]

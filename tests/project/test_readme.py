@@ -11,7 +11,7 @@ import lightning_prune
 from lightning_prune import IterativePruning, WeightRewind
 
 README = (Path(lightning_prune.__file__).parents[1] / "README.md").read_text()
-STARTS = (Path(lightning_prune.__file__).parents[1] / "docs" / "starting_points.md").read_text()
+STARTS = (Path(lightning_prune.__file__).parents[1] / "docs" / "start" / "starting_points.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 

@@ -41,7 +41,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "configs" / "papers" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 VARIANTS_PAGE = ROOT / "docs" / "variants.md"
 PAPERS_PAGE = ROOT / "configs" / "papers" / "README.md"

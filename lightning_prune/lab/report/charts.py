@@ -100,7 +100,7 @@ def step_axis(**scale: Any) -> alt.X:
     return alt.X("step:Q", title="optimizer step", axis=axis, scale=alt.Scale(**scale))
 
 
-def rate_axis(rates: Iterable[float], ticks: int, floor: float, zero: bool) -> alt.Y:
+def rate_axis(rates: Iterable[float], ticks: int, floor: float, zero: bool, field: str = "rate") -> alt.Y:
     """Make the vertical axis of learning rates. It is logarithmic if the rates differ much.
 
     Args:
@@ -109,12 +109,13 @@ def rate_axis(rates: Iterable[float], ticks: int, floor: float, zero: bool) -> a
         floor: The smallest rate of a logarithmic axis, as a share of the largest rate. Smaller rates are drawn at the
             end of the axis.
         zero: Whether a linear axis begins at 0.
+        field: The column of rates.
     """
     positive = [rate for rate in rates if 0 < rate < float("inf")]
     low, high = min(positive, default=1e-4), max(positive, default=1.0)
     if high <= STEEP * low:
-        return alt.Y("rate:Q", scale=alt.Scale(zero=zero), axis=alt.Axis(format="~g", tickCount=ticks))
+        return alt.Y(f"{field}:Q", scale=alt.Scale(zero=zero), axis=alt.Axis(format="~g", tickCount=ticks))
     ends = [max(low, high * floor) / 1.3, high * 1.3]
     powers = [10.0**power for power in range(-12, 4) if ends[0] <= 10.0**power <= ends[1]]
     scale = alt.Scale(type="log", domain=ends, clamp=True, nice=False)
-    return alt.Y("rate:Q", scale=scale, axis=alt.Axis(format="~g", tickCount=ticks, values=powers or alt.Undefined))
+    return alt.Y(f"{field}:Q", scale=scale, axis=alt.Axis(format="~g", tickCount=ticks, values=powers or alt.Undefined))

@@ -1,0 +1,28 @@
+"""Draw a run, a study or the masks of a network with one call, for notebooks and papers."""
+
+from typing import TYPE_CHECKING
+
+from lightning_prune.basics.late_names import late_names
+
+if TYPE_CHECKING:
+    from lightning_prune.ablation.plots.masks_plot import plot_masks
+    from lightning_prune.ablation.plots.notebook import set_up_notebook
+    from lightning_prune.ablation.plots.plot import Plot
+    from lightning_prune.ablation.plots.run_plot import plot_run
+    from lightning_prune.ablation.plots.study_plot import plot_study
+
+__all__ = ["Plot", "plot_masks", "plot_run", "plot_study", "set_up_notebook"]
+_PLACES = {
+    "Plot": "plot",
+    "plot_masks": "masks_plot",
+    "plot_run": "run_plot",
+    "plot_study": "study_plot",
+    "set_up_notebook": "notebook",
+}
+
+if not TYPE_CHECKING:
+    __getattr__ = late_names(__name__, _PLACES, extra="lab")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

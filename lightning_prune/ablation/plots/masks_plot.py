@@ -1,0 +1,102 @@
+"""Draw which weights of a network live, a panel for each tensor."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+from torch import Tensor, nn
+
+from lightning_prune.ablation.plots.plot import Plot
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.lab.report.terminal import percent
+from lightning_prune.lab.report.vega import DATA, Rows, printed, with_rows
+
+SIDE = 150  # points, of a panel
+COLUMNS = 4
+DEAD, ALIVE = "#ffffff", "#0072B2"
+
+
+def plot_masks(masks: nn.Module | Mapping[str, Tensor], names: Sequence[str] | None = None, cells: int = 48) -> Plot:
+    """Draw the masks of a network: a panel for each tensor, outputs from top to bottom, inputs from left to right.
+
+    A tensor of more than two dimensions is drawn as a matrix: all weights of an output lie in one row. Where a tensor
+    has more rows or columns than ``cells``, a cell is the mean of several weights, from white (all dead) to blue (all
+    alive).
+
+    Args:
+        masks: A network, whose weights that are not zero count as alive, or masks by name: ``pruning.masks``, or what
+            ``prune`` returns. Tensors of fewer than two dimensions, such as biases, are left out.
+        names: The tensors to draw. None: all.
+        cells: The largest number of cells along a side, at least 1.
+
+    Returns:
+        The picture. Its rows have the tensor, its ``density`` within the cell, and the place ``row`` and ``column``.
+
+    Raises:
+        ValueError: If there is nothing to draw, or a name is unknown.
+
+    Example:
+        >>> import torch
+        >>> plot = plot_masks({"layer": torch.tensor([[True, False], [True, True]])})
+        >>> [(cell["row"], cell["column"], cell["density"]) for cell in plot.rows]
+        [(0, 0, 1.0), (0, 1, 0.0), (1, 0, 1.0), (1, 1, 1.0)]
+    """
+    if cells < 1:
+        raise UserError(f"plot_masks(cells={cells}) must be at least 1.")
+    alive = _alive(masks, names)
+    rows: Rows = [row for name, mask in alive.items() for row in _cells(name, mask, cells)]
+    panels = [_panel(name, mask) for name, mask in alive.items()]
+    lines = [alt.hconcat(*panels[at : at + COLUMNS]) for at in range(0, len(panels), COLUMNS)]
+    chart = alt.vconcat(*lines, data=DATA).resolve_scale(color="shared", x="independent", y="independent")
+    return Plot(printed(with_rows(chart, rows)))
+
+
+def _alive(masks: nn.Module | Mapping[str, Tensor], names: Sequence[str] | None) -> dict[str, Tensor]:
+    """The masks to draw, as matrices."""
+    if isinstance(masks, nn.Module):
+        found = {name: one.detach() != 0 for name, one in masks.named_parameters()}
+    elif isinstance(masks, Mapping):
+        found = dict(masks)
+    else:
+        raise UserError(
+            f"plot_masks({type(masks).__name__}) draws a network, or masks by name such as `pruning.masks`."
+        )
+    drawn = {name: mask.detach().cpu().flatten(1) != 0 for name, mask in found.items() if mask.dim() > 1 and len(mask)}
+    if unknown := [name for name in names or () if name not in drawn]:
+        raise UserError(f"plot_masks(names={unknown}): there are {', '.join(drawn) or 'no tensors to draw'}.")
+    if not drawn:
+        raise UserError("plot_masks(masks) has nothing to draw: no tensor has two dimensions.")
+    return {name: drawn[name] for name in names or drawn}
+
+
+def _cells(name: str, mask: Tensor, cells: int) -> Rows:
+    """The mean of the mask in each cell."""
+    size = (min(len(mask), cells), min(mask.shape[1], cells))
+    means = nn.functional.adaptive_avg_pool2d(mask.float()[None], size)[0]
+    return [
+        {"tensor": name, "row": row, "column": column, "density": round(value, 4)}
+        for row, line in enumerate(means.tolist())
+        for column, value in enumerate(line)
+    ]
+
+
+def _panel(name: str, mask: Tensor) -> Any:
+    """The panel of a tensor, with its longer side as long as all panels'."""
+    height, width = (max(SIDE * length / max(mask.shape), 12) for length in mask.shape)
+    title: dict[str, Any] = {
+        "text": name.removesuffix(".weight"),
+        "subtitle": f"{' x '.join(map(str, mask.shape))}, {percent(mask.float().mean().item())} alive",
+    }
+    axis: dict[str, Any] = {"axis": None, "scale": alt.Scale(padding=0)}
+    scale = alt.Scale(domain=[0, 1], range=[DEAD, ALIVE], interpolate="rgb")
+    return (
+        alt.Chart()
+        .transform_filter(alt.FieldEqualPredicate(field="tensor", equal=name))
+        .mark_rect(stroke="#dddddd", strokeWidth=0.2)
+        .encode(
+            x=alt.X("column:O", **axis),
+            y=alt.Y("row:O", **axis),
+            color=alt.Color("density:Q", scale=scale, legend=None),
+        )
+        .properties(width=width, height=height, title=alt.TitleParams(**title, anchor="start", fontSize=11, limit=SIDE))
+    )
