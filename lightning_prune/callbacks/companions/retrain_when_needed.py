@@ -25,7 +25,7 @@ class RetrainWhenNeeded(CycleCallback):
     ``pruning.json``. The seconds are the saved steps at the mean time of a training step in this fit, less the time of
     the validations.
 
-    A study trains every cycle by itself, and refuses this callback.
+    A study trains every cycle by itself, and refuses this callback. A ``fast_dev_run`` trains all cycles.
 
     The authors decide by the accuracy on the test set. This callback decides by the module's own validation, so the
     test set stays unseen. It looks at the network right after the prune, before a repair (:class:`Reconstruct`) or
@@ -82,7 +82,8 @@ class RetrainWhenNeeded(CycleCallback):
         self._validating = 0.0
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        if self.clock.is_gradual or self.clock.cycle_length.unit != "ep" or self.clock.dense_length.unit != "ep":
+        lengths = {self.clock.cycle_length.unit, self.clock.dense_length.unit}
+        if (self.clock.is_gradual or lengths != {"ep"}) and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise UserError(
                 "RetrainWhenNeeded leaves out the epochs of cycles, and these cycles go by steps or lie inside the "
                 "dense run. Give IterativePruning(retrain=...) and the dense run in epochs, without during."
@@ -112,7 +113,7 @@ class RetrainWhenNeeded(CycleCallback):
         found = self._measure(trainer)
         assert self._expected is not None
         lost = (self._expected - found) * (1 if self.mode == "max" else -1)
-        needed = not lost < self.threshold  # NaN is trained
+        needed = not lost < self.threshold or bool(trainer.fast_dev_run)  # type: ignore[attr-defined]  # NaN is trained
         self._decisions.append({"cycle": cycle, "lost": lost, "value": found, "retrained": needed})
         self._note(trainer)
         return None if needed else Duration(0, "ep")
