@@ -42,7 +42,7 @@ def arms_of(members):
 
 
 @pytest.mark.filterwarnings("ignore:.*come to the same config")  # the base is the default of a policy
-@pytest.mark.parametrize("part", range(3))
+@pytest.mark.parametrize("part", [0, *(pytest.param(one, marks=pytest.mark.slow) for one in (1, 2))])
 def test_every_policy_and_starting_point_goes_on_from_a_shared_dense_run_as_alone(tmp_path, part):
     frame = assert_exact(tmp_path, arms_of(CONCRETE[part::3]))
     dense = frame[frame["cycle"] == 0]

@@ -112,7 +112,9 @@ def unlike(out):
     return [*jobs(out, seeds=[0]), *jobs(out, seeds=[5], data={"subset": 250, "seed": 3, "batch_size": 25})]
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1), (2, 0, 3, 1)])
+@pytest.mark.parametrize(
+    "order", [(0, 1, 2, 3), *(pytest.param(one, marks=pytest.mark.slow) for one in [(2, 3, 0, 1), (2, 0, 3, 1)])]
+)
 def test_a_node_in_a_process_that_trained_others_has_the_bits_of_a_fresh_one(tmp_path, fresh, order):
     every, kept = unlike(tmp_path), Kept()
     for place in order:

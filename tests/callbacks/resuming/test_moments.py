@@ -109,7 +109,10 @@ def resume_from_all(tmp_path, *arguments, **options):
 
 @pytest.mark.parametrize(
     ("policy", "scheduler", "optimizer", "options"),
-    [("rewind both apart", "one cycle", "sgd", {}), ("one cycle", "plateau", "adamw", {"val_check_interval": 0.5})],
+    [
+        ("rewind both apart", "one cycle", "sgd", {}),
+        pytest.param("one cycle", "plateau", "adamw", {"val_check_interval": 0.5}, marks=pytest.mark.slow),
+    ],
 )
 def test_saved_at_any_moment_a_run_ends_as_the_uninterrupted_one(policy, scheduler, optimizer, options, tmp_path):
     assert resume_from_all(tmp_path, policy, scheduler, optimizer, **options) >= 50

@@ -26,7 +26,12 @@ from lightning_prune import (
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "optimizer"), [("steps", "sgd"), ("one cycle", "adamw"), ("plateau", "sgd"), ("none", "adamw")]
+    ("scheduler", "optimizer"),
+    [
+        ("steps", "sgd"),
+        ("one cycle", "adamw"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in [("plateau", "sgd"), ("none", "adamw")]),
+    ],
 )
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_stopped_at_any_epoch_end_it_ends_the_same(policy, scheduler, optimizer, tmp_path):
