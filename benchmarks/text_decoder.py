@@ -2,8 +2,8 @@
 
 Run with ``python benchmarks/text_decoder.py --seeds 3``. Every seed trains one dense network on the docstrings of this
 package. The network loses half of the weights in each layer of its blocks, as single weights or to 2:4, and is
-retrained for a tenth of the dense run. The table has the perplexity of a character on validation text: the mean over
-the seeds, and half of the 95 % interval (t distribution).
+retrained for a tenth of the dense run. The tables have the perplexity of a character on validation text, its mean over
+the seeds, and the difference to the dense network, with half of the 95 % interval of the paired differences.
 """
 
 import argparse
@@ -40,6 +40,7 @@ from lightning_prune import (
 from lightning_prune.criteria import InSequence, OnBatches
 from lightning_prune.lab import Classifier, Docstrings, TextDecoder
 
+COLORS = ["#999999", "#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#009E73"]
 BATCHES = 20  # for the criteria and the repair
 BLOCKS = "network.decoder.model.layers.*"
 CRITERIA: dict[str, tuple[Any, Any]] = {
@@ -121,25 +122,47 @@ def one_seed(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, 
 
 
 def shown(found: list[dict[str, float]], name: str) -> str:
-    """The mean of an arm, and half of its 95 % interval."""
-    values = torch.tensor([one[name] for one in found]).double()
-    if len(values) < 2:
-        return f"{values.mean():.2f}"
-    half = students_t.ppf(0.975, len(values) - 1) * values.std() / len(values) ** 0.5
-    return f"{values.mean():.2f} ± {half:.2f}"
+    """The mean of an arm, and its difference to the dense network of the same seed with half of the 95 % interval."""
+    values, dense = (torch.tensor([one[arm] for one in found]).double() for arm in (name, "dense"))
+    differences = values - dense
+    half = students_t.ppf(0.975, len(found) - 1) * differences.std() / len(found) ** 0.5 if len(found) > 1 else math.nan
+    return f"{values.mean():.2f} ({differences.mean():+.2f} ± {half:.2f})"
 
 
 def show(found: list[dict[str, float]]) -> None:
-    """Print the table."""
-    table = Table("retraining", *(f"{pattern}: {name}" for pattern in PATTERNS for name in CRITERIA))
-    for way in RETRAINED:
-        names = [f"{pattern}, {criterion}, {way}" for pattern in PATTERNS for criterion in CRITERIA]
-        table.add_row(way, *(shown(found, name) for name in names))
-    console = Console(width=150)
-    console.print(
-        f"{len(found)} seeds;", *(f"{name} {shown(found, name)};" for name in found[0] if "dense" in name[:5])
-    )
-    console.print(table)
+    """Print a table for each pattern."""
+    console = Console(width=120)
+    console.print(f"{len(found)} seeds. dense: {sum(one['dense'] for one in found) / len(found):.2f}")
+    for pattern in PATTERNS:
+        table = Table(pattern, *CRITERIA)
+        for way in RETRAINED:
+            names = [f"{pattern}, {criterion}, {way}" for criterion in CRITERIA]
+            table.add_row(way, *(shown(found, name) for name in names))
+        console.print(table)
+    for name in found[0]:
+        if name.startswith("dense, "):
+            console.print(f"not pruned, {name.removeprefix('dense, ')}: {shown(found, name)}")
+
+
+def draw(found: list[dict[str, float]], path: Path) -> None:
+    """Draw how much higher the perplexity is than that of the dense network, with a point for each seed."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(PATTERNS), figsize=(9, 3.4), sharey=True, layout="constrained")
+    for axis, pattern in zip(axes, PATTERNS, strict=True):
+        for number, way in enumerate(RETRAINED):
+            points = [
+                (place + (number - 2.5) * 0.13, one[f"{pattern}, {criterion}, {way}"] - one["dense"])
+                for place, criterion in enumerate(CRITERIA)
+                for one in found
+            ]
+            axis.plot(*zip(*points, strict=True), "o", color=COLORS[number], markersize=5, label=way.replace("`", ""))
+        axis.axhline(0, color="gray", linewidth=1)
+        axis.set(xticks=range(len(CRITERIA)), xticklabels=CRITERIA, title=pattern)
+        axis.grid(axis="y", alpha=0.3)
+    axes[0].set_ylabel("perplexity above the dense network")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.savefig(path, dpi=100)
 
 
 def main() -> None:
@@ -149,6 +172,7 @@ def main() -> None:
     for name, value in sizes.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value, help=f"{value}, if not given")
     parser.add_argument("--out", type=Path, help="a file for the perplexities of every seed, in JSON")
+    parser.add_argument("--picture", type=Path, help="a file for a picture of the table")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -160,6 +184,8 @@ def main() -> None:
         show(found)
         if options.out:
             options.out.write_text(json.dumps(found))
+    if options.picture:
+        draw(found, options.picture)
 
 
 if __name__ == "__main__":
