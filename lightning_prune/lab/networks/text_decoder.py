@@ -62,8 +62,9 @@ class TextDecoder(nn.Module):
             from transformers import LlamaConfig, LlamaForCausalLM
         sizes = {"hidden_size": width, "intermediate_size": hidden, "num_hidden_layers": layers}
         text = {"vocab_size": symbols, "max_position_embeddings": length, "bos_token_id": None, "eos_token_id": None}
-        options = {"num_attention_heads": heads, "use_cache": False, **kwargs}
-        self.decoder = LlamaForCausalLM(LlamaConfig(**sizes, **text, **options))
+        rest = {"num_attention_heads": heads, "use_cache": False, **kwargs}
+        options: dict[str, Any] = {**sizes, **text, **rest}
+        self.decoder = LlamaForCausalLM(LlamaConfig(**options))
 
     def forward(self, text: Tensor) -> Tensor:
         """Map symbols, int64 ``[N, T]``, to scores of the next symbol ``[N, symbols, T]``."""
