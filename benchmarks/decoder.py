@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lightning_prune import NofM, Prunable, Weights, criteria, layerwise, per_row, prune
+from lightning_prune import NofM, Prunable, criteria, layerwise, per_row, prune
 from lightning_prune.callbacks.masking.in_blocks import peak_memory
 from lightning_prune.criteria import OnBatches
 
@@ -61,10 +61,10 @@ def main() -> None:
     weights = sum(one.numel() for one in net.parameters())
     before = peak_memory(torch.device(options.device))
     criterion, allocation = CRITERIA[options.criterion]
-    chosen: dict[str, Any] = {"granularity": NofM(2, 4) if options.two_of_four else Weights()}
+    chosen: dict[str, Any] = {"granularity": NofM(2, 4)} if options.two_of_four else {"allocation": allocation}
     began, computed = time.perf_counter(), time.process_time()
     masks = prune(
-        net, 0.5, allocation, Prunable(include="model.layers.*"), OnBatches(criterion, options.sequences),
+        net, 0.5, prunable=Prunable(include="model.layers.*"), criterion=OnBatches(criterion, options.sequences),
         batches=tokens(options), blocks="model.layers.*", **chosen,
     )  # fmt: skip
     rows = {

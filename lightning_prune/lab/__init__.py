@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         CIFAR100,
         MNIST,
         Digits,
+        Docstrings,
         ImageFolders,
     )
     from lightning_prune.lab.networks import (
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         LeNet300100,
         LotteryConvNet,
         ResNet,
+        TextDecoder,
         WideResNet,
         timm_network,
         torchvision_network,
@@ -36,15 +38,17 @@ __all__ = [
     "ConvNet",
     "DenseNet",
     "Digits",
+    "Docstrings",
     "ImageFolders",
     "LeNet300100",
     "LotteryConvNet",
     "ResNet",
+    "TextDecoder",
     "WideResNet",
     "timm_network",
     "torchvision_network",
 ]
-_DATA = ("CIFAR10", "CIFAR100", "MNIST", "Digits", "ImageFolders")
+_DATA = ("CIFAR10", "CIFAR100", "MNIST", "Digits", "Docstrings", "ImageFolders")
 
 if not TYPE_CHECKING:
     _PLACES = dict.fromkeys(__all__, "networks") | dict.fromkeys(_DATA, "data") | {"Classifier": "classifier"}

@@ -1,4 +1,4 @@
-"""A LightningModule that trains any image classifier with a network, an optimizer and a schedule."""
+"""A LightningModule that trains a classifier of images or of next symbols: a network, an optimizer, a schedule."""
 
 import math
 from collections.abc import Iterable
@@ -43,7 +43,8 @@ class Classifier(LightningModule):
     """Train a network with cross-entropy, and log loss and accuracy in training, validation and test.
 
     Args:
-        network: Maps images ``[N, C, H, W]`` to class scores ``[N, classes]``.
+        network: Maps images ``[N, C, H, W]`` to class scores ``[N, classes]``, or symbols ``[N, T]`` to scores of the
+            next symbols ``[N, classes, T]``.
         optimizer: Makes the optimizer from the parameters.
         scheduler: Makes the learning-rate schedule from the optimizer. None keeps the rate constant.
         interval: Whether the scheduler advances after every epoch or every optimizer step.
@@ -53,7 +54,7 @@ class Classifier(LightningModule):
             set any argument.
         monitor: Logged value that a ``ReduceLROnPlateau`` monitors.
         label_smoothing: Share of the target that is spread over all classes while training, in [0, 1).
-        classes: Number of classes, at least 1.
+        classes: Number of classes or symbols, at least 1.
         channels_last: Whether images and convolutions are stored with the
             channels innermost, which is faster on GPUs with tensor cores.
 

@@ -17,6 +17,7 @@ HELP = "List the configs that come with the package, or copy one to change it."
 HEADINGS = {
     "digits": "scikit-learn's digits, small enough for any machine",
     "cifar10": "CIFAR-10",
+    "transformers": "a small decoder of transformers, trained on the docstrings of this package",
     "papers": "",
     "ablations": "studies for `lightning-prune ablate`",
     "regimes": "studies for `lightning-prune regimes`, of temperatures and of rewind points",

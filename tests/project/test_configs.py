@@ -50,7 +50,8 @@ def test_what_a_config_leaves_out_is_the_default_of_its_class(config: Path) -> N
         left_out = {one.name: one.default for one in parameters if one.name not in given}
         parsed = command.config[key].init_args
         assert {name: parsed[name] for name in left_out} == left_out
-    assert command.datamodule.augmentation.padding == (4 if "cifar10" in config.parts else 0)
+    if "transformers" not in config.parts:  # text is not shifted
+        assert command.datamodule.augmentation.padding == (4 if "cifar10" in config.parts else 0)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)

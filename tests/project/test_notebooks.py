@@ -42,6 +42,7 @@ SMALLER = {
     ],
     "05_resume_and_share": [("max_epochs: 6", "max_epochs: 2"), ("retrain: 3ep", "retrain: 1ep")],
     "08_when_to_prune": [("EPOCHS = 12", "EPOCHS = 2"), ("POINTS = (1, 4, 12)", "POINTS = (1, 2)")],
+    "07_transformers": [("SEEDS, EPOCHS, PIECES = (0, 1), 3, 1600", "SEEDS, EPOCHS, PIECES = (0,), 1, 320")],
     "06_smaller_and_faster": [("EPOCHS = 6", "EPOCHS = 1"), ("(0.5, 0.75, 0.9)", "(0.5, 0.9)")],
 }
 NOT_ON_THE_WEB = {

@@ -29,7 +29,7 @@ def set_up_notebook(threads: int | None = 1, hide: Sequence[str] = ()) -> None:
         warnings.filterwarnings("ignore", message=f".*{message}")
     import lightning.pytorch  # noqa: F401 - it warns, and sets the levels of its loggers, when it is imported
 
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    for name in ("lightning.pytorch", "lightning.fabric", "torch.utils._pytree"):  # the last warns of other libraries
         logging.getLogger(name).setLevel(logging.ERROR)
     if threads is not None:
         torch.set_num_threads(threads)

@@ -6,6 +6,7 @@ from lightning_prune.lab.networks.densenet import DenseNet
 from lightning_prune.lab.networks.lenet import LeNet300100
 from lightning_prune.lab.networks.lottery_convnet import LotteryConvNet
 from lightning_prune.lab.networks.resnet import ResNet
+from lightning_prune.lab.networks.text_decoder import TextDecoder
 from lightning_prune.lab.networks.timm_models import timm_network
 from lightning_prune.lab.networks.torchvision_models import torchvision_network
 from lightning_prune.lab.networks.vgg import VGG
@@ -19,6 +20,7 @@ __all__ = [
     "LeNet300100",
     "LotteryConvNet",
     "ResNet",
+    "TextDecoder",
     "WideResNet",
     "timm_network",
     "torchvision_network",
