@@ -59,6 +59,9 @@ def _undoing(value: Any, seen: dict[int, Any], tensors: bool) -> list[Undo]:
         if type(one) in _CONSTANT or id(one) in seen:
             continue
         seen[id(one)] = one
+        if type(one) in _CONTAINERS and not one:  # most are: the dictionaries of a module's hooks
+            found.append(one.clear)
+            continue
         found += _undoing_its_own(one, tensors)
         waiting += reversed([*_parts(one)])
     return found
@@ -66,7 +69,7 @@ def _undoing(value: Any, seen: dict[int, Any], tensors: bool) -> list[Undo]:
 
 def _undoing_its_own(value: Any, tensors: bool) -> Iterator[Undo]:
     if type(value) in _CONTAINERS:
-        yield partial(_refill, value, value.copy()) if value else value.clear  # most are empty: no copies for them
+        yield partial(_refill, value, value.copy())
     elif isinstance(value, Tensor):
         yield from _undoing_tensor(value, tensors)
     elif _has_state(type(value)):  # type: ignore[arg-type]

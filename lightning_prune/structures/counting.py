@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_prune.selection.parameters import plain_name
 from lightning_prune.structures.costs import Costs, Extent, Place, Term
 from lightning_prune.structures.groups import Group
 from lightning_prune.structures.trace import Trace
@@ -27,10 +26,10 @@ def costs_in(trace: Trace, groups: Mapping[str, Group], units: Units) -> Costs:
     """
     extents = _extents(groups)
     parameters = []
-    for name, tensor in trace.module.named_parameters():
-        dims = [dim for dim in range(tensor.dim()) if (plain_name(name), dim) in extents]
+    for name, tensor in trace.parameters.items():
+        dims = [dim for dim in range(tensor.dim()) if (name, dim) in extents]
         rest = prod(size for dim, size in enumerate(tensor.shape) if dim not in dims)
-        parameters.append(Term(rest, tuple((plain_name(name), dim) for dim in dims)))
+        parameters.append(Term(rest, tuple((name, dim) for dim in dims)))
     alike = defaultdict[frozenset[str], list[Place]](list)
     for place, extent in extents.items():
         alike[_names(extent)].append(place)
@@ -91,7 +90,8 @@ def _names(extent: Extent) -> frozenset[str]:
 
 
 def _per_unit(units: Tensor, width: int) -> Tensor:
-    return torch.bincount(units[units >= 0], minlength=width)
+    numbers = units.numpy()
+    return torch.from_numpy(np.bincount(numbers[numbers >= 0], minlength=width))
 
 
 def _place(extent: Extent, others: Mapping[Place, Extent]) -> tuple[Place, Fraction] | None:

@@ -1,12 +1,11 @@
 """Find the groups of units of a network, and what cannot be removed from it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from lightning_prune.selection.parameters import plain_name
 from lightning_prune.structures.counting import costs_in
 from lightning_prune.structures.groups import FoundStructures, Kept
 from lightning_prune.structures.running import collection_paused, trace_of
@@ -52,18 +51,17 @@ def structures_of(module: nn.Module, example: Any = None) -> FoundStructures:
           the network returns it: 3.weight[0], 3.bias[0]
     """
     with collection_paused():
-        return _found(module, trace_of(module, example))
+        return _found(trace_of(module, example))
 
 
-def _found(module: nn.Module, trace: Trace) -> FoundStructures:
+def _found(trace: Trace) -> FoundStructures:
     settle_splits(trace)
     sides, bad = sides_of(trace)
     members = _members(sides, bad)
     units = number_units(trace, sides, members)
     groups = groups_of(trace, sides, members, units)
-    named = (*module.named_parameters(), *module.named_buffers())
-    shapes = {plain_name(name): tuple(tensor.shape) for name, tensor in named}
-    kept = tuple(_kept(module, sides, units, bad))
+    shapes = {name: tuple(tensor.shape) for name, tensor in (*trace.parameters.items(), *trace.buffers.items())}
+    kept = tuple(_kept(trace.parameters, sides, units, bad))
     return FoundStructures(groups, kept, shapes, costs_in(trace, groups, units))
 
 
@@ -102,8 +100,7 @@ def _by_sides(sides: Sequence[Side], bad: Mapping[int, str]) -> dict[tuple[int, 
     }
 
 
-def _kept(module: nn.Module, sides: Sequence[Side], units: Units, bad: Mapping[int, str]) -> Iterator[Kept]:
-    parameters = {plain_name(name): None for name, _ in module.named_parameters()}
+def _kept(parameters: Collection[str], sides: Sequence[Side], units: Units, bad: Mapping[int, str]) -> Iterator[Kept]:
     seen = {side.axis.tensor for side in sides}
     told = {side.axis.tensor for side in sides if (units.group[side.roots] >= 0).any()}
     for side in sides:

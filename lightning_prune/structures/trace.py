@@ -77,9 +77,11 @@ class Trace:
         self._alive: list[Tensor] = []  # ids are unique among living tensors only
         self._names: dict[int, str] = {}
         self._axis_of: dict[int, Axis] = {}  # by the first label
-        for name, tensor in (*self.module.named_parameters(), *self.module.named_buffers()):
+        self.parameters = {plain_name(name): one for name, one in self.module.named_parameters()}
+        self.buffers = {plain_name(name): one for name, one in self.module.named_buffers()}
+        for name, tensor in (*self.parameters.items(), *self.buffers.items()):
             if tensor.dim() and tensor.numel() and tensor.is_floating_point():
-                self._names.setdefault(id(tensor), plain_name(name))
+                self._names.setdefault(id(tensor), name)
                 self._alive.append(tensor)
 
     def name_of(self, tensor: Tensor | None) -> str | None:
