@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from itertools import count
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
@@ -31,15 +32,31 @@ class Kind(Enum):
     BESIDE = "work beside them"
 
 
+_UNJOINED = count()  # the keys of callbacks that have not joined a fit
 RIVALS = (Kind.CLOCK, Kind.LEARNING_RATE, Kind.WEIGHTS)  # a fit has at most one of each
 
 
 @in_both_namespaces
 class CycleMember(Callback, metaclass=ObjectsOnly):
-    """A callback that has a part in the cycles: the clock, or one that works beside it."""
+    """A callback that has a part in the cycles: the clock, or one that works beside it.
+
+    Attributes:
+        joined: Whether a fit or an evaluation was set up with it.
+    """
 
     _kind: ClassVar[Kind] = Kind.BESIDE
     _always_said: ClassVar[tuple[str, ...]] = ()
+    joined: bool = False
+
+    @property
+    def state_key(self) -> str:
+        """Its class, in every checkpoint.
+
+        Before a rival has joined a fit every key is another one: the Trainer looks for equal keys as soon as it is
+        made, and would refuse a second one, or the same one twice, before we can say what to do about it.
+        """
+        name = type(self).__qualname__  # as Lightning's own, which asks for it at every call of every hook
+        return name if self.joined or self._kind not in RIVALS else f"{name} {next(_UNJOINED)}"
 
     def __repr__(self) -> str:
         return describe_call(self, self._always_said)
@@ -50,25 +67,13 @@ class CycleClock(CycleMember):
 
     Attributes:
         cycles: How many cycles there are.
-        joined: Whether a fit or an evaluation was set up with it.
     """
 
     _kind = Kind.CLOCK
     _always_said = ("cycles", "retrain", "sparsity")
     cycles: int
-    joined: bool = False
     _at: Position
     _timeline: Timeline
-
-    @property
-    def state_key(self) -> str:
-        """Its class, in every checkpoint.
-
-        Before it has joined a fit the key is its own: the Trainer looks for equal keys as soon as it is made, and
-        would refuse a second clock before we can say what to do about it.
-        """
-        name = type(self).__qualname__  # as Lightning's own, which asks for it at every call of every hook
-        return name if self.joined else f"{name} {id(self)}"
 
     @property
     def cycle(self) -> Cycle | None:
@@ -172,6 +177,7 @@ class CycleCallback(CycleMember):
     _as_given: str | None = None
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        self.joined = True
         if stage == "fit":
             self._clock = find_clock(trainer, self)
             self._as_given = describe_object(self)  # before a state is loaded, which may be kept in the same attributes

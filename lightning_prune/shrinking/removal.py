@@ -61,9 +61,13 @@ class Shrunk:
     def __str__(self) -> str:
         before, after = self.parameters
         removed = {name: int((alive == 0).sum()) for name, alive in self.record.alive.items()}
+        size = f"{type(self.module).__name__}: {before:,} -> {after:,} parameters."
         lines = [
-            f"{type(self.module).__name__}: {before:,} -> {after:,} parameters. {sum(removed.values())} units of "
-            f"{len(removed)} groups are removed; the outputs differ by {self.error:.1e} of the largest."
+            f"{size} {sum(removed.values())} units of {len(removed)} groups are removed; the outputs differ by "
+            f"{self.error:.1e} of the largest."
+            if any(removed.values())
+            else f"{size} Nothing is removed, because no whole channel, head or neuron is dead. Prune whole units: "
+            "IterativePruning(granularity=Structures())."
         ]
         return "\n".join([*lines, *(f"Masked, not removed: {name}: {why}." for name, why in self.masked.items())])
 

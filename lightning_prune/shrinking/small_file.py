@@ -106,6 +106,9 @@ def load_small(path: str | Path, module: Net) -> Net:
     if Path(path).suffix == CHECKPOINT:
         return shrink_like(module, path)
     asker = f"load_small('{path}')"
+    if isinstance(module, type):
+        name = module.__name__
+        raise UserError(f"{asker} was given the class {name}: give a whole network, {name}(...), made as yours was.")
     record, weights = read_small(path)
     small = record.small_shapes()
     own = {plain_name(name) for name in module.state_dict()}

@@ -63,6 +63,7 @@ LAYERS = [
     ["regimes.study"],
     ["lab.smaller_and_faster", "lab.compress"],
     ["cli", "lab.demo"],
+    ["__main__"],
 ]
 MATHEMATICS = (
     "schedules",
@@ -131,7 +132,8 @@ def folders():
 
 @pytest.mark.parametrize("folder", folders(), ids=lambda folder: folder.relative_to(ROOT.parent).as_posix())
 def test_a_folder_is_read_at_a_glance(folder):
-    entries = [one for one in folder.iterdir() if one.name not in ("__init__.py", "__pycache__", "py.typed")]
+    named_by_python = ("__init__.py", "__main__.py", "__pycache__", "py.typed")
+    entries = [one for one in folder.iterdir() if one.name not in named_by_python]
     assert len(entries) <= 16, "a new file goes into the room of its question"
 
 

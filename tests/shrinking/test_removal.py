@@ -77,6 +77,8 @@ def test_nothing_changes_where_all_units_live():
         small = shrink(network, example=example, alive=alive)
         assert small.module is network
         assert small.error == 0.0
+        assert "Nothing is removed" in str(small)
+        assert "granularity=Structures()" in str(small)
     assert all(torch.equal(one, before[name]) for name, one in network.state_dict().items())
     assert all(one is other for one, other in zip(network.parameters(), objects, strict=True))
 

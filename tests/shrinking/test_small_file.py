@@ -141,6 +141,12 @@ def test_another_network_is_refused_and_stays_as_it_is(tmp_path, other, said):
     assert all(torch.equal(one, before[name]) for name, one in module.state_dict().items())
 
 
+def test_the_class_of_a_network_is_refused(tmp_path):
+    path, _, _ = small_file(tmp_path)
+    with pytest.raises(ValueError, match=r"was given the class ResNet: give a whole network, ResNet\(...\)"):
+        load_small(path, ResNet)
+
+
 def test_a_network_that_is_small_already_is_refused(tmp_path):
     path, small, _ = small_file(tmp_path)
     with pytest.raises(ValueError, match="is of another network than this ResNet: .* Give a whole network"):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 from inspect import Parameter, isclass, signature
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
@@ -12,6 +13,7 @@ from lightning_prune.ablation.config.callback_objects import entry_of
 from lightning_prune.ablation.config.loaders_of_module import LoadersOfModule
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleMember
+from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.dynamic.dynamic_sparsity import DynamicSparsity
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.callbacks.settings.described import describe
@@ -24,15 +26,34 @@ def written_base(base: Any) -> Any:
         base: ``{"model": ..., "data": ..., "trainer": {"max_epochs": ..., "callbacks": [...]}}``, or the path of a
             config. A module without ``data`` has loaders of its own.
 
+    Raises:
+        ValueError: If ``data`` is a dataset or a loader, or nobody can tell how an object was made.
+
     Example:
         >>> from lightning_prune import IterativePruning
         >>> written_base({"trainer": {"callbacks": [IterativePruning(cycles=3)]}})["trainer"]["callbacks"]
         [{'class_path': 'lightning_prune.callbacks.iterative_pruning.IterativePruning', 'init_args': {'cycles': 3}}]
     """
+    if isinstance(base, Mapping):
+        _refuse_no_data_module(base.get("data"))
     found = written(base, "base")
     if isinstance(found, dict) and "model" in found:
         found.setdefault("data", entry_of(LoadersOfModule, {}))  # and not the data of the command line's default
     return found
+
+
+def _refuse_no_data_module(given: object) -> None:
+    """Refuse a dataset, a loader, and a function that makes them."""
+    made = given.func if isinstance(given, partial) else given
+    kind = made if isinstance(made, type) else type(made)
+    if made is None or issubclass(kind, Mapping | str | Path) or issubclass(kind, everywhere(LightningDataModule)):
+        return
+    name = describe(made) if callable(made) else f"a {kind.__name__}"
+    raise UserError(
+        f"Ablation(base.data) is {name}, and every run makes its data itself: give the class of a LightningDataModule "
+        "whose train_dataloader and val_dataloader return your loaders. Or leave out data, and write the two methods "
+        "in the module."
+    )
 
 
 def written_arms(arms: Any) -> Any:

@@ -23,10 +23,10 @@ def named_errors(owner: str) -> Iterator[None]:
     try:
         with redirect_stderr(said):
             yield
-    except SystemExit as error:
+    except SystemExit:
         text = said.getvalue().split("error: ", 1)[-1].split("\nEvery option is", 1)[0]
         message = " ".join(text.split())[:600] or "it cannot be parsed."
-        raise UserError(f"{owner}: {message}") from error
+        raise UserError(f"{owner}: {message}") from None  # a hundred lines of the parser would say no more
     except Exception as error:  # From the user's class, or from a class that checks its arguments.
         raise UserError(f"{owner}: {_first_cause(error)}") from error
 

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelPruning
 
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.callbacks.base import ADDED, RIVALS, CycleCallback, CycleClock, Kind, clock_of, kind_of
+from lightning_prune.callbacks.base import ADDED, RIVALS, CycleCallback, CycleClock, CycleMember, Kind, kind_of
 from lightning_prune.callbacks.companions.cycle_checkpoint import warn_of_mixed_sparsities
 from lightning_prune.callbacks.compat.namespaces import everywhere
 from lightning_prune.callbacks.compat.weight_averaging import refuse_stochastic_averaging
@@ -64,8 +64,6 @@ def complete(trainer: "pl.Trainer") -> list[Callback]:
     """
     callbacks = _of_user(trainer)
     _at_most_one(callbacks, Kind.CLOCK)
-    if (clock := clock_of(callbacks)) is not None:
-        clock.joined = True
     added: list[Callback] = []
     if Kind.LEARNING_RATE not in map(kind_of, callbacks):
         added.append(default_policy(callbacks))
@@ -73,6 +71,9 @@ def complete(trainer: "pl.Trainer") -> list[Callback]:
         added.append(ExactResume())
     for callback in added:
         setattr(callback, ADDED, True)
+    for callback in [*callbacks, *added]:
+        if isinstance(callback, CycleMember):
+            callback.joined = True
     trainer.callbacks = sorted([*callbacks, *added], key=_rank)  # type: ignore[attr-defined]
     return added
 

@@ -1,6 +1,7 @@
 """Refuse wrong arguments of ``IterativePruning``, and say what was probably meant."""
 
 import inspect
+import re
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -71,6 +72,8 @@ def meant(name: str, given: object) -> tuple[str, dict[str, Any] | None] | None:
         names = [given] if isinstance(given, str) else given
         is_names = isinstance(names, list | tuple) and names and all(isinstance(one, str) for one in names)
         return ("lightning_prune.Prunable", {"include": list(names)}) if is_names else None  # type: ignore[call-overload]
+    if name == "sparsity" and isinstance(given, str) and (percent := re.fullmatch(r"([\d.]+) *%", given.strip())):
+        return meant(name, float(percent[1]))
     if isinstance(given, str):
         return _nearest(_MODULES[name], given)
     if name == "sparsity" and isinstance(given, int | float) and 0 < given < 100:

@@ -8,6 +8,7 @@ from torch import nn
 
 from lightning_prune.granularity.base import Granularity
 from lightning_prune.granularity.divisible import DOES_NOT_FIT
+from lightning_prune.granularity.living_network import LivingNetwork
 from lightning_prune.granularity.single_weights import Weights
 from lightning_prune.masks.masks import pruned_of
 from lightning_prune.masks.tally import Tally
@@ -77,7 +78,9 @@ def say_what_stays_dense(module: nn.Module, selected: Selected) -> None:
         rank_zero_warn(told)
 
 
-def say_cycle(trainer: "pl.Trainer", cycle: int, cycles: int, tally: Tally) -> None:
+def say_cycle(
+    trainer: "pl.Trainer", cycle: int, cycles: int, tally: Tally, living: LivingNetwork | None = None
+) -> None:
     """Say which cycle begins, and how much is pruned. A progress bar that shows the cycle says it in its own way.
 
     Args:
@@ -85,9 +88,12 @@ def say_cycle(trainer: "pl.Trainer", cycle: int, cycles: int, tally: Tally) -> N
         cycle: The number of the cycle.
         cycles: How many there are.
         tally: What lives in it.
+        living: The units that live, whose operations are not in proportion to the weights. None for single weights.
     """
     if not getattr(trainer.progress_bar_callback, "shows_cycle", False):
-        rank_zero_info(f"cycle {cycle} of {cycles}: {pruned_of(tally.alive, tally.size)}")
+        whole, left = (0, 0) if living is None else living.flops()
+        operations = f", {1 - left / whole:.1%} of the operations".replace("%", " %") if whole else ""
+        rank_zero_info(f"cycle {cycle} of {cycles}: {pruned_of(tally.alive, tally.size)}{operations}")
 
 
 def say_where_nothing_dies(cycles: int, sparsity: SparsitySchedule, said: str) -> None:

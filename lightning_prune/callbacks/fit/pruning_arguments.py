@@ -1,5 +1,6 @@
 """Refuse arguments of IterativePruning before there is a fit."""
 
+import re
 from numbers import Integral
 from pathlib import Path
 from typing import Literal
@@ -113,8 +114,8 @@ def check_units(granularity: object, measure: object, masks_from: object | None,
     """
     if not isinstance(granularity, Granularity):
         raise UserError(
-            f"IterativePruning(granularity={_written(granularity)}) is no granularity: give an object such as "
-            "lightning_prune.Filters(), Blocks(rows=4, columns=4), or Weights() for single weights."
+            f"IterativePruning(granularity={_written(granularity)}) is no granularity: give an object"
+            f"{_granularity_meant(granularity)}."
         )
     if not isinstance(measure, Latency) and measure not in QUANTITIES:
         known = f"{', '.join(map(repr, QUANTITIES))}, or Latency(batch=1, threads=1)"
@@ -134,6 +135,18 @@ def check_units(granularity: object, measure: object, masks_from: object | None,
             f"IterativePruning(masks_from=..., granularity={granularity!r}, measure={measure!r}): the run that "
             "masks_from names has decided which weights live. Leave out granularity and measure."
         )
+
+
+def _granularity_meant(given: object) -> str:
+    """Write the granularity that was probably meant, or the ones that most people want."""
+    if isinstance(given, type) and issubclass(given, Granularity):
+        return f" of it, {given.__name__}(...)"
+    if isinstance(given, str) and (pattern := re.fullmatch(r"(\d+) *(?::|of) *(\d+)", given)):
+        return f", lightning_prune.NofM({pattern[1]}, {pattern[2]})"
+    return (
+        " such as lightning_prune.Structures() for whole channels and neurons, NofM(2, 4), Filters(), "
+        "Blocks(rows=4, columns=4), or Weights() for single weights"
+    )
 
 
 def _written(given: object) -> str:

@@ -315,7 +315,7 @@ class Run:
         self.ending.begin_cycle(trainer)
         # It has begun: a fit that resumes from here on does nothing of the above again.
         self.at.untold = None
-        say_cycle(trainer, self.at.cycle.index, self.timeline.cycles, self.pruner.tally())
+        say_cycle(trainer, self.at.cycle.index, self.timeline.cycles, self.pruner.tally(), self.pruner.living_network())
         self.record.add(trainer, self.at.cycle, self.pruner.tally(), time.perf_counter() - began)
 
     def _prune(self, trainer: "pl.Trainer", index: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_prune.basics.checks import check_fraction
 from lightning_prune.basics.user_error import UserError
@@ -62,6 +62,12 @@ class LRRewind(LearningRatePolicy):
                 f"LRRewind() cannot replay the last {retrain} of a dense run of {dense}. Retrain for at most as long "
                 f"(IterativePruning(retrain='{dense}')), or train the dense network for longer."
             )
+
+    def on_train_epoch_start(self, trainer: "pl.Trainer", *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        cycle = self._cycle
+        if cycle is not None and cycle.index == 1 and self.clock.step == cycle.first_step:
+            say_one_rate(self, self.rewind_point, cycle)
 
     def rates(self, step: int, cycle: Cycle) -> Sequence[Rate]:
         return replayed(self, self.rewind_point, step, cycle)
@@ -206,6 +212,23 @@ def refuse_no_dense_run(policy: LearningRatePolicy) -> None:
             "Say what it was: IterativePruning(dense_run=...), or use a policy with a rate of its own, such as "
             "OneCycleRetrain(max_lr=...)."
         )
+
+
+def say_one_rate(policy: LearningRatePolicy, point: Duration | None, cycle: Cycle) -> None:
+    """Say that the replayed part of a schedule has only the last rate, unless the user did not add the policy.
+
+    Args:
+        policy: The policy that replays.
+        point: The point of the dense run to replay from. None for the last part of the run, as long as a cycle.
+        cycle: The first cycle.
+    """
+    if hasattr(policy, ADDED) or policy.tape.is_constant or replayed(policy, point, 0, cycle) is not policy.tape.last:
+        return
+    name = type(policy).__name__
+    rank_zero_info(
+        f"{name}: the part of the dense run that is replayed ({policy.clock.cycle_length}) has the last learning rate "
+        f"only, so {name} does what FineTune does. Retrain for longer to replay the larger rates, too."
+    )
 
 
 def warn_of_no_schedule(policy: LearningRatePolicy, trainer: "pl.Trainer") -> None:

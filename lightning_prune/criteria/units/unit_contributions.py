@@ -103,7 +103,7 @@ def lasso_channels(units: Tensor, evidence: Evidence) -> Tensor:
     authors look for one penalty that leaves as many factors as they want. That keeps the same units, unless a factor
     becomes zero again on the way. They then fit the weights of the next layer by least squares. This criterion changes
     no weight. See :func:`reconstruction_error` for the samples and the allocation. It needs scikit-learn, of
-    ``lightning-prune[lab]``.
+    ``lightning-prune[studies]``.
 
     Reference: He, Zhang & Sun, Channel Pruning for Accelerating Very Deep Neural Networks, 2017,
     https://arxiv.org/abs/1707.06168 (8 batches are our choice).

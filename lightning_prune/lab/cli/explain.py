@@ -51,6 +51,8 @@ def explain(message: str, keys: Iterable[str]) -> str:
     if match := NO_YAML.search(message):
         return f"--config: the file is no YAML near line {match[2]}, column {match[3]} ({match[1]}). Mend it there."
     places, reason = _innermost(message)
+    if not places and (match := NOT_ACCEPTED.search(message)):
+        return f"There is no `{match[1]}`.{suggest(match[1], [*keys, 'model', 'data'])}"
     return (_sentence(reason, places) if places else None) or message
 
 

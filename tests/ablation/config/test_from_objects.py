@@ -133,6 +133,28 @@ def test_an_object_that_nobody_can_make_again_is_refused(given, error):
         Ablation(base={"model": given, "trainer": {}}, arms={"a": []})
 
 
+def loaders():
+    return DataLoader([0]), DataLoader([0])
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (DataLoader([0]), r"is a DataLoader"),
+        (TensorDataset(torch.zeros(1)), r"is a TensorDataset"),
+        (TensorDataset, r"is torch.utils.data.dataset.TensorDataset"),
+        (partial(TensorDataset, torch.zeros(1)), r"is torch.utils.data.dataset.TensorDataset"),
+        (loaders, r"is test_from_objects.loaders"),
+    ],
+    ids=repr,
+)
+def test_data_that_is_no_data_module_is_refused_with_what_to_write(data, said):
+    with pytest.raises(
+        ValueError, match=rf"Ablation\(base.data\) {said}, and.* give the class of a LightningDataModule"
+    ):
+        Ablation(base={"model": Net, "data": data, "trainer": {}}, arms={"a": []})
+
+
 def test_other_objects_and_half_a_study_are_refused():
     with pytest.raises(ValueError, match="which no config can hold"):
         Ablation(base={"model": Dropping(), "trainer": {}}, arms={"a": []})

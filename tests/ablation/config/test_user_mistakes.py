@@ -43,6 +43,14 @@ def test_short_names_of_lightnings_callbacks_are_known_as_in_fit():
     assert left["trainer"]["callbacks"] == changed(BASE, {}, "arm")["trainer"]["callbacks"]
 
 
+def test_a_misspelt_part_of_the_base_is_one_sentence_without_the_parsers_errors():
+    given = study({"one": {}})
+    given["base"]["modle"] = "studies.Net"
+    with pytest.raises(ValueError, match=r"There is no `modle`. Did you mean `model`\?") as refused:
+        Ablation.from_config(given).runs  # noqa: B018
+    assert refused.value.__suppress_context__
+
+
 def test_a_policy_without_pruning_is_refused_before_anything_is_trained():
     given = study({"one": {"callbacks": "LRRewind"}})
     given["base"]["trainer"]["callbacks"] = []

@@ -2,12 +2,14 @@
 
 import inspect
 import logging
+import re
 
 import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.demos.boring_classes import BoringModel
 from policy_members import example, members
+from toys import fit
 
 import lightning_prune as lp
 from lightning_prune.callbacks.base import CycleMember
@@ -70,6 +72,18 @@ def test_every_member_of_the_cycles_has_this_repr():
 
     ours = {cls for cls in subclasses(CycleMember) if cls.__module__.startswith("lightning_prune.")}
     assert all(cls.__repr__ is CycleMember.__repr__ for cls in ours)
+
+
+def test_a_cycle_of_whole_units_says_what_share_of_the_operations_is_pruned(caplog):
+    half = lp.IterativePruning(
+        cycles=1, retrain="1ep", sparsity=lp.OneShot(0.5), granularity=lp.Structures(), measure="flops"
+    )
+    with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
+        fit([half], max_epochs=1)
+    (said,) = [one for one in caplog.messages if one.startswith("cycle ")]
+    share = re.search(r" weights pruned, ([\d.]+) % of the operations$", said)
+    assert share is not None
+    assert float(share[1]) == pytest.approx(50, abs=5)
 
 
 class Bar(pl.callbacks.ProgressBar):

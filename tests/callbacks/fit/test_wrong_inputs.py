@@ -25,6 +25,7 @@ from lightning_prune import (
     LRRewind,
     OneShot,
     Prunable,
+    Structures,
     TorchScheduler,
     WeightRewind,
     WithFloor,
@@ -41,6 +42,9 @@ def one_argument(weight):
 GUESSES = {
     "a sparsity": (lambda: IterativePruning(sparsity=0.8), "IterativePruning(sparsity=0.8) is not callable: give lightning_prune.OneShot(final=0.8)"),
     "a percentage": (lambda: IterativePruning(sparsity=80), "give lightning_prune.OneShot(final=0.8)"),
+    "a percentage as text": (lambda: IterativePruning(sparsity="80 %"), "give lightning_prune.OneShot(final=0.8)"),
+    "a pattern as text": (lambda: IterativePruning(granularity="2:4"), "is no granularity: give an object, lightning_prune.NofM(2, 4)."),
+    "the class of a granularity": (lambda: IterativePruning(granularity=Structures), "is no granularity: give an object of it, Structures(...)."),
     "sparsities": (lambda: IterativePruning(sparsity=[0.5, 0.9]), "give lightning_prune.Levels(levels=[0.5, 0.9]), not a list"),
     "the class of a schedule": (lambda: IterativePruning(sparsity=Geometric), "IterativePruning(sparsity=Geometric) is the class: give an object of it, Geometric()"),
     "the class of a schedule with arguments": (lambda: IterativePruning(sparsity=Linear), "an object of it, Linear(final=..., cycles=...)"),
@@ -84,7 +88,15 @@ class Untouched(Callback):
     on_sanity_check_start = on_train_batch_start
 
 
+def twice(callback):
+    return [callback, callback]
+
+
 AT_THE_START = {
+    "a clock twice": (lambda: twice(IterativePruning()), "IterativePruning and IterativePruning would both count the cycles: keep one of them"),
+    "a policy twice": (lambda: [IterativePruning(), *twice(LRRewind())], "LRRewind and LRRewind would both set the learning rate: keep one of them"),
+    "two policies of a kind": (lambda: [IterativePruning(), LRRewind(), LRRewind(to=0)], "LRRewind and LRRewind would both set the learning rate: keep one of them"),
+    "a rewind twice": (lambda: [IterativePruning(), *twice(WeightRewind(0))], "WeightRewind and WeightRewind would both set the weights: keep one of them"),
     "a function that lists weights": (lambda: [IterativePruning(prunable=lambda module: [module.net[0].weight])], "returned a list: give lightning_prune.Prunable(include=[...]"),
     "a ticket that is not there": (lambda: [IterativePruning(initial_masks="gone.safetensors")], "IterativePruning(initial_masks='gone.safetensors') is not a file. Give the path of a ticket"),
     "two clocks": (lambda: [IterativePruning(), IterativePruning(cycles=2)], "IterativePruning and IterativePruning would both count the cycles: keep one of them"),
@@ -222,6 +234,17 @@ def test_a_replay_of_rates_that_never_change_is_pointed_out(policy):
     beside_schedule = warned([IterativePruning(cycles=1, retrain="1ep"), policy()], max_epochs=1)
     not_asked_for = warned([IterativePruning(cycles=1), WeightRewind(0)], toy(scheduler=None), max_epochs=1)
     assert not [one for one in beside_schedule + not_asked_for if "what FineTune is" in one]
+
+
+@pytest.mark.parametrize(
+    ("retrain", "to", "told"), [("1ep", None, True), ("2ep", None, False), ("1ep", 1, True), ("2ep", 0, False)]
+)
+def test_a_replay_of_the_last_rate_alone_is_said_once(retrain, to, told, caplog):
+    module = toy(scheduler=lambda optimizer, _: StepLR(optimizer, 1))  # in two epochs it falls once
+    with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
+        fit([IterativePruning(cycles=2, retrain=retrain), LRRewind(to)], module, max_epochs=2)
+    said = [one for one in caplog.messages if "so LRRewind does what FineTune does" in one]
+    assert len(said) == (1 if told else 0)
 
 
 @pytest.mark.parametrize(

@@ -393,8 +393,9 @@ def test_a_missing_extra_is_one_message(capsys: pytest.CaptureFixture[str], monk
     assert "`ablate` needs the `studies` extra: pip install 'lightning-prune[studies]'" in failure(capsys, "ablate")
 
 
-def test_the_module_is_the_command() -> None:
-    ended = subprocess.run([sys.executable, "-m", "lightning_prune.cli", "--version"], capture_output=True, text=True)
+@pytest.mark.parametrize("module", ["lightning_prune", "lightning_prune.cli"])
+def test_the_module_is_the_command(module: str) -> None:
+    ended = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout.strip()) == (0, f"lightning-prune {__version__}")
 
 
