@@ -23,7 +23,7 @@ from lightning_prune import (
 from lightning_prune.allocation.layer_fractions import LayerFractions
 from lightning_prune.allocation.whole_filters import WholeFilters
 from lightning_prune.criteria import Filters as FilterScores
-from lightning_prune.criteria import InSequence, Switch, geometric_median, magnitude, random, scores_units, snip
+from lightning_prune.criteria import InSequence, Switch, geometric_median, magnitude, random, scores_units, snip, wanda
 from lightning_prune.masks.chain import Chain
 
 UNITS = {
@@ -57,8 +57,10 @@ def masks_of(*beside, levels=(0.4, 0.4, 0.4), **options):
 @pytest.mark.filterwarnings("ignore:Cycle 1 leaves no weight alive")
 @pytest.mark.parametrize("criterion", OF_WEIGHTS, ids=named)
 def test_whatever_criterion_scores_them(criterion):
-    in_blocks = isinstance(criterion, InSequence)  # which goes with fractions of each tensor only
-    first, *others = masks_of(criterion=criterion, allocation=layerwise if in_blocks else globally)
+    allocation = globally
+    if isinstance(criterion, InSequence):  # it goes with fractions of each tensor only, and names blocks
+        criterion, allocation = InSequence(wanda), layerwise
+    first, *others = masks_of(criterion=criterion, allocation=allocation)
     assert all(equal(first, other) for other in others)
     assert any((~mask).any() for mask in first.values())
 
