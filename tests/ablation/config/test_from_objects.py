@@ -146,7 +146,7 @@ def loaders():
         (partial(TensorDataset, torch.zeros(1)), r"is torch.utils.data.dataset.TensorDataset"),
         (loaders, r"is test_from_objects.loaders"),
     ],
-    ids=repr,
+    ids=["loader", "dataset", "class", "partial", "function"],
 )
 def test_data_that_is_no_data_module_is_refused_with_what_to_write(data, said):
     with pytest.raises(
