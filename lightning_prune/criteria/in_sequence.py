@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.criteria.declared import Criterion, Scorer, is_elementwise, needs_of, scores_units
-from lightning_prune.criteria.evidence import FLOWING, Evidence, Needs
+from lightning_prune.criteria.around import Around
+from lightning_prune.criteria.declared import Criterion, needs_of
+from lightning_prune.criteria.evidence import FLOWING
 
 
 @dataclass(frozen=True, repr=False)
-class InSequence(Scorer):
+class InSequence(Around):
     """Prune block after block, and look at each block with inputs from the blocks that are pruned already.
 
     Only the inputs of one block are measured at a time, so the memory for Gram matrices is that of one block. The
@@ -41,7 +40,6 @@ class InSequence(Scorer):
         ('input_norm',)
     """
 
-    criterion: Criterion
     blocks: list[str] | str | None = None
 
     def __post_init__(self) -> None:
@@ -57,28 +55,6 @@ class InSequence(Scorer):
                 "'model.layers.*', a list of them, or None for layer after layer."
             )
         object.__setattr__(self, "blocks", None if given is None else list(given))
-
-    def __call__(self, weight: Tensor, evidence: Evidence) -> Tensor:
-        return self.criterion(weight, evidence)
-
-    def criterion_at(self, cycle: int) -> Criterion:
-        """The criterion that scores the prune of a cycle."""
-        return self.criterion
-
-    @property
-    def needs(self) -> Needs:
-        """The needs of the criterion."""
-        return needs_of(self.criterion)
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whether the criterion is elementwise."""
-        return is_elementwise(self.criterion)
-
-    @property
-    def scores_units(self) -> bool:
-        """Whether the criterion scores whole units."""
-        return scores_units(self.criterion)
 
 
 def in_blocks(criterion: Criterion, cycle: int) -> InSequence | None:

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from lightning_prune.basics.checks import check_at_least_one
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.criteria.declared import Criterion, Scorer, is_elementwise, needs_of, scores_units
-from lightning_prune.criteria.evidence import FLOWING, MEASURED, OUTPUTS, READ, Evidence, Needs
+from lightning_prune.criteria.around import Around
+from lightning_prune.criteria.declared import needs_of
+from lightning_prune.criteria.evidence import FLOWING, MEASURED, OUTPUTS, READ, Needs
 
 
 @dataclass(frozen=True, repr=False)
-class OnBatches(Scorer):
+class OnBatches(Around):
     """Compute a criterion's gradients or activations on another number of batches than its default.
 
     Args:
@@ -29,7 +28,6 @@ class OnBatches(Scorer):
         OnBatches(criterion=lightning_prune.criteria.gradients.taylor, batches=32)
     """
 
-    criterion: Criterion
     batches: int
 
     def __post_init__(self) -> None:
@@ -41,24 +39,7 @@ class OnBatches(Scorer):
             )
         check_at_least_one("OnBatches", "batches", self.batches)
 
-    def __call__(self, weight: Tensor, evidence: Evidence) -> Tensor:
-        return self.criterion(weight, evidence)
-
-    def criterion_at(self, cycle: int) -> Criterion:
-        """The criterion that scores the prune of a cycle."""
-        return self.criterion
-
     @property
     def needs(self) -> Needs:
         """The needs of the criterion, with the given number of batches."""
         return replace(needs_of(self.criterion), batches=self.batches)
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whether the criterion is elementwise."""
-        return is_elementwise(self.criterion)
-
-    @property
-    def scores_units(self) -> bool:
-        """Whether the criterion scores whole units."""
-        return scores_units(self.criterion)

@@ -32,7 +32,11 @@ def functions(package, *parameters):
 
 
 def classes(package, base):
-    return [c for c in members(package, inspect.isclass) if issubclass(c, base) and c is not base]
+    return [
+        c
+        for c in members(package, inspect.isclass)
+        if issubclass(c, base) and not inspect.isabstract(c) and c is not base
+    ]
 
 
 def values_of(cls):
