@@ -20,6 +20,7 @@ from lightning_prune.basics.user_error import UserError
 
 SHRUNK = "shrunk"  # what was removed from the network: in a callback's state, or beside weights that are alone
 _ZIP = b"PK\x03\x04"
+_FOLDER = 0x10  # the bit of a record's attributes by which torch takes it for a folder
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, StructError, OSError, EOFError, RuntimeError, ValueError, OverflowError)
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")  # names that torch would have to call to load a file
 
@@ -192,6 +193,9 @@ def newest_whole(path: Path) -> Path | None:
 def _changed(archive: zipfile.ZipFile) -> Iterator[str]:
     """The names of the records that have changed since they were written."""
     for record in archive.infolist():
+        if record.external_attr & _FOLDER and record.file_size:
+            yield record.filename  # torch would read nothing, and take what lies in memory for the weights
+            continue
         try:
             with archive.open(record) as stream:
                 while record.CRC and stream.read(1 << 20):  # 0: torch was told to write no checksums

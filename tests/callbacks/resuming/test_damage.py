@@ -56,6 +56,11 @@ def table(content):
     return zipfile.ZipFile(io.BytesIO(content)).start_dir
 
 
+def attributes(content, record):
+    """Where the attributes of a record are in the table."""
+    return content.index(f"archive/{record}".encode(), table(content)) - 8
+
+
 DAMAGES = {
     "nothing was written": (lambda c: b"", "it is empty"),
     "cut off in the first word": (lambda c: c[:3], "it ends after 3 bytes, without its table of contents"),
@@ -70,6 +75,10 @@ DAMAGES = {
     "a byte of a weight": (lambda c: flipped(c, find(c, "data/0") + 3), "'archive/data/0' in it has changed"),
     "a byte of the table": (lambda c: flipped(c, table(c) + 1), "its table of contents has changed"),
     "a size in the table": (lambda c: flipped(c, table(c) + 20), "its table of contents has changed"),
+    "a weight that became a folder": (
+        lambda c: flipped(c, attributes(c, "data/0")),
+        "'archive/data/0' in it has changed",
+    ),
     "a name in the table": (lambda c: flipped(c, table(c) + 49), "has changed"),
 }
 every_damage = pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
