@@ -65,7 +65,8 @@ def read_sealed(path: str | Path, key: str, said: str, kind: str, refusal: str) 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}  # early versions sort no names
+            # Early versions sort no names. Without a copy, the tensors would change with the file.
+            tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
         header = json.loads(metadata[key])
     except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
         raise UserError(refusal) from error
