@@ -34,8 +34,6 @@ WITHOUT = ["--ignore=tests/callbacks/without_trainer/test_operations_of_networks
 OLD_TORCH = [
     # FSDP2 computes on CPUs since torch 2.7: torch 2.6 asks the CPU for a stream that has no events.
     "--deselect=tests/masks/test_sharded.py",
-    # With lightning 2.6.0 this test sees no line. Nobody has looked into it yet.
-    "--deselect=tests/callbacks/fit/test_what_is_said.py::test_a_cycle_that_begins_is_told_unless_the_bar_tells_it",
 ]
 ENVIRONMENTS = {"oldest": ("3.11", True), "python-3.10": ("3.10", True), "python-3.13": ("3.13", False)}
 

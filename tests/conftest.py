@@ -19,6 +19,18 @@ def _quiet() -> None:
 
 
 @pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What Lightning's logger tells. It keeps that from the others if it was imported before pytest logged anything.
+
+    The file conftest.py of a folder that pytest is given by name imports it so early.
+    """
+    monkeypatch.setattr(logging.getLogger("lightning.pytorch"), "propagate", True)
+    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
+        caplog.set_level(logging.INFO, name)
+    return caplog
+
+
+@pytest.fixture
 def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run where the configs and the benchmarks lie."""
     monkeypatch.chdir(Path(__file__).parents[1])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load as load_bytes
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import lightning_prune
@@ -133,7 +134,7 @@ def test_another_network_is_refused_and_not_changed(tmp_path):
 def rewritten(path, change):
     with safe_open(path, "pt") as file:
         metadata = dict(file.metadata())
-    tensors = load(path.read_bytes())  # a copy: those of load_file would change with the file
+    tensors = load_bytes(path.read_bytes())  # a copy: those of load_file would change with the file
     change(metadata, tensors)
     save_file(tensors, path, metadata)
 

@@ -112,6 +112,17 @@ def test_versions_agree_and_the_python_versions_are_those_of_the_workflow():
         assert {listed[0], listed[-1]} <= set(tested)
 
 
+def test_the_workflow_runs_every_environment_of_the_bounds_with_its_python():
+    workflow = ROOT / ".github" / "workflows" / "tests.yml"
+    if not workflow.is_file():
+        pytest.skip("a source distribution has no workflows")
+    environments = runpy.run_path(str(ROOT / "tests" / "bounds.py"))["ENVIRONMENTS"]
+    listed = yaml.safe_load(workflow.read_text())["jobs"]["bounds"]["strategy"]["matrix"]["include"]
+    assert {one["environment"]: one["python"] for one in listed} == {
+        name: version for name, (version, _) in environments.items()
+    }
+
+
 def test_the_citation_has_what_the_format_asks_for():
     """Citation File Format 1.2.0: the required keys, and types and values of those that are given."""
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())

@@ -34,7 +34,8 @@ class CycleProgressBar(RichProgressBar):
     bar.
 
     Args:
-        refresh_rate: The number of times per second that the bar is drawn. 0 switches the bar off.
+        refresh_rate: The number of times per second that the bar is drawn. 0 switches the bar off. With lightning
+            2.6.0, the number of batches from one drawing to the next.
         leave: Whether the bar of every epoch stays on the screen.
 
     Attributes:

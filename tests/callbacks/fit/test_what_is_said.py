@@ -1,7 +1,6 @@
 """What ``print`` and the log say of callbacks, masks and cycles."""
 
 import inspect
-import logging
 import re
 
 import lightning.pytorch as pl
@@ -74,13 +73,12 @@ def test_every_member_of_the_cycles_has_this_repr():
     assert all(cls.__repr__ is CycleMember.__repr__ for cls in ours)
 
 
-def test_a_cycle_of_whole_units_says_what_share_of_the_operations_is_pruned(caplog):
+def test_a_cycle_of_whole_units_says_what_share_of_the_operations_is_pruned(log):
     half = lp.IterativePruning(
         cycles=1, retrain="1ep", sparsity=lp.OneShot(0.5), granularity=lp.Structures(), measure="flops"
     )
-    with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
-        fit([half], max_epochs=1)
-    (said,) = [one for one in caplog.messages if one.startswith("cycle ")]
+    fit([half], max_epochs=1)
+    (said,) = [one for one in log.messages if one.startswith("cycle ")]
     share = re.search(r" weights pruned, ([\d.]+) % of the operations$", said)
     assert share is not None
     assert float(share[1]) == pytest.approx(50, abs=5)
@@ -91,15 +89,14 @@ class Bar(pl.callbacks.ProgressBar):
 
 
 @pytest.mark.parametrize("bar", [None, Bar()], ids=["plain", "a bar that shows the cycle"])
-def test_a_cycle_that_begins_is_told_unless_the_bar_tells_it(caplog, bar):
+def test_a_cycle_that_begins_is_told_unless_the_bar_tells_it(log, bar):
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "accelerator": "cpu"}
     made = lp.IterativePruning(cycles=2, retrain="1ep", sparsity=lp.Geometric(fraction=0.25))
     trainer = pl.Trainer(
         max_epochs=1, limit_train_batches=2, limit_val_batches=0, callbacks=[made, *([] if bar is None else [bar])],
         enable_progress_bar=bar is not None, **quiet,
     )  # fmt: skip
-    with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
-        trainer.fit(BoringModel())
-    told = [one for one in caplog.messages if one.startswith("cycle ")]
+    trainer.fit(BoringModel())
+    told = [one for one in log.messages if one.startswith("cycle ")]
     expected = ["cycle 1 of 2: 25.0 % of 64 weights pruned", "cycle 2 of 2: 43.8 % of 64 weights pruned"]
     assert told == (expected if bar is None else [])

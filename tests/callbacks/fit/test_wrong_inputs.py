@@ -1,6 +1,5 @@
 """What users write that is not what is meant, and what a run does in silence: each gets words that say what to do."""
 
-import logging
 import math
 import warnings
 from functools import partial
@@ -239,11 +238,10 @@ def test_a_replay_of_rates_that_never_change_is_pointed_out(policy):
 @pytest.mark.parametrize(
     ("retrain", "to", "told"), [("1ep", None, True), ("2ep", None, False), ("1ep", 1, True), ("2ep", 0, False)]
 )
-def test_a_replay_of_the_last_rate_alone_is_said_once(retrain, to, told, caplog):
+def test_a_replay_of_the_last_rate_alone_is_said_once(retrain, to, told, log):
     module = toy(scheduler=lambda optimizer, _: StepLR(optimizer, 1))  # in two epochs it falls once
-    with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
-        fit([IterativePruning(cycles=2, retrain=retrain), LRRewind(to)], module, max_epochs=2)
-    said = [one for one in caplog.messages if "so LRRewind does what FineTune does" in one]
+    fit([IterativePruning(cycles=2, retrain=retrain), LRRewind(to)], module, max_epochs=2)
+    said = [one for one in log.messages if "so LRRewind does what FineTune does" in one]
     assert len(said) == (1 if told else 0)
 
 
@@ -264,15 +262,6 @@ def test_cycles_after_the_end_of_the_schedule_are_pointed_out(sparsity, words):
     said = [one for one in warned([IterativePruning(3, "1ep", sparsity)], max_epochs=1) if "removes nothing" in one]
     assert len(said) == (words is not None)
     assert all(words in one for one in said)
-
-
-@pytest.fixture
-def log(caplog, monkeypatch):
-    """What Lightning's logger tells, which it keeps from the others."""
-    monkeypatch.setattr(logging.getLogger("lightning.pytorch"), "propagate", True)
-    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
-        caplog.set_level(logging.INFO, name)
-    return caplog
 
 
 def test_frozen_weights_are_counted_when_the_fit_starts(log):

@@ -73,11 +73,13 @@ def test_the_bar_is_one_line_and_every_cycle_leaves_a_line(
     drawn = [part.rstrip() for part in re.split(r"[\r\n]+", shown) if "━" in part or "Epoch" in part]
     assert drawn
     assert max(map(len, drawn)) <= width, "a longer line would be two in the terminal"
-    assert all("Epoch" in part and "━" in part and "3/3" in part for part in drawn if "cycle 2" in part), (
-        "a part of the bar stands on a line of its own"
-    )
+    training = [part for part in drawn if "cycle 2" in part and "Validation" not in part]
+    assert all("Epoch" in part and "━" in part for part in training), "a part of the bar stands on a line of its own"
+    assert any("3/3" in part for part in training)
     assert "val/accuracy: 0.500" in shown, "the metric that matters is whole"
-    assert printed.count("\x1b[1A") <= 1, "for a bar of two lines, rich goes up at every refresh"
+    # lightning 2.6.0 draws after every validation batch, later ones a few times per second: seldom in one so short.
+    validations = 2 * shown.count("Validation")
+    assert printed.count("\x1b[1A") <= 1 + validations, "for a bar of two lines, rich goes up at every refresh"
 
 
 def test_a_fit_ends_with_its_table_its_folder_and_the_next_command(
