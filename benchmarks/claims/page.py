@@ -11,15 +11,15 @@ from benchmarks.claims.contrasts import Finding, measure, missing
 from benchmarks.claims.oracle import peaks_of
 from benchmarks.claims.pictures import NAMES, picture_of, write
 from benchmarks.claims.results import Result, hours_of_training
-from benchmarks.claims.studies import DIGITS, TORCHVISION, config_of
+from benchmarks.claims.studies import DIGITS, DOCSTRINGS, TORCHVISION, config_of
 from benchmarks.claims.verdicts import FAILS, HOLDS, IN_PART, UNDECIDED, counted, once, verdict
 
 ADVICE = {HOLDS: "for", IN_PART: "for", FAILS: "against", UNDECIDED: "undecided"}
 SIZES = {"cpu": "CPU size", "full": "GPU size"}
 HEAD = """# Claims
 
-Eight claims of papers about retraining pruned networks, measured with this package. `make claims` trains the missing
-runs and writes this page with all its figures.
+Claims of papers about pruning and about retraining pruned networks, measured with this package. `make claims` trains the
+missing runs and writes this page with all its figures.
 
 - **Data.** {data}.
   All choices are made on validation images. The accuracies are measured on test images, once, at the end of each cycle.
@@ -189,7 +189,7 @@ def _network(result: Result) -> str:
 def _behind(one: Outcome, result: Result) -> str:
     config = config_of(result.name, one.size).as_posix()
     more = " FULL=1" if one.size == "full" else ""
-    more += "" if result.facts["data"] in (DIGITS, TORCHVISION) else " DATA=folder"
+    more += "" if result.facts["data"] in (DIGITS, DOCSTRINGS, TORCHVISION) else " DATA=folder"
     return f"""<details><summary>{_network(result)}: means, command, config, hashes</summary>
 
 Command: `make claims CLAIM={one.claim.number}{more}`. Config: [{config}](../{config}). Rows:
