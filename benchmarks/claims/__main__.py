@@ -14,8 +14,8 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.claims import results, studies
-from benchmarks.claims.claim import Claim
 from benchmarks.claims.catalog import CLAIMS
+from benchmarks.claims.claim import Claim
 from benchmarks.claims.page import Outcome, outcome_of, write_page
 from lightning_prune.ablation import Ablation
 

@@ -80,8 +80,8 @@ CLAIMS = (
         12,
         "LR rewinding and signs",
         "LR rewinding is more accurate than weight rewinding, and flipped signs harm it less.",
-        f"{MASKS_SIGNS}. They explain the gain of LR rewinding ({RENDA}) by its ability to change signs, and to recover "
-        "from signs that are flipped at random.",
+        f"{MASKS_SIGNS}. They explain the gain of LR rewinding ({RENDA}) by its ability to change signs, and to "
+        "recover from signs that are flipped at random.",
         "flips",
         questions.of_flips,
         {
@@ -109,7 +109,8 @@ CLAIMS = (
         {
             "for": "If you train from scratch, let weights grow again (`RigL`, `ACDC`).",
             "mixed": "Choose by density: the table says where regrowth is better.",
-            "against": "Prune a dense network in several cycles. Use `RigL` if a dense network does not fit your memory.",
+            "against": "Prune a dense network in several cycles. Use `RigL` if a dense network does not fit your "
+            "memory.",
             "undecided": "Prune the dense network that you have. Regrowth gains nothing significant at this size.",
         },
         (
@@ -136,8 +137,8 @@ CLAIMS = (
     Claim(
         15,
         "Repairs before retraining",
-        "A pruned network whose layers are fitted to the outputs of the dense network, without labels, is more accurate "
-        "than one that is not repaired or has only its BatchNorm estimated again.",
+        "A pruned network whose layers are fitted to the outputs of the dense network, without labels, is more "
+        "accurate than one that is not repaired or has only its BatchNorm estimated again.",
         f"{HE} fit channels by least squares. {FREE_LUNCH} fit language models block by block, and say that this "
         "replaces most of the retraining.",
         "repairs",
@@ -150,8 +151,8 @@ CLAIMS = (
             "undecided": "Repairs make no significant difference at this size.",
         },
         (
-            "Digits: ResNet-8, single weights, fine-tuned at the last rate. All repairs but adapters estimate BatchNorm "
-            "again at the end of the cycle.",
+            "Digits: ResNet-8, single weights, fine-tuned at the last rate. All repairs but adapters estimate "
+            "BatchNorm again at the end of the cycle.",
             "Text: a decoder of two blocks on the docstrings of this package, 2:4 in each row. The points are of the "
             "next character's accuracy. It is retrained with `LRRewind`. Perplexities are in repairs.md.",
         ),
