@@ -38,8 +38,8 @@ the missing runs and writes this page with all its figures.
   information and do not affect the verdict. If the same difference appears twice in a column, it counts once.
 - **Small networks.** At the CPU size, LeNet-300-100 is trained for 680 steps on 1,078 images, ResNet-8 for 1,200 steps
   on 2,500 images, and WRN-10-2 for 960 steps on 512 images. One more ResNet-8 is trained to its end: 2,370 steps on
-  5,000 images of 16 pixels. The decoder sees 3,000 pieces of text twice. The papers train ResNet-20 to ResNet-110 and WRN-16-8 for
-  64,000 to 80,000 steps on 50,000 images. The verdicts here are verdicts about the small networks.
+  5,000 images of 16 pixels. The decoder sees 3,000 pieces of text twice. The papers train ResNet-20 to ResNet-110 and
+  WRN-16-8 for 64,000 to 80,000 steps on 50,000 images. The verdicts here are verdicts about the small networks.
 - **Hashes.** A hash has eight digits and covers everything that determines a mean: the versions, the config, the seeds
   and the content of the images. It is a hash of the node keys in `docs/claims/<size>/<study>.csv`. On machines of the
   same kind, the same hash means the same run, bit for bit.

@@ -6,6 +6,7 @@ from benchmarks.claims.claim import densities_of, values_of
 from benchmarks.claims.contrasts import Contrast, Term, over
 
 AMONG = "{{}} sparsity.final={}"
+SIGNS = "signs_from_before"
 REPAIRS = ("rescaled", "scale", "blocks", "adapters", "Wanda", "SparseGPT")
 
 
@@ -36,11 +37,18 @@ def of_soups(table: pd.DataFrame) -> list[Contrast]:
     left = table.groupby("cycle")["density"].mean()
     longer, best = "three times the training", "best copy"
     pairs = (("greedy soup", best, True), ("greedy soup", longer, True), ("uniform soup", "greedy soup", False))
-    return [
+    cycles = sorted(left.index)[-3:]
+    found = [
         _at(one, other, cycle, left, counts)
         for one, other, counts in (*pairs, ("greedy soup", "one copy", False), (longer, "one copy", False))
-        for cycle in sorted(left.index)[-3:]
+        for cycle in cycles
     ]
+    for cycle in cycles if "ensemble_test" in table else ():
+        terms = (Term("greedy soup", cycle),), (Term("greedy soup", cycle, "ensemble_test"),)
+        found.append(
+            Contrast("greedy soup over the ensemble of its copies", _column(left, cycle), *terms, counts=False)
+        )
+    return found
 
 
 def of_flips(table: pd.DataFrame) -> list[Contrast]:
@@ -55,6 +63,10 @@ def of_flips(table: pd.DataFrame) -> list[Contrast]:
         plus, minus = (flipped[kept], plain[back]), (plain[kept], flipped[back])
         found.append(Contrast(f"{kept} over {back} in what flips change", _column(left, cycle), plus, minus))
         found += [_at(f"{one}, flipped", one, cycle, left, counts=False) for one in (kept, back)]
+        if SIGNS in table:
+            terms = (Term(kept, cycle, SIGNS),), (Term(back, cycle, SIGNS),)
+            row = f"per cent of signs that a cycle changes: {kept} over {back}"
+            found.append(Contrast(row, _column(left, cycle), *terms, counts=False))
     return found
 
 
