@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from left_out import Chosen
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import MixedPrecision
-from left_out import Chosen
 from toys import STEPS, Images, Toy, equal, fit, one_cycle_lr, seed_everything
 
 from lightning_prune import IterativePruning, LRRewind, WeightRewind
