@@ -195,8 +195,8 @@ def refuse_outside(run: ArmRun, values: Mapping[str, Any], tried: Resolved, owne
     cycles = old.stretches[1] if old.clock is not None and len(old.stretches) > 1 else None
     if run.search is not None and run.search.tolerance is not None and not (cycles and cycles.at_most):
         raise UserError(
-            f"{owner}: the `tolerance` of its search chooses by epochs, and all candidates train equally many. Leave it "
-            "out, or let RetrainWhenNeeded leave out cycles."
+            f"{owner}: the `tolerance` of its search chooses by epochs, and all candidates train equally many. Leave "
+            "it out, or let RetrainWhenNeeded leave out cycles."
         )
     if isinstance(run.search, AveragedCopies) and cycles is not None and cycles.at_most:
         why = "each copy would leave out cycles of its own"
