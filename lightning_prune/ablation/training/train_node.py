@@ -94,7 +94,7 @@ def _fit(store: Store, job: Job, work: Path, kept: Kept) -> tuple[dict[str, Any]
         trainer.fit(made.model, datamodule=made.datamodule, ckpt_path=path)
         if not (work / LAST).exists():
             raise RuntimeError("the fit ended before its first epoch did.")
-        tested = evaluate(made, end.rows, work)
+        tested = evaluate(made, end.rows, work, by_epochs=node.at_most)
         kept.take_images(made.datamodule, node.config.get("data"))
     rows = [{**row, **tested.get(cycle, {})} for cycle, row in sorted(end.rows.items()) if cycle >= node.first]
     result = {

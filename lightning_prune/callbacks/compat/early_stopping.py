@@ -90,5 +90,15 @@ def start_afresh(trainer: "pl.Trainer") -> None:
         callback.best_score = worst if callback.monitor_op == torch.lt else -worst
 
 
+def has_stopped(trainer: "pl.Trainer") -> bool:
+    """Whether early stopping is about to end a fit. Another reason to stop, such as a ``Timer``, does not count.
+
+    Args:
+        trainer: The trainer.
+    """
+    decided = (one.stopped_epoch or one.wait_count >= one.patience for one in _early_stoppings(trainer))
+    return trainer.should_stop and any(decided)
+
+
 def _early_stoppings(trainer: "pl.Trainer") -> list[EarlyStopping]:
     return [callback for callback in trainer.callbacks if isinstance(callback, everywhere(EarlyStopping))]  # type: ignore[attr-defined]

@@ -187,7 +187,7 @@ class DynamicSparsity(Callback, ABC, metaclass=ObjectsOnly):
 
     def state_dict(self) -> dict[str, Any]:
         if "_pruner" not in vars(self):
-            return {}
+            return self._loaded or {}  # resumed where nothing was left to train, so that no batch has begun
         return {
             "as_given": describe_object(self),
             "at": self._at.state_dict(),

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from left_out import Chosen
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import MixedPrecision
@@ -157,3 +158,11 @@ def test_a_replay_goes_epoch_by_epoch_however_many_steps_they_made():
 def test_a_cycle_that_can_make_no_step_ends_with_an_error_instead_of_never(retrain):
     with pytest.raises(RuntimeError, match="makes no step any more in Cycle.*scale.*bf16-mixed"):
         run([IterativePruning(cycles=1, retrain=retrain)], batches=range(26, 10**6), scale=2.0**-100)
+
+
+@pytest.mark.parametrize("left_out", [(), (1,), (1, 2)], ids=str)
+def test_a_last_dense_step_that_was_skipped_is_not_on_the_tape_even_if_cycles_are_left_out(left_out):
+    policy = LRRewind(to="1ep")
+    pruning = IterativePruning(cycles=3, retrain="1ep")
+    run([pruning, policy, Chosen(left_out)], batches={STEPS * 2 - 1}, max_epochs=2)
+    assert policy.tape.length == 2 * STEPS - 1
