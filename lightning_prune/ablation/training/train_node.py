@@ -98,7 +98,7 @@ def _fit(store: Store, job: Job, work: Path, kept: Kept) -> tuple[dict[str, Any]
         end = NodeEnd(work, node.last, node.whole, job.metric, job.every, many=node.first < node.last)
         trainer = made.trainer
         riders = [] if node.whole or node.parent is not None else [Passengers(make_callbacks(node.notes.values()))]
-        trainer.callbacks = [*trainer.callbacks, *riders, end]  # type: ignore[attr-defined]
+        trainer.callbacks = [*trainer.callbacks, *riders, end]
         path = _start(store, job, trainer)
         ready = time.monotonic() - began
         trainer.fit(made.model, datamodule=made.datamodule, ckpt_path=path)
