@@ -141,6 +141,17 @@ def test_a_resumed_run_is_the_same_run_with_the_same_scale(retrain, beside, opti
                 assert equal(one[part], whole[name][part]), (name, part)
 
 
+def test_a_fused_sgd_whose_first_step_after_a_reset_overflows_trains_on():
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)  # memory that nobody has written is NaN
+    try:
+        callbacks = [IterativePruning(cycles=2, retrain="2ep", optimizer_state="reset")]
+        module = run(callbacks, OPTIMIZERS["fused sgd"], batches={0, 24, 36}).lightning_module
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert all(weight.isfinite().all() for weight in module.parameters())
+
+
 def test_a_dense_run_whose_last_step_was_skipped_is_replayed_without_it():
     made = Made()
     run([IterativePruning(cycles=2, retrain="9it"), LRRewind(), made], batches={22, 23})
