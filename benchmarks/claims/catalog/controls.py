@@ -46,8 +46,8 @@ CLAIMS = (
         "repeating",
         questions.of_repeating,
         {
-            "for": "Prune in several cycles. A part of its gain is more training: repeat the schedule "
-            "(`DenseScheduleRestart`) before you conclude that the masks are better.",
+            "for": "Prune in several cycles. The gain comes from the masks: at this size, repeating the schedule on the "
+            "masks of one prune gains nothing significant over one pass.",
             "mixed": "Compare iterative pruning with one prune that trains for as many epochs. The table says which "
             "part of the gain is more training.",
             "against": "Prune once, and retrain for longer.",
@@ -86,8 +86,8 @@ CLAIMS = (
         questions.of_flips,
         {
             "for": "Prefer `LRRewind()` to `WeightRewind()`. It recovers from wrong signs.",
-            "mixed": "Prefer `LRRewind()` where the table says that it is better. The explanation by signs holds only "
-            "in part at this size.",
+            "mixed": "Prefer `LRRewind()` at low densities. Flipped signs do not explain its gain at this size: where "
+            "few weights are left, they harm it more than weight rewinding.",
             "against": "Prefer `WeightRewind()` at this size. The explanation by signs was not seen.",
             "undecided": "Neither the gain nor its explanation is significant at this size.",
         },
@@ -109,8 +109,8 @@ CLAIMS = (
         {
             "for": "If you train from scratch, let weights grow again (`RigL`, `ACDC`).",
             "mixed": "Choose by density: the table says where regrowth is better.",
-            "against": "Prune a dense network in several cycles. Use `RigL` if a dense network does not fit your "
-            "memory.",
+            "against": "Prune a dense network in several cycles. If you train from scratch, `ACDC` comes closest. Use "
+            "`RigL` if a dense network does not fit your memory, and let gradients choose what grows: `SET` is worse.",
             "undecided": "Prune the dense network that you have. Regrowth gains nothing significant at this size.",
         },
         (
