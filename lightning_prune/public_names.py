@@ -68,9 +68,9 @@ from lightning_prune.callbacks.starting_points.rescale_activations import Rescal
 from lightning_prune.callbacks.starting_points.scratch_train import ScratchTrain as ScratchTrain
 from lightning_prune.callbacks.starting_points.signed_reinitialize import SignedReinitialize as SignedReinitialize
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind as WeightRewind
+from lightning_prune.callbacks.without_trainer.known_masks import forget_masks as forget_masks
+from lightning_prune.callbacks.without_trainer.known_masks import load_masks as load_masks
 from lightning_prune.callbacks.without_trainer.network_masks import NetworkMasks as NetworkMasks
-from lightning_prune.callbacks.without_trainer.prune_network import forget_masks as forget_masks
-from lightning_prune.callbacks.without_trainer.prune_network import load_masks as load_masks
 from lightning_prune.callbacks.without_trainer.prune_network import prune as prune
 from lightning_prune.criteria import magnitude as magnitude
 from lightning_prune.criteria import random as random

@@ -1,5 +1,7 @@
 """Execute notebooks afresh and keep their outputs as they are to be read: no times, no addresses, small pictures.
 
+The picture that a notebook opens with is written, too: ``docs/images/notebooks/<name>.png`` is its first picture.
+
 From the root of the repository, for some notebooks or, without arguments, for all::
 
     .venv/bin/python notebooks/refresh.py notebooks/03_schedules.ipynb
@@ -16,7 +18,8 @@ from nbformat import NotebookNode
 from PIL import Image
 
 FOLDER = Path(__file__).parent
-COLORS = 128  # lines, shades and text need no more, and a picture takes half of the space
+OPENINGS = FOLDER.parent / "docs" / "images" / "notebooks"
+COLORS = 64  # lines, shades and text need no more, and a picture takes half of the space
 WIDEST = 1100  # pixels
 
 
@@ -38,6 +41,21 @@ def refresh(path: Path) -> None:
     )
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
+    write_opening(notebook, OPENINGS / f"{path.stem}.png")
+
+
+def write_opening(notebook: NotebookNode, picture: Path) -> None:
+    """Write the picture that a notebook opens with. A notebook that opens with another picture has none.
+
+    Args:
+        notebook: The notebook, with its outputs.
+        picture: The file, as the first cell names it.
+    """
+    if f"{OPENINGS.name}/{picture.name}" not in notebook.cells[0].source:
+        return
+    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    picture.parent.mkdir(exist_ok=True)
+    picture.write_bytes(base64.b64decode(next(data["image/png"] for data in outputs if "image/png" in data)))
 
 
 def _tidy(output: NotebookNode) -> None:

@@ -22,15 +22,7 @@ def ablate_parser() -> ArgumentParser:
         help="the number of nodes to train at once (default: 1, or with ray as many as fit). 0 trains in this process, "
         "auto tries 1, 2, 4, ... on the first nodes and keeps what trains most images a second",
     )
-    parser.add_argument(
-        "--engine", type=Literal["local", "ray"], default="local", help="where: ray for a running cluster"
-    )
-    parser.add_argument("--address", type=str | None, help="the Ray cluster (default: the one this machine is in)")
-    parser.add_argument("--gpus", type=float, default=0.0, help="with ray: the share of a GPU that a node takes")
-    parser.add_argument("--cpus", type=float, default=1.0, help="with ray: the CPUs that a node takes")
-    parser.add_argument(
-        "--every", type=float, default=30.0, help="the seconds of a node's work that an interruption loses at most"
-    )
+    add_engine(parser, "node")
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -39,6 +31,24 @@ def ablate_parser() -> ArgumentParser:
     )
     parser.add_argument("--force", action="store_true", help="go on in a folder of another study or version")
     return parser
+
+
+def add_engine(parser: ArgumentParser, unit: str) -> None:
+    """Add the flags that say where a study is trained.
+
+    Args:
+        parser: The parser of a command that trains a study.
+        unit: What is trained at a time, for the help.
+    """
+    parser.add_argument(
+        "--engine", type=Literal["local", "ray"], default="local", help="where: ray for a running cluster"
+    )
+    parser.add_argument("--address", type=str | None, help="the Ray cluster (default: the one this machine is in)")
+    parser.add_argument("--gpus", type=float, default=0.0, help=f"with ray: the share of a GPU that a {unit} takes")
+    parser.add_argument("--cpus", type=float, default=1.0, help=f"with ray: the CPUs that a {unit} takes")
+    parser.add_argument(
+        "--every", type=float, default=30.0, help=f"the seconds of a {unit}'s work that an interruption loses at most"
+    )
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -64,8 +64,12 @@ def run_study(options: Namespace, arguments: Sequence[str]) -> None:
 def _epochs(study: Ablation) -> str:
     """Say how many epochs sharing saves, as far as the number is known before the training."""
     shared, alone = study.epochs
-    saved = f" ({1 - shared / alone:.0%} fewer)" if shared < alone else ""
     nodes = [node for run in study.runs for node in run.nodes()]
+    if any(node.at_most for node in nodes):
+        return (
+            f"At most {shared} epochs for at most {alone} of arms alone: which cycles are trained is decided in them."
+        )
+    saved = f" ({1 - shared / alone:.0%} fewer)" if shared < alone else ""
     if all(node.epochs is not None for node in nodes):
         return f"{shared} epochs for {alone} of arms alone{saved}."
     known = f"{shared} epochs for {alone} of arms alone{saved}, and" if alone else "All"

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 from rich.tree import Tree
 
+from lightning_prune.ablation.answers import Answers
 from lightning_prune.ablation.config.class_paths import is_of_main, refuse_main
 from lightning_prune.ablation.config.from_objects import written, written_arms, written_base
 from lightning_prune.ablation.config.study_config import StudyConfig, read_study
-from lightning_prune.ablation.planning.arm_runs import ArmRun, lay_out, same_arms
+from lightning_prune.ablation.notices import say_after, say_before
+from lightning_prune.ablation.planning.arm_runs import ArmRun, lay_out
 from lightning_prune.ablation.planning.dry_run import draw_tree, epochs_alone, epochs_shared
-from lightning_prune.ablation.results import comparison
 from lightning_prune.ablation.results.failed_runs import Tracebacks, raise_if_failed
 from lightning_prune.ablation.results.study_json import guard, write_arms, write_record
 from lightning_prune.ablation.results.table import table_of, write_table
@@ -27,10 +27,9 @@ from lightning_prune.ablation.storage.shared_store import choose_store, recorded
 from lightning_prune.ablation.training.failures import said_of_disk
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import sweep
-from lightning_prune.lab.metric_names import lower_is_better
 
 
-class Ablation:
+class Ablation(Answers):
     """Compare arms over seeds. Each arm is a run that changes something in a base config.
 
     A run is a path in a tree. It begins with the dense run and goes on cycle by cycle. Each part of the tree is a node.
@@ -94,10 +93,7 @@ class Ablation:
             given = {"name": name, "base": written_base(base), "arms": written_arms(arms), "seeds": seeds}
             config = read_study({**given, "metric": metric, **({"grid": written(grid, "grid")} if grid else {})})
         self.config = config
-        self._out: Path | None = None
         self._runs: list[ArmRun] | None = None
-        self._running: Running | None = None
-        self._store = "."
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | str | Path) -> "Ablation":
@@ -131,7 +127,7 @@ class Ablation:
             out: A folder that may hold finished nodes of the study.
             store: A folder of nodes that several studies share. None: the store that ``out`` has used so far.
         """
-        self._warn_of_same_arms()
+        say_before(self.runs)
         place = store if store is not None or out is None else recorded_store(Path(out)) or out
         nodes = [node for run in self.runs for node in run.nodes()]
         done = [] if place is None else [node.key for node in nodes if Store(place).result(node) is not None]
@@ -192,31 +188,42 @@ class Ablation:
         self._out = out = Path(out)
         guard(out, self.config, force)
         root = choose_store(out, store, force)
-        if workers or engine != "local":
+        elsewhere = bool(workers) or engine != "local"
+        if elsewhere:
             refuse_main(self.config.given, "Ablation.run")
-        chosen = make_engine(engine, workers, out, options)
+        chosen, tracebacks = make_engine(engine, workers, out, options), Tracebacks(out)
         more = "" if store is None else f", store={str(store)!r}"
         said = command or f"Ablation.from_config(...).run({str(out)!r}, workers={workers}{more})"
         try:
-            runs = self.runs
-            self._warn_of_same_arms()
-            if workers or engine != "local":
-                refuse_main([one.resolved.config for one in runs], "Ablation.run")
-            tracebacks = Tracebacks(out)
+            self._say_before(elsewhere)
             with said_of_disk(out):
-                for folder in (out, out / "arms"):
-                    sweep(folder)
-                write_arms(out, runs, root)
-                root.mkdir(parents=True, exist_ok=True)
-                self._store = seen_from(out, root)
-                self._running = Running(Store(root), runs, self.config.metric, every, tracebacks.take)
+                self._running = self._prepare(out, root, every, tracebacks)
                 self._train(self._running, chosen, out, said, console)
         finally:
             chosen.close()
-        self._warn_of_generators()
+        say_after(self.runs, list(self._running.results.values()))
         if errors == "raise":
             raise_if_failed(self._running, tracebacks)
         return self.frame()
+
+    def _say_before(self, elsewhere: bool) -> None:
+        """Resolve the runs, and say what is known before the training.
+
+        Args:
+            elsewhere: Whether other processes train, which have to import what the configs name.
+        """
+        say_before(self.runs)
+        if elsewhere:
+            refuse_main([one.resolved.config for one in self.runs], "Ablation.run")
+
+    def _prepare(self, out: Path, root: Path, every: float, tracebacks: Tracebacks) -> Running:
+        """Write the configs of the arms into a folder, and make ready what trains them."""
+        for folder in (out, out / "arms"):
+            sweep(folder)
+        write_arms(out, self.runs, root)
+        root.mkdir(parents=True, exist_ok=True)
+        self._store = seen_from(out, root)
+        return Running(Store(root), self.runs, self.config.metric, every, tracebacks.take)
 
     def _train(self, running: Running, engine: Engine, out: Path, said: str, console: Console | None) -> None:
         running.advance()  # Before anything is written, because an earlier table holds the finished results.
@@ -227,87 +234,3 @@ class Ablation:
         finally:
             write_record(out, self.config, said, running)
             write_table(table_of(running, self._store), out)
-
-    def frame(self) -> pd.DataFrame:
-        """The table of the last :meth:`run`, with a row for each arm, seed and cycle.
-
-        Raises:
-            RuntimeError: If :meth:`run` was not called yet.
-        """
-        if self._running is None:
-            raise RuntimeError("Ablation.frame() has nothing to show before Ablation.run(out).")
-        return table_of(self._running, self._store)
-
-    def report(self, out: str | Path | None = None, **options: Any) -> Path:
-        """Write the page of the last :meth:`run` with its pictures, and print the headline.
-
-        Args:
-            out: The folder for the files. None: ``report`` in the folder of the study.
-            options: Further arguments of :func:`~lightning_prune.ablation.report.report_command.report_study`.
-
-        Returns:
-            The page, which a browser shows.
-
-        Raises:
-            RuntimeError: If :meth:`run` was not called yet.
-        """
-        from lightning_prune.ablation.report.report_command import report_study
-
-        if self._out is None:
-            raise RuntimeError("Ablation.report() has nothing to show before Ablation.run(out).")
-        return report_study(self._out, out=None if out is None else Path(out), **options)
-
-    def failures(self) -> dict[str, str]:
-        """The tracebacks of the nodes that failed in the last :meth:`run`, by the name of the node."""
-        return {} if self._running is None else self._running.failures()
-
-    def summary(self, metric: str | None = None, **options: Any) -> pd.DataFrame:
-        """The mean of every arm at every cycle. See :func:`~lightning_prune.ablation.results.comparison.summary`.
-
-        Args:
-            metric: A measured column. None: ``test_last``, or ``val_last`` where nothing was tested.
-            options: Further arguments.
-        """
-        return comparison.summary(self.frame(), metric or self._measured(), **options)
-
-    def best(self, metric: str = "val_last", **options: Any) -> pd.DataFrame:
-        """The best arm by validation at each density. See :func:`~lightning_prune.ablation.results.comparison.best`."""
-        return comparison.best(self.frame(), metric, **{"mode": self._mode(metric), **options})
-
-    def compare(self, a: str, b: str, metric: str | None = None, **options: Any) -> pd.DataFrame:
-        """Compare two arms, paired by seed. See :func:`~lightning_prune.ablation.results.comparison.compare`.
-
-        Args:
-            a: An arm.
-            b: Another arm.
-            metric: A measured column. None: ``test_last``, or ``val_last`` where nothing was tested.
-            options: Further arguments.
-        """
-        metric = metric or self._measured()
-        return comparison.compare(self.frame(), a, b, metric, **{"mode": self._mode(metric), **options})
-
-    def _warn_of_same_arms(self) -> None:
-        for arms in same_arms(self.runs):
-            rank_zero_warn(
-                f"Ablation(arms): {' and '.join(map(repr, arms))} come to the same config, are trained once, and have "
-                "equal results. Change what they are meant to differ in, or leave one out."
-            )
-
-    def _warn_of_generators(self) -> None:
-        results = self._running.results.values() if self._running is not None else ()
-        names = dict.fromkeys(name for result in results for name in result.get("own_generators", ()))
-        if names:
-            rank_zero_warn(
-                f"Ablation: {', '.join(names)} is a random generator that no checkpoint holds, and starts afresh in "
-                "every node. So the results of arms do not equal, bit for bit, those of training each arm alone. Draw "
-                "from torch's generator (leave `generator` out), or keep its state in the `state_dict` of the data "
-                "module."
-            )
-
-    def _measured(self) -> str:
-        return "test_last" if self.frame()["test_last"].notna().any() else "val_last"
-
-    def _mode(self, column: str) -> Literal["max", "min"]:
-        metrics = self.frame()["metric"].dropna()
-        lower = column.startswith("loss") or (len(metrics) > 0 and lower_is_better(str(metrics.iloc[0])))
-        return "min" if lower else "max"

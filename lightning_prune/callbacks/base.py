@@ -106,6 +106,11 @@ class CycleClock(CycleMember):
         return None if self._timeline.inside is not None else self._at.cycle
 
     @property
+    def dense_end(self) -> int | None:
+        """The step of this fit at which the dense run ended. None while the dense run goes on."""
+        return self._at.dense_end
+
+    @property
     def is_gradual(self) -> bool:
         """Whether the cycles lie inside the dense run, whose learning rates go on."""
         return self._timeline.inside is not None

@@ -5,13 +5,14 @@ and tested on the maps that the authors published.
 """
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from lightning_prune.basics.checks import check_at_least
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.regimes.measured import Measured
+from lightning_prune.regimes.measured import Measured, caveat_of
 
 Regime = Literal["I", "II", "II-A", "II-B"]
 Direction = Literal["raise", "lower", "keep"]
@@ -43,6 +44,7 @@ class Advice:
         is_clear: Whether the regime is the same for half and for twice the tolerance, two standard errors included.
         measured: What the advice is about.
         tolerance: The tolerance.
+        caveat: A sentence if the copies have learned much less than others of the family, else an empty text.
     """
 
     regime: Regime
@@ -50,6 +52,7 @@ class Advice:
     is_clear: bool
     measured: Measured
     tolerance: float
+    caveat: str = ""
 
     @property
     def changes(self) -> dict[str, str]:
@@ -67,8 +70,8 @@ class Advice:
             advice = f"{self.direction.capitalize()} the temperature of the dense run: one of {listed}."
         return (
             f"Regime {self.regime} at density {self.measured.density:.3g} ({_MEANING[self.regime]}; LMC "
-            f"{self.measured.lmc:+.3f}, tolerance {self.tolerance:g}), {sure}. {advice}"
-        )
+            f"{self.measured.lmc:+.3f}, tolerance {self.tolerance:g}), {sure}. {advice} {self.caveat}"
+        ).rstrip()
 
 
 class Studied(Protocol):
@@ -91,6 +94,9 @@ def advise(
 
     A tolerance of 0 would be wrong: at 5 % density, the best networks of the paper have an LMC of -0.1 to -0.25. On the
     published map, 0.1 gives the right direction for 98.5 % of the cells with more than half a point of error at stake.
+
+    The rule takes for granted that the copies have learned. If training errors are known, and that of connected copies
+    is more than 10 points above the lowest of the family, ``caveat`` and the text of the advice say so.
 
     Reference: Zhou, Yang, Chang & Mahoney, A Three-regime Model of Network Pruning, 2023,
     https://arxiv.org/abs/2305.18383. The rule is reconstructed from its figures.
@@ -124,10 +130,10 @@ dense run: one of fewer epochs, smaller batch size, higher learning rate, larger
         return Advice("I", "raise", is_clear, measured, tolerance)
     if not others:
         return Advice("II", "lower", is_clear, measured, tolerance)
-    best = choose([measured, *others], tolerance=tolerance)
-    if best is measured:
-        return Advice("II-B", "keep", is_clear, measured, tolerance)
-    return Advice("II-A", "lower", is_clear, measured, tolerance)
+    caveat = caveat_of(measured, others)
+    if most_similar([measured, *others], tolerance=tolerance) is measured:
+        return Advice("II-B", "keep", is_clear, measured, tolerance, caveat)
+    return Advice("II-A", "lower", is_clear, measured, tolerance, caveat)
 
 
 def choose(family: Iterable[Measured], density: float | None = None, tolerance: float = 0.1) -> Measured:
@@ -145,7 +151,8 @@ def choose(family: Iterable[Measured], density: float | None = None, tolerance: 
         tolerance: As for :func:`advise`.
 
     Returns:
-        One of the family. The first of equal ones.
+        One of the family. The first of equal ones. A warning says so if training errors are known, and that of the
+        chosen network is more than 10 points above the lowest: its copies may be alike because they have not learned.
 
     Raises:
         ValueError: If there is none of this density, they are of several densities, or CKA is missing.
@@ -156,8 +163,26 @@ def choose(family: Iterable[Measured], density: float | None = None, tolerance: 
         >>> choose([hot, middle, cold]).temperature
         80
     """
+    family = list(family)
+    chosen = most_similar(family, density, tolerance)
+    if caveat := caveat_of(chosen, _of_density(family, density)):
+        warnings.warn(f"choose(...): {caveat}", stacklevel=2)
+    return chosen
+
+
+def most_similar(family: Iterable[Measured], density: float | None = None, tolerance: float = 0.1) -> Measured:
+    """Choose as :func:`choose` does, without a warning.
+
+    Args:
+        family: As for :func:`choose`.
+        density: As for :func:`choose`.
+        tolerance: As for :func:`advise`.
+
+    Raises:
+        ValueError: As :func:`choose` does.
+    """
     check_at_least("choose", 0, {"tolerance": tolerance})
-    cells = [one for one in family if density is None or math.isclose(one.density, density)]
+    cells = _of_density(family, density)
     _refuse_mixed(cells, density)
     connected = [one for one in cells if one.lmc >= -tolerance]
     if not connected:
@@ -167,6 +192,10 @@ def choose(family: Iterable[Measured], density: float | None = None, tolerance: 
             "choose(...) compares the CKA of connected networks, and it is missing: give Measured(cka=...)."
         )
     return max(connected, key=lambda one: one.cka)
+
+
+def _of_density(family: Iterable[Measured], density: float | None) -> list[Measured]:
+    return [one for one in family if density is None or math.isclose(one.density, density)]
 
 
 def _is_clear(measured: Measured, tolerance: float) -> bool:

@@ -40,4 +40,5 @@ def measure(
         0.0
     """
     line = barrier(a, b, data, network=network, progress=progress)
-    return Measured(line.lmc, cka(a, b, data, network=network), density, temperature)
+    similar = cka(a, b, data, network=network)
+    return Measured(line.lmc, similar, density, temperature, train_error=line.ends)

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lightning_prune.structures.labels import ANY, PLAIN, narrowed
-from lightning_prune.structures.rules import (
+from lightning_prune.structures.rules import (  # noqa: F401 - they register themselves
     attention,
     channels,
     contractions,
@@ -26,17 +26,6 @@ from lightning_prune.structures.rules.registry import RULES, Call, bind, tensors
 from lightning_prune.structures.skipping import READS_VALUES, NeedsValues, stand_in
 from lightning_prune.structures.trace import Trace
 
-RULE_FILES = (
-    attention,
-    channels,
-    contractions,
-    convolutions,
-    norms,
-    places,
-    recurrent,
-    reductions,
-    shapes,
-)  # they register themselves
 CHUNKS = (torch.chunk, Tensor.chunk)
 ASKS_NOTHING = ("aten.is_same_size", "aten.is_pinned", "aten.sym_size", "aten.sym_stride")
 

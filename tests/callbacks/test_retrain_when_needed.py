@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from left_out import Chosen
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
@@ -26,19 +27,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Using `DistributedSampler` with the dataloaders"),
     pytest.mark.filterwarnings("ignore:It is recommended to use `self.log"),
 ]
-NEVER, ALWAYS = 1e9, 0.0
-
-
-class Chosen(RetrainWhenNeeded):
-    """Leaves out the cycles that it is told, whatever was lost."""
-
-    def __init__(self, left_out=(), **options):
-        super().__init__(monitor="val_loss", mode="min", **options)
-        self.left_out = left_out
-
-    def length_of(self, trainer, pl_module, cycle):
-        self.threshold = NEVER if cycle in self.left_out else -NEVER
-        return super().length_of(trainer, pl_module, cycle)
 
 
 class Seen(Callback):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 from laws import every_criterion, evidence_for
-from lightning.pytorch.callbacks import Checkpoint as Callback
+from resumed_runs import Keep
 from torch import nn
 from torch.sparse._semi_structured_conversions import (
     sparse_semi_structured_from_dense_cutlass,
@@ -159,17 +159,6 @@ def test_a_weight_that_an_embedding_shares_stays_dense():
     network[1].weight = network[0].weight
     masks = prune(network, 0.5, prunable=Prunable(embeddings=True), granularity=NofM(2, 4))
     assert list(masks) == ["2.weight"]
-
-
-class Keep(Callback):
-    """Keeps a checkpoint of the end of an epoch."""
-
-    def __init__(self, path, epoch):
-        self.path, self.epoch = path, epoch
-
-    def on_train_epoch_end(self, trainer, pl_module):
-        if trainer.current_epoch == self.epoch:
-            trainer.save_checkpoint(self.path)
 
 
 class Deeper(Toy):

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint as Callback
+from resumed_runs import Keep
 from toys import Images, equal, fit, toy
 
 from lightning_prune import (
@@ -24,17 +24,6 @@ from lightning_prune.criteria import Filters as FilterScores
 from lightning_prune.criteria import magnitude, random
 
 CONVOLUTIONS = Prunable(types=[torch.nn.Conv2d])
-
-
-class Keep(Callback):
-    """Keeps a checkpoint of the end of an epoch."""
-
-    def __init__(self, path, epoch):
-        self.path, self.epoch = path, epoch
-
-    def on_train_epoch_end(self, trainer, pl_module):
-        if trainer.current_epoch == self.epoch:
-            trainer.save_checkpoint(self.path)
 
 
 UNITS = [Filters(), Blocks(2, 3), Filters(reduce="l2")]

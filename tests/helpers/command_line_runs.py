@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from lightning_prune.cli import main
 
@@ -35,3 +36,18 @@ trainer:
     - {{class_path: lightning_prune.WeightRewind, init_args: {{to: {to}}}}}
     - {{class_path: FineTune}}
 """
+
+
+def without_half(path: Path) -> Path:
+    """Set half of the units of the first layer of a small ConvNet to zero in a checkpoint."""
+    saved = torch.load(path, weights_only=True)
+    state = saved["state_dict"]
+    for name, dim in (
+        ("features.0.weight", 0),
+        ("features.1.weight", 0),
+        ("features.1.bias", 0),
+        ("features.4.weight", 1),
+    ):
+        state[f"network.{name}"].index_fill_(dim, torch.tensor([1, 2]), 0)
+    torch.save(saved, path)
+    return path

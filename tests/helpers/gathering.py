@@ -3,6 +3,7 @@
 import pytest
 from lightning.pytorch import Callback
 from members import CRITERIA
+from torch import nn
 from toys import fit
 
 from lightning_prune import criteria
@@ -16,6 +17,17 @@ QUICK = {"synflow": SynFlow(rounds=3), "taylor": OnBatches(criteria.taylor, 3)}
 
 def quick(criterion):
     return QUICK.get(getattr(criterion, "__name__", ""), criterion)
+
+
+class Cross(nn.Module):
+    """Attention with other keys and values than queries."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 1, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, 2 * x, 3 * x)[0]
 
 
 class Ask(Callback):

@@ -1,7 +1,7 @@
 """Runs that are interrupted and resumed, and how two of them are compared."""
 
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from toys import Images, Rates, equal, fit, one_cycle_lr, plateau, step_decay, toy
 
 from lightning_prune import (
@@ -15,6 +15,17 @@ OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-3),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
 }
+
+
+class Keep(Callback):
+    """Keeps a checkpoint of the end of an epoch."""
+
+    def __init__(self, path, epoch):
+        self.path, self.epoch = path, epoch
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            trainer.save_checkpoint(self.path)
 
 
 def run(folder, policy, scheduler, optimizer, ckpt_path=None, retrain="2ep", **options):

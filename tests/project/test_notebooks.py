@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom with small numbers, and what is stored in it can be read on the web."""
 
+import base64
 import re
 import sys
 import tempfile
@@ -149,6 +150,26 @@ def test_a_notebook_is_set_up_in_two_lines(name):
     assert len(lines) == 2
     assert lines[1].startswith("set_up_notebook(")
     assert not [cell for cell in code_cells(read(name)) if re.search(r"rcParams|filterwarnings", cell.source)]
+
+
+@every_notebook()
+def test_a_notebook_shows_our_functions_and_no_matplotlib(name):
+    code = "\n".join(cell.source for cell in code_cells(read(name)))
+    assert not re.search(r"matplotlib|\bplt\.|seaborn|plotly|\balt\.", code)
+
+
+@every_notebook()
+def test_a_notebook_opens_with_a_picture_that_is_there(name):
+    """It stands in the first cell before any other heading, so it is seen wherever the file is shown."""
+    notebook = read(name)
+    opening = re.search(r"^!\[[^\]]{20,}\]\(([^)\s]+)\)$", notebook.cells[0].source.partition("\n## ")[0], re.MULTILINE)
+    assert opening, "the first cell has no picture with a description"
+    picture = NOTEBOOKS[name].parent / opening[1]
+    assert picture.is_file(), f"{opening[1]}: notebooks/refresh.py writes it"
+    if picture.parent.name == "notebooks":  # made of the outputs, so that both show the same
+        outputs = [output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs]
+        drawn = [base64.b64decode(data["image/png"]) for data in outputs if "image/png" in data]
+        assert picture.read_bytes() == drawn[0], "run notebooks/refresh.py"
 
 
 @every_notebook()

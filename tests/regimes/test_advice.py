@@ -123,11 +123,45 @@ def test_the_least_unconnected_is_chosen_where_none_is_connected():
     assert choose(family) is family[1]
 
 
+def of_errors(*errors):
+    """Connected networks with these training errors. The first is the most similar one."""
+    return [
+        Measured(0.0, cka=0.99 - place / 100, density=0.1, temperature=f"{place + 1} epochs", train_error=error)
+        for place, error in enumerate(errors)
+    ]
+
+
+def test_a_choice_among_copies_that_have_not_learned_comes_with_a_warning():
+    family = of_errors(0.76, 0.23, 0.5)
+    with pytest.warns(
+        UserWarning, match=r"1 epochs have a training error of 76\.0 %, and those of 2 epochs have 23\.0 %"
+    ):
+        assert choose(family) is family[0]  # the rule of the paper
+    with pytest.warns(UserWarning, match="validation errors"):
+        choose([*family, Measured(-0.5, 0.1, density=0.2)], density=0.1)
+    kept = advise(family[0], family)
+    assert (kept.regime, kept.direction) == ("II-B", "keep")
+    assert str(kept).endswith(f"Keep the temperature of the dense run. {kept.caveat}")
+    assert "76.0 %" in kept.caveat
+    assert "50.0 %" in advise(family[2], family).caveat
+    assert advise(family[1], family).caveat == ""
+
+
+@pytest.mark.parametrize("errors", [(0.33, 0.23), (0.4, 0.3), (None, 0.2), (0.9, None), (0.1, 0.9), (0.9, 0.9)])
+def test_there_is_no_warning_where_training_errors_are_close_or_not_known(errors, recwarn):
+    family = of_errors(*errors)
+    assert choose(family) is family[0]
+    assert not advise(family[0], family).caveat
+    assert not recwarn
+
+
 def test_what_cannot_be_advised_is_refused():
     with pytest.raises(UserError, match=r"Measured\(density=20\)"):
         Measured(0.0, density=20)
     with pytest.raises(UserError, match=r"Measured\(lmc=nan\)"):
         Measured(float("nan"))
+    with pytest.raises(UserError, match=r"Measured\(train_error=76\): `train_error` must lie in \[0, 1\]"):
+        Measured(0.0, train_error=76)
     with pytest.raises(UserError, match="no network of this density"):
         choose(cells(), density=0.5)
     with pytest.raises(UserError, match=r"give density=0\.05"):

@@ -8,6 +8,7 @@ from lightning_prune import Advice, UserError, advise, choose
 from lightning_prune.cli import main
 from lightning_prune.regimes.study.maps import borders_of, draw_maps
 from lightning_prune.regimes.study.regime_map import RegimeMap
+from lightning_prune.regimes.study.run_regimes import advice
 
 
 def zhou(seeds=1):
@@ -45,6 +46,20 @@ def test_the_best_and_the_chosen_network_and_what_the_choice_gains():
     assert best.loc[0.06, "gain"] == pytest.approx(best.loc[0.06, "error_chosen"] - best.loc[0.06, "error_last"])
     assert best.loc[0.06, "gain"] < -0.025
     assert (best["error_chosen"] - best["error_best"]).max() <= 0.0065
+
+
+def test_a_choice_of_copies_that_have_not_learned_is_pointed_out_on_the_page_and_by_the_command(tmp_path):
+    pairs = zhou().pairs
+    chosen = (pairs["density"] == 0.06) & (pairs["temperature"] == "80 epochs")
+    found = RegimeMap("zhou", pairs.assign(train_error=pairs["train_error"].mask(chosen, 0.76)))
+    sentence = found.sentences()[1]
+    assert "The copies of 80 epochs have a training error of 76.0 %, and those of 10 epochs have 0.0 %" in sentence
+    assert not [one for one in found.sentences() if one != sentence and "training error" in one]
+    found.write(tmp_path)
+    first, second = advice(tmp_path, density=0.06)
+    assert first.startswith("Prune the network of 80 epochs. The copies of 80 epochs have a training error of 76.0 %")
+    assert "training error" not in second  # it is about the last temperature
+    assert advice(tmp_path, density=0.4)[0].endswith("epochs.")
 
 
 def test_advice_comes_from_the_map_from_a_study_and_in_words():

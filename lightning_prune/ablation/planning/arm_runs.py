@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_prune.ablation.config.arm_changes import Config, changed
 from lightning_prune.ablation.config.arms import Arm, Search
-from lightning_prune.ablation.config.averaged_copies import spelled
+from lightning_prune.ablation.config.averaged_copies import AveragedCopies, spelled
 from lightning_prune.ablation.planning.followed_arms import (
     identified,
     leaders_of,
@@ -19,7 +19,7 @@ from lightning_prune.ablation.planning.known_bases import KnownBases
 from lightning_prune.ablation.planning.node_content import cycle_content, dense_content, notes_of
 from lightning_prune.ablation.planning.resolving import Resolved, draws_in_cycles, with_seed
 from lightning_prune.ablation.sharing.node import Node, key_of
-from lightning_prune.ablation.sharing.stretches import Stretch
+from lightning_prune.ablation.sharing.stretches import Stretch, leaves_out_cycles
 from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.basics.user_error import UserError
 
@@ -79,6 +79,7 @@ class ArmRun:
             notes=notes,
             code=using.code,
             masks=self.masks(stretch),
+            at_most=stretch.at_most,
         )
 
     def is_led_by(self, other: "ArmRun") -> bool:
@@ -135,6 +136,7 @@ def lay_out(
             for values in first_values(arm.search):
                 tried = known.resolve(with_seed(changed(own, spelled(values, own), owner), seeds[0]), owner)
                 refuse_outside(found[0], values, tried, owner)
+        refuse_without_validation(found[0], owner)
         runs[arm.name] = [replace(run, metric=metric) for run in found]
     return [run for arm in arms for run in runs[arm.name]]
 
@@ -190,7 +192,15 @@ def refuse_outside(run: ArmRun, values: Mapping[str, Any], tried: Resolved, owne
     old = run.resolved
     dense = dense_content(tried, whole=False) != dense_content(old, whole=False)
     notes = notes_of(tried).keys() != notes_of(old).keys()
-    if old.clock is None or len(old.stretches) < 2 or old.stretches[1].first != old.stretches[1].last:
+    cycles = old.stretches[1] if old.clock is not None and len(old.stretches) > 1 else None
+    if run.search is not None and run.search.tolerance is not None and not (cycles and cycles.at_most):
+        raise UserError(
+            f"{owner}: the `tolerance` of its search chooses by epochs, and all candidates train equally many. Leave "
+            "it out, or let RetrainWhenNeeded leave out cycles."
+        )
+    if isinstance(run.search, AveragedCopies) and cycles is not None and cycles.at_most:
+        why = "each copy would leave out cycles of its own"
+    elif cycles is None or (cycles.first != cycles.last and not cycles.at_most):
         why = "its run has no cycles of whole epochs to choose in"
     elif dense or notes or tried.stretches != old.stretches:
         why = "the dense run or the lengths of the cycles would be others"
@@ -201,6 +211,22 @@ def refuse_outside(run: ArmRun, values: Mapping[str, Any], tried: Resolved, owne
         f"{owner}: its search cannot try {{{said}}}: {why}. Search for what a cycle may change from the same network, "
         "such as the peak of a learning-rate policy. Compare other values as arms, with `grid`."
     )
+
+
+def refuse_without_validation(run: ArmRun, owner: str) -> None:
+    """Refuse an arm that chooses by validation and has none, before anything is trained.
+
+    Args:
+        run: The run of the arm.
+        owner: The arm's name for the error.
+
+    Raises:
+        ValueError: If its run validates nothing, and it is a search, a soup, or may leave out cycles.
+    """
+    leaving = next((type(one).__name__ for one in run.resolved.callbacks if leaves_out_cycles(one)), None)
+    chooser = "its soup" if isinstance(run.search, AveragedCopies) else "its search" if run.search else leaving
+    if chooser is not None and (reason := run.resolved.unvalidated):
+        raise UserError(f"{owner}: {chooser} chooses by a validation metric, and {reason}. Let the run validate.")
 
 
 def _of_seeds(arm: Arm, config: Config, seeds: Sequence[int], owner: str, known: KnownBases) -> list[ArmRun]:

@@ -115,9 +115,10 @@ def _label(group: Sequence[ArmRun], first: int, end: int, done: set[str]) -> str
     cycles = "dense" if last == 0 else f"cycle {begin}" if begin == last else f"cycles {begin}-{last}"
     times = _times(group[0]) if begin else 1
     epochs = sum(node.epochs or 0 for node in nodes)
-    length = f"{epochs} epochs" if all(node.epochs is not None for node in nodes) else "epochs not known yet"
+    most = "at most " * any(node.at_most for node in nodes)
+    length = f"{most}{epochs} epochs" if all(node.epochs is not None for node in nodes) else "epochs not known yet"
     kind = "copies averaged" if _means(group[0]) else "tried"
-    tried = f", {times} {kind} in each" if times > 1 else ""
+    tried = f", {times} {kind}{'' if most else ' in each'}" if times > 1 else ""
     arms = ", ".join(run.arm for run in group)
     leader = group[0].leader
     arms += f", masks of {leader.arm}" if leader is not None and len(group) == 1 and begin else ""

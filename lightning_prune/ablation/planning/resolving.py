@@ -12,12 +12,14 @@ from typing import Any
 import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lightning_prune.ablation.config.arm_changes import Config
 from lightning_prune.ablation.config.callback_objects import clock_in
+from lightning_prune.ablation.config.loaders_of_module import has_loader, owner_of_loaders
 from lightning_prune.ablation.config.parser_errors import named_errors
 from lightning_prune.ablation.planning.fingerprints import code_fingerprint, data_content, file_fingerprints, prepare
-from lightning_prune.ablation.sharing.stretches import Stretch, pruning_of, stretches_of
+from lightning_prune.ablation.sharing.stretches import Stretch, leaves_out_cycles, pruning_of, stretches_of
 from lightning_prune.basics.dotted_paths import class_at
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback, Kind, find_clock, kind_of
@@ -43,6 +45,7 @@ class Resolved:
         data_settings: The config of the data module, without the arguments that only say where the data lie.
         data: The fingerprint of the data.
         shapes: The shapes of the weights that the run prunes, by name. Empty if they are not known yet.
+        unvalidated: The reason why the run validates nothing. Empty if it has a validation.
     """
 
     config: Config
@@ -52,6 +55,7 @@ class Resolved:
     data_settings: Any
     data: Any
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    unvalidated: str = ""
 
     @property
     def clock(self) -> IterativePruning | None:
@@ -124,18 +128,21 @@ def divided(trainer: Trainer, callbacks: list[Callback], owner: str) -> list[Str
         for one in callbacks:
             if isinstance(one, CycleCallback):
                 find_clock(trainer, one)
-                _refuse_unknown_length(one)
-        return stretches_of(trainer, callbacks)
+        stretches = stretches_of(trainer, callbacks)
+        _refuse_steps(callbacks, stretches)
+        return stretches
     except ValueError as error:
         raise UserError(f"{owner}: {error}") from error
 
 
-def _refuse_unknown_length(callback: CycleCallback) -> None:
-    if callback.leaves_out_cycles:
-        name = type(callback).__name__
+def _refuse_steps(callbacks: list[Callback], stretches: list[Stretch]) -> None:
+    """Refuse what the fit would refuse, before the dense run is trained."""
+    leaving = [one for one in callbacks if leaves_out_cycles(one)]
+    if leaving and len(stretches) > 1 and stretches[1].epochs is None:
+        name = type(leaving[0]).__name__
         raise UserError(
-            f"a study trains and shares cycle by cycle, and {name} decides in the fit which cycles are trained at all. "
-            f"Leave out {name}, and compare it in runs of `lightning-prune fit`."
+            f"{name} leaves out the epochs of cycles, and these cycles go by steps. Give IterativePruning(retrain=...) "
+            "in epochs."
         )
 
 
@@ -161,7 +168,20 @@ def described(
     settings, fingerprint = seen[key]
     data = {"data": fingerprint, "files": files}
     code, shapes = code_fingerprint(content), _shapes(made, given)
-    return Resolved(content, tuple(stretches), tuple(given), code, settings, data, shapes)
+    return Resolved(content, tuple(stretches), tuple(given), code, settings, data, shapes, why_unvalidated(made))
+
+
+def why_unvalidated(made: CommandLine) -> str:
+    """The reason why a run validates nothing. Empty if it has a validation.
+
+    Args:
+        made: The objects of the run.
+    """
+    if not is_overridden("validation_step", made.model):
+        return f"{type(made.model).__name__} has no `validation_step`"
+    if not has_loader(made.model, made.datamodule, "val_dataloader"):
+        return f"{type(owner_of_loaders(made.model, made.datamodule)).__name__} has no `val_dataloader`"
+    return "it has `limit_val_batches: 0`" if made.trainer.limit_val_batches == 0 else ""
 
 
 def _without_record(clock: Config) -> Config:

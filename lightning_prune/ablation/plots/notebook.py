@@ -1,20 +1,16 @@
-"""Prepare a notebook: no messages that nobody reads, one thread, and pictures that look alike."""
+"""Prepare a notebook: no messages that nobody reads, and one thread."""
 
-import importlib
 import logging
 import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import torch
-
-from lightning_prune.lab.report.canvas import COLORS
 
 _OF_NO_USE = ("IProgress not found", "does not have many workers", "LeafSpec")
 
 
 def set_up_notebook(threads: int | None = 1, hide: Sequence[str] = ()) -> None:
-    """Hide what Lightning says about devices and progress bars, use one thread, and set the look of matplotlib.
+    """Hide what Lightning says about devices and progress bars, and use one thread.
 
     Call it in the first cell of a notebook, before other imports.
 
@@ -33,7 +29,3 @@ def set_up_notebook(threads: int | None = 1, hide: Sequence[str] = ()) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     if threads is not None:
         torch.set_num_threads(threads)
-    if find_spec("matplotlib") is not None:
-        matplotlib, cycler = importlib.import_module("matplotlib"), importlib.import_module("cycler").cycler
-        look = {"figure.dpi": 80, "figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3}
-        matplotlib.rcParams.update({**look, "axes.prop_cycle": cycler(color=COLORS[:6])})

@@ -1,4 +1,4 @@
-"""Draw the metric of a study over the density, a line for each arm."""
+"""Draw the metric of a study over the density, or the difference to one arm, a line for each arm."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,9 @@ import pandas as pd
 
 from lightning_prune.ablation.plots.plot import Plot
 from lightning_prune.ablation.report.picture_files import alone
+from lightning_prune.ablation.report.pictures.differences import draw_differences
 from lightning_prune.ablation.report.pictures.over_density import draw_over_density
+from lightning_prune.ablation.report.pictures.picture import Picture
 from lightning_prune.ablation.report.read_study import read_study
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.study import Ablation
@@ -18,27 +20,37 @@ from lightning_prune.lab.metric_names import lower_is_better
 COLUMNS = ("arm", "seed", "cycle", "density")
 
 
-def plot_study(study: Ablation | pd.DataFrame | str | Path, metric: str | None = None) -> Plot:
+def plot_study(
+    study: Ablation | pd.DataFrame | str | Path, metric: str | None = None, against: str | None = None
+) -> Plot:
     """Draw the mean of each arm over the density, with its 95 % interval over the seeds.
+
+    With ``against``, draw the differences of all other arms to one arm instead. They are paired by seed, as those of
+    :meth:`Ablation.compare <lightning_prune.ablation.study.Ablation.compare>`, so their intervals are narrower where
+    arms share their dense run. A filled mark is a significant difference, a hollow one is undecided.
 
     Args:
         study: A study after ``run``, the folder of one, or a table with a row for each arm, seed and cycle: the columns
             ``arm``, ``seed``, ``cycle``, ``density`` and the metric.
         metric: The column to draw, such as ``"val_last"`` of a study. None: the test results at the end of the cycles,
             or the validation results where nothing was tested.
+        against: The arm that the others are compared with. None: draw the means of all arms.
 
     Returns:
-        The picture. Its rows have arm, density, mean and interval.
+        The picture. Its rows have arm, density, mean and interval, or ``difference`` in place of the mean.
 
     Raises:
         FileNotFoundError: If the folder holds no study.
-        ValueError: If the table lacks a column, or nothing was measured.
+        ValueError: If the table lacks a column, nothing was measured, or ``against`` has no result, or is the only arm.
         RuntimeError: If the study was not run yet.
 
     Example:
         >>> table = pd.DataFrame({"arm": "a", "seed": [0, 1], "cycle": 1, "density": 0.5, "accuracy": [0.8, 0.9]})
         >>> [(row["arm"], round(row["mean"], 3)) for row in plot_study(table, metric="accuracy").rows]
         [('a', 0.85)]
+        >>> both = pd.concat([table, table.assign(arm="b", accuracy=[0.7, 0.75])])
+        >>> [(row["arm"], row["value"]) for row in plot_study(both, metric="accuracy", against="a").rows]
+        [('b', '-12.50 points')]
     """
     read = _read(study, metric)
     columns = {measure.column: measure.label for measure in read.measures}
@@ -49,9 +61,20 @@ def plot_study(study: Ablation | pd.DataFrame | str | Path, metric: str | None =
     column = metric if metric in columns else next(iter(columns))
     if metric is not None and column != metric and not isinstance(study, pd.DataFrame):
         raise UserError(f"plot_study(metric={metric!r}) was not measured.{suggest(metric, list(columns))}")
-    spec = alone(draw_over_density(read, columns[column]))
-    rows = [row for row in spec["datasets"]["rows"] if row["measure"] == columns[column]]
-    return Plot({**spec, "datasets": {"rows": rows}})
+    label = columns[column]
+    spec = alone(draw_over_density(read, label) if against is None else _differences(read, label, against))
+    rows = [row for row in spec["datasets"]["rows"] if row["measure"] == label]
+    return Plot({**spec, "datasets": {"rows": [row for row in rows if row.get("reference") in (None, against)]}})
+
+
+def _differences(read: Study, label: str, against: str) -> Picture:
+    arms = read.measured_arms
+    if against not in arms or len(arms) < 2:
+        raise UserError(
+            f"plot_study(against={against!r}) needs an arm with results, and another arm. With results: "
+            f"{', '.join(arms)}.{suggest(against, arms)}"
+        )
+    return draw_differences(read, label, against)
 
 
 def _read(study: Ablation | pd.DataFrame | str | Path, metric: str | None) -> Study:

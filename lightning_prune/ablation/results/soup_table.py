@@ -18,7 +18,8 @@ def soups(table: pd.DataFrame, metric: str = "test_last") -> pd.DataFrame:
 
     Returns:
         One row for each arm with a soup and each cycle. ``members`` is the mean number of copies in the soup. A value
-        that was not measured is NaN: an ensemble is measured for the ``Classifier`` of this package only.
+        that was not measured is NaN. An ensemble is measured if the steps of the module call ``self(inputs)``, which
+        returns logits, and its batches are (inputs, labels).
 
     Example:
         >>> told = {"mixed": [1, 0], "best": 0.8, "best_test": 0.7, "ensemble": 0.9, "ensemble_test": 0.8}

@@ -174,11 +174,14 @@ def _arm(out: Path, config: StudyConfig, name: str, running: Running) -> dict[st
     run = next(course.run for course in running.courses if course.run.arm == name)
     path = config_path(run)
     search = run.search
+    tolerance = {} if search is None or search.tolerance is None else {"tolerance": search.tolerance}
     return {
         "name": name,
         "config": path,
         "command": f'lightning-prune fit --config "{out / path}"',
-        "search": None if search is None else {"argument": ", ".join(search.values), "values": _tried(search.values)},
+        "search": None
+        if search is None
+        else {"argument": ", ".join(search.values), "values": _tried(search.values), **tolerance},
         **({"soup": {"greedy": search.greedy}} if isinstance(search, AveragedCopies) else {}),
     }
 
@@ -213,6 +216,7 @@ def _nodes(running: Running) -> dict[str, Any]:
                     "first": node.first,
                     "last": node.last,
                     "epochs": result.get("epochs", node.epochs),
+                    **({"at_most": True} if node.at_most and not result else {}),
                     "seconds": result.get("seconds"),
                     "status": status,
                     "arms": [],

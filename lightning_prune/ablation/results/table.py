@@ -89,18 +89,19 @@ def _rows(running: Running, course: Course, node: Node, store: Path, shared: boo
     left = _left_behind(running, course, node)  # A search also trained these nodes, for its choice.
     found = []
     for row in rows:
-        own = result["seconds"] * row["epochs"] / max(result["epochs"], 1)
-        seconds = own + sum(one["seconds"] for one in left)
+        own = _seconds_of(result, row)
+        others = [(one, other) for one in left for other in one["rows"] if other["cycle"] == row["cycle"]]
+        seconds = own + sum(_seconds_of(one, other) for one, other in others)
         found.append(
             {
                 **{name: row.get(name) for name in COLUMNS if name in row},
                 "arm": course.run.arm,
                 "seed": course.run.seed,
-                "epochs": row["epochs"] + sum(one["epochs"] for one in left),
+                "epochs": row["epochs"] + sum(other["epochs"] for _, other in others),
                 "epochs_shared": row["epochs"] if shared else 0,
                 "seconds": seconds,
                 "seconds_shared": own if shared else 0.0,
-                "tried": tried.to_json() if tried is not None else None,
+                "tried": tried.to_json() if tried is not None and row is rows[-1] else None,
                 "node": node.key,
                 "checkpoint": str(folder / LAST) if row is rows[-1] else None,
                 "best_checkpoint": str(folder / best_name(row["cycle"])) if row["val_best"] is not None else None,
@@ -108,6 +109,12 @@ def _rows(running: Running, course: Course, node: Node, store: Path, shared: boo
             }
         )
     return found
+
+
+def _seconds_of(result: Mapping[str, Any], row: Mapping[str, Any]) -> float:
+    """The part of a row in the seconds of its node: that of its epochs, or equal parts where no epoch was trained."""
+    part = row["epochs"] / result["epochs"] if result["epochs"] else 1 / len(result["rows"])
+    return float(result["seconds"] * part)
 
 
 def _left_behind(running: Running, course: Course, node: Node) -> list[Mapping[str, Any]]:

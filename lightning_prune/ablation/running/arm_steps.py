@@ -10,6 +10,7 @@ from lightning_prune.ablation.config.arms import Search
 from lightning_prune.ablation.config.averaged_copies import AveragedCopies, spelled
 from lightning_prune.ablation.planning.arm_runs import ArmRun, reseeded
 from lightning_prune.ablation.planning.resolving import resolve
+from lightning_prune.ablation.running.chosen import chosen_of, rank_of
 from lightning_prune.ablation.sharing.node import Node, key_of
 from lightning_prune.ablation.sharing.stretches import Stretch
 from lightning_prune.basics.user_error import UserError
@@ -28,18 +29,21 @@ class Tried:
         scores: The validation metric of each combination. None where no metric was measured.
         chosen: The index of the combination with which the arm went on. In a soup: of the best copy.
         soup: What came of their mean, in a soup.
+        epochs: The trained epochs of each combination, where the search chooses by them too.
     """
 
     values: Sequence[Mapping[str, Any]]
     scores: Sequence[float | None]
     chosen: int
     soup: Mapping[str, Any] | None = None
+    epochs: Sequence[int | None] = ()
 
     def to_json(self) -> str:
         """Write the values and scores as JSON, for a cell of the table."""
         single = [next(iter(one.values())) if len(one) == 1 else dict(one) for one in self.values]
         argument = ", ".join(self.values[0])
         content = {"argument": argument, "values": single, "scores": list(self.scores), "chosen": single[self.chosen]}
+        content |= {"epochs": list(self.epochs)} if self.epochs else {}
         return json.dumps(content if self.soup is None else {**content, "soup": dict(self.soup)})
 
 
@@ -82,11 +86,12 @@ def _best_of(run: ArmRun, search: Search, stretch: Stretch, parent: Node) -> Gen
         raise UserError(f"arm {run.arm!r} searches, but no validation metric is logged to choose by.")
     if not any(score == score for score in scores if score is not None):
         raise UserError(f"arm {run.arm!r}: every value that its search tried came to {metric} = nan.")
-    sign = -1 if lower_is_better(metric) else 1
-    chosen = max(range(len(nodes)), key=lambda index: _rank(scores[index], sign))
-    tried = Tried([dict(node.tried or {}) for node in nodes], scores, chosen)
+    lower, tolerance = lower_is_better(metric), search.tolerance
+    epochs = [] if tolerance is None else [results[node.key].get("epochs") for node in nodes]
+    chosen = chosen_of(scores, lower, epochs, tolerance)
+    tried = Tried([dict(node.tried or {}) for node in nodes], scores, chosen, epochs=epochs)
     if isinstance(search, AveragedCopies):
-        copies = [node for node, score in zip(nodes, scores, strict=True) if _rank(score, sign) > float("-inf")]
+        copies = [node for node, score in zip(nodes, scores, strict=True) if rank_of(score, lower) > float("-inf")]
         mean = mean_node(run, stretch, parent, copies, search.greedy)
         mixed = (yield [mean])[mean.key]
         return mean, replace(tried, soup=mixed.get("soup"))
@@ -149,7 +154,3 @@ def candidate(run: ArmRun, stretch: Stretch, parent: Node, values: Mapping[str, 
 def _score(result: Mapping[str, Any]) -> float | None:
     value = result["rows"][-1]["val_last"]
     return None if value is None else float(value)
-
-
-def _rank(score: float | None, sign: int) -> float:
-    return float("-inf") if score is None or score != score else sign * score

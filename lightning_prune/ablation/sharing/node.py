@@ -29,6 +29,7 @@ class Node:
             the nodes.
         copies: The folder names of the nodes whose networks this node averages. Empty for a node that is trained.
         greedy: Whether a copy is left out if the mean with it is worse by validation.
+        at_most: Whether the fit may leave out epochs. ``epochs`` is then the largest number.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Node:
     masks: Sequence[str] = field(default=(), hash=False)
     copies: Sequence[str] = field(default=(), hash=False)
     greedy: bool = field(default=False, hash=False)
+    at_most: bool = field(default=False, hash=False)
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lightning_prune.callbacks.base import Kind, clock_of, kind_of
+from lightning_prune.callbacks.base import CycleCallback, Kind, clock_of, kind_of
 from lightning_prune.callbacks.fit.assembly import default_policy, rewinding_of
 from lightning_prune.callbacks.iterative_pruning import IterativePruning
 from lightning_prune.callbacks.timing.plan import plan
@@ -28,11 +28,13 @@ class Stretch:
         first: The first cycle in the stretch. 0 is the dense run.
         last: The last cycle in the stretch.
         epochs: The number of epochs. None if the number is not known yet.
+        at_most: Whether the fit may leave out epochs. ``epochs`` is then the largest number.
     """
 
     first: int
     last: int
     epochs: int | None
+    at_most: bool = False
 
 
 def stretches_of(trainer: Trainer, callbacks: list[Callback]) -> list[Stretch]:
@@ -43,9 +45,9 @@ def stretches_of(trainer: Trainer, callbacks: list[Callback]) -> list[Stretch]:
         callbacks: The user's callbacks.
 
     Returns:
-        The dense run, and a stretch for each cycle. All cycles are one stretch if their length is given in steps. The
-        whole run is one stretch if the length of the dense run is given in steps, or the cycles lie inside the dense
-        run.
+        The dense run, and a stretch for each cycle. All cycles are one stretch if their length is given in steps, or if
+        a callback may leave out cycles. The whole run is one stretch if the length of the dense run is given in steps,
+        or the cycles lie inside the dense run.
 
     Raises:
         ValueError: If lengths do not fit together.
@@ -64,7 +66,18 @@ def stretches_of(trainer: Trainer, callbacks: list[Callback]) -> list[Stretch]:
     length = _cycle_length(clock, callbacks, epochs)
     if length is None:
         return [dense, Stretch(1, clock.cycles, None)]
+    if any(map(leaves_out_cycles, callbacks)):
+        return [dense, Stretch(1, clock.cycles, length * clock.cycles, at_most=True)]
     return [dense, *(Stretch(cycle, cycle, length) for cycle in range(1, clock.cycles + 1))]
+
+
+def leaves_out_cycles(callback: Callback) -> bool:
+    """Whether a callback may leave out the training of cycles.
+
+    Args:
+        callback: The callback.
+    """
+    return isinstance(callback, CycleCallback) and callback.leaves_out_cycles
 
 
 def pruning_of(callbacks: Iterable[Callback]) -> IterativePruning | None:

@@ -1,22 +1,22 @@
 """Average the copies of a soup: all of them, or those that make the mean no worse, with BatchNorm estimated again."""
 
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
-from lightning_prune.ablation.config.loaders_of_module import LoadersOfModule
+from lightning_prune.ablation.config.loaders_of_module import has_loader, owner_of_loaders
 from lightning_prune.ablation.storage.folders import RESULT, read_result
+from lightning_prune.ablation.training.ensemble import measured_ensemble
 from lightning_prune.ablation.training.evaluation import name_on_test
 from lightning_prune.ablation.training.node_measurement import best_name
 from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
-from lightning_prune.lab.classifier import Classifier
 from lightning_prune.lab.cli.command_line import CommandLine
 from lightning_prune.lab.metric_names import choose_columns, lower_is_better
 from lightning_prune.regimes.soups import estimate_again_, greedy_members, mean_of, refuse_other_masks
@@ -61,7 +61,7 @@ def average_copies(
         return sign * float(_validated(made, metric).get("val_last") or float("nan"))
 
     members = greedy_members(values, mix)[0] if greedy else tuple(range(len(states)))
-    ensemble = _of_ensemble(made, states, metric)
+    ensemble = _of_ensemble(made, states, training, name)
     mix(members)
     cycle = rows[0]["cycle"]
     measured = _validated(made, metric)
@@ -105,9 +105,9 @@ def _refuse_unlike(model: LightningModule, saved: Sequence[Mapping[str, Any]]) -
 
 
 def _training_batches(made: CommandLine) -> SteadyBatches:
-    data: Any = made.datamodule
-    if data is None or isinstance(data, LoadersOfModule):
-        data = made.model.train_dataloader()
+    data: Any = owner_of_loaders(made.model, made.datamodule)
+    if data is made.model:
+        data = data.train_dataloader()
     else:
         data.prepare_data()
         data.setup("fit")
@@ -132,28 +132,20 @@ def _validated(made: CommandLine, metric: str | None) -> dict[str, Any]:
     return {**values, "loss_last": found.get(columns.val_loss or "")}
 
 
-def _of_ensemble(made: CommandLine, states: Sequence[State], metric: str | None) -> dict[str, Any]:
-    """The metric of the mean of the predictions of all copies, for modules of which it is known how they predict."""
-    if not isinstance(made.model, Classifier):
-        return {}
-    networks = []
-    for state in states:
-        load_(made.model, state)
-        networks.append(deepcopy(made.model.network))
-    load_(made.model, states[0])
-    vars(made.model)["forward"] = _joint(networks)
-    try:
-        measured = _validated(made, metric)
+def _of_ensemble(
+    made: CommandLine, states: Sequence[State], training: SteadyBatches, metric: str | None
+) -> dict[str, Any]:
+    """The metric of the mean of the predictions of all copies, or the reason why it was not measured."""
+
+    def validate() -> float | None:
+        found: float | None = _validated(made, metric)["val_last"]
+        return found
+
+    def test() -> float | None:
+        if not is_overridden("test_step", made.model) or not has_loader(made.model, made.datamodule, "test_dataloader"):
+            return None
         made.trainer.test(made.model, datamodule=made.datamodule, verbose=False)
-        tested = made.trainer.callback_metrics.get(name_on_test(measured["metric"]) or "")
-    finally:
-        del vars(made.model)["forward"]
-    return {"ensemble": measured["val_last"], "ensemble_test": None if tested is None else float(tested)}
+        found = made.trainer.callback_metrics.get(name_on_test(metric) or "")
+        return None if found is None else float(found)
 
-
-def _joint(networks: Sequence[torch.nn.Module]) -> Callable[[Tensor], Tensor]:
-    def forward(images: Tensor) -> Tensor:
-        shares = [network.to(images.device).eval()(images).softmax(1) for network in networks]
-        return torch.stack(shares).mean(0).clamp(min=torch.finfo(images.dtype).tiny).log()
-
-    return forward
+    return measured_ensemble(made.model, states, next(training.on(made.model))[0], validate, test)

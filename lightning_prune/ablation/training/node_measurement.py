@@ -18,6 +18,7 @@ from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import write_whole
 from lightning_prune.callbacks.base import CycleClock, clock_of
 from lightning_prune.callbacks.dynamic.dynamic_sparsity import moving_of
+from lightning_prune.callbacks.gathering.validation_pass import all_validated
 from lightning_prune.lab.metric_names import choose_columns, lower_is_better
 from lightning_prune.masks.ticket import ticket_of, write_ticket
 from lightning_prune.selection.parameters import plain_name
@@ -92,9 +93,8 @@ class NodeEnd(Checkpoint):
 
     def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
         clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
-        if self.many and clock is not None and clock.cycle is not None and clock.cycle.index != self._kept:
-            self._kept = clock.cycle.index
-            keep_masks(self.folder / masks_name(self._kept), clock, pl_module)
+        if clock is not None:
+            self._keep_masks(clock, pl_module)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         now = time.monotonic()
@@ -109,15 +109,29 @@ class NodeEnd(Checkpoint):
             trainer.should_stop = True
 
     def on_prune_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        """Add a row at the end of a cycle. A cycle shorter than an epoch was not measured, but has its row as well."""
-        self._row(trainer)
+        """Add a row at the end of a cycle. A cycle shorter than an epoch was not measured, but has its row as well.
+
+        A cycle that was left out is measured now: its network is the one of its prune.
+        """
+        row, clock = self._row(trainer), clock_of(trainer.callbacks)  # type: ignore[attr-defined]
+        if clock is not None and is_left_out(clock):
+            began = time.monotonic()
+            self._note_left_out(trainer, row, all_validated(trainer, "A study"))
+            self._keep_masks(clock, pl_module)
+            self._began += time.monotonic() - began  # The run alone would not measure here.
 
     def on_train_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        if self.whole and self._saved_at != trainer.global_step:
-            self.over = True
-            if self._noted_at != trainer.global_step:
-                self._note(trainer)
-            self._save(trainer)
+        clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
+        left_out = clock is not None and is_left_out(clock)
+        if not self.whole or (self._saved_at == trainer.global_step and (self.over or not left_out)):
+            return
+        self.over, self.seconds = True, self.seconds + time.monotonic() - self._began
+        if clock is not None and left_out:
+            self._note_left_out(trainer, self._row(trainer), _logged(trainer))
+            self._keep_masks(clock, pl_module)
+        elif self._noted_at != trainer.global_step:
+            self._note(trainer)
+        self._save(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         # Rows are saved as JSON, because they hold None, and keys that are numbers.
@@ -126,6 +140,11 @@ class NodeEnd(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = {int(cycle): row for cycle, row in json.loads(state_dict["rows"]).items()}
         self.epochs, self.seconds, self.over = state_dict["epochs"], state_dict["seconds"], state_dict["over"]
+
+    def _keep_masks(self, clock: CycleClock, pl_module: "pl.LightningModule") -> None:
+        if self.many and clock.cycle is not None and clock.cycle.index != self._kept:
+            self._kept = clock.cycle.index
+            keep_masks(self.folder / masks_name(self._kept), clock, pl_module)
 
     def _save(self, trainer: "pl.Trainer") -> None:
         self._saved, self._saved_at = time.monotonic(), trainer.global_step
@@ -138,7 +157,7 @@ class NodeEnd(Checkpoint):
     def _note(self, trainer: "pl.Trainer") -> None:
         """Measure the epoch that ends."""
         row, self._noted_at = self._row(trainer), trainer.global_step
-        metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+        metrics = _logged(trainer)
         columns = choose_columns(list(metrics), self.metric if self.metric in metrics else None)
         metric = columns.metric
         row["epochs"] += 1
@@ -156,6 +175,16 @@ class NodeEnd(Checkpoint):
             row |= {"val_best": metrics[metric], "best_epoch": row["epochs"]}
             trainer.save_checkpoint(self.folder / best_name(row["cycle"]), weights_only=True)
 
+    def _note_left_out(self, trainer: "pl.Trainer", row: dict[str, Any], metrics: Mapping[str, float]) -> None:
+        """Measure a cycle without an epoch. Its only network is the last one and the best one."""
+        columns = choose_columns(list(metrics), self.metric if self.metric in metrics else None)
+        if columns.val_loss:
+            row["loss_last"] = metrics[columns.val_loss]
+        if columns.metric:
+            value = metrics[columns.metric]
+            row |= {"metric": columns.metric, "val_last": value, "val_best": value, "best_epoch": 0}
+            trainer.save_checkpoint(self.folder / best_name(row["cycle"]), weights_only=True)
+
     def _row(self, trainer: "pl.Trainer") -> dict[str, Any]:
         """The row of the cycle that is running."""
         clock = clock_of(trainer.callbacks)  # type: ignore[attr-defined]
@@ -168,6 +197,15 @@ class NodeEnd(Checkpoint):
             row |= {"val_best": None, "best_epoch": None}  # of a phase of another sparsity
         row |= {"sparsity": sparsity, "density": 1 - sparsity}
         return row
+
+
+def is_left_out(clock: CycleClock) -> bool:
+    """Whether the cycle that is running has no step, because its training was left out."""
+    return clock.cycle is not None and clock.cycle.index > 0 and clock.cycle.steps == 0
+
+
+def _logged(trainer: "pl.Trainer") -> dict[str, float]:
+    return {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
 
 
 def _better(new: float, old: float | None, metric: str) -> bool:

@@ -5,7 +5,8 @@ import platform
 import time
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,25 +78,33 @@ def _train(store: Store, job: Job, kept: Kept) -> int:
     return images
 
 
-def _fit(store: Store, job: Job, work: Path, kept: Kept) -> tuple[dict[str, Any], int]:
-    """Train and test the node. Return its result, and the number of images that were trained."""
-    node, began = job.node, time.monotonic()
+@contextmanager
+def _made(job: Job, work: Path, kept: Kept) -> Iterator[Any]:
+    """The network, the data and the Trainer of the node. Images that were read are lent to it and kept after it."""
+    node = job.node
     with quiet():
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         made = kept.parse(config_of(job, work), f"Node {node.name}")
         kept.lend_images(made.datamodule, node.config.get("data"))
         refuse_other_code(node.code, code_fingerprint(node.config))
+        yield made
+        kept.take_images(made.datamodule, node.config.get("data"))
+
+
+def _fit(store: Store, job: Job, work: Path, kept: Kept) -> tuple[dict[str, Any], int]:
+    """Train and test the node. Return its result, and the number of images that were trained."""
+    node, began = job.node, time.monotonic()
+    with _made(job, work, kept) as made:
         end = NodeEnd(work, node.last, node.whole, job.metric, job.every, many=node.first < node.last)
         trainer = made.trainer
         riders = [] if node.whole or node.parent is not None else [Passengers(make_callbacks(node.notes.values()))]
-        trainer.callbacks = [*trainer.callbacks, *riders, end]  # type: ignore[attr-defined]
+        trainer.callbacks = [*trainer.callbacks, *riders, end]
         path = _start(store, job, trainer)
         ready = time.monotonic() - began
         trainer.fit(made.model, datamodule=made.datamodule, ckpt_path=path)
         if not (work / LAST).exists():
             raise RuntimeError("the fit ended before its first epoch did.")
-        tested = evaluate(made, end.rows, work)
-        kept.take_images(made.datamodule, node.config.get("data"))
+        tested = evaluate(made, end.rows, work, by_epochs=node.at_most)
     rows = [{**row, **tested.get(cycle, {})} for cycle, row in sorted(end.rows.items()) if cycle >= node.first]
     result = {
         "key": node.key,
@@ -114,14 +123,9 @@ def _fit(store: Store, job: Job, work: Path, kept: Kept) -> tuple[dict[str, Any]
 def _average(store: Store, job: Job, work: Path, kept: Kept) -> tuple[dict[str, Any], int]:
     """Average the copies of the node. Return its result, and the number of images that were trained."""
     node, began = job.node, time.monotonic()
-    with quiet():
-        warnings.filterwarnings("ignore", message=".*does not have many workers")
-        made = kept.parse(config_of(job, work), f"Node {node.name}")
-        kept.lend_images(made.datamodule, node.config.get("data"))
-        refuse_other_code(node.code, code_fingerprint(node.config))
+    with _made(job, work, kept) as made:
         row, told = average_copies(made, [store.nodes / name for name in node.copies], work, node.greedy, job.metric)
         tested = evaluate(made, {row["cycle"]: row}, work)
-        kept.take_images(made.datamodule, node.config.get("data"))
     result = {
         "key": node.key,
         "rows": [{**row, **tested.get(row["cycle"], {})}],

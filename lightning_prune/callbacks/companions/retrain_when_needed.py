@@ -25,7 +25,8 @@ class RetrainWhenNeeded(CycleCallback):
     ``pruning.json``. The seconds are the saved steps at the mean time of a training step in this fit, less the time of
     the validations.
 
-    A study trains every cycle by itself, and refuses this callback. A ``fast_dev_run`` trains all cycles.
+    A study trains all cycles of such an arm as one node, and can search for the threshold. A ``fast_dev_run`` trains
+    all cycles.
 
     The authors decide by the accuracy on the test set. This callback decides by the module's own validation, so the
     test set stays unseen. It looks at the network right after the prune, before a repair (:class:`Reconstruct`) or

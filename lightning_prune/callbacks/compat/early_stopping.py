@@ -6,8 +6,7 @@ once, and the next epoch is the first of the next cycle.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
-from typing import Any
+from functools import partial
 
 import lightning.pytorch as pl
 import torch
@@ -15,6 +14,8 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from lightning_prune.callbacks.base import find_clock
 from lightning_prune.callbacks.compat.namespaces import everywhere
+
+_CHECK = "_run_early_stopping_check"
 
 
 @dataclass
@@ -50,35 +51,28 @@ class Stops:
         self.ended = state["ended"] and not self.phases
 
 
-class _Noted:
-    """Put before ``EarlyStopping``: what would end the fit is for the clock to decide."""
-
-    def _run_early_stopping_check(self: Any, trainer: "pl.Trainer") -> None:
-        stopping = trainer.should_stop
-        super()._run_early_stopping_check(trainer)  # type: ignore[misc]
-        if trainer.should_stop and not stopping:
-            find_clock(trainer, self).note_stop(trainer)
-
-
-@cache
-def _noted(plain: type) -> type:
-    # The same names: Lightning finds a callback's saved state by them.
-    names = {"__module__": plain.__module__, "__qualname__": plain.__qualname__, "__doc__": plain.__doc__}
-    return type(plain.__name__, (_Noted, plain), names)
-
-
 def note_stops(trainer: "pl.Trainer") -> None:
-    """Let every ``EarlyStopping`` of a fit ask the clock. Its object, type and state stay the same."""
+    """Let every ``EarlyStopping`` of a fit ask the clock. Its object, type and state stay the same.
+
+    The check is wrapped on the object. A subclass with the same name would stay known to the process after the fit, and
+    a config that says ``EarlyStopping`` would then name two classes.
+    """
     for callback in _early_stoppings(trainer):
-        if not isinstance(callback, _Noted):
-            callback.__class__ = _noted(type(callback))  # type: ignore[arg-type]
+        vars(callback).setdefault(_CHECK, partial(_check, callback))
 
 
 def leave_stops(trainer: "pl.Trainer") -> None:
     """Undo :func:`note_stops`."""
     for callback in _early_stoppings(trainer):
-        if isinstance(callback, _Noted):
-            callback.__class__ = type(callback).__mro__[2]
+        vars(callback).pop(_CHECK, None)
+
+
+def _check(callback: EarlyStopping, trainer: "pl.Trainer") -> None:
+    """Check as the class does. What would end the fit is for the clock to decide."""
+    stopping = trainer.should_stop
+    getattr(type(callback), _CHECK)(callback, trainer)
+    if trainer.should_stop and not stopping:
+        find_clock(trainer, callback).note_stop(trainer)
 
 
 def start_afresh(trainer: "pl.Trainer") -> None:
@@ -88,6 +82,16 @@ def start_afresh(trainer: "pl.Trainer") -> None:
         callback.stopped_epoch = 0
         worst = torch.tensor(torch.inf)
         callback.best_score = worst if callback.monitor_op == torch.lt else -worst
+
+
+def has_stopped(trainer: "pl.Trainer") -> bool:
+    """Whether early stopping is about to end a fit. Another reason to stop, such as a ``Timer``, does not count.
+
+    Args:
+        trainer: The trainer.
+    """
+    decided = (one.stopped_epoch or one.wait_count >= one.patience for one in _early_stoppings(trainer))
+    return trainer.should_stop and any(decided)
 
 
 def _early_stoppings(trainer: "pl.Trainer") -> list[EarlyStopping]:

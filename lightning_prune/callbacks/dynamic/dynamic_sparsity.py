@@ -5,27 +5,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, ModelPruning
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from lightning_prune.allocation import Allocation
 from lightning_prune.basics.too_early import FromTraining, ObjectsOnly
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.callbacks.base import clock_of
-from lightning_prune.callbacks.compat.namespaces import everywhere, in_both_namespaces, join_namespaces
-from lightning_prune.callbacks.compat.weight_averaging import begin_averages_again, refuse_stochastic_averaging
+from lightning_prune.callbacks.compat.namespaces import in_both_namespaces, join_namespaces
+from lightning_prune.callbacks.dynamic.company import refuse_company
 from lightning_prune.callbacks.dynamic.logged import log_epoch
+from lightning_prune.callbacks.dynamic.moving_masks import agreed_masks, move_masks_
 from lightning_prune.callbacks.dynamic.owned import selected_weights
 from lightning_prune.callbacks.masking.hold import Hold
-from lightning_prune.callbacks.masking.processes import check_agreement, refuse_strategy, take_from_first
+from lightning_prune.callbacks.masking.processes import refuse_strategy
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.resuming.damaged_checkpoints import check_before_loading
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.callbacks.settings.described import describe_call, describe_object
 from lightning_prune.callbacks.timing.position import Position
 from lightning_prune.criteria import Criterion
-from lightning_prune.masks.optimizer_state import mask_moments_
 from lightning_prune.selection.filter_layout import transposed_groups
 from lightning_prune.selection.prunable import Selection
 
@@ -123,7 +122,7 @@ class DynamicSparsity(Callback, ABC, metaclass=ObjectsOnly):
         if stage != "fit":
             return
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        refuse_company(self, callbacks)
+        refuse_company(self, callbacks, DynamicSparsity)
         refuse_strategy(trainer.strategy, type(self).__name__)
         self._loaded, self._moved, self._at = None, 0, Position()
         added = [] if any(isinstance(one, ExactResume) for one in callbacks) else [ExactResume()]
@@ -148,7 +147,7 @@ class DynamicSparsity(Callback, ABC, metaclass=ObjectsOnly):
             self.begin(trainer)
         else:
             self._resume(self._loaded)
-        self._hold.use(self._agreed(trainer))
+        self._hold.use(agreed_masks(trainer, self._pruner))
 
     def on_train_batch_start(self, trainer: "pl.Trainer", *_: Any) -> None:
         self._at.count_step()
@@ -187,7 +186,7 @@ class DynamicSparsity(Callback, ABC, metaclass=ObjectsOnly):
 
     def state_dict(self) -> dict[str, Any]:
         if "_pruner" not in vars(self):
-            return {}
+            return self._loaded or {}  # resumed where nothing was left to train, so that no batch has begun
         return {
             "as_given": describe_object(self),
             "at": self._at.state_dict(),
@@ -214,25 +213,7 @@ class DynamicSparsity(Callback, ABC, metaclass=ObjectsOnly):
             optimizers: The optimizers whose state is treated.
             at_once: Whether weights that died become zero now. If not, they do so after the step that is about to come.
         """
-        before = {name: self._pruner.masks[name] for name in masks}
-        self._pruner.masks.replace_(masks)
-        held = self._agreed(trainer)
-        stayed = {}
-        for name, old in before.items():
-            now = self._pruner.masks[name]
-            assert now is not None
-            stayed[self._pruner.weights[name]] = now if old is None else old * now
-            self._moved += self._pruner.masks.living[name] - int(stayed[self._pruner.weights[name]].count_nonzero())
-        for optimizer in optimizers:
-            mask_moments_(optimizer, stayed)
-        self._hold.use(held, at_once)
-        begin_averages_again(trainer)
-
-    def _agreed(self, trainer: "pl.Trainer") -> Mapping[str, Any]:
-        """The masks of the first process, which all hold."""
-        take_from_first(trainer, self._pruner.masks)
-        check_agreement(trainer, self._pruner.masks)
-        return self._pruner.held()
+        self._moved += move_masks_(trainer, self._pruner, self._hold, masks, optimizers, at_once)
 
     def _resume(self, saved: Mapping[str, Any]) -> None:
         if saved["as_given"] != describe_object(self):
@@ -262,26 +243,3 @@ def moving_of(callbacks: Iterable[object]) -> DynamicSparsity | None:
         callbacks: The callbacks.
     """
     return next((one for one in callbacks if isinstance(one, DynamicSparsity)), None)
-
-
-def refuse_company(asker: DynamicSparsity, callbacks: list[Callback]) -> None:
-    """Refuse callbacks that have masks of their own.
-
-    Args:
-        asker: The callback, which is among them.
-        callbacks: The callbacks of the fit.
-
-    Raises:
-        ValueError: If there is an ``IterativePruning``, another ``DynamicSparsity``, Lightning's pruning, or an
-            averaging that mixes networks of different masks.
-    """
-    name = type(asker).__name__
-    if (clock := clock_of(callbacks)) is not None:
-        raise UserError(
-            f"{name} and {type(clock).__name__} cannot stand in one Trainer: under {name} dead weights come back, and "
-            f"{type(clock).__name__} promises that none does. Keep one of them (pruning: null in a config)."
-        )
-    for other in callbacks:
-        if other is not asker and isinstance(other, (DynamicSparsity, *everywhere(ModelPruning))):
-            raise UserError(f"{name} and {type(other).__name__} would both mask the weights. Keep one of them.")
-    refuse_stochastic_averaging(callbacks, name)

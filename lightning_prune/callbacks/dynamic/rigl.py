@@ -1,5 +1,7 @@
 """RigL: drop by magnitude, grow by the magnitude of the gradient."""
 
+from typing import Any
+
 import lightning.pytorch as pl
 from torch import Tensor
 from torch.optim import Optimizer
@@ -57,6 +59,7 @@ class RigL(Rewiring):
         seed: int = 0,
     ) -> None:
         super().__init__(sparsity, allocation, every, fraction, until, prunable, seed)
+        self._clipping: float | None = None  # the user's, while an update takes the place of a step
 
     def fraction_at(self, step: int) -> float:
         return cosine(self.fraction, 0.0, min(step / max(self._end, 1), 1.0))
@@ -79,7 +82,21 @@ class RigL(Rewiring):
         self._waiting -= set(mine)
         for parameter in owned_by(optimizer):
             parameter.grad = None  # the step changes nothing, and is counted
+        if trainer.gradient_clip_algorithm == "value":
+            self._clipping, trainer.gradient_clip_val = trainer.gradient_clip_val, None  # torch cannot clip nothing
         return True
+
+    def on_train_batch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
+        self._clip_again(trainer)
+        super().on_train_batch_end(trainer, pl_module)
+
+    def on_exception(self, trainer: "pl.Trainer", *_: Any) -> None:
+        self._clip_again(trainer)
+        super().on_exception(trainer)
+
+    def _clip_again(self, trainer: "pl.Trainer") -> None:
+        if self._clipping is not None:
+            trainer.gradient_clip_val, self._clipping = self._clipping, None
 
 
 def _are_whole(trainer: "pl.Trainer", optimizer: Optimizer) -> bool:

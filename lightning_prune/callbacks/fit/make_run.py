@@ -17,7 +17,7 @@ from lightning_prune.callbacks.fit.assembly import rewinding, settings_of
 from lightning_prune.callbacks.fit.ending import Ending
 from lightning_prune.callbacks.fit.pruning_arguments import refuse_without_optimizer
 from lightning_prune.callbacks.fit.record import Record
-from lightning_prune.callbacks.fit.run import Run
+from lightning_prune.callbacks.fit.run.moments import Run
 from lightning_prune.callbacks.fit.selected import refuse_other_filters
 from lightning_prune.callbacks.fit.trained import Trained
 from lightning_prune.callbacks.masking.hold import Hold

@@ -1,7 +1,7 @@
 """Measure a logged metric on the validation data, without a trace in the fit."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import lightning.pytorch as pl
 import torch
@@ -13,6 +13,8 @@ from torchmetrics import Metric
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.traceless import without_trace
+
+Found = TypeVar("Found")
 
 
 class Logged:
@@ -47,6 +49,11 @@ class Logged:
         for name, value in values.items():
             self.log(name, value, *arguments, **options)
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all values."""
+        return sorted({*self._sums, *self._metrics})
+
     def value(self, trainer: "pl.Trainer", name: str, owner: str) -> float:
         """The value over all samples of all processes.
 
@@ -61,7 +68,7 @@ class Logged:
         if name in self._metrics:
             return float(self._metrics[name].compute())
         if name not in self._sums:
-            known = ", ".join(sorted({*self._sums, *self._metrics})) or "nothing"
+            known = ", ".join(self.names) or "nothing"
             raise UserError(
                 f"{owner}(monitor={name!r}): the validation of {type(trainer.lightning_module).__name__} does not log "
                 f"it. It logs {known}."
@@ -85,6 +92,24 @@ def validated(trainer: "pl.Trainer", monitor: str, owner: str, batches: int | No
     Raises:
         ValueError: If the fit has no validation data, or the metric is not logged.
     """
+    return _passed(trainer, owner, batches, lambda logged: logged.value(trainer, monitor, owner))
+
+
+def all_validated(trainer: "pl.Trainer", owner: str) -> dict[str, float]:
+    """Validate the network of a fit as :func:`validated` does, and return all that it logs, by name.
+
+    Args:
+        trainer: The trainer, in a fit.
+        owner: Who asks, for errors.
+
+    Raises:
+        ValueError: If the fit has no validation data.
+    """
+    return _passed(trainer, owner, None, lambda logged: {n: logged.value(trainer, n, owner) for n in logged.names})
+
+
+def _passed(trainer: "pl.Trainer", owner: str, batches: int | None, read: Callable[[Logged], Found]) -> Found:
+    """Validate, and read what was logged before all metrics are put back."""
     module, logged = trainer.lightning_module, Logged()
     loaders = _loaders(trainer, owner)
     several = len(loaders.flattened) > 1
@@ -107,7 +132,7 @@ def validated(trainer: "pl.Trainer", monitor: str, owner: str, batches: int | No
                 module.validation_step(*([batch, index, loader] if takes_loader else [batch, index]))
         logged.batch, logged.suffix = None, ""
         module.on_validation_epoch_end()
-        return logged.value(trainer, monitor, owner)
+        return read(logged)
 
 
 def _loaders(trainer: "pl.Trainer", owner: str) -> CombinedLoader:

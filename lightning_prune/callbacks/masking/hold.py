@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 from lightning_prune.callbacks.masking.gradient_readers import GradientReaders
 from lightning_prune.masks.factors import Factors, as_factors, product
+from lightning_prune.masks.first_buffers import guard_first_buffers
 from lightning_prune.masks.multiply import Multiplier
 from lightning_prune.masks.optimizer_state import has_skipped, mask_moments_, owned_by, reset_
 from lightning_prune.selection.parameters import identity
@@ -53,6 +54,7 @@ class Hold:
                     tell()
 
         self._handles = [optimizer.register_step_post_hook(after_step) for optimizer in optimizers]
+        self._handles += [handle for optimizer in optimizers for handle in guard_first_buffers(optimizer)]
 
     @property
     def is_on(self) -> bool:

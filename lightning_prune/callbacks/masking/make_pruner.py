@@ -70,39 +70,62 @@ def make_pruner(
     transposed = transposed_groups(module)
     given = (weights, method.criterion, method.allocation, method.seed, transposed)
     if isinstance(method.granularity, NofM):
-        inputs = {one.name: dimension_of_inputs(one) for one in owned_parameters(module) if one.name in weights}
-        dimensions = {name: one for name, one in inputs.items() if isinstance(one, int)}
-        return PatternPruner(*given, method.granularity, dimensions)
-    whole: Mapping[str, Group] = {}
+        return PatternPruner(*given, method.granularity, _dimensions_of_inputs(module, weights))
+    groups: Mapping[str, Group] = {}
     if method.granularity.needs_groups and found is None:
         known = find_structures(cast("pl.LightningModule", module), weights)
-        whole, found = known.groups, of_parameters(module, known)
+        groups, found = known.groups, of_parameters(module, known)
     units = method.granularity(weights, transposed, found)
-    if units is not None and in_blocks(method.criterion, 1) is not None:
-        raise UserError(
-            f"IterativePruning(criterion={method.criterion!r}) prunes single weights block by block, and granularity="
-            f"{method.granularity!r} larger units: leave granularity or InSequence out."
-        )
     if units is None:
-        sizes = {name: weight.numel() for name, weight in weights.items()}
-        return Pruner(
-            *given,
-            None if method.measure != "flops" else _operations(cast("pl.LightningModule", module), weights, sizes),
-        )
+        return Pruner(*given, _measure_of_weights(method.measure, module, weights))
+    _refuse_blocks(method)
     sizes = {name: shape.numel() for name, shape in units.shapes.items()}
-    module_of_fit = cast("pl.LightningModule", module)
-    latency = Latency() if method.measure == "latency" else method.measure
-    measure: Measure | None
-    if isinstance(latency, Latency):
-        groups = {name: whole[name] for name in sizes}
-        table = table_in_fit(module_of_fit, groups, latency, (saved or {}).get("latency"))
-        measure = Timed(table, tuple(sizes), groups)
-    else:
-        measure = _counted(latency, module_of_fit, weights, sizes, found)
+    measure = _measure_of_units(method.measure, module, weights, sizes, found, groups, saved or {})
     parameters = {plain_name(name): parameter for name, parameter in module.named_parameters()}
     covered = {name: parameters[name] for name in units.covered}
     scored = {name: weights[name] for names in units.weights.values() for name in names}
     return UnitPruner(scored, *given[1:], Division(units, covered, method.granularity.reduce), measure)
+
+
+def _dimensions_of_inputs(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """The dimension of the inputs of each weight that has one, by name."""
+    inputs = {one.name: dimension_of_inputs(one) for one in owned_parameters(module) if one.name in weights}
+    return {name: one for name, one in inputs.items() if isinstance(one, int)}
+
+
+def _refuse_blocks(method: Method) -> None:
+    if in_blocks(method.criterion, 1) is not None:
+        raise UserError(
+            f"IterativePruning(criterion={method.criterion!r}) prunes single weights block by block, and granularity="
+            f"{method.granularity!r} larger units: leave granularity or InSequence out."
+        )
+
+
+def _measure_of_weights(quantity: Quantity, module: nn.Module, weights: Mapping[str, Tensor]) -> Measure | None:
+    """What is counted of single weights. None for the weights themselves."""
+    if quantity != "flops":
+        return None
+    sizes = {name: weight.numel() for name, weight in weights.items()}
+    return _operations(cast("pl.LightningModule", module), weights, sizes)
+
+
+def _measure_of_units(
+    quantity: Quantity,
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    sizes: Mapping[str, int],
+    found: FoundStructures | None,
+    groups: Mapping[str, Group],
+    saved: Mapping[str, Any],
+) -> Measure | None:
+    """What is timed or counted of units. None for units of weights, which all count alike."""
+    module_of_fit = cast("pl.LightningModule", module)
+    latency = Latency() if quantity == "latency" else quantity
+    if not isinstance(latency, Latency):
+        return _counted(latency, module_of_fit, weights, sizes, found)
+    timed = {name: groups[name] for name in sizes}
+    table = table_in_fit(module_of_fit, timed, latency, saved.get("latency"))
+    return Timed(table, tuple(sizes), timed)
 
 
 def _counted(

@@ -105,7 +105,7 @@ class LearningRatePolicy(CycleCallback, ABC):
             self.tape.begin_epoch(self.clock.epoch, done)
             return
         put_to_sleep(trainer)
-        if cycle.index == 1 and 0 < cycle.first_step == done:
+        if 0 < cycle.first_step == done == self.clock.dense_end:  # the first cycle that is not left out
             self.tape.cut(cycle.first_step)
         step = min(done - cycle.first_step, cycle.steps - 1)
         if not self.tape.length:  # no dense run: only the first rates of the optimizers are known

@@ -21,7 +21,10 @@ class _Asleep:
 
 @cache
 def _asleep(awake: type) -> type:
-    return type(awake.__name__, (_Asleep, awake), {"__module__": awake.__module__, "__doc__": awake.__doc__})
+    name = awake.__name__
+    # A local name: the parser of the command line lists subclasses by their paths, and this one is nobody's to choose.
+    names = {"__module__": awake.__module__, "__qualname__": f"_asleep.<locals>.{name}", "__doc__": awake.__doc__}
+    return type(name, (_Asleep, awake), names)
 
 
 def put_to_sleep(trainer: "pl.Trainer") -> None:

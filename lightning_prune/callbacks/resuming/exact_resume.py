@@ -12,6 +12,7 @@ from lightning_prune.basics.random_state import put_back, take
 from lightning_prune.basics.renamed import states_under_present_names
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import clock_of
+from lightning_prune.callbacks.compat.early_stopping import has_stopped
 from lightning_prune.callbacks.compat.namespaces import in_both_namespaces, join_namespaces
 from lightning_prune.callbacks.compat.skipped_hooks import skip, skip_empty, stop_skipping
 from lightning_prune.callbacks.compat.weight_averaging import put_back_averages
@@ -57,6 +58,7 @@ class ExactResume(Callback):
         self._scalars: Unrounded | None = None
         self._requeue: Requeue | None = None
         self._reopen: Callable[[], None] | None = None
+        self._stops_with_epoch = False
 
     def __repr__(self) -> str:
         return describe_call(self)
@@ -93,7 +95,7 @@ class ExactResume(Callback):
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         resumed = trainer.ckpt_path is not None
-        self.settle(trainer)
+        self._go_on_to_stop(trainer)
         self._sharpen(pl_module)  # a validation before training swaps weights and averages of another type
         put_back_averages(trainer, self._averaged)
         self._rounded, self._averaged = {}, {}
@@ -130,6 +132,11 @@ class ExactResume(Callback):
     def on_exception(self, trainer: "pl.Trainer", *_: Any) -> None:
         self._let_go()
 
+    def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        self.reopen()
+        if self._stops_with_epoch:
+            self._stops_with_epoch, trainer.should_stop = False, True
+
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         lightning_loops.close_validation(trainer)
 
@@ -151,10 +158,19 @@ class ExactResume(Callback):
             "generators": generators,
             "metrics": {name: value.cpu() for name, value in trainer.callback_metrics.items()},
             "gradients": _unfinished(trainer, pl_module),
+            "stopped": clock_of(trainer.callbacks) is None and has_stopped(trainer),  # type: ignore[attr-defined]
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict
+
+    def _go_on_to_stop(self, trainer: "pl.Trainer") -> None:
+        """Settle. A stop that was decided within an epoch still ends this epoch first."""
+        fit, stopped = trainer.fit_loop, bool(self._loaded.get("stopped"))
+        self._stops_with_epoch = stopped and fit.restarted_mid_epoch and fit._can_stop_early
+        self.settle(trainer, "stop" if self._stops_with_epoch else "")
+        if stopped and not self._stops_with_epoch:
+            trainer.should_stop = True
 
     def _obey(self, trainer: "pl.Trainer") -> None:
         if self._requeue is not None:

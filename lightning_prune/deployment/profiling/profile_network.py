@@ -93,14 +93,8 @@ def profile(
                 timings.append(Timing(name, count, size, *_times(sources, these, count, rounds, warm_up)))
     told("the layers")
     layers = _layers(sides, [its[batch[0]] for its in calls], threads[0], rounds, warm_up)
-    settings = {
-        "rounds": rounds,
-        "warm_up": warm_up,
-        "torch": torch.__version__,
-        "device": str(next((one.device for one in module.parameters()), "cpu")),
-        "machine": platform.processor() or platform.machine(),
-    }
     other = sizes[1] if against is not None else None
+    settings = {"rounds": rounds, "warm_up": warm_up, **_machine_of(module)}
     return Profile(names, sizes[0], other, tuple(timings), tuple(layers), settings)
 
 
@@ -122,6 +116,15 @@ def call_on_batch(module: nn.Module, example: Any, size: int, asker: str) -> Cal
         raise UserError(f"{asker}: the example has no samples. Give a batch, with the samples along dimension 0.")
     resized: Any = batches.of(size)
     return call_on(module, resized[0], asker)
+
+
+def _machine_of(module: nn.Module) -> dict[str, str]:
+    """What a profile says of where it was measured."""
+    return {
+        "torch": torch.__version__,
+        "device": str(next((one.device for one in module.parameters()), "cpu")),
+        "machine": platform.processor() or platform.machine(),
+    }
 
 
 def _times(sources: Sequence[Ready], calls: Sequence[Call], threads: int, rounds: int, warm_up: int) -> list[Times]:

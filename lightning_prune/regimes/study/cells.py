@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from lightning_prune.ablation.results.intervals import intervals
-from lightning_prune.regimes.advice import advise, choose
+from lightning_prune.regimes.advice import advise, most_similar
 from lightning_prune.regimes.measured import Measured
 
 NUMBERS = ["lmc", "cka", "error", "val_error", "train_error"]
@@ -30,7 +30,7 @@ def cells_of(pairs: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     found["spread"] = (grouped["lmc"].std().fillna(0.0) / grouped["seed"].nunique().pow(0.5)).to_numpy()
     family = [measured_of(row) for row in found.to_dict("records")]
     found["regime"] = [advise(one, family, tolerance).regime for one in family]
-    chosen = {density: choose(family, density, tolerance) for density in found["density"].unique()}
+    chosen = {density: most_similar(family, density, tolerance) for density in found["density"].unique()}
     found["is_chosen"] = [one is chosen[one.density] for one in family]
     return found
 
@@ -41,10 +41,10 @@ def measured_of(cell: dict[Any, Any]) -> Measured:
     Args:
         cell: A row of :func:`cells_of`, as a mapping.
     """
-    error = None if pd.isna(cell["error"]) else float(cell["error"])
+    error, train_error = (None if pd.isna(cell[name]) else float(cell[name]) for name in ("error", "train_error"))
     return Measured(
         float(cell["lmc"]), float(cell["cka"]), float(cell["density"]), cell["temperature"], error,
-        float(cell["spread"]),
+        float(cell["spread"]), train_error,
     )  # fmt: skip
 
 

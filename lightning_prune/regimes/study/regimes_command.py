@@ -1,9 +1,10 @@
 """Parse ``lightning-prune regimes --config STUDY --out FOLDER``. The study is imported only when it is run."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from jsonargparse import ArgumentParser
+
+from lightning_prune.ablation.command import add_engine
 
 HELP = "Map how well a network prunes over temperature and density, and say what to change."
 
@@ -17,15 +18,7 @@ def regimes_parser() -> ArgumentParser:
     parser.add_argument("--density", type=float | None, help="with --advise: one density (default: all)")
     parser.add_argument("--temperature", type=str | None, help="with --density: where to start (default: the last)")
     parser.add_argument("--workers", type=int | None, help="the number of networks to train at once (default: 1)")
-    parser.add_argument(
-        "--engine", type=Literal["local", "ray"], default="local", help="where: ray for a running cluster"
-    )
-    parser.add_argument("--address", type=str | None, help="the Ray cluster (default: the one this machine is in)")
-    parser.add_argument("--gpus", type=float, default=0.0, help="with ray: the share of a GPU that a network takes")
-    parser.add_argument("--cpus", type=float, default=1.0, help="with ray: the CPUs that a network takes")
-    parser.add_argument(
-        "--every", type=float, default=30.0, help="the seconds of a network's work that an interruption loses at most"
-    )
+    add_engine(parser, "network")
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained and measured, and stop")
     parser.add_argument("--force", action="store_true", help="go on in a folder of another study or version")
     return parser

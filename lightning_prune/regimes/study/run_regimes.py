@@ -16,6 +16,8 @@ from lightning_prune.ablation.results.failed_runs import RunsFailed
 from lightning_prune.ablation.training.failures import DiskFull
 from lightning_prune.basics.config_files import config_file
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.regimes.advice import most_similar
+from lightning_prune.regimes.measured import caveat_of
 from lightning_prune.regimes.study.regime_map import TABLE, RegimeMap
 from lightning_prune.regimes.study.regime_study import RegimeStudy
 from lightning_prune.regimes.study.rewind_points import RECORD, Stability, read_stability, run_stability
@@ -63,7 +65,11 @@ def advice(folder: Path, density: float | None = None, temperature: str | None =
     found = RegimeMap.read(folder)
     if density is None:
         return found.sentences()
-    return [f"Prune the network of {found.choose(density).temperature}.", str(found.advise(density, temperature))]
+    family = found.family(density)
+    chosen = most_similar(family, tolerance=found.tolerance)
+    caveat = caveat_of(chosen, family)
+    said = f"Prune the network of {chosen.temperature}. {caveat}".rstrip()
+    return [said, str(found.advise(density, temperature))]
 
 
 def _run(options: Namespace, console: Console, words: str) -> None:

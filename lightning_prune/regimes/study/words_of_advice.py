@@ -3,6 +3,7 @@
 import pandas as pd
 
 from lightning_prune.regimes.advice import advise
+from lightning_prune.regimes.measured import caveat_of
 from lightning_prune.regimes.study.cells import measured_of
 
 NOTE = "The rules are reconstructed: figures and code of Zhou et al. 2023 were available, their pseudo-code was not."
@@ -37,6 +38,9 @@ def sentence(cells: pd.DataFrame, best: dict, tolerance: float) -> str:  # type:
     said = f"At density {best['density']:.3g}: prune the network of {best['chosen']}{_errors(best)}. "
     if best["best"] != best["chosen"]:
         said += f"By validation, {best['best']} was the best ({_percent(best['error_best'])}). "
+    chosen = next(one for one in family if one.temperature == best["chosen"])
+    if caveat := caveat_of(chosen, family):
+        said += f"{caveat} "
     sure = "clearly" if advice.is_clear else "but close to the border"
     words = {"raise": "raise the temperature", "lower": "lower the temperature", "keep": "keep it"}
     return said + f"The network of {best['last']} is in regime {advice.regime}, {sure}: {words[advice.direction]}."

@@ -55,10 +55,6 @@ def test_a_study_that_is_written_wrong(wrong, said):
 
 
 ARMS = {
-    "cycles that are left out": (
-        {"trainer.callbacks": [{"class_path": "RetrainWhenNeeded"}]},
-        "RetrainWhenNeeded decides in the fit which cycles are trained at all. Leave out RetrainWhenNeeded",
-    ),
     "unknown key": ({"cycels": 3}, "there is no `cycels`. Did you mean `pruning.cycles`?"),
     "an argument of the data without its path": (
         {"batch_size": 3},

@@ -12,7 +12,7 @@ from made_up_study import write_study
 from torch import nn
 from toys import Images, toy
 
-from lightning_prune import Geometric, IterativePruning, LRRewind, prune
+from lightning_prune import Geometric, IterativePruning, LRRewind, prune, structures_of
 from lightning_prune.ablation.plots import plot_masks, plot_run, plot_study
 from lightning_prune.basics.user_error import UserError
 
@@ -97,6 +97,18 @@ class TestStudy:
         half = 12.706 * 0.01  # Student's t of one degree of freedom times the standard error
         assert (first["low"], first["high"]) == pytest.approx((0.81 - half, 0.81 + half), abs=1e-4)
 
+    def test_the_axis_reaches_to_arms_that_are_sparser_in_the_same_cycle(self):
+        table = TABLE.assign(density=[1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01])
+        x = plot_study(table, metric="accuracy").spec["layer"][0]["encoding"]["x"]
+        low, high = x["scale"]["domain"]
+        assert low < 0.01 < 1 < high
+        assert x["axis"]["values"] == pytest.approx([1, 0.1, 0.01])
+
+    def test_arms_of_nearly_one_density_share_a_tick(self):
+        table = TABLE.assign(density=[1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.101, 0.101])
+        x = plot_study(table, metric="accuracy").spec["layer"][0]["encoding"]["x"]
+        assert x["axis"]["values"] == pytest.approx([1, 0.1005])
+
     def test_the_folder_of_a_study_is_drawn_by_the_column_that_is_asked_for(self, tmp_path):
         folder = write_study(tmp_path)
         table = pd.read_parquet(folder / "table.parquet")
@@ -106,7 +118,20 @@ class TestStudy:
         assert {(row["arm"], row["cycle"]): row["mean"] for row in rows} == pytest.approx(dict(means))
         assert {row["measure"] for row in plot_study(folder).rows} == {"test/accuracy, last epoch"}
 
+    def test_differences_to_one_arm_are_paired_by_seed(self):
+        rows = [row for row in plot_study(TABLE, metric="accuracy", against="a").rows if row["at"] == "10.0 %"]
+        assert [(row["arm"], row["reference"]) for row in rows] == [("b", "a")]
+        assert rows[0]["difference"] == pytest.approx((0.6 - 0.8 + 0.66 - 0.82) / 2)
+        half = 12.7062 * 2  # points: the differences are -20 and -16
+        low, high = -18 - half, -18 + half
+        assert (rows[0]["interval"], rows[0]["mark"]) == (f"{low:.2f} points to +{high:.2f} points", "hollow")
+        assert "against a" in plot_study(TABLE, metric="accuracy", against="a").svg
+
     def test_what_cannot_be_drawn_is_refused(self, tmp_path):
+        with pytest.raises(UserError, match=r"against='c'\) needs an arm with results.*a, b"):
+            plot_study(TABLE, metric="accuracy", against="c")
+        with pytest.raises(UserError, match=r"against='a'\) needs .* and another arm"):
+            plot_study(TABLE[TABLE["arm"] == "a"], metric="accuracy", against="a")
         with pytest.raises(UserError, match=r"has no column density"):
             plot_study(TABLE.drop(columns="density"), metric="accuracy")
         with pytest.raises(UserError, match=r"needs metric="):
@@ -138,6 +163,43 @@ class TestMasks:
         assert sum(row["density"] for row in drawn.rows) == masks.alive
         assert max(row["column"] for row in drawn.rows if row["tensor"] == "0.weight") == 17
         assert len(plot_masks(network, names=["2.weight"]).rows) == 24
+
+    def test_bars_show_which_channels_go_together(self):
+        network = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 2, 3, bias=False))
+        with torch.no_grad():
+            network[0].weight[:2] = 0
+        plot = plot_masks(network, structures=structures_of(network, torch.ones(1, 1, 8, 8)))
+        bars = [
+            (row["tensor"], row["dim"], row["group"], row["start"], row["end"]) for row in plot.rows if "group" in row
+        ]
+        assert bars == [
+            ("0.weight", 0, "0", 0, 1),
+            ("0.weight", 1, "never removed", 0, 1),
+            ("2.weight", 0, "never removed", 0, 1),
+            ("2.weight", 1, "0", 0, 1),
+        ]
+        cells = [row["density"] for row in plot.rows if row["tensor"] == "0.weight" and "row" in row]
+        assert cells == [0, 0, 1, 1]  # a cell for each channel, not for each weight of it
+        assert "never removed" in plot.svg
+
+    def test_a_tensor_may_have_rows_of_two_groups(self):
+        class Beside(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.one, self.two, self.last = nn.Linear(2, 6), nn.Linear(2, 2), nn.Linear(8, 2)
+
+            def forward(self, inputs):
+                return self.last(torch.cat([self.one(inputs).relu(), self.two(inputs).relu()], dim=1))
+
+        network = Beside()
+        rows = plot_masks(network, structures=structures_of(network, torch.ones(1, 2))).rows
+        bars = [row for row in rows if "group" in row and (row["tensor"], row["dim"]) == ("last.weight", 1)]
+        assert [(bar["group"], bar["start"], bar["end"]) for bar in bars] == [("one", 0, 0.75), ("two", 0.75, 1)]
+
+    def test_structures_of_another_network_are_refused(self):
+        other = structures_of(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), torch.ones(1, 3))
+        with pytest.raises(UserError, match=r"plot_masks\(structures=\.\.\.\) was not found in this network"):
+            plot_masks(nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2)), structures=other)
 
     @pytest.mark.parametrize(
         ("masks", "options", "said"),

@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateFinder
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import MixedPrecision
 from moving_masks import MEMBERS, SIZE, Witness, momenta, moving, run, weights_of
-from toys import Images, Toy, toy
+from toys import Images, Toy, equal, toy
 
 import lightning_prune
 from lightning_prune import ACDC, SAM, SET, DynamicSparsity, RigL
@@ -85,6 +85,14 @@ def test_accumulated_and_clipped_gradients(make):
     assert norms.dead
     assert not any(norms.dead)
     assert witness.came_back > 20
+
+
+@every_member
+def test_clipping_by_a_value_that_is_never_reached_changes_nothing(make):
+    (one, callback), (other, same) = run(make, gradient_clip_val=1e9, gradient_clip_algorithm="value"), run(make)
+    assert equal(callback.masks, same.masks)
+    assert equal(one.lightning_module.state_dict(), other.lightning_module.state_dict())
+    assert one.gradient_clip_val == 1e9
 
 
 @pytest.mark.parametrize("fused", [False, True], ids=["", "fused"])

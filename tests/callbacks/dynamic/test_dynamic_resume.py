@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from moving_masks import MEMBERS, run
 from resumed_runs import compare
 from stateful_loaders import KeepsItsPlace
@@ -79,3 +79,31 @@ def test_a_network_is_loaded_and_evaluated_as_it_was_trained(tmp_path):
     fresh = type(trainer)(accelerator="cpu", logger=False, callbacks=[again], enable_progress_bar=False)
     fresh.validate(module, Images(), verbose=False, ckpt_path=str(tmp_path / "epoch=3.ckpt"))
     assert callback.masks
+
+
+def stopped_early(folder, ckpt_path=None, **options):
+    """A fit that early stopping ends within its second epoch, as nothing is ever good enough."""
+    stop = EarlyStopping("val_loss", patience=2, min_delta=1e9)
+    keep = ModelCheckpoint(folder, filename="{step}", save_top_k=-1, save_on_train_epoch_end=False)
+    options = {"val_check_interval": 2, "enable_checkpointing": True, "max_epochs": 5, **options}
+    run_with = {"module": toy(), "data": KeepsItsPlace(), "ckpt_path": ckpt_path, **options}
+    return run(MEMBERS["rigl"], stop, keep, **run_with)[0]
+
+
+@within_epochs[0]
+@within_epochs[1]
+@pytest.mark.parametrize("options", [{}, {"min_epochs": 3}], ids=["", "not before its least epochs"])
+def test_what_early_stopping_has_decided_is_resumed(options, tmp_path):
+    whole = stopped_early(tmp_path / "whole", **options)
+    assert whole.current_epoch < 5
+    for file in sorted((tmp_path / "whole").glob("*.ckpt"))[-2:]:
+        resumed = stopped_early(tmp_path / file.stem, file, **options)
+        assert (resumed.global_step, resumed.current_epoch) == (whole.global_step, whole.current_epoch)
+        assert equal(resumed.lightning_module.state_dict(), whole.lightning_module.state_dict())
+
+
+def test_masks_are_saved_also_where_nothing_was_left_to_train(tmp_path):
+    whole, callback = train(MEMBERS["acdc"], tmp_path)
+    resumed, again = train(MEMBERS["acdc"], tmp_path / "again", tmp_path / "epoch=3.ckpt")
+    assert resumed.global_step == whole.global_step
+    assert equal(again.state_dict()["living"], callback.state_dict()["living"])

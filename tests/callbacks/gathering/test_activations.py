@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from gathering import Ask, needing
+from gathering import Ask, Cross, needing
 from lightning.pytorch import Callback
 from structured import Residual, structured
 from torch import nn
@@ -77,14 +77,6 @@ def test_attention_is_seen_on_both_sides():
 
 
 def test_other_keys_than_queries_go_to_their_part_of_the_packed_weight():
-    class Cross(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attention = nn.MultiheadAttention(4, 1, batch_first=True)
-
-        def forward(self, x):
-            return self.attention(x, 2 * x, 3 * x)[0]
-
     x = torch.randn(2, 3, 4)
     found = norms(Cross(), x)["attention.in_proj_weight"]
     own = x.flatten(0, 1).norm(dim=0)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from gathering import Cross
 from lightning.pytorch import Callback
 from structured import Residual, structured
 from torch import nn
@@ -53,14 +54,6 @@ def test_the_gram_matrix_is_that_of_the_derivatives_by_the_weights_of_an_output(
 
 
 def test_keys_and_queries_of_a_packed_weight_have_their_own_inputs():
-    class Cross(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attention = nn.MultiheadAttention(4, 1, batch_first=True)
-
-        def forward(self, x):
-            return self.attention(x, 2 * x, 3 * x)[0]
-
     x = torch.randn(2, 3, 4)
     found = grams(Cross(), x)["attention.in_proj_weight"]
     own = x.flatten(0, 1).t() @ x.flatten(0, 1)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from left_out import Chosen
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import MixedPrecision
@@ -140,6 +141,17 @@ def test_a_resumed_run_is_the_same_run_with_the_same_scale(retrain, beside, opti
                 assert equal(one[part], whole[name][part]), (name, part)
 
 
+def test_a_fused_sgd_whose_first_step_after_a_reset_overflows_trains_on():
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)  # memory that nobody has written is NaN
+    try:
+        callbacks = [IterativePruning(cycles=2, retrain="2ep", optimizer_state="reset")]
+        module = run(callbacks, OPTIMIZERS["fused sgd"], batches={0, 24, 36}).lightning_module
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert all(weight.isfinite().all() for weight in module.parameters())
+
+
 def test_a_dense_run_whose_last_step_was_skipped_is_replayed_without_it():
     made = Made()
     run([IterativePruning(cycles=2, retrain="9it"), LRRewind(), made], batches={22, 23})
@@ -157,3 +169,11 @@ def test_a_replay_goes_epoch_by_epoch_however_many_steps_they_made():
 def test_a_cycle_that_can_make_no_step_ends_with_an_error_instead_of_never(retrain):
     with pytest.raises(RuntimeError, match="makes no step any more in Cycle.*scale.*bf16-mixed"):
         run([IterativePruning(cycles=1, retrain=retrain)], batches=range(26, 10**6), scale=2.0**-100)
+
+
+@pytest.mark.parametrize("left_out", [(), (1,), (1, 2)], ids=str)
+def test_a_last_dense_step_that_was_skipped_is_not_on_the_tape_even_if_cycles_are_left_out(left_out):
+    policy = LRRewind(to="1ep")
+    pruning = IterativePruning(cycles=3, retrain="1ep")
+    run([pruning, policy, Chosen(left_out)], batches={STEPS * 2 - 1}, max_epochs=2)
+    assert policy.tape.length == 2 * STEPS - 1

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 import lightning_prune as lp
-from lightning_prune.callbacks.without_trainer.prune_network import _KNOWN
+from lightning_prune.callbacks.without_trainer.known_masks import _KNOWN
 
 CRITERIA = [lp.magnitude, lp.random, *(getattr(lp.criteria, n) for n in ("gradient", "taylor", "snip", "grasp"))]
 

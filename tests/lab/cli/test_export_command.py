@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line_runs import QUICK, failure, in_an_empty_folder, main  # noqa: F401 - the fixture is used by its name
+from command_line_runs import (  # noqa: F401 - the fixture is used by its name
+    QUICK,
+    failure,
+    in_an_empty_folder,
+    main,
+    without_half,
+)
 
 from lightning_prune import load_small, load_sparse
 from lightning_prune.deployment.formats.known_formats import FORMATS
@@ -30,21 +36,6 @@ def checkpoint(tmp_path):
     path.parents[1].joinpath("config.yaml").write_text(CONFIG)
     torch.save({"state_dict": network().state_dict()}, path)
     return without_half(path)
-
-
-def without_half(path):
-    """Set half of the units of a layer to zero in a checkpoint."""
-    saved = torch.load(path, weights_only=True)
-    state = saved["state_dict"]
-    for name, dim in (
-        ("features.0.weight", 0),
-        ("features.1.weight", 0),
-        ("features.1.bias", 0),
-        ("features.4.weight", 1),
-    ):
-        state[f"network.{name}"].index_fill_(dim, torch.tensor([1, 2]), 0)
-    torch.save(saved, path)
-    return path
 
 
 def logits(path, images):

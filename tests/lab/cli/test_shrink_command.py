@@ -6,7 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from command_line_runs import QUICK, failure, in_an_empty_folder, main  # noqa: F401 - the fixture is used by its name
+from command_line_runs import (  # noqa: F401 - the fixture is used by its name
+    QUICK,
+    failure,
+    in_an_empty_folder,
+    main,
+    without_half,
+)
 
 from lightning_prune.lab import Classifier, ConvNet
 from lightning_prune.shrinking.small_file import read_small
@@ -22,18 +28,7 @@ def checkpoint(tmp_path):
     """The last checkpoint of a run, in which half of the units are zero."""
     Path("config.yaml").write_text(CONFIG)
     main(["fit", "--config=config.yaml", *QUICK])
-    path = next(Path("runs").glob("**/last.ckpt"))
-    saved = torch.load(path, weights_only=True)
-    state = saved["state_dict"]
-    for name, dim in (
-        ("features.0.weight", 0),
-        ("features.1.weight", 0),
-        ("features.1.bias", 0),
-        ("features.4.weight", 1),
-    ):
-        state[f"network.{name}"].index_fill_(dim, torch.tensor([1, 2]), 0)
-    torch.save(saved, path)
-    return path
+    return without_half(next(Path("runs").glob("**/last.ckpt")))
 
 
 def metric(path):

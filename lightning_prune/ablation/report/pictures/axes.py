@@ -10,6 +10,7 @@ import pandas as pd
 
 from lightning_prune.lab.report import charts
 
+NEAR = 1.05  # The ratio of densities that share a tick.
 ROOM = 0.35  # The share of the distance between two densities in which arms stand side by side.
 # The format in which `percent` writes densities everywhere else on the page.
 PER_CENT = "(datum.value >= 0.01 ? format(100 * datum.value, '.1f') : format(100 * datum.value, '.2~r')) + ' %'"
@@ -24,10 +25,9 @@ POINTS_OR_NUMBER = (
 
 def density_axis(table: pd.DataFrame) -> alt.X:
     """Make a logarithmic axis with a tick at every density of the study, dense on the left."""
-    densities = _densities(table)
-    room = math.exp(ROOM * _gap(densities))
-    ends = (densities[-1] / room, densities[0] * room)
-    return charts.density_axis("place", ends, densities, PER_CENT, "density (prunable weights that are left)")
+    found, room = _of_arms(table), math.exp(ROOM * _gap(_densities(table)))
+    ends = (found[-1] / room, found[0] * room)
+    return charts.density_axis("place", ends, _ticks(found), PER_CENT, "density (prunable weights that are left)")
 
 
 def places(table: pd.DataFrame, rows: pd.DataFrame, arms: Sequence[str]) -> list[float]:
@@ -159,6 +159,23 @@ def interval_layers(
 def _densities(table: pd.DataFrame) -> list[float]:
     means = table.groupby("cycle")["density"].mean().dropna()
     return sorted({float(density) for density in means if density > 0}, reverse=True) or [1.0]
+
+
+def _of_arms(table: pd.DataFrame) -> list[float]:
+    """The densities of all arms and cycles, because arms may differ in a cycle. The largest comes first."""
+    means = table.groupby(["arm", "cycle"])["density"].mean().dropna()
+    return sorted((float(density) for density in means if density > 0), reverse=True) or [1.0]
+
+
+def _ticks(densities: Sequence[float]) -> list[float]:
+    """The means of densities that are nearly equal."""
+    near: list[list[float]] = []
+    for density in densities:
+        if near and near[-1][0] <= NEAR * density:
+            near[-1].append(density)
+        else:
+            near.append([density])
+    return [sum(group) / len(group) for group in near]
 
 
 def _gap(densities: Sequence[float]) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import zip_longest
 from typing import Any
 
 import altair as alt
@@ -15,7 +16,7 @@ from lightning_prune.lab.report.vega import DATA, Drawing, Rows
 
 NAME, TITLE = "search", "What the search tried"
 FEW = 12  # Values that each have their own tick.
-CAPTION = "All values that were tried from the same pruned network. The arm went on with the value of the filled mark."
+CAPTION = "All values that were tried from the same network. The arm went on with the value of the filled mark."
 
 
 def draw_search(study: Study) -> Picture | None:
@@ -50,10 +51,11 @@ def _rows(study: Study, arm: str, metric: str) -> Rows:
             "score": float(result),
             "shown": score(metric, float(result)),
             "chosen": value == tried["chosen"],
+            "epochs": epochs,
         }
         for seed, cycle, text in zip(told["seed"], told["cycle"], told["tried"], strict=True)
         for tried in [_parsed(text)]
-        for value, result in zip(tried.get("values", ()), tried.get("scores", ()), strict=False)
+        for value, result, epochs in zip_longest(*(tried.get(key, ()) for key in ("values", "scores", "epochs")))
         if isinstance(result, int | float) and math.isfinite(result)
     ]
 
@@ -98,6 +100,8 @@ def _axis(rows: Rows) -> alt.X:
 def _chart(rows: Rows) -> Drawing:
     tooltip = [alt.Tooltip("cycle:O"), alt.Tooltip("value:N"), alt.Tooltip("shown:N", title="score"),
                alt.Tooltip("chosen:N")]  # fmt: skip
+    if any(row["epochs"] is not None for row in rows):
+        tooltip.append(alt.Tooltip("epochs:Q"))
     cycles = sorted({row["cycle"] for row in rows})
     legend = alt.Legend(title="cycle", orient="bottom", direction="horizontal", columns=8)
     color = alt.Color("cycle:O", scale=alt.Scale(scheme="viridis", domain=cycles), legend=legend)

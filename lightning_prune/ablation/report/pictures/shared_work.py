@@ -101,7 +101,7 @@ def _rows(box: Box, node: Facts, seed: str, chosen: bool, colors: Mapping[str, s
         "text": f"{text} · {len(arms)} arms" if len(arms) > 1 and text else text,
         "short": text.removesuffix(" ep"),
         "what": spoken,
-        "cost": plural(int(node["epochs"]), "epoch"),
+        "cost": "at most " * bool(node.get("at_most")) + plural(int(node["epochs"]), "epoch"),
         "arms": listed(arms),
         "tried": ", ".join(f"{name} = {value}" for name, value in (node["tried"] or {}).items()) or "nothing",
     }
