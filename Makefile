@@ -59,7 +59,7 @@ test: setup lint docs ## lint, types, the site (10 to 20 seconds) and the quick 
 test-slow: setup ## the long tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
-test-bounds: setup ## part of the tests on the oldest libraries, Python 3.10 and 3.13 (an hour, 15 GB); BOUNDS=oldest one of them
+test-bounds: setup ## part of the tests on the oldest libraries, Python 3.10 and 3.13 (hours, 20 GB); BOUNDS=oldest one of them
 	$(BIN)/python tests/bounds.py $(BOUNDS)
 
 bench: setup ## speed and memory, against dense training and torch.nn.utils.prune

@@ -1,6 +1,6 @@
 """Run a part of the quick tests on the oldest libraries that pyproject.toml allows, and on the ends of the Python versions.
 
-``make test-bounds`` makes an environment for each in ``build/bounds`` (5 GB each), and says what it ran.
+``make test-bounds`` makes an environment for each in ``build/bounds`` (6 GB each), and says what it ran.
 ``make test-bounds BOUNDS=oldest`` makes one of them. The part leaves out tests that need libraries of the dev extra.
 """
 
