@@ -14,8 +14,8 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.claims import results, studies
+from benchmarks.claims.catalog import CLAIMS
 from benchmarks.claims.claim import Claim
-from benchmarks.claims.claims import CLAIMS
 from benchmarks.claims.page import Outcome, outcome_of, write_page
 from lightning_prune.ablation import Ablation
 
@@ -116,8 +116,9 @@ def run(name: str, size: str, options: argparse.Namespace, console: Console) -> 
 
 def data_name(given: dict, options: argparse.Namespace) -> str:
     """What the page calls the images of a study."""
-    if given["base"]["data"]["class_path"] == "lightning_prune.lab.Digits":
-        return studies.DIGITS
+    kind = given["base"]["data"]["class_path"].rpartition(".")[2]
+    if kind in studies.NAMED:
+        return studies.NAMED[kind]
     return (
         studies.TORCHVISION
         if options.data is None

@@ -19,10 +19,12 @@ class Term:
     Args:
         arm: Its name in the study.
         cycle: The cycle. 0 is the dense run; None: its last cycle.
+        metric: A column of the table, for something else than the accuracy of the arm itself.
     """
 
     arm: str
     cycle: int | None = None
+    metric: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def over(better: str, other: str, column: str, among: str = "{}", counts: bool =
 
     Example:
         >>> over("silo", "constant", "10 % left", "{} sparsity.final=0.9").plus
-        (Term(arm='silo sparsity.final=0.9', cycle=None),)
+        (Term(arm='silo sparsity.final=0.9', cycle=None, metric=None),)
     """
     terms = ((Term(among.format(better)),), (Term(among.format(other)),))
     return Contrast(f"{better} over {other}", column, *terms, counts)
@@ -121,6 +123,6 @@ def missing(contrast: Contrast, table: pd.DataFrame) -> bool:
 def _sum(terms: Sequence[Term], table: pd.DataFrame, metric: str) -> pd.Series:
     parts = []
     for term in terms:
-        values = by_seed(table, term.arm, metric)
+        values = by_seed(table, term.arm, term.metric or metric)
         parts.append(values.loc[values.index.max() if term.cycle is None else term.cycle])
     return sum(parts[1:], start=parts[0])

@@ -13,6 +13,7 @@ COLUMNS = (
     "arm", "seed", "cycle", "density", "val_last", "test_last", "epochs", "epochs_shared", "seconds", "seconds_shared",
     "peak_lr", "tried", "node",
 )  # fmt: skip
+OPTIONAL = ("ensemble_test", "signs_from_before", "signs_from_initial")  # of soups, and of `SignChanges`
 DIGITS = 6  # of what is measured; a test set of 10,000 images has four
 
 
@@ -70,7 +71,7 @@ def keep(frame: pd.DataFrame, name: str, facts: Mapping[str, Any], folder: Path)
         "seeds": sorted(int(seed) for seed in known["seed"].unique()),
         "errors": sorted(frame["error"].dropna().astype(str).unique()),
     }
-    kept = known[list(COLUMNS)].round(DIGITS)
+    kept = known[[*COLUMNS, *(one for one in OPTIONAL if one in known)]].round(DIGITS)
     kept["seconds"], kept["seconds_shared"] = kept["seconds"].round(1), kept["seconds_shared"].round(1)
     kept.to_csv(folder / f"{name}.csv", index=False)
     (folder / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -9,6 +9,8 @@ import yaml
 from lightning_prune.lab import CIFAR10
 
 DIGITS = "scikit-learn's digits"
+DOCSTRINGS = "the docstrings of this package"
+NAMED = {"Digits": DIGITS, "Docstrings": DOCSTRINGS}
 TORCHVISION = "CIFAR-10 as torchvision has it"
 CONFIGS = Path("configs", "claims")
 
@@ -19,7 +21,7 @@ def config_of(name: str, size: str) -> Path:
 
 
 def read(name: str, size: str, data: str | None, cache: Path) -> dict[str, Any]:
-    """Read a study, and put an image folder in the place of torchvision's CIFAR-10.
+    """Read a study, and put an image folder in the place of torchvision's CIFAR-10 or of the folder in the config.
 
     Args:
         name: The study, such as ``"rewinding_resnet8"``.
@@ -33,7 +35,7 @@ def read(name: str, size: str, data: str | None, cache: Path) -> dict[str, Any]:
     path = config_of(name, size)
     study: dict[str, Any] = yaml.safe_load(path.read_text())
     base: dict[str, Any] = yaml.safe_load((path.parent / study["base"]).read_text())
-    if data is not None and base["data"]["class_path"].rpartition(".")[2] == "CIFAR10":
+    if data is not None and base["data"]["class_path"].rpartition(".")[2] in ("CIFAR10", "ImageFolders"):
         base["data"] = in_folders(base["data"], data, cache)
     return {**study, "name": name, "base": base}
 

@@ -46,7 +46,7 @@ def test_a_claim_chooses_its_studies_and_what_two_share_is_trained_once(monkeypa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--claim", "9"], r"argument --claim: invalid choice: 9"),
+        (["--claim", "99"], r"argument --claim: invalid choice: 99"),
         (["--data", "no such"], r"--data no such: there is no folder `train` in it. Give the top of an image-folder"),
         (["--data", "{train}"], r"there is no folder `train` in it"),  # one folder too deep
         (["--data-name", "photographs"], r"--data-name photographs: there is no --data"),

@@ -10,7 +10,7 @@ from tiny_studies import REPLAYED, REWINDING, TUNED, cells, run, section, write_
 
 from benchmarks.claims import results
 from benchmarks.claims.__main__ import all_outcomes
-from benchmarks.claims.claims import CLAIMS
+from benchmarks.claims.catalog import CLAIMS
 from benchmarks.claims.page import outcome_of, picture_path, write_page
 
 FACTS = {"data": "digits", "config": "configs/claims/cpu/rewinding_digits.yaml", "size": "cpu", "workers": 2}

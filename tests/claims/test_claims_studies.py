@@ -7,8 +7,9 @@ from benchmarks.claims import studies
 from lightning_prune.lab import CIFAR10, ImageFolders
 
 pytestmark = pytest.mark.usefixtures("in_the_repository")
-OF_CIFAR = [one for one in STUDIES if "_digits" not in one[1]]
-OF_DIGITS = [one for one in STUDIES if "_digits" in one[1]]
+OF_FOLDERS = [one for one in STUDIES if one[1].endswith("_plateau")]
+OF_OTHERS = [one for one in STUDIES if "_digits" in one[1] or one[1].endswith("_text")]
+OF_CIFAR = [one for one in STUDIES if one not in (*OF_FOLDERS, *OF_OTHERS)]
 SHARED = ("batch_size", "validation", "seed", "subset", "on_device", "augmentation")
 
 
@@ -32,8 +33,16 @@ def test_an_image_folder_is_read_as_cifar_would_be(size, name, tmp_path):
     assert {**plain, "base": given["base"]} == given
 
 
-@pytest.mark.parametrize(("size", "name"), OF_DIGITS)
-def test_digits_stay_digits(size, name, tmp_path):
+@pytest.mark.parametrize(("size", "name"), OF_FOLDERS)
+def test_an_image_folder_replaces_the_one_in_the_config(size, name, tmp_path):
+    plain = studies.read(name, size, None, tmp_path)["base"]["data"]["init_args"]
+    given = studies.read(name, size, "pictures", tmp_path / "images")["base"]["data"]["init_args"]
+    assert given["root"] == "pictures"
+    assert {**plain, **{key: given[key] for key in ("root", "cache", "mean", "std")}} == given
+
+
+@pytest.mark.parametrize(("size", "name"), OF_OTHERS)
+def test_digits_and_texts_stay_what_they_are(size, name, tmp_path):
     assert studies.read(name, size, "pictures", tmp_path) == studies.read(name, size, None, tmp_path)
 
 

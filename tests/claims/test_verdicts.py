@@ -3,7 +3,7 @@
 import pytest
 from made_up_results import table_of
 
-from benchmarks.claims.claims import CLAIMS
+from benchmarks.claims.catalog import CLAIMS
 from benchmarks.claims.contrasts import Finding, over
 from benchmarks.claims.page import ADVICE, Outcome
 from benchmarks.claims.results import Result

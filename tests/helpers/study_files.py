@@ -29,6 +29,13 @@ def clock_of(study: StudyConfig) -> dict[str, Any]:
     return study.base["pruning"]
 
 
+def cycles_of(changes: dict[str, Any], study: StudyConfig) -> int:
+    """The cycles of an arm; none for an arm without IterativePruning."""
+    if "pruning" in changes and changes["pruning"] is None:
+        return 0
+    return changes.get("pruning.cycles", clock_of(study)["cycles"])
+
+
 def as_if_trained(study: StudyConfig) -> pd.DataFrame:
     """The table of a finished study: arms, seeds and cycles of its config, accuracies by chance."""
     dense = study.base["trainer"]["max_epochs"]
@@ -36,7 +43,7 @@ def as_if_trained(study: StudyConfig) -> pd.DataFrame:
         {"arm": arm.name, "seed": seed, "cycle": cycle, "epochs": dense, "density": 0.8**cycle}
         for arm in study.arms
         for seed in study.seeds
-        for cycle in range(arm.changes.get("pruning.cycles", clock_of(study)["cycles"]) + 1)
+        for cycle in range(cycles_of(arm.changes, study) + 1)
     ]
     accuracies = numpy.random.default_rng(0).uniform(size=len(rows))
     return pd.DataFrame(rows).assign(test_last=accuracies, peak_lr=0.1)

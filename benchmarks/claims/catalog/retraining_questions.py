@@ -1,13 +1,13 @@
-"""Choose the comparisons that decide each claim, from the table of a study."""
+"""Choose the comparisons that decide claims 1 to 8, from the table of a study."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
 from benchmarks.claims.claim import budgets_of, densities_of
 from benchmarks.claims.contrasts import Contrast, Term, over
 
-UNPRUNED = "LR rewinding, unpruned"
 REWINDERS = ("LR rewinding", "weight rewinding")
 RESTARTS = ("linear restart", "adaptive linear restart")
 STEPWISE = ("fine-tuning", "LR rewinding", "scaled restart")
@@ -17,8 +17,8 @@ REWOUND = ("0 %", "2 %", "5 %", "10 %")
 def of_rewinding(table: pd.DataFrame) -> list[Contrast]:
     """Compare both kinds of rewinding with fine-tuning, after one prune and after several cycles.
 
-    A row that does not count says how much of LR rewinding is longer training: the same epochs with nothing pruned,
-    over the dense network.
+    Rows that do not count say how much of an arm is longer training: the same epochs with nothing pruned, over the
+    dense network.
     """
     found = [
         over(one, "fine-tuning", how, f"{{}}, {how}") for one in REWINDERS for how in ("one-shot", "iterative")
@@ -27,12 +27,10 @@ def of_rewinding(table: pd.DataFrame) -> list[Contrast]:
         plus = (Term(f"{one}, iterative"), Term("fine-tuning, one-shot"))
         minus = (Term("fine-tuning, iterative"), Term(f"{one}, one-shot"))
         found.append(Contrast(f"{one} over fine-tuning", "iterative minus one-shot", plus, minus))
-    known, unpruned = (
-        table.loc[table["arm"] == UNPRUNED, "cycle"],
-        "LR rewinding without pruning, over the dense network",
-    )
-    for how, cycle in (("one-shot", 1), ("iterative", int(known.max()))) if len(known) else ():
-        found.append(Contrast(unpruned, how, (Term(UNPRUNED, cycle),), (Term(UNPRUNED, 0),), counts=False))
+    for one in (*REWINDERS, "fine-tuning"):
+        cycles = table.loc[table["arm"] == f"{one}, unpruned", "cycle"]
+        for how, cycle in (("one-shot", 1), ("iterative", int(cycles.max()))) if len(cycles) else ():
+            found.append(_unpruned(one, f"{one}, unpruned", how, cycle))
     return found
 
 
@@ -43,7 +41,19 @@ def of_cyclic(table: pd.DataFrame) -> list[Contrast]:
         among, short = f"{{}} retrain={budget}", float(named.split()[0]) <= 10
         found += [over("cyclic restart", other, named, among, counts=short) for other in STEPWISE]
         found.append(over("cyclic restart", "cyclic restart, momentum kept", named, among, counts=False))
-    return found
+    return [*found, *_unpruned_of_budgets(("cyclic restart", "cyclic restart, momentum kept", *STEPWISE), table)]
+
+
+def _unpruned_of_budgets(arms: Sequence[str], table: pd.DataFrame) -> list[Contrast]:
+    """What every arm gains with nothing pruned, where the study has such arms."""
+    known, places = set(table["arm"]), budgets_of(table).items()
+    asked = [(one, f"{one}, unpruned retrain={budget}", named, 1) for one in arms for budget, named in places]
+    return [_unpruned(*one) for one in asked if one[1] in known]
+
+
+def _unpruned(named: str, arm: str, column: str, cycle: int) -> Contrast:
+    terms = (Term(arm, cycle),), (Term(arm, 0),)
+    return Contrast(f"{named} without pruning, over the dense network", column, *terms, counts=False)
 
 
 def of_random(table: pd.DataFrame) -> list[Contrast]:
@@ -58,12 +68,13 @@ def of_random(table: pd.DataFrame) -> list[Contrast]:
 
 def of_silo(table: pd.DataFrame) -> list[Contrast]:
     """Compare SILO with every other peak, at the densities where its S has begun to grow."""
-    left = table.groupby("cycle")["density"].mean()
+    known, left = set(table["arm"]), table.groupby("cycle")["density"].mean()
     peak = table[table["arm"] == "SILO"].groupby("cycle")["peak_lr"].mean()
     return [
         Contrast(f"SILO over {other}", f"{100 * left[cycle]:.3g} % left, SILO at {peak.get(cycle, math.nan):.3g}",
                  (Term("SILO", cycle),), (Term(other, cycle),), counts=other != "Oracle")
         for other in ("low peak", "high peak", "reversed S", "Oracle")
+        if other in known
         for cycle in (2, 3, 4)
     ]  # fmt: skip
 
@@ -101,7 +112,7 @@ def of_linear(table: pd.DataFrame) -> list[Contrast]:
         among = f"{{}} retrain={budget}"
         found += [over(one, other, named, among) for one in RESTARTS for other in (*STEPWISE, "cyclic restart")]
         found.append(over("adaptive linear restart", "linear restart", named, among, counts=False))
-    return found
+    return [*found, *_unpruned_of_budgets(RESTARTS, table)]
 
 
 def of_scratch(table: pd.DataFrame) -> list[Contrast]:

@@ -1,6 +1,6 @@
-"""The eight claims, in the order of docs/claims.md."""
+"""Claims 1 to 8: how a pruned network is retrained, and from which weights."""
 
-from benchmarks.claims import questions
+from benchmarks.claims.catalog import retraining_questions as questions
 from benchmarks.claims.claim import Claim
 
 RENDA = "[Renda, Frankle & Carbin 2020](https://arxiv.org/abs/2003.02389)"
