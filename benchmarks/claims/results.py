@@ -9,11 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.claims.beside import ENSEMBLE, changed_signs, ensembles
+from lightning_prune.basics.file_names import SIGNS_FROM_BEFORE
+
 COLUMNS = (
     "arm", "seed", "cycle", "density", "val_last", "test_last", "epochs", "epochs_shared", "seconds", "seconds_shared",
     "peak_lr", "tried", "node",
 )  # fmt: skip
-OPTIONAL = ("ensemble_test", "signs_from_before", "signs_from_initial")  # of soups, and of `SignChanges`
 DIGITS = 6  # of what is measured; a test set of 10,000 images has four
 
 
@@ -71,7 +73,10 @@ def keep(frame: pd.DataFrame, name: str, facts: Mapping[str, Any], folder: Path)
         "seeds": sorted(int(seed) for seed in known["seed"].unique()),
         "errors": sorted(frame["error"].dropna().astype(str).unique()),
     }
-    kept = known[[*COLUMNS, *(one for one in OPTIONAL if one in known)]].round(DIGITS)
+    kept = known[list(COLUMNS)].round(DIGITS)
+    signs = changed_signs(known)
+    if signs.notna().any():
+        kept[SIGNS_FROM_BEFORE] = signs.round(DIGITS)
     kept["seconds"], kept["seconds_shared"] = kept["seconds"].round(1), kept["seconds_shared"].round(1)
     kept.to_csv(folder / f"{name}.csv", index=False)
     (folder / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
@@ -93,7 +98,10 @@ def read(name: str, folder: Path) -> Result | None:
     """Read what was kept of a study; None if it was not run."""
     if not (folder / f"{name}.json").is_file():
         return None
-    return Result(name, pd.read_csv(folder / f"{name}.csv"), json.loads((folder / f"{name}.json").read_text()))
+    table = pd.read_csv(folder / f"{name}.csv")
+    found = ensembles(table["tried"])
+    table = table.assign(**{ENSEMBLE: found}) if found.notna().any() else table
+    return Result(name, table, json.loads((folder / f"{name}.json").read_text()))
 
 
 def hash_of(table: pd.DataFrame, arm: str, cycle: int) -> str:

@@ -42,6 +42,7 @@ from lightning_prune.callbacks.masking.make_pruner import Method, make_pruner
 from lightning_prune.callbacks.masking.processes import refuse_strategy
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.recorded_masks import MaskSource
+from lightning_prune.callbacks.policies.led_by_clock import LedPolicy
 from lightning_prune.callbacks.resizing.before_loading import begin_with_present_sizes, refuse_small
 from lightning_prune.callbacks.resuming.damaged_checkpoints import check_before_loading, keep_saved
 from lightning_prune.callbacks.starting_points.weight_rewind import WeightRewind
@@ -168,7 +169,8 @@ class IterativePruning(Arguments):
         self._undo = ExitStack()
         self._loaded: dict[str, Any] | None = None
         self._used = False
-        self._idle = (False, False)  # whether the hooks after a backward pass and before a step have nothing to do
+        self._by_hand = True  # whether the module optimizes by hand
+        self._led = LedPolicy()
 
     @property
     def measured_sparsity(self) -> float:
@@ -246,23 +248,19 @@ class IterativePruning(Arguments):
             self._begin(trainer, pl_module)
         cut_to_sizes_(self._run.hold, pl_module)
         self._run.set_off(trainer)
-        self._idle = (False, False)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, CycleMember):
-                stop_skipping(callback)
-                skip_empty(callback)
-                self._undo.callback(stop_skipping, callback)
+        self._skip_hooks(trainer)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._run.epoch_begins(trainer)
 
     def on_train_batch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
         self._run.batch_begins(trainer)
-        idle = (pl_module.automatic_optimization, not self._run.hold.has_masks)
-        if idle != self._idle:
-            self._idle = idle
-            for is_idle, hook in zip(idle, ("on_after_backward", "on_before_optimizer_step"), strict=True):
-                skip_while(is_idle, self, IterativePruning, hook)
+        by_hand = not pl_module.automatic_optimization  # a module may change it between two batches
+        if by_hand != self._by_hand:
+            self._by_hand = by_hand
+            skip_while(not by_hand, self, IterativePruning, "on_after_backward")
+        if (lead := self._led.batch_begins) is not None:
+            lead(trainer)
 
     def on_after_backward(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._run.backward_ended(trainer)
@@ -271,13 +269,15 @@ class IterativePruning(Arguments):
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
     ) -> None:
         self._run.step_begins(trainer, optimizer)
+        if (lead := self._led.step_begins) is not None:
+            lead(trainer, pl_module, optimizer)
 
     def on_cycle_start(self, trainer: "pl.Trainer", *_: Any) -> None:
         if self.best_checkpoint == "cycle":
             choose_afresh(trainer)
 
     def on_train_batch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", *_: Any) -> None:
-        self._run.batch_ended(trainer)
+        self._run.batch_ended(trainer, pl_module.automatic_optimization)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._run.epoch_ended(trainer)
@@ -317,6 +317,17 @@ class IterativePruning(Arguments):
             run.start(trainer, self._before, self.initial_masks)
         else:
             run.resume(trainer, self._loaded)
+
+    def _skip_hooks(self, trainer: "pl.Trainer") -> None:
+        """Let Lightning call as few hooks of ours for every batch as it can: the calls cost more than the work."""
+        self._by_hand = True
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, CycleMember):
+                stop_skipping(callback)
+                skip_empty(callback)
+                self._undo.callback(stop_skipping, callback)
+        self._led.lead(self, IterativePruning, trainer.callbacks)  # type: ignore[attr-defined]
+        self._undo.callback(self._led.let_go)
 
     def _check_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if self._loaded is None:

@@ -65,11 +65,10 @@ class Multiplier:
         if self._plain:
             # A tensor gets other memory where its module is moved or somebody sets its data.
             places = [tensor.data_ptr() for tensor, _ in self._plain]
-            with torch.no_grad():
-                if places != self._places:
-                    self._places, self._batches = places, _batches(self._plain)
-                for numbers, masks in self._batches:
-                    torch._foreach_mul_(numbers, masks)
+            if places != self._places:
+                self._places, self._batches = places, _batches(self._plain)
+            for numbers, masks in self._batches:
+                torch._foreach_mul_(numbers, masks)
         if self._others:
             multiply_(self._others)
 
@@ -84,7 +83,7 @@ def _batches(pairs: Sequence[Pair]) -> list[tuple[list[Tensor], list[Tensor]]]:
     found: dict[object, tuple[list[Tensor], list[Tensor]]] = {}
     masks_before: Counter[int] = Counter()
     for tensor, mask in pairs:
-        numbers, alive = _as_numbers(tensor, mask)
+        numbers, alive = _as_numbers(tensor.detach(), mask)  # so that no step needs a torch.no_grad()
         key = numbers.device, numbers.dtype, alive.dtype, masks_before[id(tensor)]
         masks_before[id(tensor)] += 1
         batch = found.setdefault(key, ([], []))

@@ -46,8 +46,8 @@ CLAIMS = (
         "repeating",
         questions.of_repeating,
         {
-            "for": "Prune in several cycles. The gain comes from the masks: at this size, repeating the schedule on the "
-            "masks of one prune gains nothing significant over one pass.",
+            "for": "Prune in several cycles. The gain comes from the masks: repeating the schedule on the "
+            "masks of one prune gains nothing significant at this size.",
             "mixed": "Compare iterative pruning with one prune that trains for as many epochs. The table says which "
             "part of the gain is more training.",
             "against": "Prune once, and retrain for longer.",

@@ -2,11 +2,12 @@
 
 import pandas as pd
 
+from benchmarks.claims.beside import ENSEMBLE
 from benchmarks.claims.claim import densities_of, values_of
 from benchmarks.claims.contrasts import Contrast, Term, over
+from lightning_prune.basics.file_names import SIGNS_FROM_BEFORE
 
 AMONG = "{{}} sparsity.final={}"
-SIGNS = "signs_from_before"
 REPAIRS = ("rescaled", "scale", "blocks", "adapters", "Wanda", "SparseGPT")
 
 
@@ -43,8 +44,8 @@ def of_soups(table: pd.DataFrame) -> list[Contrast]:
         for one, other, counts in (*pairs, ("greedy soup", "one copy", False), (longer, "one copy", False))
         for cycle in cycles
     ]
-    for cycle in cycles if "ensemble_test" in table else ():
-        terms = (Term("greedy soup", cycle),), (Term("greedy soup", cycle, "ensemble_test"),)
+    for cycle in cycles if ENSEMBLE in table else ():
+        terms = (Term("greedy soup", cycle),), (Term("greedy soup", cycle, ENSEMBLE),)
         found.append(
             Contrast("greedy soup over the ensemble of its copies", _column(left, cycle), *terms, counts=False)
         )
@@ -63,8 +64,8 @@ def of_flips(table: pd.DataFrame) -> list[Contrast]:
         plus, minus = (flipped[kept], plain[back]), (plain[kept], flipped[back])
         found.append(Contrast(f"{kept} over {back} in what flips change", _column(left, cycle), plus, minus))
         found += [_at(f"{one}, flipped", one, cycle, left, counts=False) for one in (kept, back)]
-        if SIGNS in table:
-            terms = (Term(kept, cycle, SIGNS),), (Term(back, cycle, SIGNS),)
+        if SIGNS_FROM_BEFORE in table:
+            terms = (Term(kept, cycle, SIGNS_FROM_BEFORE),), (Term(back, cycle, SIGNS_FROM_BEFORE),)
             row = f"per cent of signs that a cycle changes: {kept} over {back}"
             found.append(Contrast(row, _column(left, cycle), *terms, counts=False))
     return found

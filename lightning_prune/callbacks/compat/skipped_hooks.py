@@ -4,6 +4,9 @@ Lightning calls a hook of a callback only if it is callable. So None is put over
 as it is, and an override may call ``super()``.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from lightning.pytorch.callbacks import Callback
 
 from lightning_prune.callbacks.compat.namespaces import everywhere
@@ -48,6 +51,24 @@ def skip(callback: Callback, cls: type[Callback], hook: str) -> None:
     """
     if getattr(type(callback), hook) is getattr(cls, hook):
         vars(callback).setdefault(hook, None)
+
+
+def take_over(callback: Callback, cls: type[Callback], *hooks: str) -> list[Callable[..., Any] | None]:
+    """Skip hooks that a class writes, because the caller is going to call them right after its own.
+
+    Args:
+        callback: The callback.
+        cls: The class.
+        *hooks: The names of the hooks.
+
+    Returns:
+        The hooks that the caller has to call from now on. None for each that Lightning goes on to call, because a
+        subclass or the object has one of its own.
+    """
+    bound = [getattr(callback, hook) for hook in hooks]
+    for hook in hooks:
+        skip(callback, cls, hook)
+    return [one if getattr(callback, hook) is None else None for one, hook in zip(bound, hooks, strict=True)]
 
 
 def skip_while(idle: bool, callback: Callback, cls: type[Callback], hook: str) -> None:

@@ -18,8 +18,7 @@ class GradientReaders:
     """
 
     def __init__(self) -> None:
-        self._callbacks: Sequence[Callback] = ()
-        self._ids: list[int] = []
+        self._callbacks: list[Callback] = []
         self._epoch = -1
         self._hooked = False
 
@@ -33,11 +32,9 @@ class GradientReaders:
         Returns:
             False only where masking the gradients would change nothing but the moments of dead weights.
         """
-        callbacks: Sequence[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        ids = [*map(id, callbacks)]
-        if trainer.current_epoch != self._epoch or ids != self._ids:
-            # The callbacks are kept, because the number of an object that is gone may come back.
-            self._epoch, self._callbacks, self._ids = trainer.current_epoch, list(callbacks), ids
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        if trainer.current_epoch != self._epoch or callbacks != self._callbacks:
+            self._epoch, self._callbacks = trainer.current_epoch, [*callbacks]
             self._hooked = _are_hooked(trainer.lightning_module, callbacks)
         return self._hooked or bool(trainer.gradient_clip_val) or not is_elementwise(optimizer)
 

@@ -1,6 +1,7 @@
 """Keep dead weights dead by hooks around the optimizers' steps."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from lightning_prune.selection.parameters import identity
 from lightning_prune.selection.sharding import is_sharded, whole
 from lightning_prune.shrinking.slices import Cut, cut
 
-_NOTHING = Multiplier(())
+_parameters = itemgetter("params")  # of a group of an optimizer
 
 
 class Hold:
@@ -42,8 +43,8 @@ class Hold:
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         self._optimizers = list(optimizers)
         self._owned: dict[int, Multiplier] = {}
-        self._unowned = _NOTHING
-        self._sizes: list[int] = []
+        self._unowned: tuple[Multiplier, ...] = ()  # empty where the optimizers own all: most often
+        self._sizes: dict[int, list[int]] = {}
         self.readers = GradientReaders()
 
         def after_step(optimizer: Optimizer, *_: object) -> None:
@@ -140,10 +141,8 @@ class Hold:
             steps_are_seen: Whether every step is a step of the given optimizers. An optimizer inside another optimizer
                 steps unseen. Then all weights are masked.
         """
-        if steps_are_seen:
-            self._unowned.apply_()
-        else:
-            self.apply_()
+        for multiplier in self._unowned if steps_are_seen else self._all:
+            multiplier.apply_()
 
     def mask_gradients_(self) -> None:
         """Mask the gradients, so that norms count living weights only."""
@@ -161,13 +160,13 @@ class Hold:
 
     @property
     def _all(self) -> Iterable[Multiplier]:
-        return *self._owned.values(), self._unowned
+        return *self._owned.values(), *self._unowned
 
     def _of(self, optimizer: Optimizer) -> Multiplier:
         """What an optimizer owns of the masked weights."""
-        if self._sizes != _sizes(self._optimizers):  # a callback has unfrozen something
+        if self._sizes[id(optimizer)] != _sizes(optimizer):  # a callback has unfrozen something
             self._share_out()
-        return self._owned.get(id(optimizer), _NOTHING)
+        return self._owned[id(optimizer)]
 
     def _share_out(self) -> None:
         """Find out which masked weights each optimizer owns: once a prune, since it takes longer than a step."""
@@ -175,14 +174,15 @@ class Hold:
         for optimizer in self._optimizers:
             mine = {identity(one) for one in owned_by(optimizer)}
             self._owned[id(optimizer)] = self._multiplier(one for one, key in keys.items() if key in mine)
+            self._sizes[id(optimizer)] = _sizes(optimizer)
             owned |= mine
-        self._unowned = self._multiplier(one for one, key in keys.items() if key not in owned)
-        self._sizes = _sizes(self._optimizers)
+        unowned = [one for one, key in keys.items() if key not in owned]
+        self._unowned = (self._multiplier(unowned),) if unowned else ()
 
     def _multiplier(self, weights: Iterable[Tensor]) -> Multiplier:
         """Weights with each of their masks."""
         return Multiplier((weight, mask) for weight in weights for mask in self._masks[weight])
 
 
-def _sizes(optimizers: Sequence[Optimizer]) -> list[int]:
-    return [len(group["params"]) for optimizer in optimizers for group in optimizer.param_groups]
+def _sizes(optimizer: Optimizer) -> list[int]:
+    return [*map(len, map(_parameters, optimizer.param_groups))]

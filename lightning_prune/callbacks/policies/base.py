@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from lightning_prune.callbacks.base import CycleCallback, Kind
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.sleeping_schedulers import put_to_sleep, wake
-from lightning_prune.callbacks.policies.tape import Rate, Row, Tape, read_rates, write_rates
+from lightning_prune.callbacks.policies.tape import Rate, Row, Tape, has_rates, read_rates, write_rates
 
 
 class LearningRatePolicy(CycleCallback, ABC):
@@ -35,6 +35,7 @@ class LearningRatePolicy(CycleCallback, ABC):
         self.tape = Tape()
         self._row: Row = ()
         self._tried = -1
+        self._entered: Cycle | None = None
         self._lowest, self._highest = float("inf"), 0.0
 
     @abstractmethod
@@ -58,19 +59,23 @@ class LearningRatePolicy(CycleCallback, ABC):
     def on_before_optimizer_step(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", optimizer: Optimizer
     ) -> None:
-        cycle, step, optimizers = self._cycle, self.clock.step, trainer.optimizers
-        if cycle is not None:
+        clock, optimizers, row = self.clock, trainer.optimizers, self._row
+        cycle, step = clock.retraining, clock.step
+        if cycle is None:
+            row = read_rates(optimizers)
+            self.tape.record(step, row)
+        else:
             if self._tried == step:
                 refuse_endless(trainer, cycle)
             self._tried = step
-        row = read_rates(optimizers)
-        if cycle is not None and row != self._row:  # the user's own code may set rates, too
-            write_rates(optimizers, self._row)
-            row = read_rates(optimizers)
-        if cycle is None:
-            self.tape.record(step, row)
+            if not has_rates(optimizers, row):  # the user's own code may set rates, too
+                write_rates(optimizers, row)
+                row = read_rates(optimizers)
         for lr, _ in row:
-            self._lowest, self._highest = min(self._lowest, lr), max(self._highest, lr)
+            if lr < self._lowest:
+                self._lowest = lr
+            if lr > self._highest:
+                self._highest = lr
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if self._lowest <= self._highest:
@@ -100,18 +105,25 @@ class LearningRatePolicy(CycleCallback, ABC):
 
     def _follow(self, trainer: "pl.Trainer") -> None:
         """Act before a batch: the tape records the dense run, and the policy sets the rates afterwards."""
-        cycle, done = self._cycle, self.clock.step
+        clock, optimizers = self.clock, trainer.optimizers
+        cycle, done = clock.retraining, clock.step
         if cycle is None:
-            self.tape.begin_epoch(self.clock.epoch, done)
+            self.tape.begin_epoch(clock.epoch, done)
             return
+        if cycle is not self._entered:
+            self._enter(trainer, cycle)
+        self._row = row = tuple(self.rates(min(done - cycle.first_step, cycle.steps - 1), cycle))
+        if not has_rates(optimizers, row):
+            write_rates(optimizers, row)
+
+    def _enter(self, trainer: "pl.Trainer", cycle: Cycle) -> None:
+        """Begin a cycle, or go on with one after a resume."""
+        self._entered = cycle
         put_to_sleep(trainer)
-        if 0 < cycle.first_step == done == self.clock.dense_end:  # the first cycle that is not left out
+        if 0 < cycle.first_step == self.clock.step == self.clock.dense_end:  # the first cycle that is not left out
             self.tape.cut(cycle.first_step)
-        step = min(done - cycle.first_step, cycle.steps - 1)
         if not self.tape.length:  # no dense run: only the first rates of the optimizers are known
             self.tape.record(0, read_rates(trainer.optimizers))
-        self._row = tuple(self.rates(step, cycle))
-        write_rates(trainer.optimizers, self._row)
 
 
 class ShapedRate(LearningRatePolicy):

@@ -140,6 +140,30 @@ def read_rates(optimizers: Iterable[Optimizer]) -> Row:
     return tuple([Rate(float(group["lr"]), _momentum(group)) for one in optimizers for group in one.param_groups])
 
 
+def has_rates(optimizers: Iterable[Optimizer], row: Row) -> bool:
+    """Whether the optimizers would step with these rates now: asked in every step, where reading them takes longer.
+
+    Args:
+        optimizers: The optimizers.
+        row: The rate of every parameter group. Where its momentum is NaN, any momentum will do.
+
+    Returns:
+        False also if there are more groups, or fewer.
+    """
+    place, length = 0, len(row)
+    for one in optimizers:
+        for group in one.param_groups:
+            if place == length:
+                return False
+            lr, momentum = row[place]
+            if float(group["lr"]) != lr:
+                return False
+            if momentum == momentum and _momentum(group) != momentum:  # NaN is equal to nothing
+                return False
+            place += 1
+    return place == length
+
+
 def write_rates(optimizers: Iterable[Optimizer], row: Sequence[Rate]) -> None:
     """Make the optimizers step with these rates. Groups beyond the row keep their rates.
 

@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_prune import __version__
 from lightning_prune.basics.user_error import UserError
+from lightning_prune.callbacks.compat.skipped_hooks import skip_empty
 from lightning_prune.lab.cli.calls import refuse_calls
 from lightning_prune.lab.cli.default_callbacks import default_callbacks, refuse_endless_dense_run
 from lightning_prune.lab.cli.defaults import defaults_for, refuse_unknown_sections
@@ -155,7 +156,11 @@ class CommandLine(LightningCLI):
         if self.subcommand == "fit":
             refuse_endless_dense_run(given, settings)
         missing = default_callbacks(given, settings)
-        return super().instantiate_trainer(callbacks=[*given, *missing], **kwargs)
+        trainer = super().instantiate_trainer(callbacks=[*given, *missing], **kwargs)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if all(callback is not one for one in given):  # Also those that Lightning added, such as RunConfig.
+                skip_empty(callback)
+        return trainer
 
     def _continue_run(self, settings: Mapping[str, Any], callbacks: Sequence[Callback]) -> None:
         """Let a command with a checkpoint log into the folder of the checkpoint's run."""

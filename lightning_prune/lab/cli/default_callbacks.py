@@ -14,7 +14,6 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import clock_of
-from lightning_prune.callbacks.compat.skipped_hooks import skip_empty
 from lightning_prune.callbacks.dynamic.dynamic_sparsity import DynamicSparsity
 from lightning_prune.callbacks.resuming.exact_resume import ExactResume
 from lightning_prune.lab.runs.progress import CycleProgressBar
@@ -46,8 +45,6 @@ def default_callbacks(given: Sequence[Callback], settings: Mapping[str, Any]) ->
         callbacks.append(LearningRateMonitor(logging_interval="step"))
     if not (_has(given, ModelCheckpoint) or bare or settings["enable_checkpointing"] is False):
         callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))  # After every epoch.
-    for callback in callbacks:
-        skip_empty(callback)
     return callbacks
 
 

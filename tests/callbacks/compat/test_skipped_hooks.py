@@ -4,6 +4,7 @@ from functools import cached_property
 from types import MethodType
 
 import pytest
+import torch
 from lightning.pytorch.callbacks import Callback, LambdaCallback
 from toys import Toy, equal, fit
 
@@ -96,10 +97,48 @@ def test_empty_hooks_are_skipped_in_a_fit_and_no_more_after_it():
     clock, policy = IterativePruning(cycles=1), LRRewind()
     of_clock, of_policy = DuringFit(clock), DuringFit(policy)
     fit([clock, policy, of_clock, of_policy], Toy())
-    assert {"on_before_zero_grad", "on_before_backward", "on_before_optimizer_step"} <= set(of_clock.found[0])
-    assert "on_before_optimizer_step" not in of_clock.found[-1]
-    assert "on_before_backward" in of_policy.found[0]
+    assert {"on_before_zero_grad", "on_before_backward", "on_after_backward"} <= set(of_clock.found[0])
+    assert set(of_policy.found[0]) == set(OF_BATCHES)  # the clock calls those that are not empty
     assert skipped(clock) == skipped(policy) == []
+
+
+class StepsAlone(IterativePruning):
+    """Leaves out the hook of its class."""
+
+    def on_before_optimizer_step(self, *_):
+        pass
+
+
+class Follows(LRRewind):
+    """Has a hook of its own, which calls that of its class."""
+
+    def on_train_batch_start(self, *arguments):
+        self.calls = getattr(self, "calls", 0) + 1
+        super().on_train_batch_start(*arguments)
+
+
+class Steep(Toy):
+    """Has a schedule, and notes the rate of every step."""
+
+    def configure_optimizers(self):
+        optimizer, self.rates = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9), []
+        optimizer.register_step_post_hook(lambda one, *_: self.rates.append(one.param_groups[0]["lr"]))
+        return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)]
+
+    def training_step(self, batch, index):
+        if self.trainer.callbacks[0].cycle is not None:
+            self.optimizers().param_groups[0]["lr"] = 3.0  # which the policy takes back
+        return super().training_step(batch, index)
+
+
+@pytest.mark.parametrize("clock", [IterativePruning, StepsAlone], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("policy", [LRRewind, Follows], ids=lambda one: one.__name__)
+def test_the_rates_are_those_of_the_policy_whoever_calls_its_hooks(clock, policy):
+    module, one = Steep(), policy()
+    trainer = fit([clock(cycles=1), one], module)
+    half = trainer.global_step // 2
+    assert module.rates[half:] == module.rates[:half]
+    assert getattr(one, "calls", trainer.global_step) == trainer.global_step
 
 
 def test_nothing_is_skipped_after_an_error():

@@ -304,6 +304,14 @@ class Log(CSVLogger):
     assert type(made.datamodule).__name__ == "Data"
 
 
+def test_only_the_users_own_callbacks_are_called_for_every_batch_in_vain() -> None:
+    given = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "val/loss"}}
+    made = CommandLine([f"--trainer.callbacks={json.dumps([given])}"], run=False)
+    called = {type(one).__name__ for one in made.trainer.callbacks if callable(one.on_before_zero_grad)}
+    assert called == {"EarlyStopping"}
+    assert {"RunConfig", "RichModelSummary"} <= {type(one).__name__ for one in made.trainer.callbacks}
+
+
 def test_a_long_value_is_no_path() -> None:
     monitor = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "long " * 100}}
     made = CommandLine([f"--trainer.callbacks={json.dumps([monitor])}", "--trainer.logger=false"], run=False)

@@ -78,9 +78,9 @@ class Run(PartsOfFit):
         if self.hold.has_masks and self.hold.readers.are_there(trainer, optimizer):
             self.hold.mask_gradients_()
 
-    def batch_ended(self, trainer: "pl.Trainer") -> None:
+    def batch_ended(self, trainer: "pl.Trainer", steps_are_seen: bool) -> None:
         """After a batch: count its step, and look whether the dense run or the fit ends with it."""
-        self.hold.finish_batch_(steps_are_seen=trainer.lightning_module.automatic_optimization)
+        self.hold.finish_batch_(steps_are_seen)
         self.at.count_step()  # before the question below, and before anybody saves
         self.ending.end_batch(trainer)
 
