@@ -111,7 +111,7 @@ def run(name: str, size: str, options: argparse.Namespace, console: Console) -> 
         return
     config = studies.config_of(name, size).as_posix()
     facts = {"data": data_name(given, options), "config": config, "size": size, "workers": workers}
-    results.keep(frame, name, facts, options.page.parent / "claims" / size)
+    results.keep(frame, name, facts, options.page.parent / "claims" / size, folder / name)
 
 
 def data_name(given: dict, options: argparse.Namespace) -> str:

@@ -22,18 +22,19 @@ def ensembles(tried: pd.Series) -> pd.Series:
     return pd.Series([one.get(ENSEMBLE) for one in told], tried.index, dtype=float)
 
 
-def changed_signs(frame: pd.DataFrame) -> pd.Series:
+def changed_signs(frame: pd.DataFrame, study: Path) -> pd.Series:
     """The share of the living weights whose sign a cycle changed, if the run had ``SignChanges``. Else NaN.
 
     Args:
         frame: The table of a study whose nodes are still there: their records hold the shares.
+        study: The folder of the study, from which the table's paths to checkpoints start.
     """
-    return pd.Series([_of_row(row) for row in frame.to_dict("records")], frame.index, dtype=float)
+    return pd.Series([_of_row(row, study) for row in frame.to_dict("records")], frame.index, dtype=float)
 
 
-def _of_row(row: dict[str, Any]) -> float | None:
+def _of_row(row: dict[str, Any], study: Path) -> float | None:
     if not isinstance(row.get("checkpoint"), str):
         return None
-    record = Path(row["checkpoint"]).parent / RECORD
+    record = (study / row["checkpoint"]).parent / RECORD
     told = json.loads(record.read_text()).get("signs", []) if record.is_file() else []
     return next((one[SIGNS_FROM_BEFORE] for one in told if one["cycle"] == row["cycle"]), None)

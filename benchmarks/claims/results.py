@@ -54,7 +54,7 @@ class Result:
         return [str(arm) for arm in self.table["arm"].drop_duplicates()]
 
 
-def keep(frame: pd.DataFrame, name: str, facts: Mapping[str, Any], folder: Path) -> None:
+def keep(frame: pd.DataFrame, name: str, facts: Mapping[str, Any], folder: Path, study: Path = Path()) -> None:
     """Write what is kept of a study: runs that came to their end, because an earlier cycle is no last one.
 
     Args:
@@ -62,6 +62,7 @@ def keep(frame: pd.DataFrame, name: str, facts: Mapping[str, Any], folder: Path)
         name: The study.
         facts: What is known of it beside the table.
         folder: Where to.
+        study: The folder of the study with its nodes, for what their records say.
     """
     folder.mkdir(parents=True, exist_ok=True)
     known = whole_runs(frame)
@@ -74,7 +75,7 @@ def keep(frame: pd.DataFrame, name: str, facts: Mapping[str, Any], folder: Path)
         "errors": sorted(frame["error"].dropna().astype(str).unique()),
     }
     kept = known[list(COLUMNS)].round(DIGITS)
-    signs = changed_signs(known)
+    signs = changed_signs(known, study)
     if signs.notna().any():
         kept[SIGNS_FROM_BEFORE] = signs.round(DIGITS)
     kept["seconds"], kept["seconds_shared"] = kept["seconds"].round(1), kept["seconds_shared"].round(1)
