@@ -7,7 +7,7 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from benchmarks.claims.claim import budgets_of, dense_epochs, densities_of, values_of
+from benchmarks.claims.claim import budgets_of, densities_of, values_of
 from benchmarks.claims.contrasts import measure, missing, over
 from benchmarks.claims.oracle import peaks_of
 from benchmarks.claims.results import Result
@@ -26,6 +26,7 @@ NAMES = {
     "digits_low": "LeNet-300-100, digits, low peaks",
     "resnet8": "ResNet-8, CIFAR-10",
     "plateau": "ResNet-8 trained to its end, CIFAR-10 at 16 pixels",
+    "resnet8small": "ResNet-8, digits",
     "text": "decoder of two blocks, docstrings",
     "wide": "WRN-10-2, CIFAR-10",
     "resnet20": "ResNet-20, CIFAR-10",
@@ -37,8 +38,8 @@ LINEAR = ("LR rewinding", "scaled restart", "cyclic restart", "linear restart", 
 PRUNED = ("magnitude, cyclic restart", "random, cyclic restart")
 REPEATED = ("iterative", "one mask, repeated", "one mask, stretched", "SCULPT")
 REGROWN = ("RigL", "SET", "AC/DC", "one-shot")
-REPAIRED = ("BatchNorm", "rescaled", "scale", "least squares", "blocks", "adapters", "Wanda", "SparseGPT")
-BESIDE = 0.25  # per cent of the dense run, between repairs at one budget
+REPAIRED = ("BatchNorm", "rescaled", "least squares", "blocks", "adapters", "Wanda", "SparseGPT")  # as many as colors
+BUDGETS = ["none", "short", "longer"]
 
 
 @dataclass(frozen=True)
@@ -108,36 +109,39 @@ def peaks(result: Result) -> pd.DataFrame:
 
 
 def repairs(result: Result) -> pd.DataFrame:
-    """The gain of every repair over none, at every budget, and at the lowest density of the study."""
+    """The gain of every repair over none, budget by budget, and at the lowest density of the study."""
     sparsities, rows = values_of(result.table, "sparsity.final"), []
     at = f" sparsity.final={max(sparsities, key=float)}" if sparsities else ""
-    for budget in values_of(result.table, "retrain"):
-        among = f"{{}}{at} retrain={budget}"
-        epochs = result.table.loc[result.table["arm"] == among.format("nothing"), "epochs"]
-        for place, arm in enumerate(REPAIRED):
-            asked = over(arm, "nothing", budget, among)
+    for place, budget in enumerate(values_of(result.table, "retrain"), start=1):
+        for arm in REPAIRED:
+            asked = over(arm, "nothing", budget, f"{{}}{at} retrain={budget}")
             if not missing(asked, result.table):
                 found = measure(asked, result.table)
                 values = {"y": found.difference, "low": found.low, "high": found.high}
-                points = {key: 100 * value for key, value in values.items()}
-                x = 100 * epochs.iloc[-1] / dense_epochs(result.table) + BESIDE * place
-                rows.append({"arm": arm, "x": x, **points})
+                rows.append({"arm": arm, "x": place, **{key: 100 * value for key, value in values.items()}})
     return pd.DataFrame(rows, columns=["arm", "x", "y", "low", "high"])
 
 
-def axis(title: str, values: Sequence[float] | None = None, reverse: bool = False, kind: str = "log") -> Axis:
-    """A logarithmic axis, or one of another kind, as a function of its ends; None for those that fit."""
+def budgets(ends: list[float] | None) -> alt.X:
+    """An axis of places: no retraining, some, and more."""
+    labels = f"{BUDGETS}[datum.value - 1]"
+    ticks = {"values": [1, 2, 3], "labelExpr": labels, "gridOpacity": 0.6}
+    return alt.X("x:Q", scale=alt.Scale(domain=[0.7, 3.3], nice=False), axis=alt.Axis(title="retraining", **ticks))
+
+
+def axis(title: str, values: Sequence[float] | None = None, reverse: bool = False) -> Axis:
+    """A logarithmic axis, as a function of its ends; None for those that fit."""
     ticks = {} if values is None else {"values": list(values)}
 
     def between(ends: list[float] | None) -> alt.X:
         domain = {} if ends is None else {"domain": ends}
-        scale = alt.Scale(type=kind, reverse=reverse, nice=False, padding=12, **domain)
+        scale = alt.Scale(type="log", reverse=reverse, nice=False, padding=12, **domain)
         return alt.X("x:Q", scale=scale, axis=alt.Axis(title=title, gridOpacity=0.6, **ticks))
 
     return between
 
 
-LEFT = axis("weights left, per cent", (100, 80, 50, 30, 20, 10, 5), reverse=True)
+LEFT = axis("weights left, per cent", (100, 80, 50, 30, 20, 10, 5, 3, 2), reverse=True)
 BUDGET = axis("retraining, per cent of the dense run", (2.5, 5, 10, 25))
 ACCURACY = Plot(accuracy, LEFT, "test accuracy, per cent")
 BUDGETED = "{arm} retrain={place}"
@@ -158,9 +162,7 @@ PLOTS = {
     7: Plot(gains(LINEAR, "fine-tuning", budgets_of, BUDGETED), BUDGET, "points over fine-tuning"),
     10: Plot(gains(REPEATED, "one mask, one pass", densities_of, PRUNED_TO), LEFT, "points over one mask, one pass"),
     13: Plot(gains(REGROWN, "iterative", densities_of, PRUNED_TO), LEFT, "points over iterative pruning"),
-    15: Plot(
-        repairs, axis("retraining, per cent of the dense run", kind="linear"), "points over no repair", scale="symlog"
-    ),
+    15: Plot(repairs, budgets, "points over no repair", scale="symlog"),
 }
 
 

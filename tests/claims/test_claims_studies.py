@@ -8,7 +8,7 @@ from lightning_prune.lab import CIFAR10, ImageFolders
 
 pytestmark = pytest.mark.usefixtures("in_the_repository")
 OF_FOLDERS = [one for one in STUDIES if one[1].endswith("_plateau")]
-OF_OTHERS = [one for one in STUDIES if "_digits" in one[1] or one[1].endswith("_text")]
+OF_OTHERS = [one for one in STUDIES if "_digits" in one[1] or one[1].endswith(("_text", "_resnet8small"))]
 OF_CIFAR = [one for one in STUDIES if one not in (*OF_FOLDERS, *OF_OTHERS)]
 SHARED = ("batch_size", "validation", "seed", "subset", "on_device", "augmentation")
 
