@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import clusters
 import pandas as pd
 import pytest
+import ray
 import torch
 import yaml
 
@@ -86,6 +88,17 @@ def test_what_is_done_is_not_done_again(study, monkeypatch):
     again = RegimeStudy.from_config(CONFIG).run(out, workers=0)
     pd.testing.assert_frame_equal(again, made.map.pairs)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.suffix in (".ckpt",)} == before
+
+
+@pytest.mark.slow
+def test_a_cluster_comes_to_the_same_table(study, tmp_path, monkeypatch):
+    _, expected = study
+    made = RegimeStudy.from_config(CONFIG)
+    with clusters.running({"num_cpus": 2}) as (address, _), ray.init(address, log_to_driver=False):
+        monkeypatch.chdir(tmp_path)
+        made.run("out", workers=0, engine="ray", address=address, cpus=1)
+    one, other = (pd.read_csv(out / "regimes.csv") for out in (expected, tmp_path / "out"))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
 @pytest.mark.slow

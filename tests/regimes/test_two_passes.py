@@ -415,7 +415,7 @@ def _train_in_a_group(folder, kind, processes):
     torch.save(module.state_dict(), folder / f"{processes}-{trainer.global_rank}.pt")
 
 
-@pytest.mark.parametrize("kind", ["sam", "cram", "safe"])
+@pytest.mark.parametrize("kind", ["sam", pytest.param("asam", marks=pytest.mark.slow), "cram", "safe"])
 def test_two_processes_train_as_one_with_the_whole_batch(tmp_path, kind):
     in_processes(2, _train_in_a_group, tmp_path, kind, 2)
     _train_in_a_group(tmp_path, kind, 1)
