@@ -12,7 +12,6 @@ from lightning_prune.ablation.answers import Answers
 from lightning_prune.ablation.config.class_paths import is_of_main, refuse_main
 from lightning_prune.ablation.config.from_objects import written, written_arms, written_base
 from lightning_prune.ablation.config.study_config import StudyConfig, read_study
-from lightning_prune.ablation.notices import say_after, say_before
 from lightning_prune.ablation.planning.arm_runs import ArmRun, lay_out
 from lightning_prune.ablation.planning.dry_run import draw_tree, epochs_alone, epochs_shared
 from lightning_prune.ablation.results.failed_runs import Tracebacks, raise_if_failed
@@ -25,6 +24,7 @@ from lightning_prune.ablation.running.study_progress import Progress
 from lightning_prune.ablation.storage.folders import Store
 from lightning_prune.ablation.storage.shared_store import choose_store, recorded_store, seen_from
 from lightning_prune.ablation.training.failures import said_of_disk
+from lightning_prune.ablation.what_a_study_lacks import say_after, say_before
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.basics.write_whole import sweep
 

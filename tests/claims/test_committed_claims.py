@@ -60,7 +60,11 @@ def test_what_is_kept_is_of_the_arms_and_seeds_of_the_configs(size):
         assert kept.facts["seeds"] == list(study.seeds), name
         assert not kept.facts["errors"], name
         assert kept.facts["config"] == f"configs/claims/{size}/{name}.yaml"
-        assert kept.table["test_last"].between(0, 1).all(), name
+        tested = kept.table.groupby(["arm", "seed"])[
+            "test_last"
+        ].last()  # arms that go by steps are tested at their end
+        assert tested.between(0, 1).all(), name
+        assert kept.table["test_last"].dropna().between(0, 1).all(), name
 
 
 def test_what_is_kept_names_no_folder_of_the_machine_that_trained_it():

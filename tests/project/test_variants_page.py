@@ -99,6 +99,8 @@ def class_names(tree):
         yield from [str(tree["class_path"]).rpartition(".")[2]] if "class_path" in tree else []
         # A section that holds nothing but a name, such as `policy: LRRewind`.
         yield from [one for key, one in tree.items() if key in ("policy", "start") and isinstance(one, str)]
+        # In a study's arms, such as `RetrainWhenNeeded.threshold: 0.01` or a search over it.
+        yield from [str(key).partition(".")[0] for key in tree if str(key)[:1].isupper()]
     for inner in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else []:
         yield from class_names(inner)
 

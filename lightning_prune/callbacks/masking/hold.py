@@ -1,6 +1,7 @@
 """Keep dead weights dead by hooks around the optimizers' steps."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 
 import torch
@@ -47,14 +48,16 @@ class Hold:
         self._sizes: dict[int, list[int]] = {}
         self.readers = GradientReaders()
 
-        def after_step(optimizer: Optimizer, *_: object) -> None:
+        def after_step(
+            given: Optimizer, stepping: Optimizer, *_: object
+        ) -> None:  # Fabric's wrapper, and what it wraps
             if self._masks:
-                self._of(optimizer).apply_()
-            if not has_skipped(optimizer):
+                self._of(given).apply_()
+            if not has_skipped(stepping):
                 for tell in stepped:
                     tell()
 
-        self._handles = [optimizer.register_step_post_hook(after_step) for optimizer in optimizers]
+        self._handles = [one.register_step_post_hook(partial(after_step, one)) for one in optimizers]
         self._handles += [handle for optimizer in optimizers for handle in guard_first_buffers(optimizer)]
 
     @property

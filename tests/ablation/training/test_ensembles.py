@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_prune.ablation.notices import say_after
 from lightning_prune.ablation.training.ensemble import measured_ensemble
+from lightning_prune.ablation.what_a_study_lacks import say_after
 
 IMAGES, LABELS = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
 LOADER = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=16)
