@@ -163,8 +163,8 @@ def _section(one: Outcome, page: Path) -> str:
     parts.append(f"![{claim.title}: {networks}]({picture})")
     for result, found in zip(one.results, one.findings, strict=True):
         parts += [f"**{_network(result)}**: {verdict(found)} ({counted(found)}).", tables.differences(found)]
-        if claim.topic == "silo":
-            parts.append(tables.peaks(peaks_of(result.table)))
+        if claim.topic == "silo" and (peaks := peaks_of(result.table)):
+            parts.append(tables.peaks(peaks))
     parts.append(f"**What to do.** {claim.advice[ADVICE.get(one.verdict, 'mixed')]}")
     parts += [f"*{limit}*" for limit in claim.limits]
     parts += [f"*An arm failed: {error}*" for result in one.results for error in result.facts["errors"]]
@@ -179,7 +179,10 @@ def _said(one: Outcome) -> str:
     hits = []
     for result in one.results:
         peaks = [peak for peak in peaks_of(result.table) if not math.isnan(peak.silo)]
-        hits.append(f"{sum(peak.hit for peak in peaks)} of {len(peaks)} densities ({_network(result)})")
+        if peaks:
+            hits.append(f"{sum(peak.hit for peak in peaks)} of {len(peaks)} densities ({_network(result)})")
+    if not hits:
+        return said
     return f"{said} SILO's peak lies in the Oracle's interval at {' and '.join(hits)}."
 
 

@@ -174,7 +174,8 @@ def picture_of(number: int, results: Sequence[Result]) -> alt.HConcatChart | alt
         results: Its studies.
     """
     if number == 4:  # two pictures of one study: how accurate, and where SILO's peak lies among those that were tried
-        rows = [_row(results, plot) for plot in (ACCURACY, PLOTS[4])]
+        searched = [one for one in results if peaks_of(one.table)]
+        rows = [_row(results, ACCURACY), *([_row(searched, PLOTS[4])] if searched else [])]
         return alt.vconcat(*rows).resolve_scale(color="independent", shape="independent")
     return _row(results, PLOTS.get(number, ACCURACY))
 
