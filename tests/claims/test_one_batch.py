@@ -35,7 +35,11 @@ def one_batch(name: str, size: str, pictures: Path, cache: Path) -> dict[str, An
     given = studies.read(name, size, str(pictures), cache)
     limits = {"limit_train_batches": 1, "limit_val_batches": 1, "limit_test_batches": 1}
     given["base"]["trainer"] |= {**limits, "accelerator": "cpu"}
-    given["base"]["data"]["init_args"] |= {"batch_size": 2, "validation": 0.1, "subset": None}
+    of_text = given["base"]["data"]["class_path"] == "Docstrings"
+    few = {"subset": 40, "held_out": 4} if of_text else {"validation": 0.1, "subset": None}
+    if of_text:  # its retraining goes by steps, and replays that many of the dense run
+        given["base"]["trainer"]["limit_train_batches"] = 20
+    given["base"]["data"]["init_args"] |= {"batch_size": 2, **few}
     for changes in given["arms"].values():
         start = changes.get("start")
         if isinstance(start, dict) and str(start.get("init_args", {}).get("to")).endswith("it"):
@@ -46,7 +50,9 @@ def one_batch(name: str, size: str, pictures: Path, cache: Path) -> dict[str, An
 def run(given: dict[str, Any], out: Path) -> None:
     frame = Ablation.from_config(given).run(out, workers=0)
     assert frame["error"].dropna().tolist() == []
-    assert numpy.isfinite(frame["test_last"]).all()
+    assert numpy.isfinite(
+        frame.groupby("arm")["test_last"].last()
+    ).all()  # arms that go by steps are tested at their end
     asked = Ablation.from_config(given).config.arms
     assert list(frame["arm"].drop_duplicates()) == [arm.name for arm in asked]
     left = frame.groupby("arm")["density"].min()
@@ -63,6 +69,7 @@ def test_an_arm_of_the_gpu_size_runs_on_images_that_stay_on_the_device(pictures,
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*leaves no weight alive", "ignore:.*sparsity=OneShot.final=0.0")
 @pytest.mark.parametrize(("size", "name"), MANY)
 def test_every_arm_of_a_study_runs(size, name, pictures, tmp_path):
     given = one_batch(name, size, pictures, tmp_path / "images")
