@@ -11,6 +11,7 @@ import pandas as pd
 from lightning_prune.ablation.report.arm_names import rename
 from lightning_prune.ablation.report.reported_study import Study
 from lightning_prune.ablation.results.table_checks import MEASURED
+from lightning_prune.ablation.storage.named_tables import read_named_table
 from lightning_prune.ablation.storage.shared_store import WRITE_ANEW
 from lightning_prune.basics.file_names import METRICS, STUDY
 from lightning_prune.basics.user_error import NothingThere, UserError
@@ -100,7 +101,7 @@ def _read_table(folder: Path, command: str) -> pd.DataFrame:
     if not paths:
         raise NothingThere(f"`report {folder}`: there is no {TABLE} yet. Let the study go on with\n  {command}")
     try:
-        table = pd.read_parquet(paths[0]) if paths[0].name == TABLE else _read_csv(paths[0])
+        table = pd.read_parquet(paths[0]) if paths[0].name == TABLE else read_named_table(paths[0], "arm")
     except (ValueError, OSError) as error:
         raise UserError(
             f"{paths[0]} cannot be read ({str(error).strip()}). Run the study again:\n  {command}"
@@ -109,8 +110,3 @@ def _read_table(folder: Path, command: str) -> pd.DataFrame:
         raise UserError(f"{paths[0]} has no column {', '.join(missing)}. Run the study again:\n  {command}")
     numbers = [name for name in NUMBERS if name in table]
     return table.astype(dict.fromkeys(numbers, float)).astype({"seed": int, "arm": str})
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Read the table. An arm may be called ``nan`` or ``None``, which is a name here and not a missing value."""
-    return pd.read_csv(path, low_memory=False, converters={"arm": str})

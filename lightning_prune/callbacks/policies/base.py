@@ -37,6 +37,7 @@ class LearningRatePolicy(CycleCallback, ABC):
         self._tried = -1
         self._entered: Cycle | None = None
         self._lowest, self._highest = float("inf"), 0.0
+        self._counted: Row | None = None  # the last row that these two know of
 
     @abstractmethod
     def rates(self, step: int, cycle: Cycle) -> Sequence[Rate]:
@@ -62,8 +63,7 @@ class LearningRatePolicy(CycleCallback, ABC):
         clock, optimizers, row = self.clock, trainer.optimizers, self._row
         cycle, step = clock.retraining, clock.step
         if cycle is None:
-            row = read_rates(optimizers)
-            self.tape.record(step, row)
+            row = self.tape.record_from(optimizers, step)
         else:
             if self._tried == step:
                 refuse_endless(trainer, cycle)
@@ -71,16 +71,18 @@ class LearningRatePolicy(CycleCallback, ABC):
             if not has_rates(optimizers, row):  # the user's own code may set rates, too
                 write_rates(optimizers, row)
                 row = read_rates(optimizers)
-        for lr, _ in row:
-            if lr < self._lowest:
-                self._lowest = lr
-            if lr > self._highest:
-                self._highest = lr
+        if row is not self._counted:  # the same object has the same rates
+            self._counted = row
+            for lr, _ in row:
+                if lr < self._lowest:
+                    self._lowest = lr
+                if lr > self._highest:
+                    self._highest = lr
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         if self._lowest <= self._highest:
             pl_module.log_dict({"pruning/lr_min": self._lowest, "pruning/lr_max": self._highest})
-        self._lowest, self._highest = float("inf"), 0.0
+        self._lowest, self._highest, self._counted = float("inf"), 0.0, None
 
     def on_train_end(self, trainer: "pl.Trainer", *_: Any) -> None:
         wake(trainer)
@@ -95,7 +97,7 @@ class LearningRatePolicy(CycleCallback, ABC):
         return {"tape": self.tape.state_dict(), "lowest": self._lowest, "highest": self._highest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._lowest, self._highest = state_dict["lowest"], state_dict["highest"]
+        self._lowest, self._highest, self._counted = state_dict["lowest"], state_dict["highest"], None
         self.tape.load_state_dict(state_dict["tape"])
 
     @property

@@ -163,13 +163,12 @@ def replayed(policy: LearningRatePolicy, point: Duration | None, step: int, cycl
         a rate of 0 before they came.
     """
     tape, retrain = policy.tape, policy.clock.cycle_length
-    epochs = [*tape.epochs, tape.length]
     if retrain.unit == "ep" and (point is None or point.unit == "ep"):
         first = len(tape.epochs) - retrain.amount if point is None else point.amount
         # In parts of an epoch of the replay: a cycle that was made longer (ScratchTrain) has it stretched.
-        index = _in_epoch(step * retrain.amount, cycle.steps, epochs, first)
+        index = _in_epoch(step * retrain.amount, cycle.steps, tape, first)
     else:
-        start, span = _stretch(epochs, retrain, point)
+        start, span = _stretch(tape, retrain, point)
         index = start + step * span // cycle.steps
     return _padded(tape, tape.at(min(index, tape.length - 1)))
 
@@ -180,21 +179,20 @@ def _padded(tape: Tape, row: Sequence[Rate]) -> Sequence[Rate]:
     return (*row, *[Rate(lr=0.0, momentum=math.nan)] * later) if later > 0 else row
 
 
-def _in_epoch(step: int, per_epoch: int, epochs: list[int], first: int) -> int:
+def _in_epoch(step: int, per_epoch: int, tape: Tape, first: int) -> int:
     """The recorded step at the same place of the same epoch of the replay."""
-    last = len(epochs) - 1
-    epoch, done = divmod(step, per_epoch)
-    begin, end = epochs[min(max(first, 0) + epoch, last)], epochs[min(max(first, 0) + epoch + 1, last)]
-    return begin + done * (end - begin) // per_epoch
+    ahead, done = divmod(step, per_epoch)
+    epoch = max(first, 0) + ahead
+    begin = tape.begin_of(epoch)
+    return begin + done * (tape.begin_of(epoch + 1) - begin) // per_epoch
 
 
-def _stretch(epochs: list[int], retrain: Duration, point: Duration | None) -> tuple[int, int]:
+def _stretch(tape: Tape, retrain: Duration, point: Duration | None) -> tuple[int, int]:
     """The first recorded step of the replay, and how many recorded steps a cycle stands for."""
-    span = retrain.steps(per_epoch=epochs[-1] - epochs[-2])
+    span = retrain.steps(per_epoch=tape.length - tape.begin_of(len(tape.epochs) - 1))
     if point is None:
-        return max(epochs[-1] - span, 0), span
-    at = epochs[min(point.amount, len(epochs) - 1)] if point.unit == "ep" else min(point.amount, epochs[-1] - 1)
-    return at, span
+        return max(tape.length - span, 0), span
+    return tape.begin_of(point.amount) if point.unit == "ep" else min(point.amount, tape.length - 1), span
 
 
 def refuse_no_dense_run(policy: LearningRatePolicy) -> None:

@@ -66,6 +66,22 @@ class Tape:
                 self._rows.append(row)
         self.length = step + 1
 
+    def record_from(self, optimizers: Iterable[Optimizer], step: int) -> Row:
+        """Record the rates that the optimizers are about to step with.
+
+        Args:
+            optimizers: The optimizers.
+            step: The step, at most one past the last one.
+
+        Returns:
+            The rate of every parameter group. The same object as for the step before if no rate has changed.
+        """
+        if step == self.length and self._rows and has_rates(optimizers, self._rows[-1]):
+            self.length += 1  # most steps have the rates of the one before: nothing is read or compared twice
+        else:
+            self.record(step, read_rates(optimizers))
+        return self._rows[-1]
+
     def cut(self, length: int) -> None:
         """Drop the records from a step on: a step that overflowed was recorded, but not made."""
         self._peaks = self._top = None
@@ -77,6 +93,14 @@ class Tape:
     def at(self, step: int) -> Row:
         """The rates of a step, ``0 <= step < length``."""
         return self._rows[bisect_right(self._starts, step) - 1]
+
+    def begin_of(self, epoch: int) -> int:
+        """The step at which an epoch began. That of the first epoch for those before it, the end for those after.
+
+        Args:
+            epoch: The number of the epoch.
+        """
+        return self.epochs[max(epoch, 0)] if epoch < len(self.epochs) else self.length
 
     @property
     def last(self) -> Row:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lightning_prune.ablation.storage.files import read_json
+from lightning_prune.ablation.storage.named_tables import read_named_table
 from lightning_prune.basics.saved_state import find_mistake
 from lightning_prune.basics.user_error import UserError
 
@@ -39,7 +40,7 @@ def read_pairs(path: Path, names: str, numbers: Sequence[str]) -> pd.DataFrame:
         ValueError: If the file is no such table. The message names the column.
     """
     try:
-        table = pd.read_csv(path, converters={names: str})
+        table = read_named_table(path, names)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a table ({str(error).strip()}). Run the study again.") from error
     if missing := [name for name in (names, *numbers) if name not in table]:

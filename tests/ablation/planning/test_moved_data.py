@@ -8,6 +8,7 @@ from studies import study
 
 from lightning_prune.ablation import Ablation
 from lightning_prune.lab import CIFAR10, CIFAR100
+from lightning_prune.lab.data import docstrings as texts_of_package
 
 CLASSIFIER = {"class_path": "lightning_prune.lab.Classifier", "init_args": {"network": "lightning_prune.lab.ResNet"}}
 
@@ -67,3 +68,11 @@ def test_there_is_one_cifar_wherever_it_lies(one, other, tmp_path):
     assert key_of(other, root="here", download=False) != here
     assert key_of(one, root="here", download=False, subset=100) != here
     assert CIFAR10().fingerprint() != CIFAR100().fingerprint()
+
+
+def test_the_text_of_another_version_is_other_data(monkeypatch):
+    monkeypatch.setattr(texts_of_package, "docstrings", lambda: ("The mask of a weight.",))
+    here = key_of("Docstrings", length=8)
+    assert key_of("Docstrings", length=8) == here
+    monkeypatch.setattr(texts_of_package, "docstrings", lambda: ("The masks of a weight.",))
+    assert key_of("Docstrings", length=8) != here
