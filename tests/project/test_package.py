@@ -198,6 +198,16 @@ def test_a_source_distribution_tests_itself(sdist, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_source_distribution_builds_its_site(sdist, tmp_path):
+    unpacked = sdist[1]
+    environment = {**os.environ, "PYTHONPATH": str(unpacked), "NO_MKDOCS_2_WARNING": "1"}
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(words, cwd=unpacked, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "site" / "index.html").is_file()
+
+
+@pytest.mark.slow
 def test_the_page_is_rendered_by_an_index(sdist):
     pytest.importorskip("twine", reason="pip install twine")
     done = subprocess.run(
