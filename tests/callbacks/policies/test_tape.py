@@ -28,6 +28,32 @@ def test_a_step_that_is_repeated_is_written_over():
     assert (tape.length, tape.last[0].lr) == (1, 0.7)
 
 
+def test_rates_that_are_taken_from_the_optimizers_are_those_that_were_read_and_recorded():
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(3)]
+    optimizers = [torch.optim.SGD(weights[:1], lr=0.1, momentum=0.9), torch.optim.Adagrad(weights[1:2], lr=0.01)]
+    taken, recorded = Tape(), Tape()
+    changes = {3: (0, "lr", 0.05), 4: (0, "momentum", 0.5), 6: (1, "lr", 0.02), 7: (1, "lr", 0.01)}
+    rows = []
+    for step in [*range(6), 4, 5, 6, 7, 8]:  # steps 4 and 5 are made again, as after a step that overflowed
+        if step in changes:
+            place, name, value = changes[step]
+            optimizers[place].param_groups[0][name] = value
+        if step == 8:
+            optimizers[1].add_param_group({"params": weights[2:], "lr": 0.3})
+        rows.append(taken.record_from(optimizers, step))
+        recorded.record(step, read_rates(optimizers))
+        assert [str(taken.at(one)) for one in range(step + 1)] == [str(recorded.at(one)) for one in range(step + 1)]
+    assert taken.length == recorded.length == 9
+    assert rows[1] is rows[0], "what did not change is not read again"
+
+
+def test_an_epoch_has_a_begin_wherever_it_lies():
+    tape = taped(*[0.1] * 7)
+    tape.begin_epoch(0, 0)
+    tape.begin_epoch(1, 3)
+    assert [tape.begin_of(epoch) for epoch in (-1, 0, 1, 2, 9)] == [0, 0, 3, 7, 7]
+
+
 def test_equal_rows_are_stored_once_and_the_state_gives_back_every_bit():
     tape = taped(*[0.1] * 1000, 1 / 3, *[1e-30] * 1000)
     tape.record(2001, (Rate(0.1, 0.9), Rate(0.2, math.nan)))  # a group was added
