@@ -164,7 +164,7 @@ def _section(one: Outcome, page: Path) -> str:
     for result, found in zip(one.results, one.findings, strict=True):
         parts += [f"**{_network(result)}**: {verdict(found)} ({counted(found)}).", tables.differences(found)]
         if claim.topic == "silo" and (peaks := peaks_of(result.table)):
-            parts.append(tables.peaks(peaks))
+            parts.append(tables.peaks(peaks, peaks_of(result.table, "Oracle, unpruned")))
     parts.append(f"**What to do.** {claim.advice[ADVICE.get(one.verdict, 'mixed')]}")
     parts += [f"*{limit}*" for limit in claim.limits]
     parts += [f"*An arm failed: {error}*" for result in one.results for error in result.facts["errors"]]

@@ -52,19 +52,29 @@ def means(result: Result) -> str:
     return markdown(["arm", "weights left", "seeds", "test accuracy, %", "95 % interval", "epochs", "hash"], body)
 
 
-def peaks(found: Sequence[Peaks]) -> str:
-    """Lay out the Oracle's peaks beside SILO's peak."""
+def peaks(found: Sequence[Peaks], unpruned: Sequence[Peaks] = ()) -> str:
+    """Lay out the Oracle's peaks beside SILO's peak.
+
+    Args:
+        found: The peaks of every density.
+        unpruned: Those of a search with nothing pruned, which SILO's peak is not compared with.
+    """
     body = [
         [
-            f"{100 * one.density:.3g} %",
+            f"{100 * one.density:.3g} %" + (", nothing pruned" if one in unpruned else ""),
             f"{one.best:g}",
             f"{one.low:g} to {one.high:g}" + (" or more" if one.high == one.tried[-1] else ""),
-            *(("not measured", "") if math.isnan(one.silo) else (f"{one.silo:.3g}", "yes" if one.hit else "**no**")),
+            *(("", "") if one in unpruned else _compared(one)),
         ]
-        for one in found
+        for one in (*unpruned, *found)
     ]
     within = "within 0.5 points of it on validation"
     return markdown(["weights left", "best peak", within, "SILO's peak", "in the interval"], body)
+
+
+def _compared(one: Peaks) -> tuple[str, str]:
+    """SILO's peak, and whether it lies in the interval."""
+    return ("not measured", "") if math.isnan(one.silo) else (f"{one.silo:.3g}", "yes" if one.hit else "**no**")
 
 
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -8,7 +8,10 @@ from study_files import ROOT, SIZES, STUDIES, as_if_trained, clock_of, read, stu
 
 from benchmarks.claims import studies
 from benchmarks.claims.claim import budgets_of, densities_of
+from benchmarks.claims.listed_peaks import ListedPeaks
 from benchmarks.claims.page import HEAD
+from benchmarks.claims.reversed_s import ReversedS
+from lightning_prune import Cycle, SILOSchedule
 
 pytestmark = pytest.mark.usefixtures("in_the_repository")
 IMAGES = {"Digits": 1437, "CIFAR10": 50_000}  # to train and validate on
@@ -103,6 +106,29 @@ def test_the_controls_of_silo_have_its_lowest_and_highest_peak(size, name):
     assert peaks["low peak"]["init_args"]["max_lr"] == low
     assert peaks["high peak"]["init_args"]["max_lr"] == pytest.approx(low + rise)
     assert peaks["reversed S"]["init_args"] == {"high": pytest.approx(low + rise), "fall": rise}
+
+
+def test_with_nothing_pruned_every_arm_of_silo_has_the_peaks_that_it_has_with_pruning():
+    study = read("silo_plateau", "cpu")
+    policies = {arm.name: arm.changes["policy"] for arm in study.arms}
+    levels = [
+        0.0,
+        *next(arm for arm in study.arms if arm.name == "SILO").changes["pruning.sparsity"]["init_args"]["levels"],
+    ]
+    cycles = [Cycle(index, 0, 1, levels[index]) for index in range(1, 5)]
+    for name, cls in {"SILO": SILOSchedule, "reversed S": ReversedS}.items():
+        peaks = cls(**policies[name]["init_args"]).peaks
+        own = [peaks.at(one, lambda number: 1 - levels[number]) for one in cycles]
+        listed = policies[f"{name}, unpruned"]["init_args"]["peaks"]
+        assert listed == pytest.approx(own, rel=2e-3)
+        listed_policy = ListedPeaks(listed)
+        assert [listed_policy.highest(one) for one in cycles] == listed
+    for name in ("low peak", "high peak"):
+        assert policies[f"{name}, unpruned"] == policies[name]
+    with pytest.raises(ValueError, match=r"ListedPeaks\(peaks=\[0\.1\]\) has no peak for cycle 2"):
+        ListedPeaks([0.1]).highest(cycles[1])
+    with pytest.raises(ValueError, match=r"peaks\[1\]"):
+        ListedPeaks([0.1, 0.0])
 
 
 @pytest.mark.parametrize("size", SIZES)

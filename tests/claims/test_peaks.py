@@ -5,7 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from benchmarks.claims.catalog.retraining_questions import of_silo
 from benchmarks.claims.oracle import peaks_of
+from benchmarks.claims.tables import peaks as table_of_peaks
 
 PEAKS = [0.01, 0.03, 0.1, 0.3]
 
@@ -71,3 +73,32 @@ def test_a_peak_that_failed_with_a_seed_is_no_candidate():
 def test_a_study_without_a_search_has_no_peaks():
     table = study([[0.7, 0.9, 0.8, 0.9]])
     assert peaks_of(table[table["arm"] != "Oracle"]) == []
+
+
+def test_a_search_with_nothing_pruned_has_a_row_of_its_own_without_a_judgement():
+    pruned, whole = study([[0.8, 0.9, 0.9, 0.8]]), study([[0.9, 0.8, 0.7, 0.6]])
+    whole = whole.assign(arm=whole["arm"] + ", unpruned", density=1.0)
+    found = pd.concat([pruned, whole])
+    text = table_of_peaks(peaks_of(found), peaks_of(found, "Oracle, unpruned"))
+    *_, first, second = text.splitlines()
+    assert first == "| 100 %, nothing pruned | 0.01 | 0.01 to 0.01 |  |  |"
+    assert second == "| 50 % | 0.03 | 0.03 to 0.1 | 0.03 | yes |"
+
+
+def test_the_peaks_are_also_compared_with_nothing_pruned_where_the_study_has_such_arms():
+    peaks = {"SILO": 0.058, "low peak": 0.05, "high peak": 0.2, "reversed S": 0.192}
+    rows = [
+        {"arm": arm, "cycle": cycle, "density": 1 - 0.2 * cycle, "peak_lr": peak, "seed": 0}
+        for arm, peak in peaks.items()
+        for cycle in range(5)
+    ]
+    table = pd.DataFrame(rows)
+    whole = table.assign(arm=table["arm"] + ", unpruned", density=1.0)
+    before, after = of_silo(table), of_silo(pd.concat([table, whole]))
+    assert after[: len(before)] == before, "and in the same columns"
+    added = after[len(before) :]
+    assert [(one.plus[0].arm, one.minus[0].arm) for one in added[::3]] == [
+        ("SILO, unpruned", f"{other}, unpruned") for other in ("low peak", "high peak", "reversed S")
+    ]
+    assert {one.column for one in added} == {one.column for one in before}
+    assert not any(one.counts for one in added)

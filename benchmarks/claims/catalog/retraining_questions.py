@@ -11,6 +11,7 @@ from benchmarks.claims.contrasts import Contrast, Term, over
 REWINDERS = ("LR rewinding", "weight rewinding")
 RESTARTS = ("linear restart", "adaptive linear restart")
 STEPWISE = ("fine-tuning", "LR rewinding", "scaled restart")
+UNPRUNED = ", unpruned"  # ends the name of an arm that is trained in the same way with nothing pruned
 REWOUND = ("0 %", "2 %", "5 %", "10 %")
 
 
@@ -28,9 +29,9 @@ def of_rewinding(table: pd.DataFrame) -> list[Contrast]:
         minus = (Term("fine-tuning, iterative"), Term(f"{one}, one-shot"))
         found.append(Contrast(f"{one} over fine-tuning", "iterative minus one-shot", plus, minus))
     for one in (*REWINDERS, "fine-tuning"):
-        cycles = table.loc[table["arm"] == f"{one}, unpruned", "cycle"]
+        cycles = table.loc[table["arm"] == f"{one}{UNPRUNED}", "cycle"]
         for how, cycle in (("one-shot", 1), ("iterative", int(cycles.max()))) if len(cycles) else ():
-            found.append(_unpruned(one, f"{one}, unpruned", how, cycle))
+            found.append(_unpruned(one, f"{one}{UNPRUNED}", how, cycle))
     return found
 
 
@@ -47,7 +48,7 @@ def of_cyclic(table: pd.DataFrame) -> list[Contrast]:
 def _unpruned_of_budgets(arms: Sequence[str], table: pd.DataFrame) -> list[Contrast]:
     """What every arm gains with nothing pruned, where the study has such arms."""
     known, places = set(table["arm"]), budgets_of(table).items()
-    asked = [(one, f"{one}, unpruned retrain={budget}", named, 1) for one in arms for budget, named in places]
+    asked = [(one, f"{one}{UNPRUNED} retrain={budget}", named, 1) for one in arms for budget, named in places]
     return [_unpruned(*one) for one in asked if one[1] in known]
 
 
@@ -67,16 +68,28 @@ def of_random(table: pd.DataFrame) -> list[Contrast]:
 
 
 def of_silo(table: pd.DataFrame) -> list[Contrast]:
-    """Compare SILO with every other peak, at the densities where its S has begun to grow."""
-    known, left = set(table["arm"]), table.groupby("cycle")["density"].mean()
+    """Compare SILO with every other peak, at the densities where its S has begun to grow.
+
+    Rows that do not count compare the same peaks with nothing pruned: they say what this network likes anyway.
+    """
+    known, left = set(table["arm"]), table.groupby("cycle")["density"].min()
     peak = table[table["arm"] == "SILO"].groupby("cycle")["peak_lr"].mean()
-    return [
-        Contrast(f"SILO over {other}", f"{100 * left[cycle]:.3g} % left, SILO at {peak.get(cycle, math.nan):.3g}",
-                 (Term("SILO", cycle),), (Term(other, cycle),), counts=other != "Oracle")
+    places = {cycle: f"{100 * left[cycle]:.3g} % left, SILO at {peak.get(cycle, math.nan):.3g}" for cycle in (2, 3, 4)}
+    found = [
+        Contrast(f"SILO over {other}", place, (Term("SILO", cycle),), (Term(other, cycle),), counts=other != "Oracle")
         for other in ("low peak", "high peak", "reversed S", "Oracle")
         if other in known
-        for cycle in (2, 3, 4)
-    ]  # fmt: skip
+        for cycle, place in places.items()
+    ]
+    for other in ("low peak", "high peak", "reversed S"):
+        one, two = f"SILO{UNPRUNED}", f"{other}{UNPRUNED}"
+        if {one, two} <= known:
+            row = f"the same peaks without pruning, SILO's over those of the {other}"
+            found += [
+                Contrast(row, place, (Term(one, cycle),), (Term(two, cycle),), counts=False)
+                for cycle, place in places.items()
+            ]
+    return found
 
 
 def of_tickets(table: pd.DataFrame) -> list[Contrast]:
