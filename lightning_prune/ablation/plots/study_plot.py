@@ -56,7 +56,9 @@ def plot_study(
     columns = {measure.column: measure.label for measure in read.measures}
     if not columns:
         raise UserError(
-            "plot_study(study): no arm has a result yet. Run the study first, or give a table with results."
+            "plot_study(study): no arm has a validation or test value yet. Run the study first, or give a table with "
+            "values. If it was run, its module logs no metric that is known by its name: log one in `validation_step`, "
+            "and name it with Ablation(metric='...')."
         )
     column = metric if metric in columns else next(iter(columns))
     if metric is not None and column != metric and not isinstance(study, pd.DataFrame):

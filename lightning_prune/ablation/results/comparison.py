@@ -30,6 +30,7 @@ from lightning_prune.ablation.results.table_checks import (
     require_arms,
     require_cycle,
     require_metric,
+    require_values,
 )
 from lightning_prune.basics.user_error import UserError
 
@@ -91,7 +92,8 @@ def compare(
         ``undecided`` (not significant) if the interval contains 0, or both arms have fewer than two seeds in common.
 
     Raises:
-        ValueError: If an arm, the metric or the cycle is not in the table, or both arms are the same.
+        ValueError: If an arm, the metric or the cycle is not in the table, or both arms are the same. If neither arm
+            has a value of the metric.
 
     Example:
         >>> rows = {"seed": [0, 1, 2] * 2, "cycle": 1, "density": 0.8, "test_last": [0.92, 0.93, 0.91, 0.9, 0.9, 0.89]}
@@ -103,6 +105,7 @@ def compare(
     require_metric("compare", table, metric)
     if a == b:
         raise UserError(f"`compare(a={a!r}, b={b!r})` compares an arm with itself. Give two arms.")
+    require_values("compare", table, metric, a, b)
     least = least_spreads(table, a, b, metric)
     paired = paired_differences(by_seed(table, a, metric), by_seed(table, b, metric), confidence, least)
     paired["verdict"] = verdicts(paired, a, b, lower_wins(metric, mode))

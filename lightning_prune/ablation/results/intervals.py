@@ -120,6 +120,8 @@ def paired_differences(
         [[1.0, 0.9, 0.7]]
     """
     differences = of_a - of_b
+    if isinstance(least, pd.Series):  # a cycle that was trained may lack the metric in both arms
+        least = least.reindex(differences.index)
     found = intervals(differences, confidence, least).rename(columns={"mean": "difference"})
     for name, values in (("mean_a", of_a), ("mean_b", of_b)):
         found[name] = values.reindex_like(differences).where(differences.notna()).mean(axis=1)

@@ -48,6 +48,35 @@ def require_metric(where: str, table: pd.DataFrame, metric: str) -> None:
         )
 
 
+def require_values(where: str, table: pd.DataFrame, metric: str, *arms: str) -> None:
+    """Refuse a column in which none of the arms has a value, such as the validation of a module that logs no metric.
+
+    Raises:
+        ValueError: If all values are missing. The message lists the columns that have values.
+
+    Example:
+        >>> table = pd.DataFrame({"arm": ["a", "b"], "val_last": float("nan"), "epochs": 3})
+        >>> require_values("compare", table, "val_last", "a", "b")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        lightning_prune.UserError: `compare(metric='val_last')`: 'a' and 'b' have no value of it, because ...
+    """
+    rows = table[table["arm"].isin(arms)]
+    if rows[metric].notna().any():
+        return
+    known = [name for name in MEASURED if name in rows and rows[name].notna().any()]
+    stage = "test" if metric.startswith("test_") else "validation"
+    reason = f"no {stage} metric was logged, or none that is known by its name"
+    if not known:
+        reason = "their runs have failed or are not finished"
+    given = f"`{where}(metric={metric!r})`: {' and '.join(map(repr, arms))} have no value of it, because {reason}."
+    if not known:
+        raise UserError(f"{given} The column `error` of the table says why a run has failed.")
+    raise UserError(
+        f"{given} Log one in `{stage}_step`, name it with Ablation(metric='...'), and run the study again. Or compare by a "
+        f"column that has values, such as metric={known[0]!r} (there are {', '.join(known)})."
+    )
+
+
 def require_cycle(where: str, table: pd.DataFrame, cycle: int) -> None:
     """Refuse a cycle that no arm has reached.
 

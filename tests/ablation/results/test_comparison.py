@@ -146,3 +146,21 @@ def test_what_cannot_be_asked_is_said(table):
         summary(table, confidence=95)
     with pytest.raises(ValueError, match="'max' .* or 'min'"):
         best(table, "test_last", mode="highest")
+
+
+def test_arms_without_the_metric_are_refused_with_what_to_do():
+    table = pd.concat([noisy("a", 0, seed=1), noisy("b", 0, seed=2)])
+    silent = table.assign(val_last=np.nan, test_last=np.nan, epochs=3)
+    said = r"compare\(metric='val_last'\)`: 'a' and 'b' have no value.*`validation_step`.*Ablation\(metric='...'\).*'epochs'"
+    with pytest.raises(ValueError, match=said):
+        compare(silent, "a", "b", "val_last")
+    with pytest.raises(ValueError, match=r"'a' and 'b' have no value of it, because their runs have failed.*`error`"):
+        compare(silent.assign(epochs=np.nan), "a", "b", cycle=1)
+    assert summary(silent).empty
+    assert best(silent).empty
+
+
+def test_a_cycle_without_the_metric_in_both_arms_is_left_out():
+    table = pd.concat([noisy("a", 0, seed=1), noisy("b", 0, seed=2)])
+    table.loc[table["cycle"] == 1, "test_last"] = np.nan
+    assert 1 not in set(compare(table, "a", "b")["cycle"])
