@@ -1,8 +1,25 @@
 """Check that arguments are in range, with one form of error message for each check."""
 
+import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 
 from lightning_prune.basics.user_error import UserError
+
+
+def is_number(value: object) -> bool:
+    """Tell a number, which can be compared, from a text, a truth value, None, NaN and the like.
+
+    Numbers of numpy, and tensors without dimensions, are numbers, too.
+
+    Example:
+        >>> [is_number(value) for value in (0.1, 3, "0.1", True, None, float("nan"))]
+        [True, True, False, False, False, False]
+    """
+    if isinstance(value, bool):
+        return False
+    holds_one = getattr(value, "shape", None) == () and hasattr(value, "__float__")
+    return (isinstance(value, Real) or holds_one) and not math.isnan(float(value))  # type: ignore[arg-type]
 
 
 def require(holds: bool, owner: str, argument: str, given: object, expected: str) -> None:
@@ -29,14 +46,14 @@ def require(holds: bool, owner: str, argument: str, given: object, expected: str
 
 
 def require_positive(owner: str, **given: int) -> None:
-    """Refuse whole numbers below 1.
+    """Refuse numbers below 1, and what is no number.
 
     Args:
         owner: The class or function that received the arguments.
         **given: The arguments by name.
 
     Raises:
-        ValueError: For the first argument that is below 1.
+        ValueError: For the first argument that is below 1 or no number.
 
     Example:
         >>> require_positive("ResNet", classes=10, channels=0)
@@ -44,7 +61,7 @@ def require_positive(owner: str, **given: int) -> None:
         lightning_prune.UserError: ResNet(channels=0): `channels` must be at least 1.
     """
     for argument, value in given.items():
-        require(value >= 1, owner, argument, value, "be at least 1")
+        require(is_number(value) and value >= 1, owner, argument, value, "be at least 1")
 
 
 def check_at_least_one(owner: object, name: str, value: object) -> None:
@@ -63,12 +80,54 @@ def check_at_least_one(owner: object, name: str, value: object) -> None:
         Traceback (most recent call last):
         lightning_prune.UserError: SynFlow(rounds=0.5) must be a whole number, at least 1.
     """
-    holds = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    holds = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
     _check(holds, owner, name, value, "must be a whole number, at least 1")
 
 
+def check_numbers(owner: object, arguments: Mapping[str, float | None], none: bool = False) -> None:
+    """Refuse arguments that are no numbers, before anything compares them.
+
+    Args:
+        owner: Who received them: an object, or the name of a class or function.
+        arguments: Names and values.
+        none: Whether None is allowed.
+
+    Raises:
+        ValueError: For the first value that is no number, such as a text, a truth value or NaN.
+
+    Example:
+        >>> check_numbers("FreezeLayers", {"fraction": "some"})
+        Traceback (most recent call last):
+        lightning_prune.UserError: FreezeLayers(fraction='some') is no number: give a number.
+    """
+    for name, value in arguments.items():
+        give = "a number, or None" if none else "a number"
+        _check(is_number(value) or (none and value is None), owner, name, value, f"is no number: give {give}")
+
+
+def check_whole(owner: object, arguments: Mapping[str, int]) -> None:
+    """Refuse arguments that are not whole numbers, such as a seed that is a text.
+
+    Args:
+        owner: Who received them: an object, or the name of a class or function.
+        arguments: Names and values.
+
+    Raises:
+        ValueError: For the first value that is not a whole number.
+
+    Example:
+        >>> check_whole("RigL", {"seed": 0.5})
+        Traceback (most recent call last):
+        lightning_prune.UserError: RigL(seed=0.5) must be a whole number.
+    """
+    for name, value in arguments.items():
+        _check(
+            isinstance(value, Integral) and not isinstance(value, bool), owner, name, value, "must be a whole number"
+        )
+
+
 def check_at_least(owner: object, least: float, arguments: Mapping[str, float]) -> None:
-    """Refuse arguments that are too small.
+    """Refuse arguments that are too small, and those that are no numbers.
 
     Args:
         owner: Who received them: an object, or the name of a class or function.
@@ -76,33 +135,55 @@ def check_at_least(owner: object, least: float, arguments: Mapping[str, float]) 
         arguments: Names and values.
 
     Raises:
-        ValueError: For the first value that is smaller, or NaN.
+        ValueError: For the first value that is smaller, or no number.
     """
     for name, value in arguments.items():
-        _check(value >= least, owner, name, value, f"must be at least {least}")
+        _check_number(value >= least if is_number(value) else None, owner, name, value, f"must be at least {least}")
 
 
-def check_positive(owner: object, arguments: Mapping[str, float | None]) -> None:
-    """Refuse arguments that are not above zero; None is left out.
+def check_positive(owner: object, arguments: Mapping[str, float]) -> None:
+    """Refuse arguments that are not above zero, and those that are no numbers.
 
     Args:
         owner: Who received them: an object, or the name of a class or function.
         arguments: Names and values.
 
     Raises:
-        ValueError: For the first value that is zero, negative or NaN.
+        ValueError: For the first value that is zero, negative or no number.
 
     Example:
-        >>> check_positive("FineTune", {"lr": 0.0})
+        >>> check_positive("OneCycleRetrain", {"start_div": 0.0})
+        Traceback (most recent call last):
+        lightning_prune.UserError: OneCycleRetrain(start_div=0.0) must be greater than 0.
+        >>> check_positive("OneCycleRetrain", {"start_div": "high"})
+        Traceback (most recent call last):
+        lightning_prune.UserError: OneCycleRetrain(start_div='high') is no number: it must be greater than 0.
+    """
+    for name, value in arguments.items():
+        _check_number(value > 0 if is_number(value) else None, owner, name, value, "must be greater than 0")
+
+
+def check_positive_or_none(owner: object, arguments: Mapping[str, float | None]) -> None:
+    """Refuse arguments that are not above zero, as :func:`check_positive` does. None is allowed.
+
+    Args:
+        owner: Who received them: an object, or the name of a class or function.
+        arguments: Names and values.
+
+    Raises:
+        ValueError: For the first value that is zero, negative or no number.
+
+    Example:
+        >>> check_positive_or_none("FineTune", {"lr": None})
+        >>> check_positive_or_none("FineTune", {"lr": 0.0})
         Traceback (most recent call last):
         lightning_prune.UserError: FineTune(lr=0.0) must be greater than 0.
     """
-    for name, value in arguments.items():
-        _check(value is None or value > 0, owner, name, value, "must be greater than 0")
+    check_positive(owner, {name: value for name, value in arguments.items() if value is not None})
 
 
 def check_fraction(owner: object, arguments: Mapping[str, float]) -> None:
-    """Refuse arguments that are not fractions of a cycle.
+    """Refuse arguments that are not fractions of a cycle, such as texts.
 
     Args:
         owner: Who received them: an object, or the name of a class or function.
@@ -112,7 +193,12 @@ def check_fraction(owner: object, arguments: Mapping[str, float]) -> None:
         ValueError: For the first value outside [0, 1].
     """
     for name, value in arguments.items():
-        _check(0 <= value <= 1, owner, name, value, "is a fraction of the cycle: give 0 to 1")
+        _check(is_number(value) and 0 <= value <= 1, owner, name, value, "is a fraction of the cycle: give 0 to 1")
+
+
+def _check_number(holds: bool | None, owner: object, name: str, value: object, said: str) -> None:
+    """Check a value that was compared, or that could not be: then ``holds`` is None."""
+    _check(bool(holds), owner, name, value, said if holds is not None else f"is no number: it {said}")
 
 
 def _check(holds: bool, owner: object, name: str, value: object, said: str) -> None:

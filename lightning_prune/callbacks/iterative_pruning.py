@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
+from lightning_prune.basics.checks import check_whole
 from lightning_prune.basics.too_early import FromTraining
 from lightning_prune.callbacks.base import CycleMember
 from lightning_prune.callbacks.companions.shrink import cut_to_sizes_, shrinks_in_cycles
@@ -150,6 +151,7 @@ class IterativePruning(Arguments):
         self.cycles, self.retrain = int(cycles), retrain
         self.criterion, self.allocation, self.prunable = criterion, allocation, prunable
         self.optimizer_state = optimizer_state
+        check_whole(self, {"seed": seed})
         self.seed = seed
         self.early_stopping = early_stopping
         self.during = during

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.optim import SGD, Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
-from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.checks import check_numbers, require, require_positive
 from lightning_prune.basics.user_error import UserError
 
 Batch = tuple[Tensor, Tensor]
@@ -85,6 +85,7 @@ class Classifier(LightningModule):
     ) -> None:
         super().__init__()
         require_positive("Classifier", classes=classes)
+        check_numbers("Classifier", {"label_smoothing": label_smoothing})
         require(0 <= label_smoothing < 1, "Classifier", "label_smoothing", label_smoothing, "lie in [0, 1)")
         require(interval in ("epoch", "step"), "Classifier", "interval", interval, "be 'epoch' or 'step'")
         lost = scheduler_length is not None and scheduler is None

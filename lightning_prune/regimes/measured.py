@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_prune.basics.checks import require
+from lightning_prune.basics.checks import check_numbers, is_number, require
 
 _MUCH = 0.1 + 1e-9  # ten points of training error, and what a sum of floats may add
 
@@ -39,10 +39,12 @@ class Measured:
     train_error: float | None = None
 
     def __post_init__(self) -> None:
+        check_numbers("Measured", {"density": self.density, "spread": self.spread})
         require(0 < self.density <= 1, "Measured", "density", self.density, "lie in (0, 1], the fraction that is left")
         require(self.spread >= 0, "Measured", "spread", self.spread, "be at least 0")
-        require(self.lmc == self.lmc, "Measured", "lmc", self.lmc, "be a number")
+        require(is_number(self.lmc), "Measured", "lmc", self.lmc, "be a number")
         error = self.train_error
+        check_numbers("Measured", {"train_error": error}, none=True)
         require(error is None or 0 <= error <= 1, "Measured", "train_error", error, "lie in [0, 1], or be None")
 
 

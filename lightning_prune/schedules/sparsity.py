@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from lightning_prune.basics.checks import check_at_least
+from lightning_prune.basics.checks import check_at_least, check_numbers
 from lightning_prune.basics.renamed import former_attribute, renamed_argument
 from lightning_prune.basics.user_error import UserError
 
@@ -76,6 +76,7 @@ class Geometric(SparsitySchedule):
         object.__setattr__(self, "fraction", fraction)
         object.__setattr__(self, "initial", initial)
         _check_final(self, initial, "initial")
+        check_numbers(self, {"fraction": fraction})
         if not 0 < fraction < 1:
             raise UserError(f"Geometric(fraction={fraction}) must lie strictly between 0 and 1, for instance 0.2.")
 
@@ -186,7 +187,10 @@ class Levels(SparsitySchedule):
     levels: list[float]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", [float(level) for level in self.levels])
+        try:
+            object.__setattr__(self, "levels", [float(level) for level in self.levels])
+        except (TypeError, ValueError) as error:
+            raise UserError(f"Levels(levels={self.levels!r}) must be a list of numbers, such as [0.5, 0.9].") from error
         if not self.levels:
             raise UserError("Levels(levels=[]) is empty: give one sparsity for each cycle, for instance [0.5, 0.9].")
         check_levels(f"Levels(levels={self.levels})", self.levels)
@@ -259,12 +263,14 @@ def check_levels(owner: str, levels: list[float]) -> None:
 
 
 def _check_final(owner: SparsitySchedule, final: float, argument: str = "final") -> None:
+    check_numbers(owner, {argument: final})
     if not 0 <= final < 1:
         name = type(owner).__name__
         raise UserError(f"{name}({argument}={final}) must lie in [0, 1): 0.9 removes 90 % of the weights.")
 
 
 def _check_initial(owner: SparsitySchedule, initial: float, final: float) -> None:
+    check_numbers(owner, {"initial": initial})
     if not 0 <= initial <= final:
         raise UserError(
             f"{type(owner).__name__}(initial={initial}, final={final}) would rise from above its end: give an initial "

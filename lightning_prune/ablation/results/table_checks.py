@@ -72,8 +72,8 @@ def require_values(where: str, table: pd.DataFrame, metric: str, *arms: str) -> 
     if not known:
         raise UserError(f"{given} The column `error` of the table says why a run has failed.")
     raise UserError(
-        f"{given} Log one in `{stage}_step`, name it with Ablation(metric='...'), and run the study again. Or compare by a "
-        f"column that has values, such as metric={known[0]!r} (there are {', '.join(known)})."
+        f"{given} Log one in `{stage}_step`, name it with Ablation(metric='...'), and run the study again. Or compare "
+        f"by a column that has values, such as metric={known[0]!r} (there are {', '.join(known)})."
     )
 
 

@@ -2,7 +2,7 @@
 
 import lightning.pytorch as pl
 
-from lightning_prune.basics.checks import check_at_least
+from lightning_prune.basics.checks import check_at_least, check_whole
 from lightning_prune.basics.random_state import seed_all, seed_of
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.cycle import Cycle
@@ -31,6 +31,7 @@ class DataOrder(CycleCallback):
     """
 
     def __init__(self, seed: int = 0) -> None:
+        check_whole("DataOrder", {"seed": seed})
         check_at_least("DataOrder", 0, {"seed": seed})
         self.seed = seed
 

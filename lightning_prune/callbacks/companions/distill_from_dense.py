@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from lightning_prune.basics.checks import check_positive
+from lightning_prune.basics.checks import check_positive, check_whole
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.callbacks.starting_points.repairing.dense_copy import DenseCopy
@@ -49,6 +49,7 @@ class DistillFromDense(CycleCallback):
 
     def __init__(self, temperature: float = 2.0, weight: float = 1.0, scores: str | None = None, dim: int = -1) -> None:
         check_positive(self, {"temperature": temperature, "weight": weight})
+        check_whole(self, {"dim": dim})
         self.temperature = temperature
         self.weight = weight
         self.scores = scores

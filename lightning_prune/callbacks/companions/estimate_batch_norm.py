@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lightning_prune.basics.checks import check_numbers, check_whole
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
@@ -55,6 +56,8 @@ class EstimateBatchNorm(CycleCallback):
     def __init__(self, batches: int | None = None, seed: int = 0, mode: Mode = "average") -> None:
         if mode not in ("average", "ema"):
             raise UserError(f"EstimateBatchNorm(mode={mode!r}) is unknown: give 'average' or 'ema'.")
+        check_numbers(self, {"batches": batches}, none=True)
+        check_whole(self, {"seed": seed})
         if batches is not None and batches < 1:
             raise UserError(f"EstimateBatchNorm(batches={batches}) sees no data: give at least 1, or None for all.")
         if seed < 0:

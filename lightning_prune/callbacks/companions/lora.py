@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, AdamW, Optimizer
 
-from lightning_prune.basics.checks import check_at_least, check_at_least_one, check_fraction, check_positive
+from lightning_prune.basics.checks import (
+    check_at_least,
+    check_at_least_one,
+    check_fraction,
+    check_positive,
+    check_whole,
+)
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.companions.low_rank import LowRank, added_to, scaling
@@ -205,6 +211,7 @@ class MaskedLoRA(Adapters):
     ) -> None:
         super().__init__(rank, learning_rate, warmup, weight_decay, parts)
         check_positive(self, {"alpha": alpha})
+        check_whole(self, {"seed": seed})
         check_at_least(self, 0, {"seed": seed})
         self.alpha = alpha
         self.seed = seed

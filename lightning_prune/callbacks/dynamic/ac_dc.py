@@ -9,7 +9,7 @@ import torch
 
 from lightning_prune import allocation as allocations
 from lightning_prune import criteria
-from lightning_prune.basics.checks import require
+from lightning_prune.basics.checks import check_numbers, check_whole, require
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.compat.best_checkpoint import choose_afresh
 from lightning_prune.callbacks.dynamic.dynamic_sparsity import DynamicSparsity
@@ -63,10 +63,12 @@ class ACDC(DynamicSparsity):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_numbers("ACDC", {"sparsity": sparsity})
         require(0 < sparsity < 1, "ACDC", "sparsity", sparsity, "lie strictly between 0 and 1, such as 0.9")
         require(
             optimizer_state in ("reset", "mask"), "ACDC", "optimizer_state", optimizer_state, "be 'reset' or 'mask'"
         )
+        check_whole(self, {"seed": seed})
         self.sparsity, self.prune_at, self.release_at = sparsity, list(prune_at), list(release_at)
         self.criterion, self.allocation, self.prunable, self.seed = criterion, allocation, prunable, seed
         self.optimizer_state = optimizer_state

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from lightning_prune import criteria
 from lightning_prune.allocation import Allocation
-from lightning_prune.basics.checks import require
+from lightning_prune.basics.checks import check_numbers, check_whole, require
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.dynamic.dynamic_sparsity import DynamicSparsity
 from lightning_prune.masks.drop_and_grow import drop_and_grow
@@ -40,8 +40,10 @@ class Rewiring(DynamicSparsity):
     ) -> None:
         super().__init__()
         name = type(self).__name__
+        check_numbers(name, {"sparsity": sparsity, "fraction": fraction})
         require(0 < sparsity < 1, name, "sparsity", sparsity, "lie strictly between 0 and 1, such as 0.9")
         require(0 < fraction <= 1, name, "fraction", fraction, "lie in (0, 1], such as 0.3")
+        check_whole(self, {"seed": seed})
         self.sparsity, self.allocation, self.prunable, self.seed = sparsity, allocation, prunable, seed
         self.every, self.fraction, self.until = every, fraction, until
         self._every = parse_duration(every, f"{name}(every")

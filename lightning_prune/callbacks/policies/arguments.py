@@ -5,6 +5,7 @@ from typing import Literal
 
 import lightning.pytorch as pl
 
+from lightning_prune.basics.checks import check_numbers
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import LearningRatePolicy
@@ -21,8 +22,10 @@ def check_drops(owner: object, drops: Sequence[float], largest: float = float("i
         largest: The largest drop that is allowed.
 
     Raises:
-        ValueError: If a drop is not above 0, a drop is above ``largest``, or the drops do not rise.
+        ValueError: If a drop is no number or not above 0, a drop is above ``largest``, or the drops do not rise.
     """
+    for drop in drops:
+        check_numbers(owner, {"drops": drop})
     if any(not 0 < drop <= largest for drop in drops) or list(drops) != sorted(drops):
         what = "be positive" if largest == float("inf") else f"lie in (0, {largest}]"
         raise UserError(f"{type(owner).__name__}(drops={list(drops)}) must {what} and rise, for instance (0.5, 0.75).")

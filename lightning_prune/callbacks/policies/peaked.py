@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lightning_prune.basics.checks import check_positive
+from lightning_prune.basics.checks import check_numbers, check_positive, check_positive_or_none
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import ShapedRate
@@ -78,7 +78,7 @@ class ConstantPeak(Peak):
         return self.max_lr
 
     def check(self, owner: object) -> None:
-        check_positive(owner, {"max_lr": self.max_lr})
+        check_positive_or_none(owner, {"max_lr": self.max_lr})
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class SPeak(Peak):
 
     def check(self, owner: object) -> None:
         check_positive(owner, {"low": self.low, "beta": self.beta})
+        check_numbers(owner, {"rise": self.rise, "delay": self.delay})
         if self.rise < 0 or self.delay < 0:
             name = type(owner).__name__
             raise UserError(f"{name}(rise={self.rise}, delay={self.delay}): none may be negative.")

@@ -5,6 +5,7 @@ from typing import Literal
 import lightning.pytorch as pl
 from torch import Tensor
 
+from lightning_prune.basics.checks import check_numbers
 from lightning_prune.basics.renamed import renamed_argument
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.gathering.operations import flops_of_step
@@ -63,6 +64,7 @@ class ScratchTrain(FreshStart):
         super().__init__(seed, draw, renamed_argument(self, "initialise", initialise, initialize))
         if budget not in ("equal-epochs", "equal-flops"):
             raise UserError(f"ScratchTrain(budget={budget!r}) is unknown: give 'equal-epochs' or 'equal-flops'.")
+        check_numbers(self, {"cap": cap}, none=True)
         if cap is not None and not cap >= 1:
             raise UserError(f"ScratchTrain(cap={cap}) is in lengths of the dense run: give at least 1, or None.")
         if cap is not None and budget == "equal-epochs":

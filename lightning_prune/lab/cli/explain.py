@@ -47,13 +47,27 @@ def explain(message: str, keys: Iterable[str]) -> str:
     unknown = UNKNOWN.search(message)
     if unknown:
         key = (unknown[1] or unknown[2]).lstrip("-").split("=")[0]
-        return f"There is no `{key}`.{suggest(key, keys)}"
+        return _no_key(key, keys)
     if match := NO_YAML.search(message):
         return f"--config: the file is no YAML near line {match[2]}, column {match[3]} ({match[1]}). Mend it there."
     places, reason = _innermost(message)
     if not places and (match := NOT_ACCEPTED.search(message)):
-        return f"There is no `{match[1]}`.{suggest(match[1], [*keys, 'model', 'data'])}"
+        return _no_key(match[1], [*keys, "model", "data"])
     return (_sentence(reason, places) if places else None) or message
+
+
+def _no_key(key: str, keys: Iterable[str]) -> str:
+    """Refuse a key. If its first word is misspelt, that word is to be mended, whatever stands behind it.
+
+    Example:
+        >>> _no_key("modle.init_args.width", ["model", "model.init_args.monitor"])
+        'There is no `modle`. Did you mean `model`?'
+    """
+    known = list(keys)
+    first, tops = key.split(".")[0], dict.fromkeys(one.split(".")[0] for one in known)
+    if first not in tops and (meant := suggest(first, tops)):
+        return f"There is no `{first}`.{meant}"
+    return f"There is no `{key}`.{suggest(key, known)}"
 
 
 def _sentence(reason: str, places: list[str]) -> str | None:

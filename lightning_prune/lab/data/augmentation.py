@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_prune.basics.checks import require
+from lightning_prune.basics.checks import check_numbers, require
 
 Border = Literal["black", "reflect"]
 BORDERS = ("black", "reflect")
@@ -44,6 +44,7 @@ class Augmentation:
     rotation: float = 0.0
 
     def __post_init__(self) -> None:
+        check_numbers("Augmentation", {"padding": self.padding, "rotation": self.rotation})
         require(self.padding >= 0, "Augmentation", "padding", self.padding, "be 0 (no shift) or more pixels")
         require(self.border in BORDERS, "Augmentation", "border", self.border, f"be one of {', '.join(BORDERS)}")
         expected = "be 0 (no turn) to 180 degrees"

@@ -8,7 +8,7 @@ from lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.checks import check_numbers, check_whole, require, require_positive
 from lightning_prune.lab.data.augmentation import Augmentation
 from lightning_prune.lab.data.division import check_share, divided, set_apart
 from lightning_prune.lab.data.image_set import Batch, ImageSet, ImagesInMemory, batches
@@ -74,7 +74,15 @@ class ImageData(LightningDataModule, ABC):
         owner = type(self).__name__
         require_positive(owner, batch_size=batch_size)
         check_share(owner, validation)
-        require(subset is None or subset >= 1, owner, "subset", subset, "be at least 1, or None for all images")
+        check_whole(owner, {"seed": seed})
+        check_numbers(owner, {"subset": subset}, none=True)
+        require(
+            subset is None or subset >= 1,
+            owner,
+            "subset",
+            subset,
+            "be at least 1, or None for all images",
+        )
         self.batch_size = batch_size
         self.validation = validation
         self.seed = seed

@@ -3,7 +3,7 @@
 import torch
 from torch.utils.data import Subset
 
-from lightning_prune.basics.checks import require
+from lightning_prune.basics.checks import is_number, require
 from lightning_prune.lab.data.image_set import Batch, ImageSet
 
 
@@ -42,9 +42,10 @@ def check_share(owner: str, validation: float) -> None:
         >>> check_share("MNIST", 0.1), check_share("MNIST", 5000)
         (None, None)
     """
-    is_number = validation >= 2 and float(validation).is_integer()
+    is_count = is_number(validation) and validation >= 2 and float(validation).is_integer()
     expected = "be a fraction in [0, 1), or a whole number of images, at least 2"
-    require(0 <= validation < 1 or is_number, owner, "validation", validation, expected)
+    is_share = is_number(validation) and 0 <= validation < 1
+    require(is_share or is_count, owner, "validation", validation, expected)
 
 
 def set_apart(count: int, validation: float) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 import lightning_prune
-from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.checks import check_numbers, require, require_positive
 
 Batch = tuple[Tensor, ...]
 SYMBOLS = ["\N{REPLACEMENT CHARACTER}", "\n", *map(chr, range(32, 127))]  # the first is every other character
@@ -109,8 +109,15 @@ class Docstrings(LightningDataModule):
     ) -> None:
         super().__init__()
         require_positive("Docstrings", batch_size=batch_size, length=length)
+        check_numbers("Docstrings", {"subset": subset, "held_out": held_out}, none=True)
         for name, number in {"subset": subset, "held_out": held_out}.items():
-            require(number is None or number >= 1, "Docstrings", name, number, "be at least 1, or None")
+            require(
+                number is None or number >= 1,
+                "Docstrings",
+                name,
+                number,
+                "be at least 1, or None",
+            )
         self.batch_size = batch_size
         self.length = length
         self.subset = subset

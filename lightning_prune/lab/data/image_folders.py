@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.checks import check_numbers, require, require_positive
 from lightning_prune.lab.data.augmentation import Augmentation
 from lightning_prune.lab.data.cache import cached, fingerprint
 from lightning_prune.lab.data.content_hash import content_of
@@ -81,6 +81,7 @@ class ImageFolders(ImageData):
         super().__init__(batch_size, validation, seed, subset, Augmentation(padding, flip), on_device)
         require_positive("ImageFolders", image_size=image_size, workers=workers)
         require(channels in (1, 3), "ImageFolders", "channels", channels, "be 3 (color) or 1 (gray)")
+        check_numbers("ImageFolders", {"memory_limit": memory_limit})
         require(memory_limit >= 0, "ImageFolders", "memory_limit", memory_limit, "be 0 gigabytes or more")
         for name, values in (("mean", mean), ("std", std)):
             fits = values is None or len(values) == channels

@@ -4,7 +4,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.checks import check_numbers, require, require_positive
 from lightning_prune.lab.networks.initialization import kaiming_normal_
 from lightning_prune.lab.networks.resnet import Block, convolution, stage
 
@@ -43,6 +43,7 @@ class BottleneckResNet(nn.Module):
     def __init__(self, depth: int = 83, classes: int = 10, channels: int = 3, width: int = 16) -> None:
         super().__init__()
         expected = "be 9n+2: 11, 20, 29, 38 and so on"
+        check_numbers("BottleneckResNet", {"depth": depth})
         require(depth >= 11 and depth % 9 == 2, "BottleneckResNet", "depth", depth, expected)
         require_positive("BottleneckResNet", classes=classes, channels=channels, width=width)
         blocks = (depth - 2) // 9

@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.checks import check_numbers, require, require_positive
 from lightning_prune.lab.networks.initialization import kaiming_normal_
 
 
@@ -46,6 +46,7 @@ class DenseNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_numbers("DenseNet", {"depth": depth, "dropout": dropout})
         require(depth >= 7 and depth % 3 == 1, "DenseNet", "depth", depth, "be 3n+4: 22, 40, 100 and so on")
         require(0 <= dropout < 1, "DenseNet", "dropout", dropout, "lie in [0, 1)")
         require_positive("DenseNet", growth=growth, classes=classes, channels=channels, width=width)

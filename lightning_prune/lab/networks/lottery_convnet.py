@@ -4,7 +4,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.checks import check_numbers, require, require_positive
 from lightning_prune.lab.networks.initialization import glorot_normal_
 
 
@@ -40,6 +40,7 @@ class LotteryConvNet(nn.Module):
         self, convolutions: int = 6, classes: int = 10, channels: int = 3, size: int = 32, width: int = 64
     ) -> None:
         super().__init__()
+        check_numbers("LotteryConvNet", {"convolutions": convolutions})
         pairs = convolutions // 2
         require(convolutions in (2, 4, 6), "LotteryConvNet", "convolutions", convolutions, "be 2, 4 or 6")
         require_positive("LotteryConvNet", classes=classes, channels=channels, size=size, width=width)

@@ -5,7 +5,7 @@ from typing import Literal, cast
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.checks import check_numbers, require, require_positive
 from lightning_prune.lab.networks.initialization import kaiming_normal_
 
 Shortcut = Literal["padding", "projection", "stage-projection"]
@@ -50,6 +50,7 @@ class ResNet(nn.Module):
         shortcut: Shortcut = "padding",
     ) -> None:
         super().__init__()
+        check_numbers("ResNet", {"depth": depth})
         require(depth >= 8 and depth % 6 == 2, "ResNet", "depth", depth, "be 6n+2: 20, 32, 44, 56, 110 and so on")
         require(shortcut in SHORTCUTS, "ResNet", "shortcut", shortcut, f"be one of {', '.join(SHORTCUTS)}")
         require_positive("ResNet", classes=classes, channels=channels, width=width)

@@ -4,7 +4,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.checks import check_numbers, require, require_positive
 from lightning_prune.lab.networks.convnet import convolution
 from lightning_prune.lab.networks.initialization import kaiming_normal_
 
@@ -48,6 +48,7 @@ class VGG(nn.Module):
 
     def __init__(self, depth: int = 16, classes: int = 10, channels: int = 3, width: int = 64) -> None:
         super().__init__()
+        check_numbers("VGG", {"depth": depth})
         require(depth in STAGES, "VGG", "depth", depth, f"be one of {', '.join(map(str, STAGES))}")
         require_positive("VGG", classes=classes, channels=channels, width=width)
         layers: list[nn.Module] = []

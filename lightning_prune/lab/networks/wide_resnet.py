@@ -5,7 +5,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightning_prune.basics.checks import require, require_positive
+from lightning_prune.basics.checks import check_numbers, require, require_positive
 from lightning_prune.lab.networks.initialization import kaiming_normal_
 
 
@@ -38,6 +38,7 @@ class WideResNet(nn.Module):
         self, depth: int = 16, widen: int = 8, classes: int = 10, channels: int = 3, dropout: float = 0.0
     ) -> None:
         super().__init__()
+        check_numbers("WideResNet", {"depth": depth, "dropout": dropout})
         require(depth >= 10 and depth % 6 == 4, "WideResNet", "depth", depth, "be 6n+4: 10, 16, 22, 28, 40 and so on")
         require(0 <= dropout < 1, "WideResNet", "dropout", dropout, "lie in [0, 1)")
         require_positive("WideResNet", widen=widen, classes=classes, channels=channels)

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_prune.basics.checks import check_at_least, require
+from lightning_prune.basics.checks import check_at_least, check_whole, is_number, require
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.regimes.sharpness.largest import largest
 from lightning_prune.regimes.sharpness.two_passes import Base, TwoPasses
@@ -51,7 +51,8 @@ class CrAM(TwoPasses):
         seed: int = 0,
     ) -> None:
         check_at_least(self, 0, {"rho": rho})
-        holds = bool(sparsities) and all(0 <= one < 1 for one in sparsities)
+        check_whole(self, {"seed": seed})
+        holds = bool(sparsities) and all(is_number(one) and 0 <= one < 1 for one in sparsities)
         require(holds, "CrAM", "sparsities", sparsities, "be one or more numbers in [0, 1)")
         super().__init__(params, base)
         self.rho, self.sparsities, self.seed = rho, tuple(sparsities), seed

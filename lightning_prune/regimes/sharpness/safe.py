@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_prune.basics.checks import check_at_least, check_at_least_one, require
+from lightning_prune.basics.checks import check_at_least, check_at_least_one, check_numbers, require
 from lightning_prune.regimes.sharpness.largest import largest
 from lightning_prune.regimes.sharpness.sam import climb_
 from lightning_prune.regimes.sharpness.two_passes import Base, TwoPasses
@@ -57,6 +57,7 @@ class SAFE(TwoPasses):
         penalty: float = 1e-3,
         interval: int = 32,
     ) -> None:
+        check_numbers("SAFE", {"sparsity": sparsity})
         require(0 <= sparsity < 1, "SAFE", "sparsity", sparsity, "lie in [0, 1)")
         check_at_least_one(self, "steps", steps)
         check_at_least_one(self, "interval", interval)

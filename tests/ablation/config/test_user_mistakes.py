@@ -51,6 +51,14 @@ def test_a_misspelt_part_of_the_base_is_one_sentence_without_the_parsers_errors(
     assert refused.value.__suppress_context__
 
 
+@pytest.mark.parametrize(("wrong", "meant"), [("modle", "model"), ("traner", "trainer"), ("dta", "data")])
+def test_a_misspelt_top_level_key_of_the_base_is_mended_and_not_what_stands_below_it(wrong, meant):
+    given = study({"one": {}})
+    given["base"][wrong] = given["base"].pop(meant)
+    with pytest.raises(ValueError, match=rf"There is no `{wrong}`. Did you mean `{meant}`\?"):
+        Ablation.from_config(given).runs  # noqa: B018
+
+
 def test_a_policy_without_pruning_is_refused_before_anything_is_trained():
     given = study({"one": {"callbacks": "LRRewind"}})
     given["base"]["trainer"]["callbacks"] = []

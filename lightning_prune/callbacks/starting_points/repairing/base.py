@@ -6,7 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from lightning_prune.basics.checks import check_at_least, check_at_least_one
+from lightning_prune.basics.checks import check_at_least, check_at_least_one, check_whole
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
@@ -38,6 +38,7 @@ class Repair(StartingPoint):
 
     def __init__(self, batches: int, seed: int) -> None:
         check_at_least_one(self, "batches", batches)
+        check_whole(self, {"seed": seed})
         check_at_least(self, 0, {"seed": seed})
         self.batches = batches
         self.seed = seed
