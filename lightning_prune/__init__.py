@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lightning_prune.public_names import *  # noqa: F403
 
 keep_former_names()
+OTHER_HOMES = ("ablation", "lab", "regimes", "regimes.study")
 
 
 def _public() -> dict[str, Any]:
@@ -33,7 +34,18 @@ def _look_up(name: str) -> Any:
     if not name.startswith("_") and name in (names := _public()):
         globals().update(names)
         return names[name]
-    return former_classes(__name__, level=2)(name)
+    try:
+        return former_classes(__name__, level=2)(name)
+    except AttributeError as error:
+        raise AttributeError(f"{error}{_other_home(name)}", name=name) from None
+
+
+def _other_home(name: str) -> str:
+    """Say from where a public name of a package below this one is imported. Empty if none has it."""
+    for place in OTHER_HOMES if name[0].isupper() else ():
+        if name in importlib.import_module(f"{__name__}.{place}").__all__:
+            return f". Write `from {__name__}.{place} import {name}`"
+    return ""
 
 
 def __dir__() -> list[str]:

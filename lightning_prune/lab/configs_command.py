@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from itertools import groupby, takewhile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lightning_prune.basics.nearest import suggest
 from lightning_prune.basics.user_error import NothingThere, UserError
 
 HELP = "List the configs that come with the package, or copy one to change it."
+ACTIONS = ("list", "copy")
 HEADINGS = {
     "digits": "scikit-learn's digits, small enough for any machine",
     "cifar10": "CIFAR-10",
@@ -29,9 +31,18 @@ CITATION = re.compile(r'[^"]+, ".+", .*[0-9]{4}\.')
 def configs_parser() -> ArgumentParser:
     """Declare the arguments of ``lightning-prune configs``."""
     parser = ArgumentParser(prog="lightning-prune configs", description=HELP)
-    parser.add_argument("action", nargs="?", default="list", metavar="list|copy", help="what to do (default: list)")
     parser.add_argument(
-        "name", nargs="?", help="with copy: a config, such as digits/lr_rewind. With list: a word of the names to list"
+        "action",
+        nargs="?",
+        default="list",
+        metavar="list|copy|WORD",
+        help="what to do (default: list). Another word, such as digits, lists the configs whose name or description "
+        "has it",
+    )
+    parser.add_argument(
+        "name",
+        nargs="?",
+        help="with copy: a config, such as digits/lr_rewind. With list: a word of the names or descriptions to list",
     )
     parser.add_argument("folder", nargs="?", default=".", help="with copy: the folder of the copy (default: here)")
     return parser
@@ -40,8 +51,8 @@ def configs_parser() -> ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """Parse the arguments, and list or copy."""
     options = configs_parser().parse_args(list(arguments))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if options.action == "list":
-        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         sys.stdout.write(listing(options.name or "", columns))
     elif options.action == "copy" and options.name:
         copy = copy_config(options.name, Path(options.folder))
@@ -49,28 +60,36 @@ def main(arguments: Sequence[str]) -> None:
     elif options.action == "copy":
         raise UserError("`configs copy` needs a name, such as digits/lr_rewind. `lightning-prune configs` lists all.")
     else:
-        guess = suggest(options.action, ("list", "copy"))
-        raise UserError(f"`configs {options.action}`: there is no such action.{guess} Give `list` or `copy NAME`.")
+        _list_word(options.action, options.name, columns)
+
+
+def _list_word(word: str, more: str | None, columns: int | None) -> None:
+    """List the configs that have a word, which is no action. A misspelt action is not taken for a word."""
+    guess = suggest(word, ACTIONS)
+    if more is not None or (guess and not any(word in name for name in shipped_names())):
+        raise UserError(f"`configs {word}`: there is no such action.{guess} Give `list`, `copy NAME`, or a word.")
+    if not named(word):
+        raise NothingThere(f"`configs {word}`: {_nothing_has(word)}")
+    sys.stdout.write(listing(word, columns))
 
 
 def listing(word: str = "", columns: int | None = None) -> str:
     """List the configs, by data set and by paper, each with the first sentence of its file.
 
     Args:
-        word: What the names must contain. Empty: all configs.
+        word: What the names or their descriptions must contain, in capital or small letters. Empty: all configs.
         columns: The most characters in a line. None: no limit.
 
     Raises:
-        FileNotFoundError: If no name contains the word.
+        FileNotFoundError: If no name and no description contains the word. The message has the nearest names.
 
     Example:
         >>> "digits/silo " in listing("digits"), "cifar10/silo " in listing("digits")
         (True, False)
     """
-    names = sorted((name for name in shipped_names() if word in name), key=_place)
+    names = named(word)
     if not names:
-        guess = suggest(word, shipped_names())
-        raise NothingThere(f"`configs list {word}`: no config has `{word}` in its name.{guess}")
+        raise NothingThere(f"`configs list {word}`: {_nothing_has(word)}")
     width = max(map(len, names))
     blocks = ["Run one with --config NAME. `lightning-prune configs copy NAME` makes a copy to change."]
     for folder, members in groupby(names, key=_folder):
@@ -78,6 +97,31 @@ def listing(word: str = "", columns: int | None = None) -> str:
         lines = [f"  {name:<{width}}  {summary(name)}" for name in cited]
         blocks.append("\n".join([_heading(folder, cited[0]), *(_cut(line, columns) for line in lines)]))
     return "\n\n".join(blocks) + "\n"
+
+
+def named(word: str) -> list[str]:
+    """The configs whose name or description has a word, in the order of the list.
+
+    Args:
+        word: The word, or a part of one, in capital or small letters.
+
+    Example:
+        >>> "digits/lr_rewind" in named("Digits"), "digits/lr_rewind" in named("replay the last"), named("nowhere")
+        (True, True, [])
+    """
+    small = word.lower()
+    return sorted((name for name in shipped_names() if small in f"{name} {summary(name)}".lower()), key=_place)
+
+
+def _nothing_has(word: str) -> str:
+    """Say that no config has a word, and name those whose names have the most similar word."""
+    words = {
+        part: name for name in sorted(shipped_names(), key=_place, reverse=True) for part in re.split("[/_]", name)
+    }
+    near = get_close_matches(word, shipped_names()) or [words[one] for one in get_close_matches(word.lower(), words)]
+    names = ", ".join(f"`{name}`" for name in dict.fromkeys(near))
+    guess = f"The nearest names are {names}." if names else "Without a word, it lists all."
+    return f"no config has `{word}` in its name or its description. {guess}"
 
 
 def summary(name: str) -> str:

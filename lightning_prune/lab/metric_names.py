@@ -40,7 +40,7 @@ def choose_columns(names: Collection[str], metric: str | None = None) -> Columns
         Columns(metric='val_acc', train_metric='train_acc', train_loss='train_loss', val_loss='val_loss')
     """
     if metric is not None and metric not in names:
-        raise UserError(f"`--metric {metric}` was not logged.{_advice(metric, names)}")
+        raise UserError(f"`metric={metric}` (--metric) was not logged.{_advice(metric, names)}")
     chosen = metric or main_metric(names)
     return Columns(
         metric=chosen,

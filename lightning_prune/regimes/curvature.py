@@ -91,7 +91,7 @@ def top_eigenvalue(
 
     Raises:
         ValueError: If the metric has no curvature or does not fit, or nothing in the network is trained.
-        ModuleNotFoundError: If SciPy is missing. The extra ``lab`` brings it.
+        ModuleNotFoundError: If SciPy is missing. The extra ``studies`` brings it.
 
     Example:
         >>> layer = nn.Linear(2, 1, bias=False)
@@ -100,7 +100,7 @@ def top_eigenvalue(
         >>> round(top_eigenvalue(layer, data, metric=squares), 3)  # of the diagonal matrix 1, 4
         4.0
     """
-    with needs_extra("top_eigenvalue", "lab"):
+    with needs_extra("top_eigenvalue", "studies"):
         from scipy.sparse.linalg import LinearOperator, eigsh
     with _products(a, data, metric, batches, network, seed, "top_eigenvalue") as (product, living):
         count = len(living)

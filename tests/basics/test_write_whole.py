@@ -46,7 +46,7 @@ def test_a_writer_never_sees_the_name_of_the_file(tmp_path):
 
 def test_only_a_report_speaks_of_a_report(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="`report`: .* cannot be written .* give another folder with --out"):
+    with pytest.raises(ValueError, match="`report`: .* cannot be written .* give another folder with out=... .--out."):
         write_report_file(tmp_path / "file" / "table.csv", "text")
     with pytest.raises(FileExistsError):
         write_rows(tmp_path / "file" / "rates.csv", ["step"], [{"step": 1}])

@@ -160,3 +160,16 @@ def test_the_overview_lists_what_there_is():
     from lightning_prune.lab.cli.command_line import CommandLine
 
     assert TRAINER_COMMANDS.keys() == CommandLine.subcommands().keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "home"), [("Ablation", "ablation"), ("Classifier", "lab"), ("RegimeStudy", "regimes.study")]
+)
+def test_a_name_of_a_package_below_is_answered_with_its_home(name, home):
+    with pytest.raises(
+        AttributeError, match=f"has no attribute '{name}'. Write `from lightning_prune.{home} import {name}`"
+    ):
+        getattr(lightning_prune, name)
+    assert not hasattr(lightning_prune, name)
+    with pytest.raises(AttributeError, match="has no attribute 'Nowhere'$"):
+        lightning_prune.Nowhere  # noqa: B018

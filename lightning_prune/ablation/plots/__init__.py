@@ -25,7 +25,7 @@ _PLACES = {
 }
 
 if not TYPE_CHECKING:
-    __getattr__ = late_names(__name__, _PLACES, extra="lab")
+    __getattr__ = late_names(__name__, _PLACES, extra="studies")
 
 
 def __dir__() -> list[str]:

@@ -184,7 +184,7 @@ def _chosen_label(study: Study, metric: str | None) -> str:
         return headline.default_label(study)
     if metric not in known:
         measured = f"Measured are {', '.join(known) or 'none'}."
-        raise UserError(f"`--metric {metric}` was not measured.{suggest(metric, known)} {measured}")
+        raise UserError(f"`metric={metric}` (--metric) was not measured.{suggest(metric, known)} {measured}")
     return known[metric]
 
 
@@ -192,7 +192,7 @@ def _require_against(study: Study, against: str) -> None:
     require_arms("report", study.table, against=against)
     if against not in study.measured_arms:
         raise UserError(
-            f"`--against {against}` has no result. Choose one of {', '.join(study.measured_arms) or 'none'}."
+            f"`against={against}` (--against) has no result. Choose one of {', '.join(study.measured_arms) or 'none'}."
         )
 
 

@@ -36,14 +36,17 @@ def guard(out: Path, config: StudyConfig, force: bool) -> None:
         ValueError: If ``out`` is no folder, may not be written, or belongs to another version. If the config has
             changed. The message then names the changes.
     """
-    see_writable(out, "--out")
+    see_writable(out, "out")
     if not (out / STUDY).is_file() or force:
         return
     try:
         saved = read_json(out / STUDY)
     except ValueError as error:
         raise UserError(f"{out / STUDY} is damaged ({error.__cause__}). {WRITE_ANEW}") from error
-    way_out = "Give a new folder (--out), or --force to go on in this one: what is still the same is not trained again."
+    way_out = (
+        "Give a new folder (out=..., or --out), or go on in this one (force=True, or --force): what is still the same "
+        "is not trained again."
+    )
     if not isinstance(saved, Mapping) or not isinstance(saved.get("config"), Mapping):
         raise UserError(f"{out / STUDY} is not the record of a study. {way_out}")
     if saved.get("version") != __version__:

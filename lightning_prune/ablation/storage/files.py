@@ -25,23 +25,23 @@ def see_writable(folder: Path, argument: str) -> None:
 
     Args:
         folder: The folder.
-        argument: The argument that names the folder, for the error.
+        argument: The argument of ``Ablation.run`` that names the folder, for the error.
 
     Raises:
         ValueError: If the folder is a file, lies in a file, or may not be written. If its name is not UTF-8.
     """
+    given = f"`{argument}={folder}` (--{argument})"
     try:
         str(folder).encode()
     except UnicodeEncodeError as error:
+        name = str(folder).encode(errors="backslashreplace").decode()
         raise UserError(
-            f"`{argument} {str(folder).encode(errors='backslashreplace').decode()}`: the name is not UTF-8, and tables "
-            "cannot be written there. Give another one."
+            f"`{argument}={name}` (--{argument}): the name is not UTF-8, and tables cannot be written there. Give "
+            "another one."
         ) from error
     there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     if not there.is_dir():
         what = "is a file" if there == folder.absolute() else f"lies in {there}, which is a file"
-        raise UserError(f"`{argument} {folder}` {what}. Give a folder, or the name of a new one.")
+        raise UserError(f"{given} {what}. Give a folder, or the name of a new one.")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(
-            f"`{argument} {folder}`: {there} may not be written. Give a folder that you may write, or get the right."
-        )
+        raise UserError(f"{given}: {there} may not be written. Give a folder that you may write, or get the right.")

@@ -10,8 +10,8 @@ from lightning_prune.basics.file_names import STUDY
 from lightning_prune.basics.user_error import UserError
 
 WRITE_ANEW = (
-    "Run the command of the study again with --force, and with its --store if it had one. The file is then written "
-    "again, and what is finished is not trained again."
+    "Run the command of the study again with --force (force=True), and with its --store (store=...) if it had one. The "
+    "file is then written again, and what is finished is not trained again."
 )
 
 
@@ -80,18 +80,19 @@ def choose_store(out: Path, given: str | Path | None, force: bool) -> Path:
         if not store.is_dir() and store != out and not force:
             raise UserError(
                 f"{out} keeps its nodes in {store}, which is not there. Put it back (the path is relative to {out}), "
-                "or give --store and --force: what is not in the folder that you give is trained again."
+                "or give another store (store=..., or --store) and force=True (--force): what is not in the folder "
+                "that you give is trained again."
             )
         return store
     store = Path(given)
     _refuse_another(out, store, None if force else recorded)
     if _same(store, out):
         return out
-    see_writable(store, "--store")
+    see_writable(store, "store")
     elsewhere = recorded_store(store)
     if elsewhere is not None and not _same(elsewhere, store):
         raise UserError(
-            f"`--store {store}` is the folder of a study that keeps its nodes in {elsewhere}. Give that one."
+            f"`store={store}` (--store) is the folder of a study that keeps its nodes in {elsewhere}. Give that one."
         )
     return store
 
@@ -99,8 +100,8 @@ def choose_store(out: Path, given: str | Path | None, force: bool) -> Path:
 def _refuse_another(out: Path, store: Path, recorded: Path | None) -> None:
     if recorded is not None and not _same(recorded, store):
         raise UserError(
-            f"`--store {store}`: the study in {out} keeps its nodes in {recorded}. Leave --store out to go on with "
-            f"them, or give --force to go on in {store}: what is not finished there is trained again."
+            f"`store={store}` (--store): the study in {out} keeps its nodes in {recorded}. Leave `store` out to go on "
+            f"with them, or give force=True (--force) to go on in {store}: what is not finished there is trained again."
         )
 
 

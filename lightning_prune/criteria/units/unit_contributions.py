@@ -103,7 +103,7 @@ def lasso_channels(units: Tensor, evidence: Evidence) -> Tensor:
     authors look for one penalty that leaves as many factors as they want. That keeps the same units, unless a factor
     becomes zero again on the way. They then fit the weights of the next layer by least squares. This criterion changes
     no weight. See :func:`reconstruction_error` for the samples and the allocation. It needs scikit-learn, of
-    ``lightning-prune[studies]``.
+    ``lightning-prune[cli]``.
 
     Reference: He, Zhang & Sun, Channel Pruning for Accelerating Very Deep Neural Networks, 2017,
     https://arxiv.org/abs/1707.06168 (8 batches are our choice).
@@ -120,7 +120,7 @@ def lasso_channels(units: Tensor, evidence: Evidence) -> Tensor:
         >>> lasso_channels(torch.zeros(2, 9), Evidence(torch.Generator(), found))
         tensor([4., 1.])
     """
-    with needs_extra("lightning_prune.criteria.lasso_channels", "lab"):
+    with needs_extra("lightning_prune.criteria.lasso_channels", "cli"):
         from sklearn.linear_model import lars_path_gram
 
     gram = evidence.contribution_gram.detach().double().cpu()

@@ -22,7 +22,7 @@ def require_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"`--out {folder}` cannot be a folder: {error}. Give a folder, or the name of a new one."
+            f"`out={folder}` (--out) cannot be a folder: {error}. Give a folder, or the name of a new one."
         ) from error
     return folder
 
@@ -50,5 +50,5 @@ def write_report_file(path: Path, content: str | bytes) -> Path:
     except OSError as error:
         raise UserError(
             f"`report`: {path} cannot be written ({error.strerror or error}). An earlier file is kept. Free some "
-            "space, or give another folder with --out."
+            "space, or give another folder with out=... (--out)."
         ) from error

@@ -232,9 +232,11 @@ def test_what_was_typed_wrong_is_said(tmp_path):
     folder = write_study(tmp_path / "out", TWO, failed=None, search=())
     with pytest.raises(ValueError, match=r"against='cylic'.*Did you mean 'cyclic'\?"):
         command.report_study(folder, against="cylic")
-    with pytest.raises(ValueError, match=r"`--metric test_lst` was not measured. Did you mean `test_last`\?"):
+    with pytest.raises(
+        ValueError, match=r"`metric=test_lst` \(--metric\) was not measured. Did you mean `test_last`\?"
+    ):
         command.report_study(folder, metric="test_lst")
-    with pytest.raises(ValueError, match=r"`--out .*study.json` cannot be a folder"):
+    with pytest.raises(ValueError, match=r"`out=.*study.json` \(--out\) cannot be a folder"):
         command.report_study(folder, out=folder / "study.json")
     with pytest.raises(FileNotFoundError, match=r"no study.json in it"):
         command.report_study(tmp_path)

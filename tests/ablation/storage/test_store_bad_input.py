@@ -39,7 +39,7 @@ def test_another_store_than_the_last_time_is_refused(tmp_path, study, record):
     (tmp_path / "store").mkdir()
     before = everything(tmp_path)
     for out, store, known in ((shared, tmp_path / "new", "store"), (shared, shared, "store"), (own, "store", "own")):
-        said = rf"`--store .*`: the study in {out} keeps its nodes in {tmp_path / known}\. Leave --store out .* --force"
+        said = rf"`store=.*` \(--store\): the study in {out} keeps its nodes in {tmp_path / known}\. .* force=True \(--force\)"
         with pytest.raises(ValueError, match=said):
             study.run(out, workers=0, store=store)
     assert everything(tmp_path) == before
@@ -64,7 +64,7 @@ def test_a_store_that_is_gone_is_said_and_not_made_anew(tmp_path, study, record)
 
 def test_the_folder_of_a_study_whose_nodes_are_elsewhere_is_no_store(tmp_path, study, record):
     other = record(tmp_path / "other", store="../store")
-    said = rf"`--store {other}` is the folder of a study that keeps its nodes in {tmp_path / 'store'}\. Give that one"
+    said = rf"`store={other}` \(--store\) is the folder of a study that keeps its nodes in {tmp_path / 'store'}\. Give that one"
     with pytest.raises(ValueError, match=said):
         study.run(tmp_path / "out", workers=0, store=other)
     assert not (tmp_path / "out").exists()
@@ -72,7 +72,7 @@ def test_the_folder_of_a_study_whose_nodes_are_elsewhere_is_no_store(tmp_path, s
 
 def test_a_file_is_no_store(tmp_path, study):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"`--store .*file` is a file\. Give a folder"):
+    with pytest.raises(ValueError, match=r"`store=.*file` \(--store\) is a file\. Give a folder"):
         study.run(tmp_path / "out", workers=0, store=tmp_path / "file")
     assert not (tmp_path / "out").exists()
 

@@ -48,7 +48,28 @@ def test_a_copy_is_the_file_and_nothing_is_overwritten(capsys):
     assert "Did you mean `digits/silo`?" in failure(capsys, "configs", "copy", "digits/sillo")
     assert "needs a name" in failure(capsys, "configs", "copy")
     assert "no such action. Did you mean `copy`?" in failure(capsys, "configs", "copi")
-    assert "no config has `resnt` in its name" in failure(capsys, "configs", "list", "resnt")
+    assert "no config has `resnt` in its name or its description" in failure(capsys, "configs", "list", "resnt")
+
+
+def test_a_word_lists_the_configs_whose_name_or_description_has_it(capsys):
+    main(["configs", "Digits"])
+    alone = capsys.readouterr().out
+    main(["configs", "list", "digits"])
+    assert alone == capsys.readouterr().out
+    assert "digits/silo " in alone
+    assert "cifar10/silo " not in alone
+    main(["configs", "replay the last"])
+    assert "digits/lr_rewind " in capsys.readouterr().out
+
+
+def test_a_word_that_no_config_has_is_answered_with_the_nearest_names(capsys):
+    said = failure(capsys, "configs", "digts")
+    assert "no config has `digts` in its name or its description. The nearest names are `digits/" in said
+    assert "Without a word, it lists all." in failure(capsys, "configs", "xyzzyx")
+    assert "there is no such action" in failure(capsys, "configs", "digits", "silo")
+    with pytest.raises(SystemExit):
+        main(["configs", "--help"])
+    assert "WORD" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -114,7 +114,9 @@ def test_no_validation_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_misspelt_metric_names_the_nearest(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", cycles=1)
-    with pytest.raises(ValueError, match=r"`--metric val/accuracies` was not logged. Did you mean `val/accuracy`"):
+    with pytest.raises(
+        ValueError, match=r"`metric=val/accuracies` \(--metric\) was not logged. Did you mean `val/accuracy`"
+    ):
         main([str(folder), "--metric", "val/accuracies"])
 
 
@@ -184,7 +186,7 @@ def test_the_names_of_runs_are_shown_as_they_are(tmp_path: Path) -> None:
 
 def test_out_onto_a_file_is_said(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", cycles=1)
-    with pytest.raises(ValueError, match=r"`--out .*metrics.csv` cannot be a folder"):
+    with pytest.raises(ValueError, match=r"`out=.*metrics.csv` \(--out\) cannot be a folder"):
         main([str(run), "--out", str(run / "metrics.csv")])
 
 
