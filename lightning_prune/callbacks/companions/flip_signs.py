@@ -3,7 +3,7 @@
 import lightning.pytorch as pl
 import torch
 
-from lightning_prune.basics.checks import check_numbers
+from lightning_prune.basics.checks import is_number
 from lightning_prune.basics.random_state import seed_of
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
@@ -38,8 +38,7 @@ class FlipSigns(CycleCallback):
     """
 
     def __init__(self, fraction: float = 0.1, seed: int = 0) -> None:
-        check_numbers(self, {"fraction": fraction})
-        if not 0 < fraction <= 1:
+        if not (is_number(fraction) and 0 < fraction <= 1):
             raise UserError(f"FlipSigns(fraction={fraction!r}) must lie above 0 and be at most 1, for instance 0.1.")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise UserError(f"FlipSigns(seed={seed!r}) is no seed: give a whole number of at least 0.")

@@ -6,7 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import nn
 
-from lightning_prune.basics.checks import check_numbers
+from lightning_prune.basics.checks import is_number
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.companions.train_only import Still
 from lightning_prune.callbacks.cycle import Cycle
@@ -40,8 +40,7 @@ class FreezeLayers(Still):
     """
 
     def __init__(self, fraction: float = 0.3) -> None:
-        check_numbers(self, {"fraction": fraction})
-        if not 0 < fraction < 1:
+        if not (is_number(fraction) and 0 < fraction < 1):
             raise UserError(f"FreezeLayers(fraction={fraction!r}) must lie in (0, 1).")
         self.fraction = fraction
         self.forget()

@@ -6,7 +6,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from lightning_prune.basics.checks import check_numbers
+from lightning_prune.basics.checks import is_number
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.masks.masks import keep_top
@@ -44,8 +44,7 @@ class SoftFilterPruning(CycleCallback):
     """
 
     def __init__(self, fraction: float, prunable: Selection = Prunable()) -> None:
-        check_numbers(self, {"fraction": fraction})
-        if not 0 < fraction < 1:
+        if not (is_number(fraction) and 0 < fraction < 1):
             raise UserError(f"SoftFilterPruning(fraction={fraction!r}) must lie strictly between 0 and 1, such as 0.3.")
         self.fraction, self.prunable = fraction, prunable
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from lightning_prune.basics.checks import check_numbers
+from lightning_prune.basics.checks import is_number
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.base import CycleCallback
 from lightning_prune.masks.optimizer_state import owned_by
@@ -48,8 +48,7 @@ class SparsityPenalty(CycleCallback):
     """
 
     def __init__(self, strength: float, on: Target = "scales", cycles: bool = False) -> None:
-        check_numbers(self, {"strength": strength})
-        if not strength > 0:
+        if not (is_number(strength) and strength > 0):
             raise UserError(f"SparsityPenalty(strength={strength!r}) must be above 0, for instance 1e-4.")
         if on not in ("scales", "filters"):
             raise UserError(f"SparsityPenalty(on={on!r}) is unknown: give 'scales' or 'filters'.")
