@@ -4,13 +4,12 @@ import pytest
 from resumed_runs import timeless
 from toys import Images
 
-stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is in the dev extra")
-
 
 class KeepsItsPlace(Images):
     """Shuffled, by a loader with a state."""
 
     def train_dataloader(self):
+        stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is in the dev extra")
         return stateful.StatefulDataLoader(self.set, batch_size=self.batch, shuffle=True)
 
 

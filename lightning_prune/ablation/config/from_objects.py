@@ -140,6 +140,15 @@ def _hyperparameters(value: LightningModule | LightningDataModule, where: str) -
     names = [name for name, one in _parameters(value).items() if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
     if missing := [name for name in names if name not in value.hparams]:
         raise UserError(f"Ablation({where}) is a {type(value).__name__}, whose `{missing[0]}` {_how(value)}")
+    takes_more = any(one.kind is one.VAR_KEYWORD for one in _parameters(value).values())
+    if not takes_more and (of_base := [name for name in value.hparams if name not in _parameters(value)]):
+        # Lightning's command line makes the module again, and then keeps the arguments of its class alone.
+        name = type(value).__name__
+        raise UserError(
+            f"Ablation({where}) is a {name}, whose base class has saved the hyperparameter `{of_base[0]}`. {name} does "
+            f"not take `{of_base[0]}`, so the runs of a study would not have it in self.hparams. Let {name} take it and "
+            "pass it on, or read an attribute in place of self.hparams."
+        )
     return {name: written(value.hparams[name], f"{where}.{name}") for name in names}
 
 

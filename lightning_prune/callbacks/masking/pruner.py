@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_prune.callbacks.gathering.gatherer import Origin
 from lightning_prune.callbacks.masking.in_blocks import Parts, rehearse_in_blocks, shrink_in_blocks_
 from lightning_prune.callbacks.masking.scores_and_counts import ScoresAndCounts
 from lightning_prune.callbacks.masking.solving import solve_
+from lightning_prune.callbacks.masking.what_a_prune_leaves import warn_of_emptied
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import is_elementwise
 from lightning_prune.criteria.declared import Keep, solver_of
@@ -74,7 +74,16 @@ class Pruner(ScoresAndCounts):
         """
         before = dict(self.masks.living)
         self.shrink_(cycle, sparsity, trainer)
-        warn_of_emptied(f"Cycle {cycle}", before, self.masks.living)
+        self.warn_of_losses(f"Cycle {cycle}", before)
+
+    def warn_of_losses(self, said: str, before: Mapping[str, int]) -> None:
+        """Warn where a prune leaves too little.
+
+        Args:
+            said: What has pruned.
+            before: The number of living weights of each tensor before the prune, or of units of each group.
+        """
+        warn_of_emptied(said, before, self.masks.living)
 
     def shrink_(self, cycle: int, sparsity: float, trainer: Origin | None) -> None:
         """Decide which weights die, and remove them from the masks. See :meth:`prune_`."""
@@ -201,22 +210,6 @@ class Pruner(ScoresAndCounts):
     def _keep(self, counts: Mapping[str, int], sparsity: float, name: str) -> Keep:
         """What a criterion that decides itself is asked to keep of a tensor."""
         return counts[name]
-
-
-def warn_of_emptied(said: str, before: Mapping[str, int], after: Mapping[str, int]) -> None:
-    """Warn of tensors in which no weight is alive any more.
-
-    Args:
-        said: What has pruned them.
-        before: The number of living weights of each tensor before the prune, by name.
-        after: The number after it.
-    """
-    emptied = [name for name, living in after.items() if before[name] and not living]
-    if emptied:
-        rank_zero_warn(
-            f"{said} leaves no weight alive in {', '.join(emptied)}: nothing passes through them any more. "
-            "Lower the sparsity, or allocate with lightning_prune.allocation.erk."
-        )
 
 
 @contextmanager

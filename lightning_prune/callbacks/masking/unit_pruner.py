@@ -16,6 +16,7 @@ from lightning_prune.callbacks.gathering.gatherer import Origin, source_of
 from lightning_prune.callbacks.gathering.source import Source
 from lightning_prune.callbacks.masking.pruner import Pruner
 from lightning_prune.callbacks.masking.unit_evidence import score_units
+from lightning_prune.callbacks.masking.what_a_prune_leaves import warn_of_narrowed
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.criteria import Criterion, scores_entries, scores_units
 from lightning_prune.criteria.evidence import OUTPUTS, READ
@@ -104,6 +105,10 @@ class UnitPruner(Pruner):
 
     def living_network(self) -> LivingNetwork | None:
         return self.units.living_network(self._unit_masks())
+
+    def warn_of_losses(self, said: str, before: Mapping[str, int]) -> None:
+        super().warn_of_losses(said, before)
+        warn_of_narrowed(said, self.masks.shapes, before, self.masks.living)
 
     def tally(self) -> Tally:
         masks = self._unit_masks()

@@ -18,7 +18,6 @@ from lightning_prune.callbacks.fit.selected import refuse_other_filters
 from lightning_prune.callbacks.masking.initial_masks import initial_masks as read_masks
 from lightning_prune.callbacks.masking.initial_masks import refuse_missing
 from lightning_prune.callbacks.masking.make_pruner import Method, make_pruner
-from lightning_prune.callbacks.masking.pruner import warn_of_emptied
 from lightning_prune.callbacks.settings.described import describe
 from lightning_prune.callbacks.without_trainer.known_masks import known_masks, remember_masks, unwrapped
 from lightning_prune.callbacks.without_trainer.network_masks import NetworkMasks
@@ -113,7 +112,7 @@ def prune(
         refuse_lower_sparsity(sparsity, pruner)
         before = dict(pruner.masks.living)
         pruner.shrink_(masks.prunes + 1, sparsity, source)
-        warn_of_emptied(f"prune(sparsity={sparsity})", before, pruner.masks.living)
+        pruner.warn_of_losses(f"prune(sparsity={sparsity})", before)
         if told := told_of(module, selected):
             rank_zero_warn(told.replace("IterativePruning", "prune"))
     masks.prunes += 1

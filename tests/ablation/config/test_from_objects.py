@@ -50,6 +50,22 @@ class Forgetful(LightningModule):
         super().__init__()
 
 
+class Inherits(Net):
+    """Its base class reads ``self.hparams.lr``, which the class itself does not take."""
+
+    def __init__(self, width: int = 12) -> None:
+        super().__init__(width, lr=0.05)
+
+
+def test_hyperparameters_of_a_base_class_that_the_class_does_not_take_are_refused_before_anything_runs():
+    wanted = (
+        r"Ablation\(base\.model\) is a Inherits, whose base class has saved the hyperparameter `lr`\. Inherits does not"
+    )
+    with pytest.raises(ValueError, match=wanted):
+        written(Inherits(), "base.model")
+    assert written(Net(width=3), "base.model")["init_args"] == {"width": 3, "lr": 0.1}
+
+
 CALLBACKS = [
     *(example(one) for one in members() if one.__name__ in vars(lp)),
     lp.WeightRewind(to="2ep"), lp.ScratchTrain(), lp.Reinitialize(seed=3), lp.EstimateBatchNorm(), lp.ExactResume(),

@@ -5,18 +5,10 @@ import torch
 from gathering import every_needy, quick
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
-from toys import STEPS, Images, equal, fit, toy
+from stateful_loaders import KeepsItsPlace
+from toys import STEPS, equal, fit, toy
 
 from lightning_prune import IterativePruning, Levels, OneShot, WeightRewind, criteria
-
-
-class KeepsItsPlace(Images):
-    """Shuffled, by a loader with a state."""
-
-    def train_dataloader(self):
-        return pytest.importorskip("torchdata.stateful_dataloader").StatefulDataLoader(
-            self.set, batch_size=self.batch, shuffle=True
-        )
 
 
 class Kept(Callback):

@@ -68,7 +68,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(name, epochs, tmp_path):
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "LRRewind"])  # see test_resume_within_epochs.py
 def test_resumed_within_a_cycle_it_ends_the_same(name, tmp_path):
     pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is in the dev extra")
-    from test_resume_within_epochs import KeepsItsPlace
+    from stateful_loaders import KeepsItsPlace
 
     def trained(*beside, ckpt_path=None):
         rates = Rates()

@@ -3,22 +3,15 @@
 import pytest
 from lightning.pytorch.callbacks import ModelCheckpoint
 from policies_in_runs import POLICIES
-from toys import Images, Rates, equal, fit, step_decay, toy
+from stateful_loaders import KeepsItsPlace
+from toys import Rates, equal, fit, step_decay, toy
 
 from lightning_prune import IterativePruning
 
-stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is in the dev extra")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # torchdata calls it
     pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended"),
 ]
-
-
-class KeepsItsPlace(Images):
-    """Shuffled, by a loader with a state."""
-
-    def train_dataloader(self):
-        return stateful.StatefulDataLoader(self.set, batch_size=self.batch, shuffle=True)
 
 
 def run(folder, policy, scheduler, ckpt_path=None):
