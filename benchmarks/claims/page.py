@@ -43,9 +43,9 @@ the missing runs and writes this page with all its figures.
 - **Hashes.** A hash has eight digits and covers everything that determines a mean: the versions, the config, the seeds
   and the content of the images. It is a hash of the node keys in `docs/claims/<size>/<study>.csv`. On machines of the
   same kind, the same hash means the same run, bit for bit.
-- **Repeat it.** `make claims` repeats everything, and `make claims CLAIM=3` repeats one claim. `DATA=folder` reads
-  CIFAR-10 from `folder/train/<class>/` and `folder/test/<class>/`. If you interrupt the command, start it again: it
-  continues.
+- **Repeat it.** In a clone of the repository, `make claims` repeats everything, and `make claims CLAIM=3` repeats one
+  claim. `DATA=folder` reads CIFAR-10 from `folder/train/<class>/` and `folder/test/<class>/`. If you interrupt the
+  command, start it again: it continues.
 
 {trained}
 """

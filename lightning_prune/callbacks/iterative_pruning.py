@@ -176,6 +176,13 @@ class IterativePruning(Arguments):
 
     @property
     def measured_sparsity(self) -> float:
+        """The fraction that is dead of what ``measure`` counts: of the prunable weights, unless you say otherwise.
+
+        It is counted, so it may differ a little from what ``sparsity`` asked for. With ``measure="flops"`` it is a
+        fraction of the operations. The fraction of the weights is another one then, and the console tells both. If the
+        module gets other weights after the fit, such as those of an earlier checkpoint, it is the fraction of the
+        prunable weights that is zero.
+        """
         return self._run.measured_sparsity()
 
     @property

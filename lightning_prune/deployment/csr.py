@@ -59,7 +59,7 @@ def to_csr(module: nn.Module, example: Any = None, *, only_gains: bool = True) -
 
     Each linear layer is measured once, dense and sparse in turn, on an input of the shape that the example gives it.
     Print the result to see the table of times. On a CPU large layers gain from 80 to 90 % zeros on. Convolutions are
-    left alone: their zeros gain nothing in any maintained runtime (docs/deployment/zeros.md). Use the network for
+    left alone: their zeros gain nothing in any maintained runtime (see the page of zeros). Use the network for
     inference only, and call ``undo()`` of the result before you train or save it.
 
     Args:

@@ -28,7 +28,7 @@ def main() -> None:
         lightning-prune fit --config digits/lr_rewind
         lightning-prune report runs/digits/fine_tune runs/digits/lr_rewind --out runs/digits/report
         lightning-prune fit --config digits/structures
-        lightning-prune shrink --ckpt runs/digits/structures/version_0/checkpoints/cycle=01-density=0.500-last.ckpt
+        lightning-prune shrink --ckpt runs/digits/structures/version_0
     """
     if not CONFIGS.is_dir():
         sys.exit(f"The demo reads {CONFIGS}, which is not there. Run it from a clone of the repository.")

@@ -11,9 +11,9 @@ from jsonargparse import ArgumentParser
 
 from lightning_prune.basics.config_files import require_config
 from lightning_prune.basics.user_error import UserError
-from lightning_prune.lab.profile_command import NETWORK, network_file
+from lightning_prune.lab.profile_command import NETWORK
 from lightning_prune.lab.runs.quiet import quiet
-from lightning_prune.lab.shrink_command import config_of, made_of
+from lightning_prune.lab.shrink_command import config_of, made_of, network_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     names = [name.strip() for name in options.format.split(",")]
     if options.out and len(names) > 1:
         raise UserError(f"`--out {options.out}` is one file, and `--format {options.format}` writes {len(names)}.")
-    checkpoint = network_file("--ckpt", options.ckpt)
+    checkpoint = network_file("--ckpt", options.ckpt, NETWORK)
     files = _checked(names, checkpoint, options)
     config = require_config(f"`--config {options.config}`", options.config) if options.config else config_of(checkpoint)
     module, batch = trained(checkpoint, config)

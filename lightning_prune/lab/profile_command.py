@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from lightning_prune.basics.config_files import require_config
-from lightning_prune.basics.file_names import LAST
-from lightning_prune.basics.user_error import NothingThere, UserError
-from lightning_prune.lab.shrink_command import CONFIG, config_of, made_of, shrunk_from
+from lightning_prune.basics.user_error import UserError
+from lightning_prune.lab.shrink_command import CONFIG, config_of, made_of, network_file, shrunk_from
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from lightning_prune.deployment.profiling.profile_network import Told
 
 HELP = "Measure a network: its size, its speed, and what it gains over the dense one."
-FOLDER, JSON, CHECKPOINTS = "profile", "profile.json", "checkpoints"
+FOLDER, JSON = "profile", "profile.json"
 NETWORK = "a checkpoint, a small.safetensors, or the folder of a run"
 
 
@@ -45,8 +44,8 @@ def main(arguments: Sequence[str]) -> None:
     if options.rounds < 1:
         raise UserError(f"`--rounds {options.rounds}` must be at least 1.")
     runtimes = [one.strip() for one in options.runtime.split(",")]
-    ckpt = network_file("--ckpt", options.ckpt)
-    against = None if options.against is None else network_file("--against", options.against)
+    ckpt = network_file("--ckpt", options.ckpt, NETWORK)
+    against = None if options.against is None else network_file("--against", options.against, NETWORK)
     config = require_config(f"`--config {options.config}`", options.config) if options.config else config_of(ckpt)
 
     import lightning.pytorch  # noqa: F401 - late, as all that is slow; and before it is told to be quiet
@@ -89,26 +88,6 @@ def numbers(option: str, words: str) -> list[int]:
     if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
         raise UserError(f"`{option} {words}` must be whole numbers, each at least 1, with commas between: {option} 1,8")
     return list(dict.fromkeys(map(int, parts)))
-
-
-def network_file(option: str, given: str) -> Path:
-    """Find the file of a network.
-
-    Args:
-        option: The option, for errors.
-        given: A file, or the folder of a run, which stands for its last.ckpt, or its newest checkpoint.
-
-    Raises:
-        NothingThere: If there is none.
-    """
-    path = Path(given)
-    if path.is_file():
-        return path
-    saved = [one for place in (path / CHECKPOINTS, path) for one in place.glob("*.ckpt")]
-    if not saved:
-        what = "holds no checkpoint" if path.is_dir() else "does not exist"
-        raise NothingThere(f"`{option} {given}` {what}. Give {NETWORK}.")
-    return max(saved, key=lambda one: (one.name == LAST, one.stat().st_mtime_ns))
 
 
 def load_network(file: Path, config: Path) -> "nn.Module":

@@ -9,6 +9,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from lightning_prune.basics.config_files import require_config
+from lightning_prune.basics.file_names import LAST
 from lightning_prune.basics.user_error import NothingThere, UserError
 
 if TYPE_CHECKING:
@@ -17,14 +18,15 @@ if TYPE_CHECKING:
     from lightning_prune.shrinking.removal import Shrunk
 
 HELP = "Remove dead channels, heads and neurons, and write the small network."
-CONFIG = "config.yaml"
+CONFIG, CHECKPOINTS = "config.yaml", "checkpoints"
+NETWORK = "a checkpoint of a pruned run, or the folder of the run"
 SECTIONS = ("model", "data", "seed_everything")  # of the run's config. The Trainer is not needed.
 
 
 def shrink_parser() -> ArgumentParser:
     """Declare the arguments of ``lightning-prune shrink``."""
     parser = ArgumentParser(prog="lightning-prune shrink", description=HELP)
-    parser.add_argument("--ckpt", required=True, metavar="CKPT", help="a checkpoint of a pruned run")
+    parser.add_argument("--ckpt", required=True, metavar="CKPT", help=NETWORK)
     parser.add_argument(
         "--out", type=str | None, metavar="FILE", help="the file (default: small.safetensors beside it)"
     )
@@ -37,14 +39,33 @@ def shrink_parser() -> ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """Parse the arguments, shrink and write."""
     options = shrink_parser().parse_args(list(arguments))
-    checkpoint = Path(options.ckpt)
-    if not checkpoint.is_file():
-        raise NothingThere(f"`--ckpt {checkpoint}` is no file. Give a checkpoint that a run has saved.")
+    checkpoint = network_file("--ckpt", options.ckpt, NETWORK)
     out = Path(options.out or checkpoint.with_name("small.safetensors"))
     if out.suffix != ".safetensors":
         raise UserError(f"`--out {out}` must end in .safetensors, by which the other commands know the file.")
     config = require_config(f"`--config {options.config}`", options.config) if options.config else config_of(checkpoint)
     sys.stdout.write(f"{shrink_checkpoint(checkpoint, config, out)}\nWritten: {out}\n")
+
+
+def network_file(option: str, given: str, what: str) -> Path:
+    """Find the file of a network.
+
+    Args:
+        option: The option, for errors.
+        given: A file, or the folder of a run, which stands for its last.ckpt, or its newest checkpoint.
+        what: What to give, for errors.
+
+    Raises:
+        NothingThere: If there is none.
+    """
+    path = Path(given)
+    if path.is_file():
+        return path
+    saved = [one for place in (path / CHECKPOINTS, path) for one in place.glob("*.ckpt")]
+    if not saved:
+        found = "holds no checkpoint" if path.is_dir() else "does not exist"
+        raise NothingThere(f"`{option} {given}` {found}. Give {what}.")
+    return max(saved, key=lambda one: (one.name == LAST, one.stat().st_mtime_ns))
 
 
 def config_of(checkpoint: Path) -> Path:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import site_markup
 
 import lightning_prune
 from lightning_prune import ablation, criteria, lab
@@ -25,6 +26,16 @@ def test_the_examples_of_a_hook_are_true(name, monkeypatch):
     finally:
         for hook in HOOKS:
             sys.modules.pop(hook, None)
+
+
+def test_the_check_for_markup_that_is_not_rendered_finds_it():
+    assert doctest.testmod(site_markup).failed == 0
+
+
+def test_no_page_has_a_diagram_that_needs_a_script():
+    """The site is read without network, where the script of mermaid is missing."""
+    pages = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "notebooks").glob("*.ipynb"), *ROOT.glob("*.md")]
+    assert [page for page in pages if "```mermaid" in page.read_text()] == []
 
 
 def test_a_folder_of_pages_is_read_at_a_glance():

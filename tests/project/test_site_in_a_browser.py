@@ -10,6 +10,7 @@ from browser import opened_browser
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+from site_markup import raw_markup
 
 import lightning_prune
 
@@ -75,6 +76,12 @@ def test_a_page_fits_and_loads_all_that_it_needs(site, browser, page, width):
         assert browser.execute_script(broken) == []
 
 
+def test_no_page_shows_the_source_of_its_markup(site):
+    """Tables and code in ``<details>`` are rendered, and nothing waits for a script that is not there."""
+    found = {page: lines for page in site.rglob("*.html") if (lines := raw_markup(page.read_text()))}
+    assert found == {}
+
+
 def test_formulas_are_drawn(site, browser):
     show(browser, site / "reference" / "api" / "criteria.html", 1280, "light")
     sizes = "return [...document.querySelectorAll('math')].map(one => one.getBoundingClientRect().width)"
@@ -83,9 +90,27 @@ def test_formulas_are_drawn(site, browser):
     assert all(width > 0 for width in found)
 
 
-@pytest.mark.parametrize(
-    ("words", "place"), [("LinearRestart", "reference/api/policies.html"), ("glossary", "start/glossary.html")]
-)
+FOUND = [
+    ("LinearRestart", "reference/api/policies.html"),
+    ("lrrewind", "reference/api/policies.html"),
+    ("onecycleretrain", "reference/api/policies.html"),
+    ("iterativepruning", "reference/api/pruning.html"),
+    ("IterativePruning", "reference/api/pruning.html"),
+    ("oneshot", "reference/api/schedules.html"),
+    ("structures_of", "structures.html"),
+    ("rewind", "recipes/retrain.html"),
+    ("rewinding", "start/glossary.html"),
+    ("one-cycle", "gallery/03_schedules.html"),
+    ("shrink", "structures.html"),
+    ("restart", "reference/api/policies.html"),
+    ("schedule", "reference/api/schedules.html"),
+    ("2:4", "recipes/small.html"),
+    ("torch.export", "deployment/deployment.html"),
+    ("glossary", "start/glossary.html"),
+]
+
+
+@pytest.mark.parametrize(("words", "place"), FOUND)
 def test_the_search_finds_without_a_network_and_without_a_server(site, browser, words, place):
     show(browser, site / "index.html", 1280, "light")
     browser.execute_script("document.querySelector('label[for=__search]').click()")

@@ -146,7 +146,7 @@ def _hyperparameters(value: LightningModule | LightningDataModule, where: str) -
         name = type(value).__name__
         raise UserError(
             f"Ablation({where}) is a {name}, whose base class has saved the hyperparameter `{of_base[0]}`. {name} does "
-            f"not take `{of_base[0]}`, so the runs of a study would not have it in self.hparams. Let {name} take it and "
+            f"not take `{of_base[0]}`, so the runs of a study would lack it in self.hparams. Let {name} take it and "
             "pass it on, or read an attribute in place of self.hparams."
         )
     return {name: written(value.hparams[name], f"{where}.{name}") for name in names}

@@ -17,7 +17,7 @@ class SAM(TwoPasses):
 
     Each step takes the gradient ``g`` at the weights, moves them by ``rho * g / norm(g)``, takes the gradient there,
     moves them back, and lets the base optimizer step with this gradient. Weight decay is left to the base. A step costs
-    two. ``rho`` is a temperature of the dense run: a larger one is hotter (see ``docs/regimes.md``). The gradient of a
+    two. ``rho`` is a temperature of the dense run: a larger one is hotter (see the page of regimes). The gradient of a
     dead weight is zero, so dead weights do not move.
 
     Lightning calls ``training_step`` twice in a step. What it logs is the mean of both passes. Gradients are clipped in

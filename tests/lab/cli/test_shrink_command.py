@@ -83,9 +83,18 @@ def test_without_a_place_the_file_lies_beside_the_checkpoint(checkpoint):
     assert checkpoint.with_name("small.safetensors").is_file()
 
 
+def test_the_folder_of_a_run_stands_for_its_last_checkpoint(checkpoint):
+    main(["shrink", f"--ckpt={checkpoint.parents[1]}"])
+    assert checkpoint.with_name("small.safetensors").is_file()
+
+
 def test_what_it_cannot_shrink_it_says(checkpoint, capsys):
     for words, said in (
-        (["--ckpt=nowhere.ckpt"], "`--ckpt nowhere.ckpt` is no file"),
+        (
+            ["--ckpt=nowhere.ckpt"],
+            "`--ckpt nowhere.ckpt` does not exist. Give a checkpoint of a pruned run, or the folder",
+        ),
+        (["--ckpt=."], "`--ckpt .` holds no checkpoint"),
         ([f"--ckpt={checkpoint}", "--out=small.ckpt"], "`--out small.ckpt` must end in .safetensors"),
         ([f"--ckpt={checkpoint}", "--config=nowhere.yaml"], "nowhere.yaml"),
     ):
