@@ -15,7 +15,8 @@ class AtThePoint(StartingPoint):
     rewind_point: Duration
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        self._take_if_due(trainer, pl_module)
+        if trainer.ckpt_path is None:  # a fit that is resumed takes it where the whole fit would, which may have ended
+            self._take_if_due(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         self._take_if_due(trainer, pl_module)
