@@ -162,7 +162,7 @@ def test_configs_parse_back_to_themselves(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("trainr: {max_epochs: 3}", "There is no `trainr.max_epochs`. Did you mean `trainer.max_epochs`?"),
+        ("trainr: {max_epochs: 3}", "There is no `trainr`. Did you mean `trainer`?"),
         ("trainer: {max_epoch: 3}", "There is no `trainer.max_epoch`. Did you mean `trainer.max_epochs`?"),
         ("trainer: {max_epochs: three}", "trainer.max_epochs: given was `three`, expected int or null."),
         (
