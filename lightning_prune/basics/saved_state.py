@@ -50,7 +50,11 @@ _OTHERS: dict[str, Any] = {
     "snapshot": {"to": str, "snapshot": {str: Tensor}},
     "generators": {"generators": [_GENERATORS], "metrics": {str: Tensor}, "gradients": {str: Tensor}},
 }
-_NO_EVIDENCE: dict[str, Any] = {"epoch": -1, "remembered": {}}  # for a state from before there was evidence
+_LATER = {  # parts of the state of IterativePruning that earlier versions did not save
+    "evidence": {"epoch": int, "remembered": {str: {str: Tensor}}},
+    "trained": {"unheld": [str], "waiting": [str], "over": int},
+    "stops": {"decided": int, "ended": int},
+}
 _NAMED = {"IterativePruning": "masks", "WeightRewind": "snapshot", "ExactResume": "generators"}
 
 
@@ -166,9 +170,9 @@ def _mistake_of_clock(state: Mapping[str, Any], where: str) -> str | None:
         (state["masks"], {str: Tensor}, "masks"),
         (state.get("units"), {"masks": {str: Tensor}, "units": {str: [int]}}, "units"),
         (state.get("latency"), _LATENCY, "latency"),
-        (state.get("evidence", _NO_EVIDENCE), {"epoch": int, "remembered": {str: {str: Tensor}}}, "evidence"),
+        *((state[name], kind, name) for name, kind in _LATER.items() if name in state),
     )
-    given = ((value, kind, name) for value, kind, name in checks if value is not None or name == "evidence")
+    given = ((value, kind, name) for value, kind, name in checks if value is not None or name in _LATER)
     wrong = _first(find_mistake(value, kind, f"{where}/{name}") for value, kind, name in given)
     if wrong is None and settings is not None and not _is_duration(settings["dense"]):
         return f"'{where}/settings/dense' is no duration"

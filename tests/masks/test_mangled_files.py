@@ -125,6 +125,21 @@ def test_what_a_resumption_needs_is_looked_at_before_it_is_used(value, saved, tm
         assert refused_or_harmless(lambda: resume(path), path, place), f"{place} was taken"
 
 
+@pytest.mark.parametrize("name", ["trained", "stops", "evidence"])
+def test_a_part_that_earlier_versions_lack_may_be_missing_but_not_empty(name, saved, tmp_path):
+    path = tmp_path / "mangled.ckpt"
+    torch.save(mangled(saved["pruned"], ("callbacks", "IterativePruning", name), None), path)
+    assert refused_or_harmless(lambda: resume(path), path, name), f"{name} was taken"
+    torch.save(mangled(saved["pruned"], ("callbacks", "IterativePruning", name), ...), path)
+    fit(whole_run(), toy(), ckpt_path=path, max_epochs=2)
+
+
+def test_a_dense_run_without_its_settings_is_refused(saved, tmp_path):
+    path = tmp_path / "mangled.ckpt"
+    torch.save(mangled(saved["dense"], ("callbacks", "IterativePruning", "settings"), None), path)
+    assert refused_or_harmless(lambda: IterativePruning(cycles=1, dense_run=path), path, "settings")
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what is harmless may be a line that Lightning points out
 def test_no_mangled_checkpoint_gives_a_raw_error_where_a_fit_resumes(saved, tmp_path):

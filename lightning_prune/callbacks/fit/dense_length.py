@@ -47,6 +47,11 @@ def _recorded(ours: Mapping[str, Any], epochs: int, steps: int, stopped: bool, g
             "network is pruned. Give the last checkpoint of the dense run; to go on with this one, give it as "
             "trainer.fit(..., ckpt_path=...)."
         )
+    if settings is None:
+        raise UserError(
+            f"IterativePruning(dense_run={given!r}) does not say how long its dense run was: its settings are missing. "
+            "Give the last checkpoint that the dense run has saved."
+        )
     dense = parse_duration(settings["dense"], "dense_run")
     if settings.get("dense_run") is not None or position["dense_end"] is not None:
         return dense
