@@ -1,8 +1,9 @@
 """Check that arguments are in range, with one form of error message for each check."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
+from typing import Any
 
 from lightning_prune.basics.user_error import UserError
 
@@ -138,15 +139,16 @@ def check_at_least(owner: object, least: float, arguments: Mapping[str, float]) 
         ValueError: For the first value that is smaller, or no number.
     """
     for name, value in arguments.items():
-        _check_number(value >= least if is_number(value) else None, owner, name, value, f"must be at least {least}")
+        _check_number(owner, name, value, lambda number: number >= least, f"must be at least {least}")
 
 
-def check_positive(owner: object, arguments: Mapping[str, float]) -> None:
+def check_positive(owner: object, arguments: Mapping[str, float | None], none: bool = False) -> None:
     """Refuse arguments that are not above zero, and those that are no numbers.
 
     Args:
         owner: Who received them: an object, or the name of a class or function.
         arguments: Names and values.
+        none: Whether None is allowed.
 
     Raises:
         ValueError: For the first value that is zero, negative or no number.
@@ -158,28 +160,11 @@ def check_positive(owner: object, arguments: Mapping[str, float]) -> None:
         >>> check_positive("OneCycleRetrain", {"start_div": "high"})
         Traceback (most recent call last):
         lightning_prune.UserError: OneCycleRetrain(start_div='high') is no number: it must be greater than 0.
+        >>> check_positive("FineTune", {"lr": None}, none=True)
     """
     for name, value in arguments.items():
-        _check_number(value > 0 if is_number(value) else None, owner, name, value, "must be greater than 0")
-
-
-def check_positive_or_none(owner: object, arguments: Mapping[str, float | None]) -> None:
-    """Refuse arguments that are not above zero, as :func:`check_positive` does. None is allowed.
-
-    Args:
-        owner: Who received them: an object, or the name of a class or function.
-        arguments: Names and values.
-
-    Raises:
-        ValueError: For the first value that is zero, negative or no number.
-
-    Example:
-        >>> check_positive_or_none("FineTune", {"lr": None})
-        >>> check_positive_or_none("FineTune", {"lr": 0.0})
-        Traceback (most recent call last):
-        lightning_prune.UserError: FineTune(lr=0.0) must be greater than 0.
-    """
-    check_positive(owner, {name: value for name, value in arguments.items() if value is not None})
+        if not (none and value is None):
+            _check_number(owner, name, value, lambda number: number > 0, "must be greater than 0")
 
 
 def check_fraction(owner: object, arguments: Mapping[str, float]) -> None:
@@ -196,9 +181,10 @@ def check_fraction(owner: object, arguments: Mapping[str, float]) -> None:
         _check(is_number(value) and 0 <= value <= 1, owner, name, value, "is a fraction of the cycle: give 0 to 1")
 
 
-def _check_number(holds: bool | None, owner: object, name: str, value: object, said: str) -> None:
-    """Check a value that was compared, or that could not be: then ``holds`` is None."""
-    _check(bool(holds), owner, name, value, said if holds is not None else f"is no number: it {said}")
+def _check_number(owner: object, name: str, value: Any, holds: Callable[[float], bool], said: str) -> None:
+    """Check a number. A value that is none cannot be compared, and is refused before."""
+    known = is_number(value)
+    _check(known and holds(value), owner, name, value, said if known else f"is no number: it {said}")
 
 
 def _check(holds: bool, owner: object, name: str, value: object, said: str) -> None:

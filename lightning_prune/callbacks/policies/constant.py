@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lightning_prune.basics.checks import check_positive_or_none
+from lightning_prune.basics.checks import check_positive
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import LearningRatePolicy, ShapedRate, in_proportion
 from lightning_prune.callbacks.policies.tape import Rate
@@ -34,7 +34,7 @@ class FineTune(LearningRatePolicy):
 
     def __init__(self, lr: float | None = None) -> None:
         super().__init__()
-        check_positive_or_none(self, {"lr": lr})
+        check_positive(self, {"lr": lr}, none=True)
         self.lr = lr
 
     def on_cycle_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", cycle: Cycle) -> None:
@@ -75,7 +75,7 @@ class ConstantRate(ShapedRate):
 
     def __init__(self, lr: float | None = None) -> None:
         super().__init__()
-        check_positive_or_none(self, {"lr": lr})
+        check_positive(self, {"lr": lr}, none=True)
         self.lr = lr
 
     def highest(self, cycle: Cycle) -> float:

@@ -1,6 +1,6 @@
 """Rates that rise and fall once in a cycle, as ``torch.optim.lr_scheduler.OneCycleLR`` has them."""
 
-from lightning_prune.basics.checks import check_at_least, check_fraction, check_positive, check_positive_or_none
+from lightning_prune.basics.checks import check_at_least, check_fraction, check_positive
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import ShapedRate
 from lightning_prune.schedules import rates
@@ -44,7 +44,7 @@ class OneCycleRetrain(ShapedRate):
         cycle_momentum: bool = False,
     ) -> None:
         super().__init__()
-        check_positive_or_none(self, {"max_lr": max_lr})
+        check_positive(self, {"max_lr": max_lr}, none=True)
         check_positive(self, {"start_div": start_div, "final_div": final_div})
         check_fraction(self, {"warmup": warmup})
         self.max_lr = max_lr

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lightning_prune.basics.checks import check_numbers, check_positive, check_positive_or_none
+from lightning_prune.basics.checks import check_numbers, check_positive
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.base import ShapedRate
@@ -78,7 +78,7 @@ class ConstantPeak(Peak):
         return self.max_lr
 
     def check(self, owner: object) -> None:
-        check_positive_or_none(owner, {"max_lr": self.max_lr})
+        check_positive(owner, {"max_lr": self.max_lr}, none=True)
 
 
 @dataclass(frozen=True)

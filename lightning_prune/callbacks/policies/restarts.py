@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from lightning_prune.basics.checks import check_at_least, check_fraction, check_positive, check_positive_or_none
+from lightning_prune.basics.checks import check_at_least, check_fraction, check_positive
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import (
     Interval,
@@ -61,7 +61,7 @@ class ScaledRestart(ShapedRate):
         interval: Interval = "epoch",
     ) -> None:
         super().__init__()
-        check_positive_or_none(self, {"max_lr": max_lr})
+        check_positive(self, {"max_lr": max_lr}, none=True)
         check_positive(self, {"factor": factor})
         check_at_least(self, 0, {"start_lr": 0.0 if start_lr is None else start_lr})
         check_fraction(self, {"warmup": warmup, "factor": factor})
@@ -109,7 +109,7 @@ class LinearRestart(ShapedRate):
 
     def __init__(self, max_lr: float | None = None, warmup: float = 0.1) -> None:
         super().__init__()
-        check_positive_or_none(self, {"max_lr": max_lr})
+        check_positive(self, {"max_lr": max_lr}, none=True)
         check_fraction(self, {"warmup": warmup})
         self.max_lr = max_lr
         self.warmup = warmup
@@ -151,7 +151,7 @@ class CosineRestart(ShapedRate):
         self, max_lr: float | None = None, final_lr: float = 0.0, warmup: float = 0.1, interval: Interval = "step"
     ) -> None:
         super().__init__()
-        check_positive_or_none(self, {"max_lr": max_lr})
+        check_positive(self, {"max_lr": max_lr}, none=True)
         check_at_least(self, 0, {"final_lr": final_lr})
         check_fraction(self, {"warmup": warmup})
         check_interval(self, interval)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lightning_prune.basics.checks import check_positive_or_none
+from lightning_prune.basics.checks import check_positive
 from lightning_prune.basics.user_error import UserError
 from lightning_prune.callbacks.cycle import Cycle
 from lightning_prune.callbacks.policies.arguments import Interval, check_interval, check_length, place
@@ -68,7 +68,7 @@ class TorchScheduler(LearningRatePolicy):
             _refuse_plateau(kind)  # from YAML, the class is an argument of the function
         _refuse_bare(scheduler)
         check_interval(self, interval)
-        check_positive_or_none(self, {"max_lr": max_lr})
+        check_positive(self, {"max_lr": max_lr}, none=True)
         self.scheduler = scheduler
         self.interval: Interval = interval
         self.max_lr = max_lr

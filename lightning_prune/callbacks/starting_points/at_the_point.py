@@ -15,7 +15,8 @@ class AtThePoint(StartingPoint):
     rewind_point: Duration
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        if trainer.ckpt_path is None:  # a fit that is resumed takes it where the whole fit would, which may have ended
+        # If the fit is resumed, the hooks below take it: a fit without an interruption may have ended at this point.
+        if trainer.ckpt_path is None:
             self._take_if_due(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
